@@ -1,0 +1,55 @@
+"""What components declare of themselves; combinations are judged by these, before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "NetworkCapabilities",
+    "PriorCapabilities",
+    "RepresentationCapabilities",
+    "SegmenterCapabilities",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterCapabilities:
+    """A segmenter's declaration."""
+
+    max_segment_tokens: int
+    variable: bool = False
+    learned: bool = False
+    needs_states: bool = False
+    levels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RepresentationCapabilities:
+    """A representation's declaration."""
+
+    continuous_density: bool
+    reads: Literal["tokens", "bytes", "own_tokenizer"] = "tokens"
+    variable_length: bool = True
+    token_aligned: bool = False
+    causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorCapabilities:
+    """A prior's declaration; `fewest_steps` is the fewest solver steps that are useful."""
+
+    likelihood: Literal["exact", "ode", "bound", "none"]
+    fewest_steps: int = 1
+    guidance: bool = True
+    order: Literal["block", "latent"] = "block"
+    needs_teacher: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCapabilities:
+    """A network's declaration; `max_times` is how many times it can condition on (None: any)."""
+
+    cache: bool = True
+    forward_ad: bool = True
+    max_times: int | None = None

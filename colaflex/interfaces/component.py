@@ -1,0 +1,70 @@
+"""The base of every component's config, and how one config names another component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
+from pydantic.functional_validators import BeforeValidator
+
+__all__ = ["Builder", "ComponentConfig", "Slot", "install_resolver"]
+
+INTERFACE_VERSION = 1
+
+
+class ComponentConfig(BaseModel):
+    """Base of all component configs: strict, frozen, every field described and bounded.
+
+    A config answers `capabilities()` where its kind declares any; the rest of the program asks
+    that declaration, never the class name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    kind: ClassVar[str] = ""
+    type: str = Field(default="", description="Name of the component, or distribution:name.")
+
+    def capabilities(self) -> Any:
+        """What this component can do with these options; a frozen dataclass of its kind, or None."""
+        return None
+
+
+class Builder(Protocol):
+    """Builds the component that a nested config names, e.g. the network under a prior."""
+
+    def __call__(self, config: ComponentConfig, **context: Any) -> Any: ...
+
+
+Resolver = Callable[[str, object], ComponentConfig]
+_resolver: Resolver | None = None
+
+
+def install_resolver(resolver: Resolver) -> None:
+    """Give the function that turns a raw value of a slot into the named component's config.
+
+    The registry installs itself here, so that interfaces need not know of it.
+    """
+    global _resolver
+    _resolver = resolver
+
+
+class Slot:
+    """Marks a config field that holds another component's config.
+
+    `network: Annotated[ComponentConfig, Slot("network")] = "block_causal"` accepts the short form
+    (a name), the long form (a mapping with `type`), or a config.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def resolve(value: object, info: ValidationInfo) -> object:
+            if isinstance(value, ComponentConfig):
+                return value
+            if _resolver is None:
+                raise ValueError(f"no registry is loaded to resolve the {self.kind} {value!r}")
+            return _resolver(self.kind, value)
+
+        return BeforeValidator(resolve).__get_pydantic_core_schema__(source, handler)

@@ -1,0 +1,94 @@
+"""The shared config base of every component kind. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from colaflex.interfaces.capabilities import (
+    NetworkCapabilities,
+    PriorCapabilities,
+    RepresentationCapabilities,
+    SegmenterCapabilities,
+)
+from colaflex.interfaces.component import ComponentConfig
+
+__all__ = [
+    "CorpusConfig",
+    "CouplingConfig",
+    "NetworkConfig",
+    "PriorConfig",
+    "RepresentationConfig",
+    "SegmenterConfig",
+    "SolverConfig",
+]
+
+
+class SegmenterConfig(ComponentConfig):
+    """Shared base of segmenter configs."""
+
+    kind: ClassVar[str] = "segmenter"
+
+    def capabilities(self) -> SegmenterCapabilities:
+        """Longest segment, and whether lengths vary, are learned or need token states."""
+        raise NotImplementedError
+
+
+class RepresentationConfig(ComponentConfig):
+    """Shared base of representation configs."""
+
+    kind: ClassVar[str] = "representation"
+
+    latent_dim: int = Field(16, ge=1, le=4096, description="Channels of one latent.")
+    log_snr: float | Literal["learned"] = Field(
+        "learned",
+        description="log(mean mu^2 / mean sigma^2) of the posterior (nats): learned, or fixed, "
+        "then means pass a LayerNorm without affine and sigma^2 = exp(-log_snr).",
+    )
+
+    def capabilities(self) -> RepresentationCapabilities:
+        """What the representation reads and whether its latents have a density."""
+        raise NotImplementedError
+
+
+class PriorConfig(ComponentConfig):
+    """Shared base of prior configs."""
+
+    kind: ClassVar[str] = "prior"
+
+    block_size: int = Field(
+        16, ge=1, le=4096, description="Latents that the prior generates together."
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """Likelihood, fewest useful steps, guidance and order."""
+        raise NotImplementedError
+
+
+class NetworkConfig(ComponentConfig):
+    """Shared base of network configs."""
+
+    kind: ClassVar[str] = "network"
+
+    def capabilities(self) -> NetworkCapabilities:
+        """Cache, forward-mode differentiation and number of times."""
+        return NetworkCapabilities()
+
+
+class SolverConfig(ComponentConfig):
+    """Shared base of solver configs."""
+
+    kind: ClassVar[str] = "solver"
+
+
+class CouplingConfig(ComponentConfig):
+    """Shared base of coupling configs."""
+
+    kind: ClassVar[str] = "coupling"
+
+
+class CorpusConfig(ComponentConfig):
+    """Shared base of corpus configs."""
+
+    kind: ClassVar[str] = "corpus"

@@ -1,0 +1,120 @@
+"""LanguageModel: what the trainer, the generator and the evaluation deal with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from colaflex.interfaces.losses import Counts, Losses
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.values import TokenBatch
+
+__all__ = ["GeneratedTokens", "LanguageModel", "ParameterGroup", "Stage", "StageStep"]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate.
+
+    Attributes:
+        name: part of the model they belong to, e.g. "prior" or "representation".
+        parameters: in a fixed order.
+        lr_ratio: factor on the stage's learning rate.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    lr_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageStep:
+    """Where in a stage a step stands: what a stage's losses may depend on besides the batch.
+
+    Attributes:
+        index: step, from 0.
+        total: steps of the stage.
+        noise: the step's keyed draws.
+    """
+
+    index: int
+    total: int
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training; the trainer knows nothing else of a model.
+
+    Attributes:
+        name: e.g. "representation", "teacher", "prior".
+        share: of the training budget, where the spec gives the stage no steps of its own.
+        settings: name under `training.stages` whose settings hold ("prior" for its teacher too).
+        groups: what learns.
+        prepare: the batch as this stage wants it (completed to whole blocks, say).
+        counts: the divisors of the loss terms of a prepared batch.
+        losses: loss terms of a prepared batch.
+        start: called once before the stage's first step, not when resumed within it.
+        finish: called once after its last step; gets batches of training data (latent statistics).
+        flops: model FLOPs of one training step on a prepared batch.
+    """
+
+    name: str
+    share: float
+    settings: str
+    groups: Sequence[ParameterGroup]
+    prepare: Callable[[TokenBatch, StageStep], TokenBatch]
+    counts: Callable[[TokenBatch], Counts]
+    losses: Callable[[TokenBatch, StageStep], Losses]
+    flops: Callable[[TokenBatch], int]
+    start: Callable[[], None] = field(default=lambda: None)
+    finish: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedTokens:
+    """What one row has gained by one step of generation (one block).
+
+    Attributes:
+        row: index of the prompt.
+        tokens: the new token ids, end-of-text not included.
+        finish: "end" after an end-of-text, "length" when the limit is reached, None to go on.
+    """
+
+    row: int
+    tokens: tuple[int, ...]
+    finish: str | None
+
+
+class LanguageModel(nn.Module, ABC):
+    """A distribution over text: a latent model, or a baseline that needs no latents."""
+
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """The stages of training, in order."""
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Named parts whose parameters are counted separately; they partition the model."""
+
+    @abstractmethod
+    def generate_tokens(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seed: int,
+        max_new_tokens: int,
+        latent_sampling: SamplingOptions,
+        token_sampling: TokenSampling,
+    ) -> Iterator[Sequence[GeneratedTokens]]:
+        """Continue every prompt, block by block; a row never depends on its neighbours.
+
+        The draws of a row are keyed by (seed, prompt, how many times the same prompt came before).
+        """
+
+    @abstractmethod
+    def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
+        """(batch,) nats: exact, or a bound, as declared; None where there is none."""

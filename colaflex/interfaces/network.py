@@ -1,0 +1,77 @@
+"""Network: the backbone under a prior."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module, ABC):
+    """Maps latents (already lifted to `width` by the prior) and times to states.
+
+    The prior owns the input and output heads and says how many times it conditions on.
+
+    Attributes:
+        width: channels of the states.
+    """
+
+    width: int
+
+    @abstractmethod
+    def forward(self, latents: Tensor, times: Tensor, history: Any | None = None) -> Tensor:
+        """States of one block, given a committed history.
+
+        Args:
+            latents: (batch, positions, width).
+            times: (batch, positions, n_times), or broadcastable to it; conditioning is computed
+                at the shape given, so that one time for all costs one evaluation.
+            history: from `begin` and `commit`; None for an empty one.
+
+        Returns:
+            (batch, positions, width).
+        """
+
+    @abstractmethod
+    def parallel(
+        self,
+        clean: Tensor,
+        noisy: Tensor,
+        times: Tensor,
+        pinned: Tensor | None = None,
+        blind: Tensor | None = None,
+    ) -> Tensor:
+        """States of every block at once: noisy block b sees clean blocks < b and itself.
+
+        Args:
+            clean: (batch, blocks, block, width).
+            noisy: (samples · batch, blocks, block, width), sample-major: row i belongs to clean
+                row i mod batch, so that several noisings share one pass over the history.
+            times: (samples · batch, blocks, n_times).
+            pinned: (samples · batch, blocks, block) bool, positions held clean, at time 0.
+            blind: (samples · batch,) bool, rows whose noisy blocks see no history (guidance).
+
+        Returns:
+            (samples · batch, blocks, block, width), states of the noisy positions.
+        """
+
+    @abstractmethod
+    def begin(self, rows: int, like: Tensor) -> Any:
+        """An empty history of `rows` rows; device and dtype as `like`."""
+
+    @abstractmethod
+    def commit(self, latents: Tensor, history: Any, counts: Tensor | None = None) -> Any:
+        """Append clean latents to the history, blockwise.
+
+        Args:
+            latents: (rows, blocks · block, width).
+            history: the history so far.
+            counts: (rows,) how many of the latents count in each row, a multiple of the block.
+        """
+
+    @abstractmethod
+    def flops(self, batch: int, blocks: int, block: int, samples: int = 1) -> int:
+        """Model FLOPs of one forward `parallel` pass."""

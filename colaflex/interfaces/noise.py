@@ -1,0 +1,87 @@
+"""Random draws keyed by what they are for, so that nothing depends on what was drawn before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Noise", "SampleNoise", "generator_for"]
+
+
+def generator_for(*key: object) -> torch.Generator:
+    """A CPU generator whose state is a pure function of the key."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Draws of one training step, keyed by (seed, purpose, step).
+
+    Every process draws for the whole global batch and keeps its own rows: the draws are a few
+    numbers a latent, small beside a training step, and in return any number of processes or
+    accumulation steps sees the same noise.
+
+    Attributes:
+        seed: the run's seed.
+        step: step of the stage, with the stage's name in `scope`.
+        scope: name of the stage.
+        first: index of this batch's first row in the global batch.
+        total: rows of the global batch, or None where this batch is all of it.
+    """
+
+    seed: int
+    step: int = 0
+    scope: str = ""
+    first: int = 0
+    total: int | None = None
+
+    def _draw(self, purpose: str, shape: Sequence[int], kind: str) -> Tensor:
+        total = self.total if self.total is not None else self.first + shape[0]
+        generator = generator_for(self.seed, self.scope, purpose, self.step)
+        draw = torch.randn if kind == "normal" else torch.rand
+        return draw(total, *shape[1:], generator=generator)[self.first : self.first + shape[0]]
+
+    def normal(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Standard-normal draws; the first of `shape` counts rows; device and dtype as `like`."""
+        return self._draw(purpose, shape, "normal").to(like)
+
+    def uniform(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Uniform draws in [0, 1); the first of `shape` counts rows."""
+        return self._draw(purpose, shape, "uniform").to(like)
+
+    def rows(self, start: int, stop: int) -> Noise:
+        """The draws of rows `start` to `stop` of this batch (`total` must be known)."""
+        if self.total is None:
+            raise ValueError("the noise of part of a batch needs the batch's total rows")
+        del stop
+        return Noise(self.seed, self.step, self.scope, self.first + start, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleNoise:
+    """Draws for generation: every row has a key of its own and does not see its neighbours.
+
+    Attributes:
+        keys: one per row; equal keys give equal draws, whatever the batch.
+    """
+
+    keys: tuple[str, ...]
+
+    def normal(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """(rows, *shape) standard-normal draws; drawn in fp32 so that precision changes nothing."""
+        drawn = [torch.randn(*shape, generator=generator_for(k, purpose)) for k in self.keys]
+        return torch.stack(drawn).to(like)
+
+    def uniform(self, purpose: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """(rows, *shape) uniform draws in [0, 1)."""
+        drawn = [torch.rand(*shape, generator=generator_for(k, purpose)) for k in self.keys]
+        return torch.stack(drawn).to(like)
+
+    def select(self, rows: Sequence[int]) -> SampleNoise:
+        """The draws of some of the rows."""
+        return SampleNoise(tuple(self.keys[row] for row in rows))

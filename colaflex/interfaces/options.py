@@ -1,0 +1,37 @@
+"""How latents and tokens are sampled. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SamplingOptions", "TokenSampling"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How a block is sampled.
+
+    Attributes:
+        steps: solver intervals per block.
+        guidance: g in g·conditional + (1-g)·unconditional; 1 is off.
+    """
+
+    steps: int = 16
+    guidance: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSampling:
+    """How tokens are drawn from logits.
+
+    Attributes:
+        temperature: 0 takes the most probable token.
+        top_k: keep the k most probable tokens; 0 keeps all.
+        top_p: keep the smallest set of tokens whose probability reaches p.
+        repetition_penalty: divides positive logits of tokens seen before, multiplies negative ones.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0

@@ -1,0 +1,129 @@
+"""Prior: learns the distribution of the latents and samples it block by block."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.values import LatentBatch
+
+__all__ = ["Known", "Prior", "PriorPhase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Positions of a block that are given (the tail of a prompt), pinned clean at every step.
+
+    Attributes:
+        values: (rows, block, dim), arbitrary where not given.
+        mask: (rows, block) bool.
+    """
+
+    values: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class PriorPhase:
+    """A part of a prior's training: most have one, a distilled one first trains its teacher.
+
+    Attributes:
+        name: e.g. "teacher".
+        share: of the prior's budget.
+        losses: of a batch of latents.
+        parameters: what learns.
+        start: called once before the first step of the phase (not when resumed).
+        flops: (batch, segments) -> model FLOPs of one training step, backward included.
+    """
+
+    name: str
+    share: float
+    losses: Callable[[LatentBatch, Noise], Losses]
+    parameters: Sequence[nn.Parameter]
+    flops: Callable[[int, int], int]
+    start: Callable[[], None] = field(default=lambda: None)
+
+
+class Prior(nn.Module, ABC):
+    """p(z) over sequences of normalised latents, factorised over blocks.
+
+    Attributes:
+        latent_dim: channels of one latent.
+        block_size: latents of one block.
+    """
+
+    latent_dim: int
+    block_size: int
+
+    @abstractmethod
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """The training losses of a batch whose length is a multiple of the block."""
+
+    def phases(self) -> Sequence[PriorPhase]:
+        """The phases of training; by default one, named "prior"."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        return [PriorPhase("prior", 1.0, self.losses, parameters, self.training_flops)]
+
+    @abstractmethod
+    def training_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one training step: forward, and backward as twice the forward."""
+
+    @abstractmethod
+    def begin(self, rows: int) -> Any:
+        """A prefix state with no latents, for `rows` rows."""
+
+    @abstractmethod
+    def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
+        """Append clean latents to the prefix.
+
+        Args:
+            state: the prefix so far (not to be used again).
+            latents: (rows, blocks · block, dim).
+            counts: (rows,) latents that count in each row, multiples of the block; all by default.
+        """
+
+    @abstractmethod
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The prefix of some of the rows."""
+
+    @abstractmethod
+    def sample_block(
+        self,
+        state: Any,
+        noise: SampleNoise,
+        options: SamplingOptions,
+        known: Known | None = None,
+    ) -> Tensor:
+        """(rows, block, dim): a sample of each row's next block given its prefix."""
+
+    @abstractmethod
+    def network_evaluations(self, options: SamplingOptions) -> int:
+        """Network evaluations per block: guidance branches and solver stages included."""
+
+    def log_prob(self, latents: LatentBatch) -> Tensor:
+        """(batch,) log density in nats, where the prior declares a likelihood."""
+        raise NotImplementedError(f"{type(self).__name__} declares no likelihood")
+
+    def sample(
+        self,
+        rows: int,
+        blocks: int,
+        options: SamplingOptions | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """(rows, blocks · block, dim): sequences sampled from an empty prefix."""
+        options = options or SamplingOptions()
+        state, drawn = self.begin(rows), []
+        for block in range(blocks):
+            noise = SampleNoise(tuple(f"{seed}/{row}/{block}" for row in range(rows)))
+            drawn.append(self.sample_block(state, noise, options))
+            state = self.commit(state, drawn[-1])
+        return torch.cat(drawn, 1)

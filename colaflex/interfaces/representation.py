@@ -1,0 +1,92 @@
+"""Representation: lifts what is observed into latents, and realises latents back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
+
+__all__ = ["Encoding", "Representation"]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What training a representation on a batch yields.
+
+    Attributes:
+        losses: its terms.
+        posterior: q(z | x) of the batch.
+        sample: (batch, segments, dim) the sample that was decoded.
+    """
+
+    losses: Losses
+    posterior: Posterior
+    sample: Tensor
+
+
+class Representation(nn.Module, ABC):
+    """Encoder q(z | x) and decoder p(x | z), causal over segments by default.
+
+    Latents here are raw; the border to the prior normalises them.
+
+    Attributes:
+        latent_dim: channels of one latent.
+        slots: token slots of one segment.
+        end_of_segment: index of the logit that ends a segment early.
+    """
+
+    latent_dim: int
+    slots: int
+    end_of_segment: int
+
+    @abstractmethod
+    def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
+        """The posterior of every segment's latent, (batch, segments, dim)."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Logits of every slot.
+
+        Args:
+            latents: (batch, segments, dim).
+
+        Returns:
+            (batch, segments, slots, size + 1): token logits and, last, that of end-of-segment.
+        """
+
+    @abstractmethod
+    def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
+        """The losses of stage 1, with their weights; a term named "rate" is KL(q || base).
+
+        In stage 2 the prior takes the base's place: the caller swaps "rate" for the negative
+        entropy of the posterior at the same weight.
+        """
+
+    @abstractmethod
+    def begin_decoding(self, rows: int) -> Any:
+        """An empty decoder state (cache) for `rows` rows."""
+
+    @abstractmethod
+    def decode_next(
+        self, latents: Tensor, state: Any, counts: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Decode further latents of each row, given the state left by the ones before.
+
+        Args:
+            latents: (rows, segments, dim).
+            state: from `begin_decoding` or the last call.
+            counts: (rows,) how many of the latents count in each row; all by default.
+
+        Returns:
+            The logits, as `decode`, and the new state (the given one is not to be used again).
+        """
+
+    @abstractmethod
+    def flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one forward pass of encoder and decoder as in `losses`."""

@@ -1,0 +1,177 @@
+"""The small frozen values that pass between components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+__all__ = ["LatentBatch", "Posterior", "Segmentation", "TokenBatch", "Vocabulary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The token ids a representation deals in.
+
+    Attributes:
+        size: number of token ids, special ones included.
+        end_of_text: id that ends a document and fills what is left of its last block.
+        mask: id that hides a token in masked-reconstruction losses.
+    """
+
+    size: int
+    end_of_text: int
+    mask: int
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Rows of tokens, one document (or one window of a long one) a row, never packed.
+
+    Attributes:
+        tokens: (batch, tokens) int64, filled with end-of-text behind each row's length.
+        lengths: (batch,) int64, tokens that count; of a complete row, its end-of-text included.
+        complete: (batch,) bool, whether the document ends within the row.
+        forced: (batch, tokens) bool, tokens at which a segment must begin, or None.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    complete: Tensor
+    forced: Tensor | None = None
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(batch, tokens) bool: tokens that count."""
+        positions = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        return positions < self.lengths[:, None]
+
+    def to(self, device: torch.device | str) -> TokenBatch:
+        """The same batch on another device."""
+        forced = None if self.forced is None else self.forced.to(device)
+        return TokenBatch(
+            self.tokens.to(device), self.lengths.to(device), self.complete.to(device), forced
+        )
+
+    def rows(self, chosen: slice | Tensor) -> TokenBatch:
+        """Some of the rows."""
+        forced = None if self.forced is None else self.forced[chosen]
+        return TokenBatch(self.tokens[chosen], self.lengths[chosen], self.complete[chosen], forced)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Which span of tokens each latent stands for.
+
+    Attributes:
+        lengths: (batch, segments) int64, tokens of each segment in order; 0 behind the last one.
+        boundary_probability: (batch, tokens), differentiable, where the segmenter is learned.
+    """
+
+    lengths: Tensor
+    boundary_probability: Tensor | None = None
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """(batch, segments) bool: segments that exist."""
+        return self.lengths > 0
+
+    @cached_property
+    def count(self) -> Tensor:
+        """(batch,) int64: number of segments of each row."""
+        return self.mask.sum(1)
+
+    def slots(self, tokens: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Lay the tokens out by segment.
+
+        Args:
+            tokens: (batch, tokens).
+            size: slots of a segment, at least the longest length.
+
+        Returns:
+            (batch, segments, size) tokens, with arbitrary tokens in empty slots, and the bool mask
+            of the slots that hold one.
+        """
+        starts = self.lengths.cumsum(1) - self.lengths
+        slot = torch.arange(size, device=tokens.device)
+        index = (starts[..., None] + slot).clamp_(max=tokens.shape[1] - 1)
+        grid = tokens.gather(1, index.flatten(1)).view(index.shape)
+        return grid, slot < self.lengths[..., None]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z | x) of every latent: Gaussian, or a point where `log_variance` is None.
+
+    Attributes:
+        mean: (batch, segments, dim).
+        log_variance: (batch, segments, dim) or broadcastable to it, or None.
+    """
+
+    mean: Tensor
+    log_variance: Tensor | None = None
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + sigma · noise, with standard-normal noise of the mean's shape."""
+        if self.log_variance is None:
+            return self.mean
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+    def mode(self) -> Tensor:
+        """(batch, segments, dim): the most probable latents."""
+        return self.mean
+
+    def entropy(self) -> Tensor:
+        """(batch, segments) differential entropy in nats; raises ValueError for a point."""
+        if self.log_variance is None:
+            raise ValueError("a deterministic posterior has no differential entropy")
+        log_variance = self.log_variance.expand_as(self.mean)
+        return 0.5 * (log_variance + 1.0 + torch.log(torch.tensor(2.0 * torch.pi))).sum(-1)
+
+    def kl(self, other: Posterior | None = None) -> Tensor:
+        """(batch, segments) KL divergence in nats to `other`, by default the standard normal."""
+        if self.log_variance is None:
+            raise ValueError("a deterministic posterior has no KL divergence")
+        if other is None:
+            terms = self.mean.square() + self.log_variance.exp() - 1.0 - self.log_variance
+            return 0.5 * terms.sum(-1)
+        if other.log_variance is None:
+            raise ValueError("the KL divergence to a deterministic posterior is infinite")
+        difference = self.log_variance - other.log_variance
+        distance = (self.mean - other.mean).square() / other.log_variance.exp()
+        return 0.5 * (distance + difference.exp() - 1.0 - difference).sum(-1)
+
+    def detach(self) -> Posterior:
+        """The same posterior without gradient."""
+        variance = None if self.log_variance is None else self.log_variance.detach()
+        return Posterior(self.mean.detach(), variance)
+
+    def log_snr(self, mask: Tensor) -> Tensor:
+        """log(mean mu^2 / mean sigma^2) over the masked positions and all channels."""
+        if self.log_variance is None:
+            raise ValueError("a deterministic posterior has no logSNR")
+        variance = self.log_variance.expand_as(self.mean)[mask].exp()
+        return torch.log(self.mean[mask].square().mean() / variance.mean())
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Sequences of normalised latents, as a prior sees them.
+
+    Attributes:
+        values: (batch, segments, dim).
+        mask: (batch, segments) bool, latents that count.
+        level: (batch, segments) int64, 0 the finest, or None where there is one level.
+        code: (batch, segments) int64 codebook index, or None.
+    """
+
+    values: Tensor
+    mask: Tensor
+    level: Tensor | None = None
+    code: Tensor | None = None
+
+    def with_values(self, values: Tensor) -> LatentBatch:
+        """The same batch with other values."""
+        return replace(self, values=values)
