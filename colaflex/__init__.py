@@ -1,3 +1,56 @@
 """Continuous-latent language models from interchangeable parts."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from colaflex.hooks import Component, hookimpl
+    from colaflex.registry import build
+    from colaflex.run import load, run
+    from colaflex.spec import Spec
+
+    __version__: str
+
+__all__ = ["Component", "Spec", "__version__", "build", "hookimpl", "load", "run"]
+
+_HOMES = {
+    "Component": "colaflex.hooks",
+    "Spec": "colaflex.spec",
+    "build": "colaflex.registry",
+    "hookimpl": "colaflex.hooks",
+    "load": "colaflex.run",
+    "run": "colaflex.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import colaflex` stays light."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("colaflex")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """`colaflex.run` is the function, even after the module of that name has been imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

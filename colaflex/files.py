@@ -11,7 +11,7 @@ __all__ = ["cache_dir", "sha256_file", "sync_directory", "write_atomic"]
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that after any crash it holds the old content or the new, never part of it."""
+    """Write a file that after any crash holds the old content or the new, never a part."""
     raw = data.encode() if isinstance(data, str) else data
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:

@@ -26,14 +26,16 @@ class ComponentConfig(BaseModel):
     type: str = Field(default="", description="Name of the component, or distribution:name.")
 
     def capabilities(self) -> Any:
-        """What this component can do with these options; a frozen dataclass of its kind, or None."""
+        """What the component can do with these options: its kind's declaration, or None."""
         return None
 
 
 class Builder(Protocol):
     """Builds the component that a nested config names, e.g. the network under a prior."""
 
-    def __call__(self, config: ComponentConfig, **context: Any) -> Any: ...
+    def __call__(self, config: ComponentConfig, **context: Any) -> Any:
+        """The component, constructed with its config and the context."""
+        ...  # pragma: no cover
 
 
 Resolver = Callable[[str, object], ComponentConfig]

@@ -81,6 +81,10 @@ class SolverConfig(ComponentConfig):
 
     kind: ClassVar[str] = "solver"
 
+    def evaluations(self, steps: int) -> int | None:
+        """Velocity evaluations over `steps` intervals; None where the solver adapts its steps."""
+        raise NotImplementedError
+
 
 class CouplingConfig(ComponentConfig):
     """Shared base of coupling configs."""

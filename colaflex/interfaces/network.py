@@ -38,19 +38,22 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def parallel(
         self,
-        clean: Tensor,
         noisy: Tensor,
         times: Tensor,
+        history: Any,
         pinned: Tensor | None = None,
         blind: Tensor | None = None,
     ) -> Tensor:
-        """States of every block at once: noisy block b sees clean blocks < b and itself.
+        """States of every block of a document at once, for training.
+
+        Noisy block b sees the clean blocks before b, out of a history of (at least) all blocks but
+        the last, and itself.
 
         Args:
-            clean: (batch, blocks, block, width).
-            noisy: (samples · batch, blocks, block, width), sample-major: row i belongs to clean
-                row i mod batch, so that several noisings share one pass over the history.
+            noisy: (samples · batch, blocks, block, width), sample-major: row i belongs to history
+                row i mod batch, so that several noisings share one history.
             times: (samples · batch, blocks, n_times).
+            history: the document's clean blocks, from `begin` and `commit`; differentiable.
             pinned: (samples · batch, blocks, block) bool, positions held clean, at time 0.
             blind: (samples · batch,) bool, rows whose noisy blocks see no history (guidance).
 
@@ -64,14 +67,14 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def commit(self, latents: Tensor, history: Any, counts: Tensor | None = None) -> Any:
-        """Append clean latents to the history, blockwise.
+        """Append clean latents to the history; a block sees itself and the blocks before it.
 
         Args:
-            latents: (rows, blocks · block, width).
-            history: the history so far.
-            counts: (rows,) how many of the latents count in each row, a multiple of the block.
+            latents: (rows, blocks, block, width).
+            history: the history so far (not to be used again).
+            counts: (rows,) how many of the latents count in each row, multiples of the block.
         """
 
     @abstractmethod
     def flops(self, batch: int, blocks: int, block: int, samples: int = 1) -> int:
-        """Model FLOPs of one forward `parallel` pass."""
+        """Model FLOPs of one forward training pass: the history and all noisy blocks."""

@@ -67,8 +67,13 @@ class Prior(nn.Module, ABC):
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """The training losses of a batch whose length is a multiple of the block."""
 
-    def phases(self) -> Sequence[PriorPhase]:
-        """The phases of training; by default one, named "prior"."""
+    def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
+        """The phases of training; by default one, named "prior".
+
+        Args:
+            teacher_fraction: share of the budget for a teacher, where the prior trains its own.
+        """
+        del teacher_fraction
         parameters = [p for p in self.parameters() if p.requires_grad]
         return [PriorPhase("prior", 1.0, self.losses, parameters, self.training_flops)]
 
@@ -107,6 +112,14 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def network_evaluations(self, options: SamplingOptions) -> int:
         """Network evaluations per block: guidance branches and solver stages included."""
+
+    def adopt_teacher(self, teacher: Prior) -> None:
+        """Learn from a trained prior instead of training a teacher first.
+
+        Raises:
+            ValueError: this prior has no teacher, or not one like this.
+        """
+        raise ValueError(f"{type(self).__name__} learns from no teacher")
 
     def log_prob(self, latents: LatentBatch) -> Tensor:
         """(batch,) log density in nats, where the prior declares a likelihood."""

@@ -1,0 +1,114 @@
+"""The components that ship with colaflex, registered as a stranger's would be."""
+
+from __future__ import annotations
+
+from colaflex.hooks import Component, hookimpl
+
+__all__ = ["colaflex_components"]
+
+COMPONENTS = (
+    Component(
+        "segmenter",
+        "fixed_patch",
+        "colaflex.segmenters.fixed_patch:FixedPatch",
+        "colaflex.segmenters.fixed_patch_config:FixedPatchConfig",
+        "Segments of a fixed number of tokens, aligned to the end of the prompt.",
+    ),
+    Component(
+        "representation",
+        "text_vae",
+        "colaflex.representations.text_vae:TextVAE",
+        "colaflex.representations.text_vae_config:TextVAEConfig",
+        "Causal variational autoencoder over token segments with a Gaussian posterior.",
+    ),
+    Component(
+        "network",
+        "block_causal",
+        "colaflex.networks.block_causal:BlockCausal",
+        "colaflex.networks.block_causal_config:BlockCausalConfig",
+        "Transformer that sees its block whole and earlier blocks clean, conditioned on time.",
+    ),
+    Component(
+        "prior",
+        "flow_matching",
+        "colaflex.priors.flow_matching:FlowMatching",
+        "colaflex.priors.flow_matching_config:FlowMatchingConfig",
+        "Block-wise conditional flow matching on straight paths from noise to latents.",
+    ),
+    Component(
+        "prior",
+        "rectified_flow",
+        "colaflex.priors.rectified_flow:RectifiedFlow",
+        "colaflex.priors.rectified_flow_config:RectifiedFlowConfig",
+        "Flow matching re-trained on its teacher's noise-to-latent pairs: straighter paths.",
+    ),
+    Component(
+        "coupling",
+        "independent",
+        "colaflex.couplings.independent:Independent",
+        "colaflex.couplings.independent_config:IndependentConfig",
+        "Noise drawn without regard to the data.",
+    ),
+    Component(
+        "corpus",
+        "bible",
+        "colaflex.corpora.bible:Bible",
+        "colaflex.corpora.bible:BibleConfig",
+        "Chapters of an English Bible translation from installed packages, offline.",
+    ),
+    Component(
+        "corpus",
+        "text_files",
+        "colaflex.corpora.text_files:TextFiles",
+        "colaflex.corpora.text_files:TextFilesConfig",
+        "Documents from txt, jsonl or parquet files: a file, a folder or a glob.",
+    ),
+    Component(
+        "corpus",
+        "datasets",
+        "colaflex.corpora.datasets:Datasets",
+        "colaflex.corpora.datasets:DatasetsConfig",
+        "A column of text from a Hugging Face dataset.",
+    ),
+    Component(
+        "corpus",
+        "worlds",
+        "colaflex.corpora.worlds:Worlds",
+        "colaflex.corpora.worlds:WorldsConfig",
+        "Text with a known generative process: exact likelihood, entropy and parser.",
+    ),
+)
+
+FIXED_STEP_SOLVERS = (
+    ("euler", "EulerConfig", "Euler's method: order 1, one network evaluation a step."),
+    ("midpoint", "MidpointConfig", "Explicit midpoint: order 2, two evaluations a step."),
+    ("heun", "HeunConfig", "Heun's method: order 2, two evaluations a step."),
+    ("rk4", "RungeKutta4Config", "Runge-Kutta (3/8 rule): order 4, four evaluations a step."),
+)
+
+ADAPTIVE_SOLVERS = (
+    ("adaptive_heun", "AdaptiveHeunConfig", "Heun with adaptive steps: order 2."),
+    ("bosh3", "Bosh3Config", "Bogacki-Shampine with adaptive steps: order 3."),
+    ("dopri5", "Dopri5Config", "Dormand-Prince with adaptive steps: order 5."),
+    ("dopri8", "Dopri8Config", "Dormand-Prince with adaptive steps: order 8."),
+)
+
+
+@hookimpl
+def colaflex_components() -> list[Component]:
+    """Every component of this package."""
+    solvers = [
+        Component(
+            "solver",
+            name,
+            f"colaflex.solvers.ode:{target}",
+            f"colaflex.solvers.ode_config:{config}",
+            summary,
+        )
+        for target, family in (
+            ("OdeSolver", FIXED_STEP_SOLVERS),
+            ("AdaptiveOdeSolver", ADAPTIVE_SOLVERS),
+        )
+        for name, config, summary in family
+    ]
+    return [*COMPONENTS, *solvers]

@@ -1,0 +1,89 @@
+"""The entry of the command line: the table of commands, and what a failure looks like."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from colaflex.cli.lazy import LazyCommand, LazyGroup
+from colaflex.errors import RunFailure, UserError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "run": LazyCommand(
+        "colaflex.cli.run_command", "Train, generate, evaluate and report as a spec says."
+    ),
+    "generate": LazyCommand("colaflex.cli.generate_command", "Continue prompts with a model."),
+    "evaluate": LazyCommand("colaflex.cli.evaluate_command", "Measure a finished run."),
+    "compare": LazyCommand(
+        "colaflex.cli.compare_command", "Show what differs between runs, in spec and metrics."
+    ),
+    "plugins": LazyCommand(
+        "colaflex.cli.plugins_command", "List components and the packages they come from."
+    ),
+    "init": LazyCommand("colaflex.cli.init_command", "Write a commented starter spec."),
+    "spec": LazyCommand("colaflex.cli.spec_command", "Show, validate or compare specs."),
+    "doctor": LazyCommand(
+        "colaflex.cli.doctor_command", "Check this machine and this installation."
+    ),
+}
+
+
+def _print_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    del option
+    if wanted and not context.resilient_parsing:
+        import colaflex
+
+        click.echo(f"colaflex {colaflex.__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def _cli() -> None:
+    """Continuous-latent language models from interchangeable parts."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code.
+
+    0: done; 1: it failed while running; 2: the request was wrong; 130: interrupted. A mistake of
+    the user's is one message on stderr; what else is raised is a defect and keeps its traceback.
+    """
+    chosen = None if arguments is None else list(arguments)
+    try:
+        code = _cli.main(chosen, prog_name="colaflex", standalone_mode=False)
+        sys.stdout.flush()
+    except UserError as error:
+        return _say(error, 2)
+    except RunFailure as error:
+        return _say(error, 1)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has left. What is still buffered goes nowhere, also at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"Error: {error}", file=sys.stderr)
+    return code

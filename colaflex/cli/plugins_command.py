@@ -1,0 +1,141 @@
+"""`colaflex plugins`: which components there are, where they come from, why one is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from colaflex.cli.lazy import Group
+from colaflex.cli.output import json_option, print_json, print_table, wants_json
+
+if TYPE_CHECKING:
+    from colaflex.host.loading import Plugin
+
+__all__ = ["command"]
+
+
+@click.group("plugins", cls=Group, invoke_without_command=True)
+@click.option("--why", metavar="NAME", help="Show why a plugin is not ready, with the traceback.")
+@json_option
+@click.pass_context
+def command(context: click.Context, why: str | None, as_json: bool) -> None:
+    """List components and the packages they come from; by default as `plugins list`."""
+    if why is not None:
+        if context.invoked_subcommand:
+            context.fail("--why goes without a command")
+        _explain(why, as_json)
+    elif not context.invoked_subcommand:
+        _list(None, as_json)
+
+
+@command.command("list")
+@click.option("--kind", metavar="KIND", help="Only components of this kind.")
+@json_option
+@click.pass_context
+def list_command(context: click.Context, kind: str | None, as_json: bool) -> None:
+    """List every component, and every plugin that is switched off or failed."""
+    del as_json
+    _list(kind, wants_json(context))
+
+
+@command.command("show")
+@click.argument("kind")
+@click.argument("name")
+@json_option
+@click.pass_context
+def show_command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
+    """Show one component: where it comes from, and its options."""
+    del as_json
+    from colaflex.registry import registry
+
+    entry = registry().find(kind, name)
+    config = registry().config_class(kind, name)
+    component = entry.component
+    about = {
+        "kind": kind,
+        "name": component.name,
+        "target": component.target,
+        "config": component.config,
+        "summary": component.summary,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "entry_point": entry.entry_point,
+        "interface": component.interface,
+        "component_version": component.version,
+    }
+    if wants_json(context):
+        print_json({**about, "schema": config.model_json_schema()})
+        return
+    for key, value in about.items():
+        click.echo(f"{key.replace('_', ' '):18}{value}")
+    fields = {n: f for n, f in config.model_fields.items() if n != "type"}
+    if fields:
+        rows = [(n, *_field(f)) for n, f in fields.items()]
+        print_table(("option", "default", "what it is"), rows)
+
+
+def _field(field: Any) -> tuple[str, str]:
+    default = (
+        "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+    )
+    return default, field.description or ""
+
+
+def _list(kind: str | None, as_json: bool) -> None:
+    from colaflex.errors import UserError
+    from colaflex.hints import hint
+    from colaflex.hooks import KINDS
+    from colaflex.registry import registry
+
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"unknown kind of component {kind!r}{hint(kind, KINDS, 'kinds')}")
+    rows = [row for row in registry().rows() if kind in {None, row["kind"]}]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("kind", "name", "from", "status", "summary"),
+        [
+            (
+                row["kind"] or "",
+                row["name"] or f"({row['entry_point']})",
+                f"{row['distribution']} {row['version']}",
+                row["status"],
+                row["reason"] or row["summary"] or "",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _explain(name: str, as_json: bool) -> None:
+    from colaflex.errors import UserError
+    from colaflex.hints import hint
+    from colaflex.registry import registry
+
+    found = [plugin for plugin in registry().plugins if plugin.source.answers_to(name)]
+    if not found:
+        names = {p.source.name for p in registry().plugins}
+        names |= {p.source.distribution for p in registry().plugins}
+        raise UserError(f"no plugin {name!r}{hint(name, names, 'installed')}")
+    if as_json:
+        print_json([_reason(plugin) for plugin in found])
+        return
+    for plugin in found:
+        click.echo(f"{plugin.source.place}: {plugin.status}")
+        if plugin.reason:
+            click.echo(plugin.reason)
+        if plugin.trace:
+            click.echo(f"\n{plugin.trace.rstrip()}")
+
+
+def _reason(plugin: Plugin) -> dict[str, str]:
+    return {
+        "distribution": plugin.source.distribution,
+        "version": plugin.source.version,
+        "entry_point": plugin.source.name,
+        "status": plugin.status,
+        "reason": plugin.reason,
+        "traceback": plugin.trace,
+    }

@@ -1,0 +1,57 @@
+"""Corpora without splits of their own: a document's content decides which one it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import Field, model_validator
+
+from colaflex.interfaces.configs import CorpusConfig
+from colaflex.interfaces.corpus import Split
+
+__all__ = ["ByContentConfig"]
+
+
+class ByContentConfig(CorpusConfig):
+    """Options that all such corpora share; what is in no other split trains.
+
+    The same text is always in the same split, wherever it stands and however often, so a
+    duplicate never crosses from training to testing.
+    """
+
+    validation: float = Field(0.05, ge=0, lt=1, description="Share of documents to validate on.")
+    test: float = Field(0.05, ge=0, lt=1, description="Share of documents to test on.")
+    judge: float = Field(
+        0.2, ge=0, lt=1, description="Share of documents to train judges of samples on."
+    )
+    max_document_characters: int = Field(
+        200_000,
+        ge=1000,
+        le=10_000_000,
+        description="Longer documents are cut into several; bounds the memory that reading takes.",
+    )
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> ByContentConfig:
+        held_out = self.validation + self.test + self.judge
+        if held_out >= 1:
+            raise ValueError(
+                f"validation, test and judge take {held_out:g} of the documents; they must leave "
+                "some to train on: expected a sum below 1"
+            )
+        return self
+
+    def split_of(self, text: str) -> Split:
+        """The split of a document, by a hash of its text."""
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        place = int.from_bytes(digest, "little") / 2**64
+        shares: tuple[tuple[Split, float], ...] = (
+            ("validation", self.validation),
+            ("test", self.test),
+            ("judge", self.judge),
+        )
+        for split, share in shares:
+            if place < share:
+                return split
+            place -= share
+        return "train"

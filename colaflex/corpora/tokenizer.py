@@ -1,0 +1,200 @@
+"""Byte-level BPE: trained on the train split and cached by content, or any tokenizer.json."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+
+from colaflex.corpora.draws import stable_digest
+from colaflex.errors import RunFailure, UserError
+from colaflex.files import cache_dir, write_atomic
+from colaflex.interfaces.corpus import Corpus
+
+__all__ = [
+    "END_OF_TEXT",
+    "MASK",
+    "StreamDecoder",
+    "Tokenizer",
+    "load_tokenizer",
+    "thinned",
+    "train_tokenizer",
+]
+
+END_OF_TEXT = "<|endoftext|>"
+MASK = "<|mask|>"
+SMALLEST_VOCABULARY = 258  # all bytes, end-of-text, mask
+REVISION = 2
+# All of a text up to this size trains the tokenizer, then an ever smaller part of what follows.
+WHOLE_CHARACTERS = 10_000_000
+
+# Under what names other tokenizers have the two special tokens; ours are added where none exists.
+_END_NAMES = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
+_MASK_NAMES = (MASK, "[MASK]", "<mask>")
+
+
+class Tokenizer:
+    """Text to token ids and back. Special tokens written out in a text are ordinary text."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self.end_of_text = self._special(_END_NAMES)
+        self.mask = self._special(_MASK_NAMES)
+        self.size: int = backend.get_vocab_size(with_added_tokens=True)
+
+    def _special(self, names: Sequence[str]) -> int:
+        for name in names:
+            found = self._backend.token_to_id(name)
+            if found is not None:
+                self._backend.add_special_tokens([AddedToken(name, special=True, normalized=False)])
+                return int(found)
+        self._backend.add_special_tokens([AddedToken(names[0], special=True, normalized=False)])
+        return int(self._backend.token_to_id(names[0]) or 0)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the tokenizer's serialised form."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The content of its tokenizer.json."""
+        return str(self._backend.to_str(pretty=False))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of many texts, in parallel."""
+        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [item.ids for item in encoded]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids; special tokens are left out, broken UTF-8 becomes U+FFFD."""
+        return str(self._backend.decode(list(tokens), skip_special_tokens=True))
+
+    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """The texts of many rows of token ids."""
+        decoded = self._backend.decode_batch([list(row) for row in rows], skip_special_tokens=True)
+        return [str(text) for text in decoded]
+
+    def token(self, token_id: int) -> str:
+        """The text of one token, for display."""
+        return self.decode([token_id]) or str(self._backend.id_to_token(token_id))
+
+    def stream(self) -> StreamDecoder:
+        """A decoder for tokens that arrive a few at a time."""
+        return StreamDecoder(self)
+
+
+class StreamDecoder:
+    """Decodes a growing row; characters whose bytes are incomplete are held back."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._tokens: list[int] = []
+        self._given = 0
+
+    def push(self, tokens: Sequence[int]) -> str:
+        """The text that the new tokens complete."""
+        self._tokens.extend(tokens)
+        text = self._tokenizer.decode(self._tokens)
+        stable = len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+        piece = text[self._given : stable]
+        self._given = max(self._given, stable)
+        return piece
+
+    def finish(self) -> str:
+        """What is left, with U+FFFD for bytes that never became a character."""
+        text = self._tokenizer.decode(self._tokens)
+        piece, self._given = text[self._given :], len(text)
+        return piece
+
+
+def _new_backend() -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) -> Tokenizer:
+    """Byte-level BPE of the train split, from the cache where it was trained before.
+
+    Args:
+        corpus: read once, streaming; of a very large one a part is learned from (`thinned`).
+        vocab_size: token ids in all, the 256 bytes and two special tokens included.
+        cache: folder of the cache, by default the user's.
+
+    Raises:
+        UserError: the size is too small, or larger than the text has merges for.
+    """
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise UserError(
+            f"tokenizer.vocab_size: {vocab_size} is too small; the 256 bytes, {END_OF_TEXT} and "
+            f"{MASK} alone are {SMALLEST_VOCABULARY}"
+        )
+    key = stable_digest("bpe", REVISION, tokenizers.__version__, corpus.fingerprint(), vocab_size)
+    path = (cache or cache_dir()) / "tokenizers" / key[:32] / "tokenizer.json"
+    if path.is_file():
+        return load_tokenizer(path)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[END_OF_TEXT, MASK],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend = _new_backend()
+    backend.train_from_iterator(thinned(_train_texts(corpus), WHOLE_CHARACTERS), trainer)
+    largest = backend.get_vocab_size()
+    if largest < vocab_size:
+        raise UserError(
+            f"tokenizer.vocab_size: {vocab_size} is more than the text supports; pairs that occur "
+            f"twice run out at {largest}, which is the largest possible size"
+        )
+    tokenizer = Tokenizer(backend)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, tokenizer.to_json())
+    except OSError as error:
+        raise RunFailure(f"the tokenizer can't be saved in {path.parent}: {error}") from error
+    return tokenizer
+
+
+def _train_texts(corpus: Corpus) -> Iterator[str]:
+    return (document.text for document in corpus.documents() if document.split == "train")
+
+
+def thinned(texts: Iterable[str], whole: int) -> Iterator[str]:
+    """All texts up to so many characters, then half as many with every doubling.
+
+    Twice the text hardly moves a byte-level BPE, and takes twice the time: this way a corpus of
+    gigabytes trains on tens of megabytes, from its beginning to its end.
+    """
+    stride, seen, bound = 1, 0, whole
+    for number, text in enumerate(texts):
+        while seen >= bound:
+            stride, bound = 2 * stride, 2 * bound
+        seen += len(text)
+        if number % stride == 0:
+            yield text
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer.json of whatever kind, its padding and truncation switched off."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"tokenizer.path: {path} can't be read: {error}") from error
+    try:
+        backend = tokenizers.Tokenizer.from_str(content)
+    except Exception as error:  # the library raises plain Exception
+        raise UserError(f"tokenizer.path: {path} is no tokenizer.json: {error}") from error
+    return Tokenizer(backend)

@@ -1,0 +1,1 @@
+"""Metrics with intervals, baselines and judges. Only `judge` imports torch."""

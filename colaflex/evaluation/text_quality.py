@@ -1,0 +1,117 @@
+"""Rows of text-quality metrics that compare a model with real text and with baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from colaflex.evaluation.diversity import distinct_ngrams, repetition, unigram_entropy
+from colaflex.evaluation.intervals import mean, proportion, ratio
+from colaflex.evaluation.training_text import TrainingText
+from colaflex.evaluation.words import equal_size, split_words
+from colaflex.interfaces.metric import Measurement
+
+__all__ = ["JudgeLike", "TextSamples", "real_text_metrics"]
+
+
+@dataclass(frozen=True)
+class TextSamples:
+    """Texts of one source.
+
+    Attributes:
+        texts: the texts, drawn in an order that means nothing.
+        ended: of each, whether it ended by itself (end-of-text), not by a limit on its length.
+    """
+
+    texts: Sequence[str]
+    ended: Sequence[bool]
+
+
+class JudgeLike(Protocol):
+    """A language model that scores documents of tokens, e.g. `judge.Judge`."""
+
+    end_of_text: int
+
+    def nll(self, documents: Sequence[Sequence[int]]) -> list[tuple[float, int]]:
+        """-log p in nats and the number of tokens of every document."""
+        ...  # pragma: no cover
+
+
+def real_text_metrics(
+    rows: Mapping[str, TextSamples],
+    training: TrainingText,
+    judge: JudgeLike | None = None,
+    tokenize: Callable[[str], Sequence[int]] | None = None,
+    resamples: int = 1000,
+) -> dict[str, dict[str, Measurement]]:
+    """Metrics of every row (model, real text, unigram, ...), compared at equal size.
+
+    Lengths, ends and the judge see each row's texts whole; all that is counted in words sees as
+    many words of each row as the smallest row has. Give every row the same limit on length. The
+    judge reads texts as the tokenizer splits them, whatever tokens a model had chosen.
+
+    Args:
+        rows: the sources by name.
+        training: index of the training text.
+        judge: scores the rows; without one, its metrics are left out.
+        tokenize: text to the judge's tokens, without end-of-text; needed by the judge.
+        resamples: bootstrap resamples.
+
+    Returns:
+        of each row: `judge_nll` (nats per token, end-of-text included where the text ended),
+        `judge_nll_per_byte` (nats per UTF-8 byte), `unigram_entropy` (nats per word), `distinct_1`
+        .. `distinct_4`, `repetition`, `longest_repeat` (words), `copying`, `known_words`,
+        `known_bigrams`, `mean_words`, `mean_bytes`, `ended`.
+    """
+    words = {name: [split_words(text) for text in row.texts] for name, row in rows.items()}
+    same_size = equal_size(words)
+    result = {}
+    for name, row in rows.items():
+        metrics = _lengths(row, words[name], resamples)
+        metrics |= _word_metrics(same_size[name], training, resamples)
+        if judge is not None and tokenize is not None:
+            metrics |= _judged(row, judge, tokenize, resamples)
+        result[name] = metrics
+    return result
+
+
+def _lengths(
+    row: TextSamples, words: Sequence[Sequence[str]], resamples: int
+) -> dict[str, Measurement]:
+    sizes = [len(text.encode()) for text in row.texts]
+    return {
+        "mean_words": mean([len(text) for text in words], "mean_words", resamples=resamples),
+        "mean_bytes": mean(sizes, "mean_bytes", resamples=resamples),
+        "ended": proportion(row.ended),
+    }
+
+
+def _word_metrics(
+    words: Sequence[Sequence[str]], training: TrainingText, resamples: int
+) -> dict[str, Measurement]:
+    return {
+        "unigram_entropy": unigram_entropy(words),
+        **{f"distinct_{n}": distinct_ngrams(words, n) for n in range(1, 5)},
+        **repetition(words, resamples=resamples),
+        **training.shares(words),
+    }
+
+
+def _judged(
+    row: TextSamples,
+    judge: JudgeLike,
+    tokenize: Callable[[str], Sequence[int]],
+    resamples: int,
+) -> dict[str, Measurement]:
+    documents = [
+        [*tokenize(text), *([judge.end_of_text] if ended else [])]
+        for text, ended in zip(row.texts, row.ended, strict=True)
+    ]
+    scores = judge.nll(documents)
+    nll, tokens = [score[0] for score in scores], [score[1] for score in scores]
+    sizes = [len(text.encode()) for text in row.texts]
+    return {
+        "judge_nll": ratio(nll, tokens, "judge", resamples=resamples),
+        "judge_nll_per_byte": ratio(nll, sizes, "judge", resamples=resamples),
+    }

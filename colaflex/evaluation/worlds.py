@@ -1,0 +1,136 @@
+"""What samples are worth on the `worlds` corpus, whose distribution p* is known exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colaflex.corpora.draws import keyed_rng
+from colaflex.corpora.worlds import Judgement, World, split_sentences
+from colaflex.evaluation.intervals import Floats, jackknife, mean, proportion
+from colaflex.interfaces.metric import Measurement
+
+__all__ = ["shuffle_sentences", "world_metrics", "world_rows"]
+
+
+def world_rows(
+    world: World,
+    samples: Mapping[str, Sequence[str]],
+    real: Sequence[str],
+    seed: int = 0,
+    resamples: int = 1000,
+) -> dict[str, dict[str, Measurement]]:
+    """`world_metrics` of every row at equal numbers of documents, so that their biases are equal.
+
+    Args:
+        world: the distribution.
+        samples: drawn documents by row, e.g. "model".
+        real: documents of the corpus. They make the row "real", the floor that finite samples set,
+            and the row "shuffled", which has all but coherence.
+        seed: of the shuffling.
+        resamples: bootstrap resamples.
+    """
+    rows = {**samples, "real": real, "shuffled": shuffle_sentences(real, seed)}
+    size = min((len(texts) for texts in rows.values() if texts), default=0)
+    return {name: world_metrics(world, rows[name][:size], resamples) for name in rows}
+
+
+def world_metrics(
+    world: World, texts: Sequence[str], resamples: int = 1000
+) -> dict[str, Measurement]:
+    """Validity, coherence, distribution of the factors, and likelihood under p* of all documents.
+
+    Returns:
+        `valid_sentences` (share of all sentences drawn), `valid_documents` (every sentence valid
+        and their number right) and `coherent_documents` (valid, and no factor mentioned with two
+        values; shares of all documents drawn);
+        `kl_factor.<name>` and `kl_pair.<name>.<name>`: KL in nats from the values that valid
+        documents give a factor, or a pair, to p*, and `kl_factors`, `kl_pairs`, their means; the
+        value of a factor is its first mention, uniform and independent under p* at any sharing;
+        `oracle_support` (share of all documents that p* can make), `oracle_nll` (mean -log p* of
+        those, nats per document) and `oracle_entropy` (of p*, exact, what `oracle_nll` is for
+        samples from p*; at sharing 1 every document of the support has just this NLL).
+    """
+    judged = [world.document_judgement(text) for text in texts]
+    metrics = {
+        "valid_sentences": proportion(
+            [j.valid_sentences for j in judged], [j.sentences for j in judged]
+        ),
+        "valid_documents": proportion([j.valid for j in judged]),
+        "coherent_documents": proportion([j.coherent for j in judged]),
+    }
+    metrics |= _divergences(world, [j for j in judged if j.valid])
+    return metrics | _likelihood(world, texts, resamples)
+
+
+def shuffle_sentences(texts: Sequence[str], seed: int = 0) -> list[str]:
+    """Documents in which every sentence keeps its place and comes from a document of its own."""
+    grid = [split_sentences(text) for text in texts]
+    columns = max(map(len, grid), default=0)
+    rng = keyed_rng("shuffle_sentences", seed)
+    for place in range(columns):
+        rows = [row for row in grid if len(row) > place]
+        moved = [rows[i][place] for i in rng.permutation(len(rows))]
+        for row, sentence in zip(rows, moved, strict=True):
+            row[place] = sentence
+    return [" ".join(row) for row in grid]
+
+
+def _divergences(world: World, valid: Sequence[Judgement]) -> dict[str, Measurement]:
+    names = [world.factor_name(factor) for factor in range(world.config.factors)]
+    mentioned = [name for name, count in zip(names, world.mention_counts, strict=True) if count > 0]
+    count = world.config.values
+    values = {
+        name: np.array([j.values[name][0] for j in valid], dtype=np.int64) for name in mentioned
+    }
+    factors = {f"kl_factor.{name}": _kl(values[name], count) for name in mentioned}
+    pairs = {
+        f"kl_pair.{a}.{b}": _kl(values[a] * count + values[b], count**2)
+        for a, b in combinations(mentioned, 2)
+    }
+    metrics = {name: jackknife(*kl) for name, kl in (factors | pairs).items()}
+    for name, group in (("kl_factors", factors), ("kl_pairs", pairs)):
+        if group:
+            whole = float(np.mean([kl[0] for kl in group.values()]))
+            metrics[name] = jackknife(whole, np.mean([kl[1] for kl in group.values()], axis=0))
+    return metrics
+
+
+def _kl(cells: NDArray[np.int64], count: int) -> tuple[float, Floats]:
+    """KL(empirical || uniform over `count` cells), and the same without each of the documents.
+
+    The plug-in errs upwards by about (count - 1) / (2 n), which is taken off (Miller and Madow), so
+    that samples from p* are near 0 and may fall below it.
+    """
+    n = len(cells)
+    if n == 0:
+        return math.nan, np.zeros(0)
+    if n == 1:
+        return math.log(count) - (count - 1) / 2, np.zeros(1)
+    held = np.bincount(cells, minlength=count)
+    terms = held * np.log(np.maximum(held, 1))
+    fewer = np.maximum(held - 1, 0)
+    change = terms - fewer * np.log(np.maximum(fewer, 1))
+
+    def corrected(total: Floats, size: int) -> Floats:
+        plug_in = math.log(count) - math.log(size) + total / size
+        return np.asarray(plug_in - (count - 1) / (2 * size))
+
+    whole = terms.sum()
+    return float(corrected(whole, n)), corrected(whole - change[cells], n - 1)
+
+
+def _likelihood(world: World, texts: Sequence[str], resamples: int) -> dict[str, Measurement]:
+    parsed = [world.derivation(text) for text in texts]
+    scores = [-math.inf if d is None else world.log_prob(d) for d in parsed]
+    possible = [-score for score in scores if score > -math.inf]
+    entropy = world.entropy()
+    return {
+        "oracle_support": proportion([score > -math.inf for score in scores]),
+        "oracle_nll": mean(possible, "oracle_nll", resamples=resamples),
+        "oracle_entropy": Measurement(entropy, entropy, entropy, len(texts)),
+    }

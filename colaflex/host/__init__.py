@@ -1,0 +1,1 @@
+"""The plugin host: installed entry points, guarded loading, life-cycle hooks."""

@@ -1,0 +1,182 @@
+"""Generation with a latent model: encode the prompt, sample block by block, decode.
+
+Each row keeps its own place in the caches of prior and decoder, so that prompts of different
+length stand in one batch without seeing each other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from colaflex.interfaces.language_model import GeneratedTokens
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.prior import Known
+from colaflex.token_sampling import draw_tokens
+
+if TYPE_CHECKING:
+    from colaflex.latent_model import LatentModel
+
+__all__ = ["BlockGenerator", "row_keys"]
+
+
+def row_keys(prompts: Sequence[Sequence[int]], seed: int) -> tuple[str, ...]:
+    """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch."""
+    before: Counter[tuple[int, ...]] = Counter()
+    keys = []
+    for prompt in prompts:
+        tokens = tuple(prompt)
+        keys.append(f"{seed}:{tokens}:{before[tokens]}")
+        before[tokens] += 1
+    return tuple(keys)
+
+
+@dataclass
+class _Rows:
+    """The rows still being continued: caches, and what each has produced."""
+
+    index: list[int]
+    keys: tuple[str, ...]
+    prior: Any
+    decoder: Any
+    seen: Tensor
+    blocks: list[int]
+    produced: list[int] = field(default_factory=list)
+
+    def keep(self, model: LatentModel, chosen: list[int]) -> None:
+        """Go on with some of the rows only."""
+        rows = torch.tensor(chosen, dtype=torch.int64, device=self.seen.device)
+        self.index = [self.index[i] for i in chosen]
+        self.keys = tuple(self.keys[i] for i in chosen)
+        self.prior = model.prior.select(self.prior, rows)
+        self.decoder = self.decoder.select(rows)
+        self.seen = self.seen[rows]
+        self.blocks = [self.blocks[i] for i in chosen]
+        self.produced = [self.produced[i] for i in chosen]
+
+
+class BlockGenerator:
+    """Continues prompts with a latent model.
+
+    Args:
+        model: a trained latent model.
+        latent_sampling: how blocks of latents are sampled.
+        token_sampling: how tokens are drawn from the decoder's logits.
+        max_new_tokens: most tokens a row gains.
+    """
+
+    def __init__(
+        self,
+        model: LatentModel,
+        latent_sampling: SamplingOptions,
+        token_sampling: TokenSampling,
+        max_new_tokens: int,
+    ) -> None:
+        self.model = model
+        self.latent_sampling, self.token_sampling = latent_sampling, token_sampling
+        self.max_new_tokens = max_new_tokens
+        vocabulary, slots = model.vocabulary, model.representation.slots
+        banned = torch.zeros(slots, vocabulary.size + 1, dtype=torch.bool)
+        banned[:, vocabulary.mask] = True
+        # A segment holds at least one token.
+        banned[0, model.representation.end_of_segment] = True
+        self.banned = banned.to(model.device)
+
+    @torch.no_grad()
+    def run(self, prompts: Sequence[Sequence[int]], seed: int) -> Iterator[list[GeneratedTokens]]:
+        """One list per block, of the rows that were still going."""
+        if not prompts:
+            return
+        rows, known = self._begin(prompts, seed)
+        if self.max_new_tokens <= 0:
+            yield [GeneratedTokens(row, (), "length") for row in rows.index]
+            return
+        while rows.index:
+            keys = tuple(f"{k}/{b}" for k, b in zip(rows.keys, rows.blocks, strict=True))
+            noise = SampleNoise(keys)
+            latents = self.model.prior.sample_block(rows.prior, noise, self.latent_sampling, known)
+            rows.prior = self.model.prior.commit(rows.prior, latents)
+            logits, rows.decoder = self.model.representation.decode_next(
+                self.model.raw(latents), rows.decoder
+            )
+            yield self._emit(rows, logits, noise, known)
+            known = None
+
+    def _begin(self, prompts: Sequence[Sequence[int]], seed: int) -> tuple[_Rows, Known | None]:
+        """Encode the prompts, commit their whole blocks, and pin what is left of them."""
+        model, block = self.model, self.model.prior.block_size
+        count, device = len(prompts), model.device
+        latents, lengths = model.encode_prompts(prompts)
+        whole = lengths // block * block
+        longest = int(whole.max())
+        prior, decoder = model.prior.begin(count), model.representation.begin_decoding(count)
+        if longest:
+            prior = model.prior.commit(prior, latents[:, :longest], whole)
+            raw = model.raw(latents[:, :longest])
+            _, decoder = model.representation.decode_next(raw, decoder, whole)
+        rest = lengths - whole
+        seen = torch.zeros(count, model.vocabulary.size + 1, dtype=torch.bool, device=device)
+        for row, prompt in enumerate(prompts):
+            seen[row, torch.tensor(list(prompt), dtype=torch.int64, device=device)] = True
+        rows = _Rows(
+            list(range(count)),
+            row_keys(prompts, seed),
+            prior,
+            decoder,
+            seen,
+            (whole // block).tolist(),
+            [0] * count,
+        )
+        if not bool(rest.any()):
+            return rows, None
+        offset = torch.arange(block, device=device)
+        padded = functional.pad(latents, (0, 0, 0, block))
+        index = (whole[:, None] + offset)[..., None].expand(-1, -1, latents.shape[-1])
+        return rows, Known(padded.gather(1, index), offset < rest[:, None])
+
+    def _emit(
+        self, rows: _Rows, logits: Tensor, noise: SampleNoise, known: Known | None
+    ) -> list[GeneratedTokens]:
+        """Turn a block's logits into tokens, and drop the rows that have ended."""
+        block = logits.shape[1]
+        tokens = draw_tokens(
+            logits.flatten(1, 2),
+            self.token_sampling,
+            noise,
+            rows.seen,
+            self.banned.repeat(block, 1),
+        ).unflatten(1, (block, -1))
+        given = [0] * len(rows.index) if known is None else known.mask.sum(1).tolist()
+        made, going = [], []
+        for i, segments in enumerate(tokens.tolist()):
+            fresh, finish = self._read(segments[given[i] :], self.max_new_tokens - rows.produced[i])
+            rows.produced[i] += len(fresh)
+            rows.blocks[i] += 1
+            made.append(GeneratedTokens(rows.index[i], tuple(fresh), finish))
+            if finish is None:
+                going.append(i)
+        if len(going) < len(rows.index):
+            rows.keep(self.model, going)
+        return made
+
+    def _read(self, segments: list[list[int]], room: int) -> tuple[list[int], str | None]:
+        """The tokens of a block up to end-of-text or the limit."""
+        end_of_segment = self.model.representation.end_of_segment
+        tokens: list[int] = []
+        for slots in segments:
+            for token in slots:
+                if token == end_of_segment:
+                    break
+                if token == self.model.vocabulary.end_of_text:
+                    return tokens, "end"
+                tokens.append(token)
+                if len(tokens) == room:
+                    return tokens, "length"
+        return tokens, None

@@ -1,0 +1,1 @@
+"""Networks, and the building blocks that representations and baselines share with them."""

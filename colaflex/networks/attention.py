@@ -1,0 +1,91 @@
+"""Self-attention with QK normalisation and rotary positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from colaflex.networks.rotary import rotate
+
+__all__ = ["KeyValues", "SelfAttention", "attention_mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValues:
+    """Keys and values of one layer, (rows, heads, positions, head_dim)."""
+
+    keys: Tensor
+    values: Tensor
+
+    def join(self, other: KeyValues) -> KeyValues:
+        """Both, one after the other."""
+        return KeyValues(
+            torch.cat([self.keys, other.keys], 2), torch.cat([self.values, other.values], 2)
+        )
+
+
+class SelfAttention(nn.Module):
+    """Projections of multi-head attention; callers decide who sees whom."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads or (width // heads) % 2:
+            raise ValueError(f"width {width} does not split into {heads} heads of even width")
+        self.heads, self.head_dim = heads, width // heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+        self.query_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
+        self.key_norm = nn.RMSNorm(self.head_dim, eps=1e-6)
+
+    def queries(self, x: Tensor, table: Tensor) -> Tensor:
+        """(rows, positions, width) -> (rows, heads, positions, head_dim)."""
+        projected = self.query(x)
+        query = projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return self._turned(self.query_norm, query, table).to(projected.dtype)
+
+    def keys_values(self, x: Tensor, table: Tensor) -> KeyValues:
+        """(rows, positions, width) -> keys, normalised and turned, and values."""
+        projected = self.key_value(x)
+        key, value = projected.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return KeyValues(self._turned(self.key_norm, key, table).to(projected.dtype), value)
+
+    @staticmethod
+    def _turned(norm: nn.RMSNorm, x: Tensor, table: Tensor) -> Tensor:
+        # Normalisation and rotation stay in fp32 under autocast; complex numbers know no bf16.
+        wide = x if x.dtype == torch.float64 else x.float()
+        return rotate(functional.rms_norm(wide, (x.shape[-1],), norm.weight, norm.eps), table)
+
+    def attend(self, query: Tensor, seen: KeyValues, mask: Tensor | None = None) -> Tensor:
+        """Attend and project back.
+
+        Args:
+            query: (rows, heads, positions, head_dim).
+            seen: the keys and values.
+            mask: (rows or 1, 1, positions or 1, keys) bool, True where a query sees a key.
+
+        Returns:
+            (rows, positions, width).
+        """
+        mixed = functional.scaled_dot_product_attention(
+            query, seen.keys, seen.values, attn_mask=mask
+        )
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+def attention_mask(query_positions: Tensor, key_positions: Tensor, key_valid: Tensor) -> Tensor:
+    """Causal mask between positions: a query sees valid keys at or before its own position.
+
+    Args:
+        query_positions: (rows, queries).
+        key_positions: (rows, keys).
+        key_valid: (rows, keys) bool.
+
+    Returns:
+        (rows, 1, queries, keys) bool.
+    """
+    seen = key_positions[:, None, :] <= query_positions[:, :, None]
+    return (seen & key_valid[:, None, :])[:, None]

@@ -1,0 +1,283 @@
+"""Block-causal transformer with AdaLN-zero: the default network under a prior.
+
+References:
+    Scalable Diffusion Models with Transformers (Peebles and Xie, 2023), for AdaLN-zero,
+    https://arxiv.org/abs/2212.09748; Cola DLM (2026), eq. 2.1.4 and 2.1.7, for block causality,
+    https://arxiv.org/abs/2605.06548.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from colaflex.interfaces.network import Network
+from colaflex.networks.attention import KeyValues, SelfAttention
+from colaflex.networks.block_causal_config import BlockCausalConfig
+from colaflex.networks.cache import Cache
+from colaflex.networks.conditioning import TimeEmbedding
+from colaflex.networks.feed_forward import FeedForward
+from colaflex.networks.layout import ParallelLayout, chunk_bounds, parallel_layout
+from colaflex.networks.rotary import rotary_table
+
+__all__ = ["BlockCausal"]
+
+Attend = Callable[[Tensor, KeyValues], Tensor]
+"""(queries, fresh keys and values) -> what attention finds, (rows, heads, queries, head_dim)."""
+
+
+def _norm(x: Tensor) -> Tensor:
+    return functional.rms_norm(x, (x.shape[-1],), eps=1e-6)
+
+
+class _Layer(nn.Module):
+    """One layer over (rows, blocks, block, width), with a modulation per block or position."""
+
+    def __init__(self, config: BlockCausalConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.attention = SelfAttention(width, config.heads)
+        self.feed = FeedForward(width, FeedForward.hidden_width(width, config.feed_forward_ratio))
+        self.modulation = nn.Linear(config.time_width, 6 * width)
+        # AdaLN-zero: every layer starts as the identity.
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def keys_values(self, x: Tensor, modulation: Tensor, table: Tensor) -> tuple[Tensor, KeyValues]:
+        """The modulated input of the attention, (rows, positions, width), and its keys, values."""
+        shift, scale = modulation.chunk(6, -1)[:2]
+        h = torch.addcmul(shift, _norm(x), 1 + scale).flatten(1, 2)
+        return h, self.attention.keys_values(h, table)
+
+    def forward(
+        self, x: Tensor, modulation: Tensor, table: Tensor, attend: Attend
+    ) -> tuple[Tensor, KeyValues]:
+        """The layer's output and its own keys and values."""
+        h, fresh = self.keys_values(x, modulation, table)
+        found = attend(self.attention.queries(h, table), fresh)
+        mixed = self.attention.output(found.transpose(1, 2).flatten(2))
+        gate, shift, scale, feed_gate = modulation.chunk(6, -1)[2:]
+        x = torch.addcmul(x, gate, mixed.view_as(x))
+        h = torch.addcmul(shift, _norm(x), 1 + scale)
+        return torch.addcmul(x, feed_gate, self.feed(h)), fresh
+
+
+class BlockCausal(Network):
+    """Noisy blocks see the clean blocks before them and themselves; clean blocks clean ones.
+
+    Attributes:
+        gradient_checkpointing: recompute layers in the backward pass.
+    """
+
+    def __init__(self, config: BlockCausalConfig, *, n_times: int = 1) -> None:
+        super().__init__()
+        self.config, self.width, self.n_times = config, config.width, n_times
+        self.time = TimeEmbedding(n_times, config.time_width)
+        self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
+        self.final_modulation = nn.Linear(config.time_width, 2 * config.width)
+        nn.init.zeros_(self.final_modulation.weight)
+        nn.init.zeros_(self.final_modulation.bias)
+        self.gradient_checkpointing = False
+
+    def forward(self, latents: Tensor, times: Tensor, history: Cache | None = None) -> Tensor:
+        """States of one block given its history; see `Network.forward`."""
+        latents = self._wide(latents)
+        history = history or self.begin(latents.shape[0], latents)
+        block = latents.shape[1]
+        embedded = self.time(times)[:, None]
+        mask = None
+        if not history.even:
+            mask = functional.pad(history.valid(), (0, block), value=True)[:, None, None]
+        table = self._table_behind(history, block, latents)
+        x = latents[:, None]
+        for layer, past in zip(self.layers, history.layers, strict=True):
+            x, _ = self._run(layer, x, layer.modulation(embedded), table, _attend(past, mask))
+        return self._final(x, self.final_modulation(embedded))[:, 0]
+
+    def parallel(
+        self,
+        noisy: Tensor,
+        times: Tensor,
+        history: Cache,
+        pinned: Tensor | None = None,
+        blind: Tensor | None = None,
+    ) -> Tensor:
+        """States of every noisy block at once; see `Network.parallel`."""
+        noisy = self._wide(noisy)
+        rows, blocks, block, _ = noisy.shape
+        batch = history.lengths.shape[0]
+        samples = rows // batch
+        layout = parallel_layout(blocks, block, samples, noisy.device)
+
+        def arranged(x: Tensor) -> Tensor:
+            return _sample_minor(x, samples).index_select(1, layout.order)
+
+        embedded = self.time(arranged(times))[:, :, None]
+        at_zero = None if pinned is None else self.time(times.new_zeros(1, 1, 1, self.n_times))
+        kept = None if pinned is None else arranged(pinned)[..., None]
+
+        def modulation(linear: nn.Module) -> Tensor:
+            own: Tensor = linear(embedded)
+            return own if kept is None else torch.where(kept, linear(at_zero), own)
+
+        masks = _masks(layout, None if blind is None else blind.view(samples, batch).T)
+        table = self._table(layout.positions, noisy)
+        x = arranged(noisy)
+        for layer, past in zip(self.layers, history.layers, strict=True):
+            attend = _attend_chunks(past, layout, masks)
+            x, _ = self._run(layer, x, modulation(layer.modulation), table, attend)
+        states = self._final(x, modulation(self.final_modulation))
+        states = states.index_select(1, layout.inverse)
+        return states.unflatten(1, (samples, blocks)).transpose(0, 1).flatten(0, 1)
+
+    def begin(self, rows: int, like: Tensor) -> Cache:
+        """An empty history."""
+        heads = self.config.heads
+        return Cache.empty(self.config.layers, rows, heads, self.width // heads, like)
+
+    def commit(self, latents: Tensor, history: Cache, counts: Tensor | None = None) -> Cache:
+        """Append clean blocks to the history; see `Network.commit`."""
+        latents = self._wide(latents)
+        _, blocks, block, _ = latents.shape
+        embedded = self.time(latents.new_zeros(1, 1, 1, self.n_times))
+        table = self._table_behind(history, blocks * block, latents)
+        masks = _commit_masks(history, blocks, block)
+        x, fresh = latents, list[KeyValues]()
+        for index, (layer, past) in enumerate(zip(self.layers, history.layers, strict=True)):
+            assert isinstance(layer, _Layer)
+            modulation = layer.modulation(embedded)
+            if index < len(self.layers) - 1:
+                attend = _attend_before(past, masks)
+                x, own = self._run(layer, x, modulation, table, attend)
+            else:
+                # Nobody reads the last layer's clean states, only its keys and values.
+                _, own = layer.keys_values(x, modulation, table)
+            fresh.append(own)
+        return history.append(fresh, counts)
+
+    def flops(self, batch: int, blocks: int, block: int, samples: int = 1) -> int:
+        """Model FLOPs of a document's history and `parallel` pass; see `Network.flops`."""
+        layers, width = self.config.layers, self.width
+        hidden = FeedForward.hidden_width(width, self.config.feed_forward_ratio)
+        clean, noisy = (blocks - 1) * block, samples * blocks * block
+        per_position = 2 * (4 * width * width + 3 * width * hidden)
+        linear = layers * (clean + noisy) * per_position
+        linear -= clean * (per_position - 4 * width * width)
+        clean_pairs = block * block * blocks * (blocks - 1) // 2
+        noisy_pairs = samples * block * block * blocks * (blocks + 1) // 2
+        pairs = layers * (clean_pairs + noisy_pairs) - clean_pairs
+        embedding = sum(m.weight.numel() for m in self.time.modules() if isinstance(m, nn.Linear))
+        per_time = 2 * (embedding + self.config.time_width * width * (6 * layers + 2))
+        return batch * (linear + 4 * width * pairs + samples * blocks * per_time) + per_time
+
+    def _run(
+        self, layer: nn.Module, x: Tensor, modulation: Tensor, table: Tensor, attend: Attend
+    ) -> tuple[Tensor, KeyValues]:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            out: tuple[Tensor, KeyValues] = checkpoint(
+                layer, x, modulation, table, attend, use_reentrant=False
+            )
+            return out
+        direct: tuple[Tensor, KeyValues] = layer(x, modulation, table, attend)
+        return direct
+
+    def _wide(self, x: Tensor) -> Tensor:
+        """The residual stream in the weights' precision, also under autocast."""
+        return x.to(self.final_modulation.weight.dtype)
+
+    def _final(self, x: Tensor, modulation: Tensor) -> Tensor:
+        shift, scale = modulation.chunk(2, -1)
+        return torch.addcmul(shift, _norm(x), 1 + scale)
+
+    def _table(self, positions: Tensor, like: Tensor) -> Tensor:
+        head_dim = self.width // self.config.heads
+        return rotary_table(positions, head_dim, self.config.rope_theta, like.dtype)
+
+    def _table_behind(self, history: Cache, positions: int, like: Tensor) -> Tensor:
+        steps = torch.arange(positions, device=like.device)
+        if history.even:
+            return self._table(history.longest + steps, like)
+        return self._table(history.lengths[:, None] + steps, like)[:, None]
+
+
+def _sample_minor(x: Tensor, samples: int) -> Tensor:
+    """(samples · batch, blocks, ...) -> (batch, samples · blocks, ...)."""
+    return x.unflatten(0, (samples, -1)).transpose(0, 1).flatten(1, 2)
+
+
+def _attention(query: Tensor, seen: KeyValues, mask: Tensor | None) -> Tensor:
+    return functional.scaled_dot_product_attention(query, seen.keys, seen.values, attn_mask=mask)
+
+
+def _attend(past: KeyValues, mask: Tensor | None) -> Attend:
+    """All of the history and all of the fresh positions, but for the mask."""
+    return lambda query, fresh: _attention(query, past.join(fresh), mask)
+
+
+def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor]) -> Attend:
+    """Each chunk sees the history up to its last block, and itself."""
+    cuts = [b - a for a, b in zip((0, *layout.history), layout.history, strict=False)]
+    rest = past.keys.shape[2] - sum(cuts)
+    old_keys, old_values = past.keys.split([*cuts, rest], 2), past.values.split([*cuts, rest], 2)
+
+    def attend(query: Tensor, fresh: KeyValues) -> Tensor:
+        keys, values = fresh.keys.split(layout.sizes, 2), fresh.values.split(layout.sizes, 2)
+        found = []
+        for i, part in enumerate(query.split(layout.sizes, 2)):
+            seen = KeyValues(
+                torch.cat([*old_keys[: i + 1], keys[i]], 2),
+                torch.cat([*old_values[: i + 1], values[i]], 2),
+            )
+            found.append(_attention(part, seen, masks[i]))
+        return torch.cat(found, 2)
+
+    return attend
+
+
+def _masks(layout: ParallelLayout, blind: Tensor | None) -> list[Tensor]:
+    """Per chunk (batch or 1, 1, queries, keys); `blind` is (batch, samples) bool."""
+    masks = [mask[None, None] for mask in layout.masks]
+    if blind is None:
+        return masks
+    closed = [
+        functional.pad(blind[:, sample, None].expand(-1, -1, past), (0, len(sample)), value=False)
+        for sample, past in zip(layout.samples_of, layout.history, strict=True)
+    ]
+    return [mask & ~shut[:, None] for mask, shut in zip(masks, closed, strict=True)]
+
+
+def _commit_masks(history: Cache, blocks: int, block: int) -> list[Tensor]:
+    """Per chunk of clean blocks (rows, 1, queries, history + blocks up to the chunk's end)."""
+    past = history.valid()[:, None, None]
+    index = torch.arange(blocks, device=past.device).repeat_interleave(block)
+    masks = []
+    for first, last in chunk_bounds(blocks, block):
+        inside = index[: last * block] <= index[first * block : last * block, None]
+        queries = inside.shape[0]
+        rows = 1 if history.even else past.shape[0]
+        masks.append(
+            torch.cat([past[:rows].expand(-1, -1, queries, -1), inside.expand(rows, 1, -1, -1)], -1)
+        )
+    return masks
+
+
+def _attend_before(past: KeyValues, masks: Iterable[Tensor]) -> Attend:
+    """Chunks of clean blocks, each seeing the history and the blocks up to its own."""
+
+    def attend(query: Tensor, fresh: KeyValues) -> Tensor:
+        sizes = [mask.shape[2] for mask in masks]
+        keys, values = fresh.keys.split(sizes, 2), fresh.values.split(sizes, 2)
+        found = []
+        for i, (part, mask) in enumerate(zip(query.split(sizes, 2), masks, strict=True)):
+            seen = KeyValues(
+                torch.cat([past.keys, *keys[: i + 1]], 2),
+                torch.cat([past.values, *values[: i + 1]], 2),
+            )
+            found.append(_attention(part, seen, mask))
+        return torch.cat(found, 2)
+
+    return attend

@@ -1,0 +1,1 @@
+"""Priors: distributions over sequences of latents."""

@@ -1,0 +1,229 @@
+"""Base of flow-type priors: a velocity field over blocks, and the samplers that follow it.
+
+A new flow-type prior states an objective (`objective`) and, where it differs, its velocity.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from colaflex.interfaces.component import Builder
+from colaflex.interfaces.losses import Losses, LossTerm
+from colaflex.interfaces.network import Network
+from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.prior import Known, Prior
+from colaflex.interfaces.solver import Coupling, Solver
+from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.flow_config import FlowPriorConfig
+
+__all__ = ["FlowPrior", "Path", "Predict"]
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""(points, times (samples · batch, blocks, n_times)) -> prediction of the points' shape."""
+
+SMALLEST_TIME = 0.02
+"""x0 prediction divides by t; the last solver interval is never closer to 0 than this."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """Points on the paths between data and noise, block-wise.
+
+    Attributes:
+        data: (samples · batch, blocks, block, dim) clean latents.
+        noise: the noise each path starts from, of the same shape.
+        times: (samples · batch, blocks) in (0, 1).
+        pinned: (samples · batch, blocks, block) bool, positions given clean.
+        counted: (samples · batch, blocks, block) bool, positions that count in the loss.
+        blind: (samples · batch,) bool, rows that see no history.
+    """
+
+    data: Tensor
+    noise: Tensor
+    times: Tensor
+    pinned: Tensor
+    counted: Tensor
+    blind: Tensor
+
+    def point(self) -> Tensor:
+        """z_t = (1 - t) z0 + t eps, pinned positions clean."""
+        t = self.times[..., None, None]
+        return torch.where(self.pinned[..., None], self.data, torch.lerp(self.data, self.noise, t))
+
+    def velocity(self) -> Tensor:
+        """dz_t / dt = eps - z0."""
+        return self.noise - self.data
+
+
+class FlowPrior(Prior):
+    """Block-causal prior given by a velocity field v(z_t, t; history) from noise to data."""
+
+    n_times: ClassVar[int] = 1
+
+    def __init__(self, config: FlowPriorConfig, *, latent_dim: int, build: Builder) -> None:
+        super().__init__()
+        self.config, self.latent_dim, self.block_size = config, latent_dim, config.block_size
+        self.network: Network = build(config.network, n_times=self.n_times)
+        self.solver: Solver = build(config.solver)
+        self.coupling: Coupling = build(config.coupling)
+        self.lift = nn.Linear(latent_dim, self.network.width)
+        self.head = nn.Linear(self.network.width, latent_dim)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    # Training.
+
+    @abstractmethod
+    def objective(self, path: Path, predict: Predict) -> Tensor:
+        """The loss of every position, (samples · batch, blocks, block).
+
+        Args:
+            path: points between data and noise.
+            predict: the network's prediction, given the batch's history.
+        """
+
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """One term, "flow": the objective, mean over channels, per latent."""
+        path = self.draw_path(latents, noise or Noise(0), self.config.noisings)
+        # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
+        return {"flow": self.flow_term(self.blocks(latents.values.detach()), path)}
+
+    def flow_term(self, history: Tensor, path: Path) -> LossTerm:
+        """The objective over all counted positions of all noisings."""
+        per_position = self.objective(path, self.predictor(history, path, self.trained))
+        total = torch.where(path.counted, per_position, 0.0).sum()
+        return LossTerm(total * (history.shape[0] / path.data.shape[0]), "latents")
+
+    @property
+    def trained(self) -> Mapping[str, nn.Module]:
+        """The modules that give the prediction: network, lift and head."""
+        return {"network": self.network, "lift": self.lift, "head": self.head}
+
+    def blocks(self, values: Tensor) -> Tensor:
+        """(batch, segments, ...) -> (batch, blocks, block, ...)."""
+        return values.unflatten(1, (-1, self.block_size))
+
+    def predictor(self, history: Tensor, path: Path, modules: Any) -> Predict:
+        """The prediction of some modules at any points and times, given the batch's history."""
+        pinned = path.pinned if bool(path.pinned.any()) else None
+        blind = path.blind if bool(path.blind.any()) else None
+        network, lift, head = modules["network"], modules["lift"], modules["head"]
+        # The last block is history to nobody.
+        clean = lift(history[:, :-1])
+        past = network.commit(clean, network.begin(clean.shape[0], clean))
+
+        def predict(points: Tensor, times: Tensor) -> Tensor:
+            states = network.parallel(lift(points), times, past, pinned, blind)
+            predicted: Tensor = head(states)
+            return predicted.to(points.dtype)
+
+        return predict
+
+    def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
+        """Draw noise, times, pinned prefixes and blind rows of a batch, `samples` times."""
+        config, n = self.config, samples
+        data, mask = self.blocks(latents.values), self.blocks(latents.mask)
+        batch, blocks, block, dim = data.shape
+        eps = noise.normal("flow noise", (batch, n, blocks * block, dim), data).unbind(1)
+        paired = [self.coupling.pair(latents.values, e, latents.mask, noise) for e in eps]
+        draws = noise.uniform("flow prefix", (batch, n, blocks, 2), data)
+        draws = draws.transpose(0, 1).flatten(0, 1)
+        prefix = torch.where(draws[..., 0] < config.pinned_blocks, draws[..., 1] * block, 0.0)
+        pinned = torch.arange(block, device=data.device) < prefix.long()[..., None]
+        blind = noise.uniform("flow blind", (batch, n), data).T.flatten()
+        return Path(
+            data=data.repeat(n, 1, 1, 1),
+            noise=torch.stack(paired).unflatten(2, (blocks, block)).flatten(0, 1),
+            times=self.draw_times(noise, n, data),
+            pinned=pinned,
+            counted=mask.repeat(n, 1, 1) & ~pinned,
+            blind=blind < config.history_dropout,
+        )
+
+    def draw_times(self, noise: Noise, samples: int, data: Tensor) -> Tensor:
+        """(samples · batch, blocks) times from the schedule."""
+        schedule, shape = self.config.schedule, (data.shape[0], samples, data.shape[1])
+        if schedule.distribution == "uniform":
+            times = noise.uniform("flow times", shape, data)
+        else:
+            normal = noise.normal("flow times", shape, data)
+            times = torch.sigmoid(schedule.loc + schedule.scale * normal)
+        return times.transpose(0, 1).flatten(0, 1)
+
+    def training_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one training step."""
+        blocks, n = segments // self.block_size, self.config.noisings
+        heads = 2 * self.latent_dim * self.network.width * segments
+        network = self.network.flops(batch, blocks, self.block_size, n)
+        return 3 * (network + batch * heads * (1 + 2 * n))
+
+    def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
+        """The velocity that a prediction means at given points and times."""
+        if self.config.prediction == "velocity":
+            return prediction
+        return (points - prediction) / times.clamp(min=SMALLEST_TIME)
+
+    # Sampling.
+
+    def begin(self, rows: int) -> Any:
+        """An empty prefix."""
+        return self.network.begin(rows, self.lift.weight)
+
+    def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
+        """Append clean latents to the prefix."""
+        return self.network.commit(self.lift(self.blocks(latents)), state, counts)
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The prefix of some of the rows."""
+        return state.select(rows)
+
+    def sample_block(
+        self,
+        state: Any,
+        noise: SampleNoise,
+        options: SamplingOptions,
+        known: Known | None = None,
+    ) -> Tensor:
+        """Follow the guided velocity from noise to data; see `Prior.sample_block`."""
+        weight = self.lift.weight
+        start = noise.normal("flow", (self.block_size, self.latent_dim), weight)
+        if known is None:
+            return self.solver.solve(self.field(state, options.guidance), start, options.steps)
+        held = known.mask[..., None]
+        start = torch.where(held, known.values, start)
+        velocity = self.field(state, options.guidance, known.mask)
+        drawn = self.solver.solve(velocity, start, options.steps)
+        return torch.where(held, known.values, drawn)
+
+    def field(
+        self, state: Any, guidance: float = 1.0, pinned: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The (guided) velocity field of the next block given a prefix."""
+
+        def velocity(time: Tensor, points: Tensor) -> Tensor:
+            times = time.to(points.dtype).reshape(1, 1, 1)
+            if pinned is not None:
+                times = torch.where(pinned, 0.0, times[..., 0])[..., None]
+            lifted = self.lift(points)
+            conditional = self.head(self.network(lifted, times, state))
+            if guidance != 1.0:
+                # Where a row's history is empty, both branches agree and guidance is off.
+                free = self.head(self.network(lifted, times, None))
+                conditional = torch.lerp(free, conditional, guidance)
+            moved = self.as_velocity(conditional.to(points.dtype), points, times)
+            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
+
+        return velocity
+
+    def network_evaluations(self, options: SamplingOptions) -> int:
+        """Network evaluations per block: solver stages times guidance branches."""
+        branches = 1 if options.guidance == 1.0 else 2
+        evaluations: int = self.config.solver.evaluations(options.steps)  # type: ignore[attr-defined]
+        return evaluations * branches

@@ -1,0 +1,29 @@
+"""Config of the rectified-flow prior. Imports no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from colaflex.interfaces.capabilities import PriorCapabilities
+from colaflex.priors.flow_config import FlowPriorConfig
+
+__all__ = ["RectifiedFlowConfig"]
+
+
+class RectifiedFlowConfig(FlowPriorConfig):
+    """Flow matching, then reflow: straight paths along the couplings of a frozen teacher."""
+
+    teacher: str = Field(
+        "none",
+        description="Run folder whose prior is the teacher, or none: the prior first trains its "
+        "own within training.teacher_fraction of its budget.",
+    )
+    teacher_steps: int = Field(
+        16, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As flow matching, and it needs a teacher."""
+        return PriorCapabilities(
+            likelihood="none", fewest_steps=1, guidance=True, needs_teacher=True
+        )

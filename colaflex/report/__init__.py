@@ -1,0 +1,11 @@
+"""What a run says about itself: one self-contained page, and a summary for the terminal.
+
+Both are pure functions of the files in a run folder. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from colaflex.report.page import build_report
+from colaflex.report.table import print_summary
+
+__all__ = ["build_report", "print_summary"]

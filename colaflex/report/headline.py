@@ -1,0 +1,122 @@
+"""The top of the page: what the run is, in words, and its main results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from colaflex.interfaces.metric import Measurement
+from colaflex.report.metrics import HEADLINES, describe
+from colaflex.report.numbers import (
+    MISSING,
+    compact,
+    decimals,
+    interval,
+    number,
+    seconds_of,
+    tick,
+    unit_text,
+)
+from colaflex.report.record import RunRecord
+
+__all__ = ["Cost", "Result", "costs", "knobs", "main_results", "parts"]
+
+_KNOBS = {
+    "latent dim": ("representation", "latent_dim"),
+    "logSNR": ("representation", "log_snr"),
+    "schedule loc": ("prior", "schedule", "loc"),
+    "block": ("prior", "block_size"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A main result: its printed value, its interval, and real text's value beside it."""
+
+    label: str
+    value: str
+    unit: str
+    interval: str
+    real: str
+    meaning: str
+
+    @property
+    def phrase(self) -> tuple[str, str]:
+        """What to say before and behind the value: "62 % valid ..." but "a judge NLL of 3.6"."""
+        return ("", self.label) if self.unit == "%" else (f"a {self.label} of", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the run took of something, or one of its settings."""
+
+    label: str
+    value: str
+
+
+def parts(record: RunRecord) -> dict[str, str]:
+    """Kind to component name, of the kinds that say what a model is; "" where there is none."""
+    kinds = ("corpus", "segmenter", "representation", "prior", "baseline")
+    names = {row.kind: row.name for row in record.components}
+    return {kind: names.get(kind, "") for kind in kinds}
+
+
+def main_results(metrics: Mapping[str, Measurement], limit: int = 5) -> list[Result]:
+    """The first results of `HEADLINES` that the run has."""
+    found = []
+    for name in HEADLINES:
+        measured = metrics.get(name)
+        if measured is None or not math.isfinite(measured.value):
+            continue
+        info = describe(name)
+        places = decimals([measured], info.unit)
+        real = metrics.get(name.replace("generation.", "generation.real.", 1))
+        beside = real is not None and real is not measured and math.isfinite(real.value)
+        found.append(
+            Result(
+                info.label,
+                number(measured.value, info.unit, places),
+                unit_text(info.unit),
+                interval(measured, info.unit, places),
+                number(real.value, info.unit, places) if real and beside else "",
+                info.meaning,
+            )
+        )
+    return found[:limit]
+
+
+def costs(record: RunRecord) -> list[Cost]:
+    """Time, parameters, compute and tokens, as far as they are known."""
+    training = record.result.get("training")
+    training = training if isinstance(training, Mapping) else {}
+    parameters = record.result.get("parameters")
+    parameters = parameters if isinstance(parameters, Mapping) else {}
+    rows = [
+        Cost("training time", seconds_of(training.get("seconds"))),
+        Cost("parameters", _count(parameters.get("total"))),
+        Cost("model FLOPs", _count(training.get("flops"))),
+        Cost("training tokens", _count(training.get("tokens"))),
+    ]
+    return [row for row in rows if row.value != MISSING]
+
+
+def knobs(record: RunRecord) -> list[Cost]:
+    """The four settings that are calibrated together, as far as the spec has them."""
+    found = [(label, _at(record.settings, path)) for label, path in _KNOBS.items()]
+    return [
+        Cost(label, tick(value) if isinstance(value, int | float) else str(value))
+        for label, value in found
+        if isinstance(value, int | float | str)
+    ]
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _count(value: object) -> str:
+    return compact(float(value)) if isinstance(value, int | float) else MISSING

@@ -1,0 +1,284 @@
+"""What every metric is called, measured in, and which way is better; and how names are built.
+
+A dotted name is `<family>.<metric>`. In the family `generation` it may carry a row other than the
+model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`).
+`place` takes names apart, here and nowhere else; `describe` says what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+__all__ = [
+    "DIVERSITY",
+    "HEADLINES",
+    "METRICS",
+    "QUALITY",
+    "ROWS",
+    "MetricInfo",
+    "Placement",
+    "describe",
+    "generation_order",
+    "place",
+    "short_label",
+]
+
+Better = Literal["higher", "lower", "real"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """What a metric is.
+
+    Attributes:
+        label: short, for humans.
+        unit: "share" for fractions (shown in percent), "" for plain numbers, else as written.
+        better: the better direction; "real": the closer to real text the better; None: neither.
+        meaning: one sentence for documentation and tooltips.
+    """
+
+    label: str
+    unit: str = ""
+    better: Better | None = None
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A metric's name taken apart.
+
+    Attributes:
+        family: first part of the name.
+        metric: what is measured, without row or sweep.
+        row: whose text is measured; "model" unless the name says otherwise.
+        axis: what is swept ("steps", "guidance", ...), or None.
+        at: the value of that axis, or None.
+    """
+
+    family: str
+    metric: str
+    row: str = "model"
+    axis: str | None = None
+    at: float | None = None
+
+    @property
+    def canonical(self) -> str:
+        """The name without row and sweep."""
+        return f"{self.family}.{self.metric}" if self.metric else self.family
+
+
+ROWS: dict[str, str] = {
+    "model": "Model",
+    "real": "Real text",
+    "oracle_latents": "Decoder on encoder latents",
+    "trigram": "Trigram sampler",
+    "bigram": "Bigram sampler",
+    "unigram": "Unigram sampler",
+    "shuffled": "Shuffled sentences",
+}
+"""Whose text the metrics of `generation` are measured on, in the order of the results table."""
+
+METRICS: dict[str, MetricInfo] = {
+    "generation.coherent_documents": MetricInfo(
+        "coherent documents",
+        "share",
+        "higher",
+        "Documents that are valid and mention no factor with two values.",
+    ),
+    "generation.valid_documents": MetricInfo(
+        "valid documents",
+        "share",
+        "higher",
+        "Documents in which every sentence is valid and their number is right.",
+    ),
+    "generation.valid_sentences": MetricInfo(
+        "valid sentences", "share", "higher", "Sentences that the grammar of the corpus derives."
+    ),
+    "generation.judge_nll": MetricInfo(
+        "judge NLL",
+        "nats/token",
+        "lower",
+        "Negative log-likelihood under a small autoregressive judge trained on a disjoint split.",
+    ),
+    "generation.known_words": MetricInfo(
+        "known words", "share", "higher", "Words that occur in the training text."
+    ),
+    "generation.known_bigrams": MetricInfo(
+        "known word pairs", "share", "higher", "Pairs of words that occur in the training text."
+    ),
+    "generation.brier_lm": MetricInfo(
+        "BrierLM",
+        "",
+        "higher",
+        "Geometric mean over n = 1..4 of the likelihood-free Brier estimate on n-grams, x 100.",
+    ),
+    "generation.oracle_nll*": MetricInfo(
+        "NLL under the true process",
+        "nats/token",
+        "real",
+        "Negative log-likelihood under the known generative process; real text has its entropy.",
+    ),
+    "generation.unigram_entropy": MetricInfo(
+        "unigram entropy", "nats/word", "real", "Entropy of the frequencies of the samples' words."
+    ),
+    "generation.distinct_?": MetricInfo(
+        "distinct {0}-grams", "share", "real", "Different word n-grams among all n-grams."
+    ),
+    "generation.repetition*": MetricInfo(
+        "repetition", "share", "real", "n-grams of words that stood earlier in the same text."
+    ),
+    "generation.copying*": MetricInfo(
+        "copied", "share", "real", "n-grams of words that stand verbatim in the training text."
+    ),
+    "generation.kl*pair*": MetricInfo(
+        "KL of factor pairs", "nats", "lower", "KL from the samples' joint of two factors to p*."
+    ),
+    "generation.kl*": MetricInfo(
+        "KL of factors", "nats", "lower", "KL from the samples' law of the factors to p*."
+    ),
+    "generation.judge_nll_per_byte": MetricInfo(
+        "judge NLL per byte", "nats/byte", "lower", "The judge's NLL per UTF-8 byte of text."
+    ),
+    "generation.brier_?": MetricInfo(
+        "Brier, n = {0}", "", "higher", "Likelihood-free Brier estimate on n-grams, x 100."
+    ),
+    "generation.longest_repeat": MetricInfo(
+        "longest repeat", "words", "real", "Longest sequence of words that a text holds twice."
+    ),
+    "generation.mean_words": MetricInfo("length in words", "words", "real", "Words of a text."),
+    "generation.mean_bytes": MetricInfo("length in bytes", "bytes", "real", "Bytes of a text."),
+    "generation.ended": MetricInfo(
+        "ended by itself", "share", "real", "Texts with an end-of-text before the limit."
+    ),
+    "generation.network_evaluations": MetricInfo(
+        "network evaluations per block", "", None, "Guidance branches and solver stages included."
+    ),
+    "reconstruction.token_accuracy": MetricInfo(
+        "token reconstruction",
+        "share",
+        "higher",
+        "Held-out tokens that the decoder restores from the posterior's mode.",
+    ),
+    "reconstruction.exact_documents": MetricInfo(
+        "documents restored exactly", "share", "higher", "Held-out documents without any error."
+    ),
+    "reconstruction.nll": MetricInfo(
+        "reconstruction NLL", "nats/token", "lower", "-log p(x | z) on held-out text."
+    ),
+    "reconstruction.bits_per_byte": MetricInfo(
+        "reconstruction code length",
+        "bits/byte",
+        "lower",
+        "Code length of held-out text given its latents; the rate is not in it.",
+    ),
+    "reconstruction.log_snr": MetricInfo(
+        "posterior logSNR", "nats", None, "log(mean mu^2 / mean sigma^2) on held-out text."
+    ),
+    "likelihood.bits_per_byte": MetricInfo(
+        "code length", "bits/byte", "lower", "Bits per byte of text; compares across tokenizers."
+    ),
+    "likelihood.*nll*": MetricInfo(
+        "negative log-likelihood", "nats/token", "lower", "-log p(x), or its bound."
+    ),
+    "elbo.realisation": MetricInfo(
+        "E log p(x | z)", "nats/token", "higher", "Expected log-likelihood of the realisation."
+    ),
+    "elbo.rate": MetricInfo(
+        "rate I(X; Z)", "nats/token", None, "What the latents say of the text."
+    ),
+    "elbo.prior_gap": MetricInfo(
+        "prior gap", "nats/token", "lower", "KL from the aggregate posterior to the prior."
+    ),
+    "elbo.total": MetricInfo("ELBO", "nats/token", "higher", "realisation - rate - prior gap."),
+    "geometry.*straightness*": MetricInfo(
+        "straightness",
+        "",
+        "lower",
+        "Mean squared deviation of the velocity from the chord of its path; 0 is a straight path.",
+    ),
+    "geometry.*curvature*": MetricInfo("curvature", "", "lower", "How much sampling paths bend."),
+    "geometry.*drift*": MetricInfo(
+        "drift of latent statistics", "", "lower", "Change of the normalised latents' moments."
+    ),
+    "geometry.*log_snr*": MetricInfo("logSNR", "nats", None, "log(mean mu^2 / mean sigma^2)."),
+    "speed.*tokens_per_second*": MetricInfo("tokens per second", "tokens/s", "higher"),
+    "speed.*seconds_per_block*": MetricInfo("time per block", "s", "lower"),
+    "speed.*latency*": MetricInfo("latency", "s", "lower"),
+    "speed.*memory*": MetricInfo("peak memory", "bytes", "lower"),
+    "speed.*seconds*": MetricInfo("time", "s", "lower"),
+    "task.*.accuracy": MetricInfo("{0}", "share", "higher", "Correct answers."),
+}
+"""Pattern of a canonical name to what it is; the first match holds. `{0}`: what it matched."""
+
+HEADLINES = (
+    "generation.coherent_documents",
+    "generation.valid_sentences",
+    "generation.judge_nll",
+    "generation.brier_lm",
+    "generation.known_bigrams",
+    "generation.unigram_entropy",
+    "reconstruction.token_accuracy",
+    "likelihood.bits_per_byte",
+)
+"""Which results a reader wants first; a run shows the first few that it has."""
+
+QUALITY = ("coherent_documents", "judge_nll", "brier_lm", "known_bigrams", "valid_sentences")
+DIVERSITY = ("unigram_entropy", "distinct_2", "distinct_1", "distinct_3")
+
+_SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTALL)
+
+
+def place(name: str) -> Placement:
+    """Take a metric's dotted name apart."""
+    family, _, rest = name.partition(".")
+    if family != "generation":
+        return Placement(family, rest)
+    if match := _SWEEP.fullmatch(rest):
+        axis, at, metric = match.groups()
+        return Placement(family, metric, axis=axis, at=float(at))
+    row, _, metric = rest.partition(".")
+    if metric and row in ROWS:
+        return Placement(family, metric, row=row)
+    return Placement(family, rest)
+
+
+def describe(name: str) -> MetricInfo:
+    """What a metric is, by its full or canonical name; an unknown one is named after itself."""
+    placement = place(name)
+    canonical = placement.canonical
+    for pattern, info in METRICS.items():
+        if not fnmatchcase(canonical, pattern):
+            continue
+        if "{0}" in info.label:
+            return MetricInfo(
+                info.label.replace("{0}", _wild(canonical, pattern)),
+                info.unit,
+                info.better,
+                info.meaning,
+            )
+        return info
+    return MetricInfo((placement.metric or name).replace("_", " ").replace(".", " · "))
+
+
+def generation_order(metric: str) -> tuple[int, str]:
+    """Sort key: metrics of generated text in the order of `METRICS`, unknown ones behind."""
+    canonical = f"generation.{metric}"
+    for index, pattern in enumerate(METRICS):
+        if fnmatchcase(canonical, pattern):
+            return index, metric
+    return len(METRICS), metric
+
+
+def short_label(row: str) -> str:
+    """A row's label where space is dear."""
+    label = ROWS[row].removesuffix(" sampler").removesuffix(" sentences")
+    return "Encoder latents" if row == "oracle_latents" else label
+
+
+def _wild(name: str, pattern: str) -> str:
+    """The text that the pattern's one wildcard stands for."""
+    before, after = re.split(r"[*?]", pattern, maxsplit=1)
+    return name[len(before) : len(name) - len(after)].replace("_", " ")

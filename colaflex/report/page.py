@@ -1,0 +1,176 @@
+"""`report.html`: one self-contained page, a pure function of the files in a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from colaflex.report.curves import course, loss_curves
+from colaflex.report.figures import Figure, row_plots, sweep_plots
+from colaflex.report.headline import costs, knobs, main_results, parts
+from colaflex.report.record import RunRecord, read_run
+from colaflex.report.sections import (
+    family_rows,
+    generation_of,
+    other_families,
+    parameter_shares,
+    stage_rows,
+    sweeps_of,
+)
+from colaflex.report.style import plots_available
+from colaflex.report.tradeoff import quality_diversity
+
+__all__ = ["SampleColumn", "build_report", "sample_columns"]
+
+_SHOWN = ("generation", "reconstruction", "geometry", "speed")
+_FAMILIES = {"elbo": "Evidence lower bound", "likelihood": "Likelihood", "task": "Tasks"}
+_SOURCES = {
+    "model": "Model",
+    "real": "Real text",
+    "oracle_latents": "Decoder on encoder latents",
+    "trigram": "Trigram sampler",
+    "bigram": "Bigram sampler",
+    "unigram": "Unigram sampler",
+}
+_LONGEST = 1500  # characters of a sample that are shown
+_FIRST = {"model": 4, "real": 4, "oracle_latents": 4}  # samples shown; of other sources, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample as it is shown: `left` characters of it are left out."""
+
+    prompt: str
+    text: str
+    left: int
+    finish: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleColumn:
+    """The first samples of one source under one setting."""
+
+    source: str
+    title: str
+    settings: str
+    total: int
+    samples: list[Sample]
+
+
+def build_report(run_dir: Path) -> str:
+    """The report of a run as HTML: no scripts, no network, no other files.
+
+    Plots need matplotlib; without it the page holds the tables and says how to get the plots.
+
+    Raises:
+        UserError: the folder holds no result, or one of its files is broken.
+    """
+    record = read_run(run_dir)
+    environment = Environment(
+        loader=PackageLoader("colaflex.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["svg"] = _trusted
+    return environment.get_template("report.html.j2").render(_context(record))
+
+
+def _context(record: RunRecord) -> dict[str, Any]:
+    metrics = record.measurements
+    generation, sweeps = generation_of(metrics), sweeps_of(metrics)
+    settings, statistics = course(record.history)
+    families = other_families(metrics, _SHOWN)
+    return {
+        **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
+        "name": _text(record.result.get("name")) or "run",
+        "parts": parts(record),
+        "results": main_results(metrics),
+        "costs": costs(record),
+        "knobs": knobs(record),
+        "plots": plots_available(),
+        "columns": sample_columns(record.samples),
+        "generation": generation,
+        "row_plots": row_plots(generation),
+        "reconstruction": family_rows(metrics, "reconstruction"),
+        "losses": loss_curves(record.history),
+        "settings": settings,
+        "statistics": statistics,
+        "sweeps": [(sweep, sweep_plots(sweep, generation)) for sweep in sweeps],
+        "tradeoff": quality_diversity(generation, sweeps),
+        "families": [(_FAMILIES.get(f, f), family_rows(metrics, f)) for f in families],
+        "geometry": family_rows(metrics, "geometry"),
+        "speed": family_rows(metrics, "speed"),
+        "stages": stage_rows(record.result),
+        "parameters": parameter_shares(record.result),
+        "metrics": family_rows(metrics),
+        "components": record.components,
+        "environment": _pairs(record.result.get("environment")),
+        "spec": record.spec,
+    }
+
+
+def sample_columns(samples: Sequence[Mapping[str, Any]]) -> list[SampleColumn]:
+    """The first samples of every source and setting; known sources first, in their order."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for sample in samples:
+        source = str(sample.get("source", "model"))
+        settings = sample.get("settings")
+        text = _settings(settings) if isinstance(settings, Mapping) else ""
+        groups.setdefault((source, text), []).append(sample)
+    order = list(_SOURCES)
+    columns = [
+        SampleColumn(
+            source,
+            _SOURCES.get(source, source.replace("_", " ")),
+            settings if source == "model" else "",
+            len(group),
+            [_sample(one) for one in group[: _FIRST.get(source, 2)]],
+        )
+        for (source, settings), group in groups.items()
+    ]
+    return sorted(columns, key=lambda c: order.index(c.source) if c.source in order else len(order))
+
+
+def _sample(record: Mapping[str, Any]) -> Sample:
+    text = str(record.get("text") or "")
+    return Sample(
+        str(record.get("prompt") or ""),
+        text[:_LONGEST],
+        max(0, len(text) - _LONGEST),
+        str(record.get("finish") or ""),
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}".replace("_", " ") for name, value in settings.items())
+
+
+def _pairs(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as rows of dotted name and text."""
+    if not isinstance(value, Mapping):
+        return []
+    rows: list[tuple[str, str]] = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            rows.extend(_pairs(item, f"{prefix}{key}."))
+        else:
+            text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            rows.append((f"{prefix}{key}", text))
+    return rows
+
+
+def _trusted(figure: Figure) -> Markup:
+    """The one place where markup enters the page unescaped: figures serialised by ElementTree."""
+    return Markup(figure.svg)  # noqa: S704

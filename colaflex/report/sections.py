@@ -1,0 +1,241 @@
+"""What stands in the page's tables: generated text by source, sweeps, families, training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from colaflex.interfaces.metric import Measurement
+from colaflex.report.metrics import ROWS, MetricInfo, describe, generation_order, place
+from colaflex.report.numbers import (
+    compact,
+    decimals,
+    interval,
+    number,
+    seconds_of,
+    tick,
+    unit_text,
+    with_unit,
+)
+
+__all__ = [
+    "Cell",
+    "Generation",
+    "MetricRow",
+    "Sweep",
+    "family_rows",
+    "generation_of",
+    "other_families",
+    "parameter_shares",
+    "stage_rows",
+    "sweeps_of",
+]
+
+_ARROWS = {"higher": "↑", "lower": "↓", "real": "≈"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as it is printed: number and interval, both without unit."""
+
+    value: str
+    interval: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One metric in a table of metrics."""
+
+    name: str
+    label: str
+    unit: str
+    arrow: str
+    meaning: str
+    value: str
+    interval: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Metrics of generated text: sources down, metrics across."""
+
+    rows: list[str]
+    metrics: list[str]
+    table: Mapping[tuple[str, str], Measurement]
+
+    def at(self, row: str, metric: str) -> Measurement | None:
+        """One measurement, None where there is none."""
+        return self.table.get((row, metric))
+
+    def heads(self) -> list[tuple[str, MetricInfo, str]]:
+        """Of each metric its name, its description and the arrow of its better direction."""
+        infos = [(metric, describe(f"generation.{metric}")) for metric in self.metrics]
+        return [(metric, info, _ARROWS.get(info.better or "", "")) for metric, info in infos]
+
+    def lines(self) -> list[tuple[str, str, list[Cell | None]]]:
+        """Of each source its name, its label and its cells."""
+        columns = [_column([self.at(row, m) for row in self.rows], m) for m in self.metrics]
+        return [
+            (row, ROWS[row], [column[index] for column in columns])
+            for index, row in enumerate(self.rows)
+        ]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Metrics of generated text over the values of one sampling setting."""
+
+    axis: str
+    values: list[float]
+    metrics: list[str]
+    table: Mapping[tuple[float, str], Measurement]
+
+    @property
+    def evaluations(self) -> dict[float, float]:
+        """Network evaluations per block of each value, where they were all measured."""
+        found = {at: self.table.get((at, "network_evaluations")) for at in self.values}
+        known = {at: m.value for at, m in found.items() if m and math.isfinite(m.value)}
+        return known if len(known) == len(self.values) else {}
+
+    def points(self, metric: str) -> list[tuple[float, Measurement]]:
+        """Values and finite measurements of one metric, in order."""
+        pairs = [(at, self.table.get((at, metric))) for at in self.values]
+        return [(at, m) for at, m in pairs if m and math.isfinite(m.value)]
+
+    def heads(self) -> list[MetricInfo]:
+        """Descriptions of the metrics."""
+        return [describe(f"generation.{metric}") for metric in self.metrics]
+
+    def lines(self) -> list[tuple[str, list[Cell | None]]]:
+        """Of each value its text and its cells."""
+        columns = [
+            _column([self.table.get((at, m)) for at in self.values], m) for m in self.metrics
+        ]
+        return [
+            (tick(at), [column[index] for column in columns])
+            for index, at in enumerate(self.values)
+        ]
+
+
+def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
+    """The metrics of generated text that belong to no sweep."""
+    table = {}
+    for name, measured in metrics.items():
+        at = place(name)
+        if at.family == "generation" and at.axis is None and at.metric:
+            table[at.row, at.metric] = measured
+    found = {row for row, _ in table}
+    return Generation(
+        [row for row in ROWS if row in found],
+        sorted({metric for _, metric in table}, key=generation_order),
+        table,
+    )
+
+
+def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
+    """Every sweep, steps and guidance first."""
+    tables: dict[str, dict[tuple[float, str], Measurement]] = {}
+    for name, measured in metrics.items():
+        at = place(name)
+        if at.axis is not None and at.at is not None:
+            tables.setdefault(at.axis, {})[at.at, at.metric] = measured
+    return [
+        Sweep(
+            axis,
+            sorted({value for value, _ in table}),
+            sorted({metric for _, metric in table}, key=generation_order),
+            table,
+        )
+        for axis, table in sorted(tables.items(), key=lambda item: _axis_order(item[0]))
+    ]
+
+
+def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[MetricRow]:
+    """Rows of all metrics of the named families, or of all families if none is named."""
+    rows = []
+    for name, measured in metrics.items():
+        if families and place(name).family not in families:
+            continue
+        info = describe(name)
+        places = decimals([measured], info.unit)
+        rows.append(
+            MetricRow(
+                name,
+                info.label,
+                unit_text(info.unit),
+                _ARROWS.get(info.better or "", ""),
+                info.meaning,
+                number(measured.value, info.unit, places),
+                interval(measured, info.unit, places),
+                measured.n,
+            )
+        )
+    return rows
+
+
+def other_families(metrics: Mapping[str, Measurement], shown: Sequence[str]) -> list[str]:
+    """Families with a section of their own besides the ones named."""
+    return [f for f in dict.fromkeys(place(name).family for name in metrics) if f not in shown]
+
+
+def _column(column: Sequence[Measurement | None], metric: str) -> list[Cell | None]:
+    """Measurements of one metric as printed, with the same number of decimals."""
+    unit = describe(f"generation.{metric}").unit
+    places = decimals([m for m in column if m], unit)
+    return [
+        Cell(number(m.value, unit, places), interval(m, unit, places), m.n) if m else None
+        for m in column
+    ]
+
+
+def parameter_shares(result: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+    """Of each part its name, its parameters as text and its share of the total."""
+    raw = result.get("parameters")
+    counts = {
+        str(part): float(count)
+        for part, count in (raw.items() if isinstance(raw, Mapping) else ())
+        if part != "total" and isinstance(count, int | float)
+    }
+    whole = sum(counts.values()) or 1.0
+    return [(part, compact(count), count / whole) for part, count in counts.items()]
+
+
+def stage_rows(result: Mapping[str, Any]) -> list[tuple[str, list[str], list[str]]]:
+    """Of each stage and of the whole: name, printed figures, further remarks."""
+    training = result.get("training")
+    if not isinstance(training, Mapping):
+        return []
+    raw = training.get("stages", {})
+    stages = raw if isinstance(raw, Mapping) else {str(s.get("name", "")): s for s in raw}
+    rows = [(str(name), entry) for name, entry in stages.items() if isinstance(entry, Mapping)]
+    rows.append(("all", training))
+    return [(name, _figures(entry), _remarks(entry)) for name, entry in rows]
+
+
+def _figures(entry: Mapping[str, Any]) -> list[str]:
+    steps, tokens, flops = (_float(entry.get(key)) for key in ("steps", "tokens", "flops"))
+    rate = _float(entry.get("tokens_per_second"))
+    return [
+        f"{steps:,.0f}" if math.isfinite(steps) else compact(steps),
+        compact(tokens),
+        compact(flops),
+        seconds_of(entry.get("seconds")),
+        with_unit(compact(rate), "tokens/s"),
+    ]
+
+
+def _remarks(entry: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in entry.items() if value is True]
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _axis_order(axis: str) -> tuple[int, str]:
+    known = ("steps", "guidance")
+    return (known.index(axis) if axis in known else len(known), axis)

@@ -1,0 +1,1 @@
+"""Representations: text to latents and back."""

@@ -1,0 +1,1 @@
+"""Segmenters: which span of tokens one latent stands for."""

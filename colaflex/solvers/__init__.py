@@ -1,0 +1,1 @@
+"""Solvers of the ordinary differential equation that turns noise into latents."""

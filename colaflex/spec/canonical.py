@@ -1,0 +1,135 @@
+"""A spec as plain data: in full for people, without defaults and paths for its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from colaflex.errors import UserError
+from colaflex.files import sha256_file
+from colaflex.interfaces.component import ComponentConfig
+from colaflex.registry import Registry
+from colaflex.spec.problems import KeyPath, dotted
+from colaflex.spec.shapes import shapes_of
+
+__all__ = ["canonical", "components_of", "plain", "sha256_of", "stage1_of_run"]
+
+
+def plain(value: Any, registry: Registry) -> Any:
+    """Maps, lists and scalars; a component's type is its distribution:name."""
+    if isinstance(value, BaseModel):
+        named = {key: plain(item, registry) for key, item in _fields(value)}
+        if isinstance(value, ComponentConfig):
+            return {"type": registry.entry_of(value).qualified, **named}
+        return named
+    if isinstance(value, Mapping):
+        return {key: plain(item, registry) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, registry) for item in value]
+    return to_jsonable_python(value)
+
+
+def canonical(value: Any, registry: Registry, *, contents: bool = True) -> Any:
+    """As `plain`, without what is at its default and without paths.
+
+    Args:
+        value: a model, or anything in one.
+        registry: knows the defaults of fields that name components.
+        contents: whether a path is replaced by a digest of what it leads to, or left out.
+    """
+    if isinstance(value, ComponentConfig):
+        named = _changed(value, registry, contents)
+        return {"type": registry.entry_of(value).qualified, **named}
+    if isinstance(value, BaseModel):
+        return _changed(value, registry, contents)
+    if isinstance(value, Path):
+        return _content(value) if contents else None
+    if isinstance(value, Mapping):
+        return {key: canonical(item, registry, contents=contents) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item, registry, contents=contents) for item in value]
+    return to_jsonable_python(value)
+
+
+def components_of(value: Any, registry: Registry, path: KeyPath = ()) -> dict[str, list[str]]:
+    """[distribution:name, version] of every component in a model, by key path."""
+    found: dict[str, list[str]] = {}
+    if isinstance(value, ComponentConfig):
+        entry = registry.entry_of(value)
+        found[dotted(path)] = [entry.qualified, entry.component.version]
+    if isinstance(value, BaseModel):
+        for key, item in _fields(value):
+            found |= components_of(item, registry, (*path, key))
+    elif isinstance(value, Mapping | list | tuple):
+        items: Mapping[Any, Any] = value if isinstance(value, Mapping) else dict(enumerate(value))
+        for key, item in items.items():
+            found |= components_of(item, registry, (*path, key))
+    return found
+
+
+def sha256_of(data: Any) -> str:
+    """SHA-256 of canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stage1_of_run(run: Path) -> str | None:
+    """The stage-1 digest that a run recorded, or a digest of its spec; None where there is none."""
+    recorded = _recorded(run).get("stage1_digest")
+    if isinstance(recorded, str):
+        return recorded
+    spec = run / "spec.yaml"
+    return sha256_file(spec) if spec.is_file() else None
+
+
+def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:
+    for name, field in type(model).model_fields.items():
+        if name != "type" or not isinstance(model, ComponentConfig):
+            yield field.alias or name, getattr(model, name)
+
+
+def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, Any]:
+    found = {}
+    shapes = shapes_of(type(model))
+    for key, value in _fields(model):
+        shape = shapes[key]
+        default = shape.default
+        if shape.slot is not None and default is not None:
+            default = _default_component(shape.slot, default, registry)
+        if plain(value, registry) == plain(default, registry):
+            continue
+        reduced = canonical(value, registry, contents=contents)
+        if reduced is not None or value is None:
+            found[key] = reduced
+    return found
+
+
+def _default_component(kind: str, name: str, registry: Registry) -> ComponentConfig | None:
+    try:
+        return registry.config(kind, name)
+    except UserError:
+        return None  # a default that isn't installed is never the value
+
+
+def _content(path: Path) -> str | None:
+    """What a path leads to, wherever it lies: a run by its digest, a file by its content."""
+    if path.is_file():
+        return sha256_file(path)
+    digest = _recorded(path).get("spec_digest")
+    return digest if isinstance(digest, str) else None
+
+
+def _recorded(run: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # no finished run there: the caller decides what that means
+    return found if isinstance(found, dict) else {}

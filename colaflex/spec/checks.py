@@ -1,0 +1,135 @@
+"""Combinations that can't work, found from what components declare, before anything is trained."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from colaflex.spec.problems import KeyPath, Origin, Problem
+from colaflex.spec.sections import Document
+
+__all__ = ["missing_requirements", "refusals", "warnings"]
+
+OriginOf = Callable[[KeyPath], Origin]
+LATENT_STAGES = ("representation", "prior")
+
+
+def missing_requirements(document_requires: object, origin_of: OriginOf) -> Iterator[Problem]:
+    """What `requires` asks for and the environment lacks."""
+    names = document_requires if isinstance(document_requires, list | tuple) else ()
+    for index, text in enumerate(names):
+        path: KeyPath = ("requires", index)
+        try:
+            wanted = Requirement(str(text))
+        except InvalidRequirement:
+            message = f"{text!r} is no requirement; expected e.g. colaflex-foo>=0.3"
+            yield Problem(origin_of(path), path, message)
+            continue
+        try:
+            have = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            hint = f"pip install '{wanted}'"
+            yield Problem(origin_of(path), path, f"{wanted.name} is not installed", hint)
+            continue
+        if not wanted.specifier.contains(have, prereleases=True):
+            hint = f"pip install '{wanted}'"
+            message = f"{wanted} is required, {wanted.name} {have} is installed"
+            yield Problem(origin_of(path), path, message, hint)
+
+
+def refusals(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
+    """Why this spec can't be trained, if so."""
+    for path, message, hint in _refusals(spec):
+        yield Problem(origin_of(path), path, message, hint)
+
+
+def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    if spec.baseline is not None:
+        for name in ("segmenter", "representation", "prior"):
+            if getattr(spec, name) is not None:
+                yield (name,), "a baseline needs none", f"remove `{name}` or `baseline`"
+        return
+    for name in ("segmenter", "representation", "prior"):
+        if getattr(spec, name) is None:
+            yield (name,), "required where there is no baseline", ""
+            return
+    yield from _stages(spec)
+    yield from _segments(spec)
+    yield from _causality(spec)
+    yield from _gate(spec)
+    assert spec.prior is not None
+    if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
+        message = f"the prior {spec.prior.type} can't be guided"
+        yield ("sampling", "guidance"), message, "set it to 1"
+
+
+def _stages(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    for name in spec.training.stages:
+        if name not in LATENT_STAGES:
+            teacher = " (a teacher has the settings of prior)" if name == "teacher" else ""
+            hint = f"choose from {', '.join(LATENT_STAGES)}{teacher}"
+            yield ("training", "stages", name), "no stage of a latent model", hint
+
+
+def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.segmenter is not None
+    assert spec.representation is not None
+    segments, representation = spec.segmenter.capabilities(), spec.representation.capabilities()
+    name = spec.representation.type
+    if segments.variable and not representation.variable_length:
+        message = f"the representation {name} can't read segments of variable length"
+        yield ("segmenter",), message, "choose a segmenter of fixed length"
+    if representation.token_aligned and segments.max_segment_tokens > 1:
+        message = f"the representation {name} has one latent a token"
+        yield ("segmenter",), message, "choose segments of one token"
+
+
+def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.segmenter is not None
+    assert spec.representation is not None
+    assert spec.prior is not None
+    if spec.representation.capabilities().causality != "bidirectional":
+        return
+    segmenter = spec.segmenter.capabilities()
+    shortest = 1 if segmenter.variable else segmenter.max_segment_tokens
+    longest = max(spec.training.for_stage(stage).max_tokens for stage in LATENT_STAGES)
+    latents = -(-longest // shortest)
+    if spec.prior.capabilities().order != "block" or spec.prior.block_size < latents:
+        message = (
+            f"the representation {spec.representation.type} is bidirectional: its latents know "
+            "what is yet to come, so that the prior must generate the whole sequence as one block"
+        )
+        hint = f"set prior.block_size to at least {latents}, or choose a causal representation"
+        yield ("representation",), message, hint
+
+
+def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.representation is not None
+    training = spec.training
+    if training.regime == "frozen" or not training.gradient_gate.opens:
+        return
+    rate = getattr(spec.representation, "rate_weight", 1.0)
+    entropy = spec.representation.capabilities().continuous_density and rate > 0
+    if not (entropy and training.weights.representation > 0) and training.weights.reference_kl == 0:
+        message = (
+            "an open gate lets the prior's loss pull all latents to one point, and nothing "
+            "holds them apart: neither entropy nor reference KL has a weight"
+        )
+        hint = "set training.weights.reference_kl or the representation's rate_weight above 0"
+        yield ("training", "gradient_gate"), message, hint
+
+
+def warnings(spec: Document) -> Iterator[str]:
+    """What will work, but hardly as meant."""
+    if spec.prior is None:
+        return
+    fewest = spec.prior.capabilities().fewest_steps
+    given = {("sampling", "steps"): spec.sampling.steps}
+    for (section, key), steps in given.items():
+        if steps < fewest:
+            yield (
+                f"{section}.{key}: {steps} is below the fewest steps that are useful with the "
+                f"prior {spec.prior.type}, {fewest}"
+            )

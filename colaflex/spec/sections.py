@@ -1,0 +1,154 @@
+"""The sections of a spec. Component sections are resolved through the registry, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.configs import (
+    CorpusConfig,
+    PriorConfig,
+    RepresentationConfig,
+    SegmenterConfig,
+)
+from colaflex.spec.training import Section, Training
+
+__all__ = ["SPEC_VERSION", "Document", "Evaluation", "Judge", "Sampling", "Tokenizer"]
+
+SPEC_VERSION = 1
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Guidance = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Tokenizer(Section):
+    """How text becomes tokens: byte-level BPE trained on the train split, or a given one."""
+
+    vocab_size: int = Field(
+        4096, ge=257, le=1_000_000, description="Tokens of the trained BPE, special ones included."
+    )
+    path: Path | None = Field(
+        None, description="A tokenizer.json to use as it is; null trains one on the corpus."
+    )
+
+
+class Sampling(Section):
+    """How text is generated, unless the command says otherwise."""
+
+    steps: int = Field(16, ge=1, le=100_000, description="Solver intervals per block.")
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="g in g · conditional + (1 - g) · unconditional; 1 is off (no unit).",
+    )
+    temperature: float = Field(
+        0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
+    )
+    top_k: int = Field(
+        0, ge=0, le=10_000_000, description="Draw from the k most probable tokens; 0 is off."
+    )
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Draw from the fewest tokens of that probability; 1 is off."
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, le=100, description="Divides logits of tokens seen before; 1 is off (no unit)."
+    )
+    max_new_tokens: int = Field(
+        64, ge=1, le=1_000_000, description="Most tokens generated after a prompt."
+    )
+
+
+class Judge(Section):
+    """The small autoregressive model that judges samples, trained on the corpus's judge split."""
+
+    enabled: bool = Field(True, description="Whether texts are judged.")
+    steps: int = Field(600, ge=1, le=1_000_000, description="Training steps at most.")
+    width: int = Field(128, ge=8, le=16_384, description="Channels of its states.")
+    layers: int = Field(4, ge=1, le=256, description="Transformer layers.")
+    heads: int = Field(
+        4, ge=1, le=256, description="Attention heads; twice as many divide the width."
+    )
+    batch_size: int = Field(16, ge=1, le=1_000_000, description="Rows of a training step.")
+    max_tokens: int = Field(
+        256, ge=2, le=1_000_000, description="Length of a row (tokens); longer texts are cut."
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width {self.width} does not split into {self.heads} heads of even width"
+            )
+        return self
+
+
+class Evaluation(Section):
+    """What is measured after training."""
+
+    samples: int = Field(64, ge=0, le=1_000_000, description="Texts generated and measured.")
+    documents: int = Field(
+        256, ge=1, le=10_000_000, description="Held-out documents read (reconstruction, judge)."
+    )
+    prompt_tokens: int = Field(
+        0, ge=0, le=1_000_000, description="Tokens of held-out text before each sample; 0: none."
+    )
+    sweep_steps: tuple[Positive, ...] = Field(
+        (1, 2, 4, 8, 16, 32), max_length=64, description="Solver steps to sample at as well."
+    )
+    sweep_guidance: tuple[Guidance, ...] = Field(
+        (1.0, 1.5, 2.0, 3.0, 5.0, 8.0), max_length=64, description="Guidances to sample at as well."
+    )
+    sweep_samples: int = Field(
+        32, ge=1, le=1_000_000, description="Texts generated at each point of a sweep."
+    )
+    bootstrap: int = Field(
+        1000, ge=100, le=1_000_000, description="Resamples behind a 95 % interval."
+    )
+    judge: Judge = Field(Judge(), description="The model that judges samples.")
+
+
+class Document(Section):
+    """A whole spec, with everything inherited and overridden in its place."""
+
+    spec_version: Literal[1] = Field(1, description="Version of this format.")
+    name: str = Field(
+        "unnamed",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^/\\\x00-\x1f]+$",
+        description="Name of the experiment, by default the file's; no part of the digest.",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of weights, order and noise (any integer)."
+    )
+    requires: tuple[str, ...] = Field(
+        (), description="Distributions that must be installed, e.g. `colaflex-foo>=0.3`."
+    )
+    corpus: Annotated[CorpusConfig, Slot("corpus")] = Field(
+        ..., description="Where documents come from."
+    )
+    tokenizer: Tokenizer = Field(Tokenizer(), description="How text becomes tokens.")
+    segmenter: Annotated[SegmenterConfig, Slot("segmenter")] | None = Field(
+        "fixed_patch", description="Which span of tokens one latent stands for."
+    )  # type: ignore[assignment]
+    representation: Annotated[RepresentationConfig, Slot("representation")] | None = Field(
+        "text_vae", description="Lifts text into latents and realises it back."
+    )  # type: ignore[assignment]
+    prior: Annotated[PriorConfig, Slot("prior")] | None = Field(
+        "flow_matching", description="Learns the distribution of the latents."
+    )  # type: ignore[assignment]
+    baseline: Annotated[ComponentConfig, Slot("baseline")] | None = Field(
+        None, description="A language model without latents, instead of a prior."
+    )
+    training: Training = Field(Training(), description="How the model is trained.")
+    sampling: Sampling = Field(Sampling(), description="How text is generated.")
+    evaluation: Evaluation = Field(Evaluation(), description="What is measured after training.")
+
+    def components(self) -> dict[str, ComponentConfig]:
+        """The component sections that this spec has, by name."""
+        names = ("corpus", "segmenter", "representation", "prior", "baseline")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

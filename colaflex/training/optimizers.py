@@ -1,0 +1,128 @@
+"""Optimizers over named parameters: AdamW, or Muon for matrices with AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from colaflex.training.distributed import gather, scatter_like
+
+__all__ = ["NamedGroup", "OptimizerName", "Optimizers", "build_optimizers"]
+
+OptimizerName = Literal["adamw", "muon"]
+
+
+@dataclass(frozen=True)
+class NamedGroup:
+    """Named parameters that share a learning rate."""
+
+    parameters: Mapping[str, nn.Parameter]
+    lr_ratio: float = 1.0
+
+
+class Optimizers:
+    """One or two torch optimizers that step together; their state is a flat map of tensors."""
+
+    def __init__(self, members: Sequence[Optimizer], names: Mapping[Tensor, str]) -> None:
+        self.members = tuple(members)
+        self._names = dict(names)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Set the learning rate; each group multiplies it by its own ratio."""
+        for member in self.members:
+            for group in member.param_groups:
+                group["lr"] = learning_rate * group["lr_ratio"]
+
+    def step(self) -> None:
+        """One step of each, from the gradients, which are then dropped."""
+        for member in self.members:
+            member.step()
+            member.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every state tensor, whole, named `<key>:<parameter>` (collective where sharded)."""
+        tensors = {}
+        for member in self.members:
+            for parameter, state in member.state.items():
+                for key, value in state.items():
+                    tensors[f"{key}:{self._names[parameter]}"] = gather(value)
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from a state that `state` gave."""
+        by_parameter: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            key, _, parameter_name = name.partition(":")
+            by_parameter.setdefault(parameter_name, {})[key] = tensor
+        for member in self.members:
+            parameters = [p for group in member.param_groups for p in group["params"]]
+            states: dict[int, dict[str, Tensor]] = {}
+            for index, parameter in enumerate(parameters):
+                loaded = by_parameter.get(self._names[parameter])
+                if loaded is not None:
+                    states[index] = {
+                        key: scatter_like(value, parameter) if value.dim() else value.clone()
+                        for key, value in loaded.items()
+                    }
+            groups = member.state_dict()["param_groups"]
+            member.load_state_dict({"state": states, "param_groups": groups})
+
+
+def build_optimizers(
+    name: OptimizerName,
+    groups: Iterable[NamedGroup],
+    *,
+    betas: tuple[float, float],
+    weight_decay: float,
+    embeddings: Iterable[Tensor] = (),
+) -> Optimizers:
+    """The optimizer of a stage; weight decay acts on matrices only.
+
+    Args:
+        name: "adamw", or "muon": matrices by Muon (updates scaled to AdamW's size, so that one
+            learning rate serves both), the rest by AdamW.
+        groups: what learns.
+        betas: AdamW's.
+        weight_decay: decoupled, times the learning rate.
+        embeddings: matrices that are look-up tables, which Muon leaves to AdamW.
+    """
+    groups = list(groups)
+    tables = set(embeddings)
+    adamw: list[dict[str, Any]] = []
+    muon: list[dict[str, Any]] = []
+    for group in groups:
+        matrices = [p for p in group.parameters.values() if p.dim() >= 2]
+        orthogonal = [p for p in matrices if name == "muon" and p.dim() == 2 and p not in tables]
+        taken = set(orthogonal)
+        decayed = [p for p in matrices if p not in taken]
+        plain = [p for p in group.parameters.values() if p.dim() < 2]
+        for target, parameters, decay in (
+            (muon, orthogonal, weight_decay),
+            (adamw, decayed, weight_decay),
+            (adamw, plain, 0.0),
+        ):
+            if parameters:
+                entry = {"params": parameters, "weight_decay": decay, "lr_ratio": group.lr_ratio}
+                target.append(entry)
+    members: list[Optimizer] = []
+    if adamw:
+        members.append(AdamW(adamw, betas=betas, fused=_fusible(adamw)))
+    if muon:
+        members.append(Muon(muon, adjust_lr_fn="match_rms_adamw"))
+    names: dict[Tensor, str] = {p: name for group in groups for name, p in group.parameters.items()}
+    return Optimizers(members, names)
+
+
+def _fusible(groups: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether AdamW has one kernel for all of these parameters."""
+    kinds = {"cpu", "cuda", "mps", "xpu"}
+    return all(
+        p.device.type in kinds and torch.is_floating_point(p)
+        for group in groups
+        for p in group["params"]
+    )

@@ -1,0 +1,133 @@
+"""Progress on stderr: a live bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+from colaflex.training.callbacks import Record
+
+__all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "progress_on"]
+
+
+class Progress(Protocol):
+    """Shows how training goes."""
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        """A stage begins, or goes on."""
+        ...  # pragma: no cover
+
+    def advance(self, done: int) -> None:
+        """Another step is done; called after every one, so it must cost nothing."""
+        ...  # pragma: no cover
+
+    def record(self, record: Record) -> None:
+        """There are new figures."""
+        ...  # pragma: no cover
+
+    def end(self) -> None:
+        """Training is over, in whatever way."""
+        ...  # pragma: no cover
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, done: int) -> None:
+        """Nothing."""
+
+    def record(self, record: Record) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+class LineProgress:
+    """A plain line at the beginning, every `seconds`, and at the end of a stage."""
+
+    def __init__(self, stream: TextIO, seconds: float = 10.0) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._figures = ""
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        """Print where the stage stands."""
+        self._stage, self._first, self._total, self._figures = stage, done, total, ""
+        self._began = time.monotonic()
+        self._next = self._began + self._seconds
+        print(f"{stage}: step {done} of {total}", file=self._stream, flush=True)
+
+    def advance(self, done: int) -> None:
+        """Print a line if it is time for one."""
+        now = time.monotonic()
+        if now < self._next and done < self._total:
+            return
+        self._next = now + self._seconds
+        left = (now - self._began) / max(1, done - self._first) * (self._total - done)
+        line = f"{self._stage}: step {done} of {self._total}{self._figures}, {_clock(left)} left"
+        print(line, file=self._stream, flush=True)
+
+    def record(self, record: Record) -> None:
+        """Keep the figures for the next line."""
+        self._figures = ", " + _figures(record)
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+class LiveProgress:
+    """A bar that is redrawn in place."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=Console(file=stream),
+            refresh_per_second=4,
+        )
+        self._task: Any = None
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        """Start a bar; those of earlier stages stay above it."""
+        self._bars.start()
+        self._task = self._bars.add_task(stage, total=total, completed=done, figures="")
+
+    def advance(self, done: int) -> None:
+        """Move the bar."""
+        self._bars.update(self._task, completed=done)
+
+    def record(self, record: Record) -> None:
+        """Show the figures."""
+        self._bars.update(self._task, figures=_figures(record))
+
+    def end(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+
+def progress_on(stream: TextIO | None = None) -> Progress:
+    """What suits a stream (stderr by default): a live bar on a terminal, else plain lines."""
+    stream = stream or sys.stderr
+    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+
+
+def _figures(record: Record) -> str:
+    return f"loss {record['loss']:.4f}, {record['tokens_per_second']:,.0f} tokens/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

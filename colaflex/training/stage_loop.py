@@ -1,0 +1,216 @@
+"""The loop of one stage: batch -> losses -> gradients -> step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from colaflex.interfaces.language_model import LanguageModel, StageStep
+from colaflex.interfaces.losses import Unit
+from colaflex.interfaces.noise import Noise, generator_for
+from colaflex.interfaces.values import TokenBatch
+from colaflex.training.checkpoints import Checkpoint, Position
+from colaflex.training.distributed import Processes, gather
+from colaflex.training.ema import Ema
+from colaflex.training.metrics import Window
+from colaflex.training.optimizers import NamedGroup, build_optimizers
+from colaflex.training.stage_loss import Precision, StageLoss
+from colaflex.training.stage_plan import BatchOrder, StagePlan, StageSettings
+
+__all__ = ["Share", "StageLoop", "Totals", "gather_state", "prepared_batch"]
+
+UNITS: tuple[Unit, ...] = ("tokens", "latents", "rows")
+_Part = tuple[TokenBatch, StageStep, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of a step's rows a micro-batch is: number `index` of `of` equal ones."""
+
+    index: int = 0
+    of: int = 1
+
+
+@dataclass
+class Totals:
+    """What a stage has consumed so far; tensors only where processes add theirs up."""
+
+    tokens: int | Tensor = 0
+    flops: int | Tensor = 0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"tokens": int(self.tokens), "flops": int(self.flops), "seconds": self.seconds}
+
+
+def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, share: Share) -> _Part:
+    """A share of a step's batch as the stage wants it (on the CPU), and its tokens before that."""
+    rows = plan.rows_of_a_share(share.of)
+    raw = order.batch(step, share.index, share.of)
+    noise = Noise(seed, step, plan.stage.name, share.index * rows, share.of * rows)
+    place = StageStep(step, plan.steps, noise)
+    return plan.stage.prepare(raw, place), place, int(raw.lengths.sum())
+
+
+class StageLoop:
+    """Everything that one stage's steps need; a context manager, as it wraps the model.
+
+    Args:
+        model: whole; between entering and leaving it may be sharded.
+        plan: the stage.
+        order: its batches.
+        seed: keys all noise.
+        processes: who trains together.
+        precision: of the losses' arithmetic; weights and optimizer stay in fp32.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        plan: StagePlan,
+        order: BatchOrder,
+        seed: int,
+        processes: Processes,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        self.order = order
+        self.seed = seed
+        self.processes = processes
+        self.totals = Totals()
+        self.window = Window(plan.stage.name, processes)
+        self._loss = StageLoss(model, plan.stage, precision)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> StageLoop:
+        settings = self.plan.settings
+        names = {p: name for name, p in self.model.named_parameters()}
+        groups = [(g.lr_ratio, [names[p] for p in g.parameters]) for g in self.plan.stage.groups]
+        self._stack.enter_context(_modes(self.model, {n for _, g in groups for n in g}, settings))
+        if settings.compile:
+            self._loss.compile()
+        self.model.train()
+        self._engine = self._stack.enter_context(self.processes.wrapped(self._loss))
+        learning = dict(self.model.named_parameters())  # sharded stand-ins, under FSDP
+        self._parameters = {name: learning[name] for _, group in groups for name in group}
+        self.optimizers = build_optimizers(
+            settings.optimizer,
+            [NamedGroup({n: learning[n] for n in group}, ratio) for ratio, group in groups],
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            embeddings=[m.weight for m in self.model.modules() if isinstance(m, nn.Embedding)],
+        )
+        self.ema = Ema(self._parameters, settings.ema_decay) if settings.ema_decay else None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def step(self, index: int) -> None:
+        """Step `index` of the stage, from 0."""
+        accumulate, processes = self.plan.settings.accumulate, self.processes
+        of = accumulate * processes.world
+        shares = [Share(processes.rank * accumulate + part, of) for part in range(accumulate)]
+        parts = [prepared_batch(self.plan, self.order, self.seed, index, s) for s in shares]
+        divisors = self._count(parts)
+        for share, (batch, place, _) in zip(shares, parts, strict=True):
+            self._seed_global_generators(index, share)
+            with processes.synchronised(self._engine, last=share is shares[-1]):
+                objective, names, values = self._engine(batch.to(processes.device), place, divisors)
+                (objective if processes.world == 1 else objective * processes.world).backward()
+            self.window.add(index, names, values)
+        norm = self._clip()
+        self.window.add(index, ("gradient_norm",), norm.reshape(1).float() / processes.world)
+        self.optimizers.set_learning_rate(self.plan.learning_rate(index))
+        self.optimizers.step()
+        if self.ema is not None:
+            self.ema.update()
+
+    def _count(self, parts: Sequence[_Part]) -> dict[str, int | Tensor]:
+        """The divisors of the whole batch, of all processes, from one all-reduce."""
+        stage = self.plan.stage
+        counted = [0] * (len(UNITS) + 2)
+        for batch, _, tokens in parts:
+            counts = stage.counts(batch)
+            here = [*(counts.get(unit, 0) for unit in UNITS), tokens, stage.flops(batch)]
+            counted = [a + b for a, b in zip(counted, here, strict=True)]
+        *divisors, tokens, flops = self.processes.sum_counts(counted)
+        self.totals.tokens = self.totals.tokens + tokens
+        self.totals.flops = self.totals.flops + flops
+        return {
+            unit: count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
+            for unit, count in zip(UNITS, divisors, strict=True)
+        }
+
+    def _clip(self) -> Tensor:
+        """The norm of all gradients, which are scaled down where it exceeds the limit."""
+        parameters = [p for p in self._parameters.values() if p.grad is not None]
+        norm = gather(get_total_norm([p.grad for p in parameters if p.grad is not None]))
+        if self.plan.settings.clip_norm:
+            clip_grads_with_norm_(parameters, self.plan.settings.clip_norm, norm)
+        return norm
+
+    def _seed_global_generators(self, index: int, share: Share) -> None:
+        """Key torch's own generators (dropout) by place, so that no state of theirs is saved."""
+        key = generator_for(self.seed, self.plan.stage.name, "global", index, share.index)
+        torch.default_generator.manual_seed(key.initial_seed())
+        if self.processes.device.type == "cuda":
+            torch.cuda.manual_seed(key.initial_seed())
+
+    def checkpoint(self, position: Position) -> Checkpoint:
+        """The state between two steps (collective: every process must call it)."""
+        self.window.read()
+        return Checkpoint(
+            position,
+            gather_state(self.model),
+            self.optimizers.state(),
+            self.ema.state() if self.ema is not None else {},
+            {
+                "window": self.window.rows,
+                "totals": self.totals.as_json(),
+                "ema_updates": self.ema.updates if self.ema is not None else 0,
+            },
+        )
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of this stage, whose weights the model has already."""
+        self.optimizers.load_state(checkpoint.optimizer)
+        if self.ema is not None:
+            self.ema.load(checkpoint.ema, checkpoint.state["ema_updates"])
+        self.window.rows = [dict(row) for row in checkpoint.state["window"]]
+        self.totals = Totals(**checkpoint.state["totals"])
+
+
+def gather_state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's state, whole (collective where it is sharded)."""
+    return {name: gather(tensor) for name, tensor in model.state_dict().items()}
+
+
+@contextmanager
+def _modes(model: nn.Module, learning: set[str], settings: StageSettings) -> Iterator[None]:
+    """Set what learns and what is recomputed; as it was before, afterwards."""
+    before = {p: p.requires_grad for p in model.parameters()}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in learning)
+    for module in model.modules():
+        if hasattr(module, "gradient_checkpointing"):
+            module.gradient_checkpointing = settings.gradient_checkpointing  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for parameter, learned in before.items():
+            parameter.requires_grad_(learned)

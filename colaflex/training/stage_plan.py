@@ -1,0 +1,114 @@
+"""The plan of a stage: what its settings come to in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from colaflex.errors import UserError
+from colaflex.interfaces.language_model import Stage
+from colaflex.interfaces.values import TokenBatch
+from colaflex.training.optimizers import OptimizerName
+from colaflex.training.schedules import Schedule, learning_rate_factor
+
+__all__ = ["BatchOrder", "StagePlan", "StageSettings", "plan_stages"]
+
+
+class StageSettings(Protocol):
+    """The settings of one stage, fully resolved; 0 switches `clip_norm` and `ema_decay` off."""
+
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def betas(self) -> tuple[float, float]: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def clip_norm(self) -> float: ...  # noqa: D102
+    @property
+    def warmup_steps(self) -> int: ...  # noqa: D102
+    @property
+    def lr_schedule(self) -> Schedule: ...  # noqa: D102
+    @property
+    def final_lr_ratio(self) -> float: ...  # noqa: D102
+    @property
+    def decay_fraction(self) -> float: ...  # noqa: D102
+    @property
+    def optimizer(self) -> OptimizerName: ...  # noqa: D102
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102
+    @property
+    def ema_decay(self) -> float: ...  # noqa: D102
+    @property
+    def gradient_checkpointing(self) -> bool: ...  # noqa: D102
+    @property
+    def compile(self) -> bool: ...  # noqa: D102
+
+
+class BatchOrder(Protocol):
+    """Which rows a step sees: a pure function of the step."""
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
+        """Share `rank` of `world` equal shares of the step's rows, all as wide as the widest."""
+        ...  # pragma: no cover
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage with its settings and its number of steps."""
+
+    stage: Stage
+    settings: StageSettings
+    steps: int
+
+    def rows_of_a_share(self, shares: int) -> int:
+        """Rows of one micro-batch of one process; raises UserError where they don't come out."""
+        rows, rest = divmod(self.settings.batch_size, shares)
+        if rest or not rows:
+            nearest = max(1, round(self.settings.batch_size / shares)) * shares
+            raise UserError(
+                f"training.batch_size: {self.settings.batch_size} rows cannot be split evenly into "
+                f"{shares} shares (processes times `accumulate`) in stage {self.stage.name}; "
+                f"the nearest size that can is {nearest}"
+            )
+        return rows
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, before any group's ratio."""
+        settings = self.settings
+        return settings.learning_rate * learning_rate_factor(
+            settings.lr_schedule,
+            step,
+            self.steps,
+            warmup=min(settings.warmup_steps, self.steps // 2),
+            final_ratio=settings.final_lr_ratio,
+            decay_fraction=settings.decay_fraction,
+        )
+
+
+def plan_stages(
+    stages: Sequence[Stage], settings_for: Callable[[str], StageSettings]
+) -> list[StagePlan]:
+    """Share out the steps: stages with the same settings divide these settings' steps.
+
+    Args:
+        stages: of a model, in order.
+        settings_for: the settings by the name that a stage gives (`training.for_stage`).
+    """
+    plans = []
+    for number, stage in enumerate(stages):
+        settings = settings_for(stage.settings)
+        alike = [other.settings == stage.settings for other in stages]
+        whole = sum(other.share for other, same in zip(stages, alike, strict=True) if same)
+        before = sum(s.share for s, a in zip(stages[:number], alike, strict=False) if a)
+        # Differences of rounded sums add up to the whole.
+        first, last = (
+            round(settings.steps * part / whole) for part in (before, before + stage.share)
+        )
+        plans.append(StagePlan(stage, settings, last - first))
+    return plans

@@ -1,0 +1,119 @@
+"""Plugins for tests: real distributions, installed in a folder of their own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from colaflex.host.metadata import Selection
+from colaflex.registry import Registry
+
+HOOKS = """
+    import colaflex
+
+    @colaflex.hookimpl
+    def colaflex_components():
+        return [{components}]
+"""
+
+CONFIG = """
+    from pydantic import Field
+
+    from colaflex.interfaces.configs import SolverConfig
+
+    class Config(SolverConfig):
+        rate: float = Field(1.0, ge=0.0, description="Some rate.")
+
+        def evaluations(self, steps):
+            return steps
+"""
+
+SOLVER = """
+    class Solver:
+        def __init__(self, config, width=1):
+            self.config, self.width = config, width
+"""
+
+
+@dataclass
+class Site:
+    """A folder of installed distributions, on the import path."""
+
+    path: Path
+
+    def add(
+        self,
+        distribution: str,
+        files: Mapping[str, str],
+        entry_points: str,
+        version: str = "1.0",
+    ) -> None:
+        """Install a distribution from its files' texts and its entry_points.txt."""
+        for name, text in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(dedent(text))
+        info = self.path / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        )
+        (info / "entry_points.txt").write_text(dedent(entry_points))
+        importlib.invalidate_caches()
+
+    def add_plugin(self, package: str, hooks: str, **files: str) -> None:
+        """Install the distribution colaflex-PACKAGE whose entry point PACKAGE is its hooks."""
+        texts = {f"{package}/{name}.py": text for name, text in {"hooks": hooks, **files}.items()}
+        self.add(
+            f"colaflex-{package}",
+            {f"{package}/__init__.py": "", **texts},
+            f"[colaflex]\n{package} = {package}.hooks\n",
+        )
+
+    def add_solver(self, package: str, name: str, **files: str) -> None:
+        """Install a plugin with one sound solver."""
+        component = (
+            f'colaflex.Component("solver", "{name}", "{package}.solver:Solver", '
+            f'"{package}.config:Config", "A solver.")'
+        )
+        texts = {"solver": SOLVER, "config": CONFIG, **files}
+        self.add_plugin(package, HOOKS.format(components=component), **texts)
+
+    def registry(self, **environment: str) -> Registry:
+        """What is discovered under these environment variables."""
+        return Registry.discover(Selection.from_environment(environment))
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command line, in a process of its own that sees these distributions."""
+        return self.python("-m", "colaflex", *arguments, **environment)
+
+    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Python, in a process of its own that sees these distributions."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": str(self.path), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An empty folder of distributions; what is imported from it is forgotten afterwards."""
+    path = tmp_path / "site"
+    path.mkdir()
+    monkeypatch.syspath_prepend(str(path))
+    yield Site(path)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(path)):
+            del sys.modules[name]

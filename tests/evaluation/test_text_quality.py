@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import colaflex.evaluation
+from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
+from colaflex.evaluation.training_text import TrainingText
+
+TRAINING = TrainingText([["the", "light", "was", "good"], ["and", "god", "saw", "it"]], n=3)
+ROWS = {
+    "model": TextSamples(["The light was good.", "God saw the zebra"], [True, False]),
+    "real": TextSamples(["And God saw it. The light was good.", "It was good."], [True, True]),
+}
+
+
+class UniformJudge:
+    """Gives every token of a vocabulary of 256 bytes and an end the same probability."""
+
+    end_of_text = 256
+
+    def nll(self, documents: Sequence[Sequence[int]]) -> list[tuple[float, int]]:
+        return [(len(document) * math.log(257), len(document)) for document in documents]
+
+
+def test_rows_are_measured_at_equal_size():
+    rows = real_text_metrics(ROWS, TRAINING)
+    assert set(rows["model"]) == set(rows["real"]) == {
+        "mean_words", "mean_bytes", "ended", "unigram_entropy", "distinct_1", "distinct_2",
+        "distinct_3", "distinct_4", "repetition", "longest_repeat", "copying", "known_words",
+        "known_bigrams",
+    }  # fmt: skip
+    assert rows["model"]["mean_words"].value == 4
+    assert rows["real"]["mean_words"].value == 5.5
+    # The real row is cut to the model's eight words: its first document.
+    assert rows["real"]["known_bigrams"].value == pytest.approx(6 / 7)
+    assert rows["real"]["distinct_1"].value == 1
+    assert rows["model"]["known_words"].value == pytest.approx(7 / 8)
+    assert rows["model"]["copying"].value == pytest.approx(2 / 4)
+    assert (rows["model"]["ended"].value, rows["real"]["ended"].value) == (0.5, 1)
+
+
+def test_the_judge_reads_whole_texts_and_the_end_only_where_they_ended():
+    rows = real_text_metrics(ROWS, TRAINING, UniformJudge(), lambda text: list(text.encode()))
+    model = rows["model"]
+    sizes = [len(text) for text in ROWS["model"].texts]
+    assert model["judge_nll"].value == pytest.approx(math.log(257))
+    expected = (sum(sizes) + 1) * math.log(257) / sum(sizes)
+    assert model["judge_nll_per_byte"].value == pytest.approx(expected)
+
+
+def test_a_row_of_empty_texts_is_measured_as_far_as_it_goes():
+    rows = real_text_metrics({**ROWS, "mute": TextSamples(["", ""], [True, True])}, TRAINING)
+    assert rows["mute"]["mean_words"].value == 0
+    assert rows["mute"]["unigram_entropy"].n == 0
+    assert rows["model"]["unigram_entropy"].value > 1
+
+
+def test_all_but_the_judge_import_without_torch():
+    folder = Path(colaflex.evaluation.__file__).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"judge", "judge_network"}
+    assert len(modules) >= 10
+    code = "import sys\n" + "\n".join(
+        f"import colaflex.evaluation.{name}" for name in sorted(modules)
+    )
+    code += "\nassert 'torch' not in sys.modules, 'torch was imported'"
+    subprocess.run([sys.executable, "-c", code], check=True)

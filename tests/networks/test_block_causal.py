@@ -1,0 +1,171 @@
+"""Cache, parallel layout and causality of the block-causal network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from colaflex.networks.block_causal import BlockCausal
+from colaflex.networks.block_causal_config import BlockCausalConfig
+
+ROWS, BLOCKS, BLOCK, WIDTH = 3, 5, 4, 32
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    config = BlockCausalConfig(width=WIDTH, layers=3, heads=2, time_width=16)
+    net = BlockCausal(config).double()
+    for parameter in net.parameters():  # zero-initialised gates would hide every mistake
+        torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+def inputs(samples=1):
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    clean = draw(ROWS, BLOCKS, BLOCK, WIDTH)
+    noisy = draw(samples * ROWS, BLOCKS, BLOCK, WIDTH)
+    times = torch.rand(samples * ROWS, BLOCKS, 1, generator=generator, dtype=torch.float64)
+    return clean, noisy, times
+
+
+def parallel(network, clean, noisy, times, **options):
+    history = network.commit(clean[:, :-1], network.begin(len(clean), clean))
+    return network.parallel(noisy, times, history, **options)
+
+
+def test_parallel_training_equals_block_by_block_sampling(network):
+    clean, noisy, times = inputs()
+    together = parallel(network, clean, noisy, times)
+    history = network.begin(ROWS, clean)
+    for block in range(BLOCKS):
+        alone = network(noisy[:, block], times[:, block, None], history)
+        assert torch.allclose(together[:, block], alone, atol=1e-9)
+        history = network.commit(clean[:, block : block + 1], history)
+
+
+def test_fp32_agrees_within_a_hundred_thousandth(network):
+    clean, noisy, times = (x.float() for x in inputs())
+    network.float()
+    torch.nn.init.normal_(network.final_modulation.weight, std=0.05)
+    together = parallel(network, clean, noisy, times)
+    history = network.commit(clean[:, :-1], network.begin(ROWS, clean))
+    alone = network(noisy[:, -1], times[:, -1, None], history)
+    assert (together[:, -1] - alone).abs().max() <= 1e-5 * together.abs().max()
+
+
+@pytest.mark.parametrize("samples", [2, 3])
+def test_noisings_that_share_a_history_equal_single_ones(network, samples):
+    clean, noisy, times = inputs(samples)
+    together = parallel(network, clean, noisy, times).unflatten(0, (samples, ROWS))
+    for index, (part, time) in enumerate(
+        zip(noisy.split(ROWS), times.split(ROWS), strict=True)
+    ):
+        assert torch.allclose(together[index], parallel(network, clean, part, time), atol=1e-9)
+
+
+def test_blocks_are_blind_to_later_ones(network):
+    clean, noisy, times = inputs()
+    before = parallel(network, clean, noisy, times)
+    clean[:, 2], noisy[:, 3:] = 7.0, -3.0
+    after = parallel(network, clean, noisy, times)
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert not torch.allclose(before[:, 3], after[:, 3])
+
+
+def test_commit_in_parts_equals_commit_at_once(network):
+    clean, noisy, times = inputs()
+    whole = network.commit(clean, network.begin(ROWS, clean))
+    parts = network.begin(ROWS, clean)
+    for first, last in [(0, 2), (2, 3), (3, 5)]:
+        parts = network.commit(clean[:, first:last], parts)
+    for one, other in zip(whole.layers, parts.layers, strict=True):
+        assert torch.allclose(one.keys, other.keys, atol=1e-10)
+        assert torch.allclose(one.values, other.values, atol=1e-10)
+
+
+def test_rows_of_different_length_do_not_talk(network):
+    clean, noisy, times = inputs()
+    counts = torch.tensor([0, 2, 4]) * BLOCK
+    ragged = network.commit(clean[:, :4], network.begin(ROWS, clean), counts)
+    ragged = network.commit(clean[:, 4:], ragged)
+    together = network(noisy[:, 0], times[:, 0, None], ragged)
+    for row, blocks in enumerate([0, 2, 4]):
+        own = torch.cat([clean[row : row + 1, :blocks], clean[row : row + 1, 4:]], 1)
+        history = network.commit(own, network.begin(1, clean))
+        alone = network(noisy[row : row + 1, 0], times[row : row + 1, 0, None], history)
+        assert torch.allclose(together[row], alone[0], atol=1e-9)
+    kept = network(noisy[[2, 0], 0], times[[2, 0], 0, None], ragged.select(torch.tensor([2, 0])))
+    assert torch.allclose(kept, together[[2, 0]], atol=1e-10)
+
+
+def test_pinned_positions_are_at_time_zero(network):
+    clean, noisy, times = inputs()
+    pinned = torch.zeros(ROWS, BLOCKS, BLOCK, dtype=torch.bool)
+    pinned[1, 2, :2] = True
+    together = parallel(network, clean, noisy, times, pinned=pinned)
+    history = network.commit(clean[1:2, :2], network.begin(1, clean))
+    mixed = times[1, 2].expand(BLOCK, 1).clone()
+    mixed[:2] = 0
+    alone = network(noisy[1:2, 2], mixed[None], history)
+    assert torch.allclose(together[1, 2], alone[0], atol=1e-9)
+
+
+def test_blind_rows_see_no_history(network):
+    clean, noisy, times = inputs(2)
+    blind = torch.tensor([False, True, False, True, False, False])
+    together = parallel(network, clean, noisy, times, blind=blind)
+    for row in range(2 * ROWS):
+        for block in range(BLOCKS):
+            past = clean[row % ROWS : row % ROWS + 1, : 0 if blind[row] else block]
+            history = network.commit(past, network.begin(1, clean)) if past.shape[1] else None
+            # Relative positions: an empty history at block b is one at block 0.
+            alone = network(noisy[row : row + 1, block], times[row : row + 1, block, None], history)
+            assert torch.allclose(together[row, block], alone[0], atol=1e-9)
+
+
+def test_gradient_checkpointing_changes_nothing(network):
+    clean, noisy, times = inputs()
+    gradients = []
+    for switch in (False, True):
+        network.gradient_checkpointing = switch
+        network.zero_grad()
+        parallel(network, clean, noisy, times).square().mean().backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+
+
+def test_forward_mode_differentiation_runs_under_math_attention(network):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    clean, noisy, times = inputs()
+    history = network.commit(clean[:, :-1], network.begin(ROWS, clean))
+
+    def states(t):
+        return network.parallel(noisy, t, history)
+
+    with sdpa_kernel(SDPBackend.MATH):
+        _, tangent = torch.func.jvp(states, (times,), (torch.ones_like(times),))
+    step = 1e-5
+    difference = (states(times + step) - states(times - step)) / (2 * step)
+    assert torch.allclose(tangent, difference, rtol=1e-4, atol=1e-4 * float(difference.abs().max()))
+
+
+def test_model_flops_agree_with_torch_counting_a_dense_mask(network):
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    clean, noisy, times = inputs()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        parallel(network, clean, noisy, times)
+    allowed = network.flops(ROWS, BLOCKS, BLOCK)
+    layers, head = 3, 4 * WIDTH * ROWS * BLOCK**2
+    # What a dense mask adds: the pairs that chunks compute and then mask away.
+    dense = layers * (BLOCKS * BLOCKS + (BLOCKS - 1) * BLOCKS) + (layers - 1) * (BLOCKS - 1) ** 2
+    pairs = layers * BLOCKS * (BLOCKS + 1) // 2 + (layers - 1) * (BLOCKS - 1) * BLOCKS // 2
+    assert counter.get_total_flops() == pytest.approx(allowed + head * (dense - pairs), rel=0.03)

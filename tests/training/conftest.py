@@ -1,0 +1,6 @@
+"""Makes the tiny model of these tests importable, by subprocesses too."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

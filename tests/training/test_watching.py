@@ -1,0 +1,95 @@
+"""What one sees of a training run: lines, bars, TensorBoard, peak memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import train
+
+from colaflex.hooks import RunInfo
+from colaflex.training.interrupts import Interrupts
+from colaflex.training.memory import peak_memory_bytes
+from colaflex.training.progress import LineProgress, LiveProgress, progress_on
+from colaflex.training.tensorboard import TensorBoard
+
+
+def test_plain_lines_away_from_a_terminal(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    train(tmp_path, progress=progress_on(stream))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "representation: step 0 of 6"
+    assert lines[1].startswith("representation: step 6 of 6, loss ")
+    assert lines[1].endswith("0:00 left")
+    assert "tokens/s" in lines[1]
+    assert [line.split(":")[0] for line in lines[2:]] == ["prior", "prior"]
+
+
+def test_lines_come_every_few_seconds() -> None:
+    stream = io.StringIO()
+    progress = LineProgress(stream, seconds=0.0)
+    progress.begin("prior", 5, 7205)
+    progress._began -= 10
+    progress.advance(15)
+    assert stream.getvalue().splitlines()[1] == "prior: step 15 of 7205, 1:59:50 left"
+
+
+def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as stream:
+        progress = progress_on(stream)
+        assert isinstance(progress, LiveProgress)
+        train(tmp_path, progress=progress)
+        stream.flush()
+        shown = os.read(controller, 100_000).decode()
+    os.close(controller)
+    assert "representation" in shown and "6/6" in shown and "loss" in shown
+
+
+def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    ).EventAccumulator
+    board = TensorBoard()
+    run = RunInfo(tmp_path, "tiny", 0, {})
+
+    class Callbacks:
+        def started(self) -> None:
+            board.colaflex_run_started(run)
+
+        def step(self, record: Any) -> None:
+            board.colaflex_step(record)
+
+        def checkpoint(self, path: Path) -> None: ...
+
+        def ended(self, result: Any) -> None:
+            board.colaflex_run_ended()
+
+    train(tmp_path, callbacks=Callbacks())
+    events = accumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    written = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    expected = [(r["step"], r["loss"]) for r in written if r["stage"] == "prior"]
+    found = [(event.step, event.value) for event in events.Scalars("prior/loss")]
+    assert found == [(step, pytest.approx(loss)) for step, loss in expected]
+
+
+def test_peak_memory_is_in_bytes() -> None:
+    before = peak_memory_bytes()
+    block = bytearray(64 << 20)
+    assert len(block) == 64 << 20
+    assert peak_memory_bytes() >= max(before, 64 << 20)
+
+
+def test_a_second_signal_acts_at_once() -> None:
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,222 @@
+"""A real language model of a few hundred parameters, its data, and a run of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from colaflex.interfaces.language_model import LanguageModel, ParameterGroup, Stage, StageStep
+from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.values import TokenBatch
+from colaflex.training.distributed import Processes
+from colaflex.training.stage_plan import StagePlan, plan_stages
+from colaflex.training.trainer import Trainer, TrainerOptions, TrainingResult
+
+VOCABULARY, WIDTH = 11, 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int = 6
+    batch_size: int = 8
+    learning_rate: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    warmup_steps: int = 2
+    lr_schedule: Any = "cosine"
+    final_lr_ratio: float = 0.1
+    decay_fraction: float = 0.2
+    optimizer: Any = "adamw"
+    accumulate: int = 1
+    ema_decay: float = 0.0
+    gradient_checkpointing: bool = False
+    compile: bool = False
+
+
+class Rows:
+    """Row r of step s is a pure function of (s, r); rows differ in length."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
+        generator = torch.Generator().manual_seed(1000 + step)
+        tokens = torch.randint(1, VOCABULARY, (self.batch_size, 7), generator=generator)
+        lengths = torch.randint(2, 8, (self.batch_size,), generator=generator)
+        tokens[torch.arange(7) >= lengths[:, None]] = 0
+        share = self.batch_size // world
+        whole = TokenBatch(tokens, lengths, lengths < 7)
+        return whole.rows(slice(rank * share, (rank + 1) * share))
+
+
+class TinyModel(LanguageModel):
+    """Stage "representation": denoise embeddings. Stage "prior": predict the next token.
+
+    The head is tied to the embedding; `start` and `finish` write buffers; with `dropout` the global
+    generator is drawn from; `poison` (stage, step, term) turns a term into NaN.
+    """
+
+    def __init__(
+        self, dropout: float = 0.0, poison: tuple[str, int, str] | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embedding = nn.Embedding(VOCABULARY, WIDTH)
+            self.mix = nn.Linear(WIDTH, WIDTH)
+            self.head = nn.Linear(WIDTH, VOCABULARY, bias=False)
+            self.predict = nn.Linear(WIDTH, WIDTH)
+            self.scale = nn.Parameter(torch.ones(WIDTH))
+        self.head.weight = self.embedding.weight
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("starts", torch.zeros(2))
+        self.drop = nn.Dropout(dropout)
+        self.poison = poison
+        self.gradient_checkpointing = False
+
+    def stages(self) -> Sequence[Stage]:
+        representation = [*self.embedding.parameters(), *self.mix.parameters()]
+        prior = [*self.predict.parameters(), self.scale]
+        return [
+            Stage(
+                "representation",
+                1.0,
+                "representation",
+                [ParameterGroup("representation", representation)],
+                self.prepare,
+                self.counts,
+                self.denoise,
+                lambda batch: batch.tokens.numel(),
+                lambda: self._start(0),
+                self._finish,
+            ),
+            Stage(
+                "prior",
+                1.0,
+                "prior",
+                [
+                    ParameterGroup("prior", prior),
+                    ParameterGroup("representation", representation, 0.5),
+                ],
+                self.prepare,
+                self.counts,
+                self.predict_next,
+                lambda batch: 2 * batch.tokens.numel(),
+                lambda: self._start(1),
+            ),
+        ]
+
+    def _start(self, stage: int) -> None:
+        self.starts[stage] += 1
+
+    @torch.no_grad()
+    def _finish(self, batches: Iterator[TokenBatch]) -> None:
+        for batch in batches:
+            self.mean += self.embedding(batch.tokens).mean((0, 1))
+
+    def prepare(self, batch: TokenBatch, step: StageStep) -> TokenBatch:
+        return batch
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        return {"tokens": int(batch.lengths.sum()), "rows": len(batch.lengths)}
+
+    def _poisoned(self, losses: dict[str, LossTerm], step: StageStep) -> Losses:
+        if self.poison is not None:
+            stage, at, name = self.poison
+            if (step.noise.scope, step.index) == (stage, at):
+                term = losses[name]
+                losses[name] = LossTerm(term.total * torch.nan, term.per, term.weight)
+        return losses
+
+    def _logits(self, states: Tensor) -> Tensor:
+        return self.head(self.drop(states))
+
+    def denoise(self, batch: TokenBatch, step: StageStep) -> Losses:
+        clean = self.embedding(batch.tokens)
+        noise = step.noise.normal("denoise", clean.shape, clean)
+        states = self.mix(clean + 0.1 * noise).tanh()
+        nll = functional.cross_entropy(
+            self._logits(states).transpose(1, 2), batch.tokens, reduction="none"
+        )
+        size = (clean.square().sum(-1) * batch.mask).sum()
+        losses = {
+            "nll": LossTerm((nll * batch.mask).sum(), "tokens"),
+            "size": LossTerm(size, "rows", 0.01),
+        }
+        return self._poisoned(losses, step)
+
+    def predict_next(self, batch: TokenBatch, step: StageStep) -> Losses:
+        states = self.embedding(batch.tokens) - self.mean
+        states = self.predict(self.mix(states).tanh()) * self.scale
+        nll = functional.cross_entropy(
+            self._logits(states)[:, :-1].transpose(1, 2), batch.tokens[:, 1:], reduction="none"
+        )
+        total = (nll * batch.mask[:, 1:]).sum()
+        losses = {"nll": LossTerm(total, "tokens"), "seen": LossTerm(total.detach(), "rows", 0.0)}
+        return self._poisoned(losses, step)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        return {"model": self}
+
+    def generate_tokens(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
+        return None
+
+
+def trainer_of(
+    folder: Path,
+    settings: Settings | None = None,
+    model: TinyModel | None = None,
+    processes: Processes | None = None,
+    callbacks: Any = None,
+    progress: Any = None,
+    **options: Any,
+) -> Trainer:
+    settings = settings or Settings()
+    model = model or TinyModel()
+    options = {"log_every": 3, "checkpoint_every": 2, **options}
+
+    def order(plan: StagePlan) -> Rows:
+        return Rows(plan.settings.batch_size)
+
+    plans = plan_stages(model.stages(), lambda name: settings)
+    return Trainer(
+        model,
+        plans,
+        order,
+        TrainerOptions(folder, "digest-of-the-spec", **options),
+        processes,
+        callbacks,
+        progress,
+    )
+
+
+def train(folder: Path, *args: Any, **kwargs: Any) -> TrainingResult:
+    return trainer_of(folder, *args, **kwargs).train()
+
+
+def final_state(folder: Path) -> bytes:
+    """The weights that a finished run leaves, byte for byte."""
+    return (sorted((folder / "checkpoints").glob("prior-*"))[-1] / "model.safetensors").read_bytes()
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """metrics.jsonl without the times."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    times = {"seconds", "tokens_per_second"}
+    return [{k: v for k, v in json.loads(line).items() if k not in times} for line in lines]
+
+
+def with_settings(**changes: Any) -> Settings:
+    return dataclasses.replace(Settings(), **changes)
