@@ -24,18 +24,35 @@ from colaflex.token_sampling import draw_tokens
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel
 
-__all__ = ["BlockGenerator", "row_keys"]
+__all__ = ["BlockGenerator", "decoded_rows", "row_keys"]
 
 
-def row_keys(prompts: Sequence[Sequence[int]], seed: int) -> tuple[str, ...]:
+def row_keys(
+    prompts: Sequence[Sequence[int]], seed: int, earlier: Sequence[Sequence[int]] = ()
+) -> tuple[str, ...]:
     """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch."""
-    before: Counter[tuple[int, ...]] = Counter()
+    before = Counter(tuple(prompt) for prompt in earlier)
     keys = []
     for prompt in prompts:
         tokens = tuple(prompt)
         keys.append(f"{seed}:{tokens}:{before[tokens]}")
         before[tokens] += 1
     return tuple(keys)
+
+
+def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[int]]:
+    """The most probable tokens of each row's segments, up to end-of-text.
+
+    Args:
+        model: the model that the logits are of.
+        logits: (batch, segments, slots, size + 1).
+        mask: (batch, segments) bool, segments that exist.
+    """
+    generator = BlockGenerator(model, SamplingOptions(), TokenSampling(), 0)
+    best = logits.masked_fill(generator.banned, -torch.inf).argmax(-1).tolist()
+    counts = mask.sum(1).tolist()
+    room = logits.shape[1] * logits.shape[2] + 1
+    return [generator.read(row[:n], room)[0] for row, n in zip(best, counts, strict=True)]
 
 
 @dataclass
@@ -90,17 +107,20 @@ class BlockGenerator:
         self.banned = banned.to(model.device)
 
     @torch.no_grad()
-    def run(self, prompts: Sequence[Sequence[int]], seed: int) -> Iterator[list[GeneratedTokens]]:
-        """One list per block, of the rows that were still going."""
+    def run(
+        self, prompts: Sequence[Sequence[int]], keys: Sequence[str]
+    ) -> Iterator[list[GeneratedTokens]]:
+        """One list per block, of the rows that were still going; the keys key their draws."""
         if not prompts:
             return
-        rows, known = self._begin(prompts, seed)
+        rows, known = self._begin(prompts, tuple(keys))
         if self.max_new_tokens <= 0:
             yield [GeneratedTokens(row, (), "length") for row in rows.index]
             return
         while rows.index:
-            keys = tuple(f"{k}/{b}" for k, b in zip(rows.keys, rows.blocks, strict=True))
-            noise = SampleNoise(keys)
+            noise = SampleNoise(
+                tuple(f"{key}/{block}" for key, block in zip(rows.keys, rows.blocks, strict=True))
+            )
             latents = self.model.prior.sample_block(rows.prior, noise, self.latent_sampling, known)
             rows.prior = self.model.prior.commit(rows.prior, latents)
             logits, rows.decoder = self.model.representation.decode_next(
@@ -109,7 +129,9 @@ class BlockGenerator:
             yield self._emit(rows, logits, noise, known)
             known = None
 
-    def _begin(self, prompts: Sequence[Sequence[int]], seed: int) -> tuple[_Rows, Known | None]:
+    def _begin(
+        self, prompts: Sequence[Sequence[int]], keys: tuple[str, ...]
+    ) -> tuple[_Rows, Known | None]:
         """Encode the prompts, commit their whole blocks, and pin what is left of them."""
         model, block = self.model, self.model.prior.block_size
         count, device = len(prompts), model.device
@@ -127,7 +149,7 @@ class BlockGenerator:
             seen[row, torch.tensor(list(prompt), dtype=torch.int64, device=device)] = True
         rows = _Rows(
             list(range(count)),
-            row_keys(prompts, seed),
+            keys,
             prior,
             decoder,
             seen,
@@ -145,18 +167,12 @@ class BlockGenerator:
         self, rows: _Rows, logits: Tensor, noise: SampleNoise, known: Known | None
     ) -> list[GeneratedTokens]:
         """Turn a block's logits into tokens, and drop the rows that have ended."""
-        block = logits.shape[1]
-        tokens = draw_tokens(
-            logits.flatten(1, 2),
-            self.token_sampling,
-            noise,
-            rows.seen,
-            self.banned.repeat(block, 1),
-        ).unflatten(1, (block, -1))
-        given = [0] * len(rows.index) if known is None else known.mask.sum(1).tolist()
+        pinned = None if known is None else known.mask
+        tokens = draw_tokens(logits, self.token_sampling, noise, rows.seen, self.banned, pinned)
+        given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
         made, going = [], []
         for i, segments in enumerate(tokens.tolist()):
-            fresh, finish = self._read(segments[given[i] :], self.max_new_tokens - rows.produced[i])
+            fresh, finish = self.read(segments[given[i] :], self.max_new_tokens - rows.produced[i])
             rows.produced[i] += len(fresh)
             rows.blocks[i] += 1
             made.append(GeneratedTokens(rows.index[i], tuple(fresh), finish))
@@ -166,7 +182,7 @@ class BlockGenerator:
             rows.keep(self.model, going)
         return made
 
-    def _read(self, segments: list[list[int]], room: int) -> tuple[list[int], str | None]:
+    def read(self, segments: list[list[int]], room: int) -> tuple[list[int], str | None]:
         """The tokens of a block up to end-of-text or the limit."""
         end_of_segment = self.model.representation.end_of_segment
         tokens: list[int] = []

@@ -18,6 +18,7 @@ from colaflex.interfaces.language_model import (
     GeneratedTokens,
     LanguageModel,
     ParameterGroup,
+    Reconstructed,
     Stage,
     StageStep,
 )
@@ -34,7 +35,7 @@ from colaflex.interfaces.values import (
     TokenBatch,
     Vocabulary,
 )
-from colaflex.latent_generation import BlockGenerator
+from colaflex.latent_generation import BlockGenerator, decoded_rows, row_keys
 
 __all__ = ["Coadaptation", "LatentModel"]
 
@@ -245,6 +246,7 @@ class LatentModel(LanguageModel):
         lengths = torch.where(batch.complete, lengths, torch.minimum(lengths, batch.lengths))
         tokens = batch.tokens.new_full((rows, width), self.vocabulary.end_of_text)
         tokens[:, : batch.tokens.shape[1]] = batch.tokens
+        tokens[torch.arange(width) >= lengths[:, None]] = self.vocabulary.end_of_text
         boundary = torch.zeros(rows, width, dtype=torch.bool)
         boundary.scatter_(1, at[:, None], forced[:, None])
         return TokenBatch(tokens, lengths, batch.complete, boundary)
@@ -344,6 +346,8 @@ class LatentModel(LanguageModel):
             drawn = posterior.sample(noise)[segmentation.mask].double()
             total += torch.stack([drawn.sum(0), drawn.square().sum(0)])
             count += len(drawn)
+        if not count:
+            return  # a stage of no steps leaves the border as it is
         mean, square = total / count
         self.shift.copy_(mean)
         self.scale.copy_((square - mean.square()).clamp(min=1e-8).rsqrt())
@@ -367,10 +371,26 @@ class LatentModel(LanguageModel):
         max_new_tokens: int,
         latent_sampling: SamplingOptions,
         token_sampling: TokenSampling,
+        earlier: Sequence[Sequence[int]] = (),
     ) -> Iterator[Sequence[GeneratedTokens]]:
         """Continue every prompt, block by block; see `LanguageModel.generate_tokens`."""
-        return BlockGenerator(self, latent_sampling, token_sampling, max_new_tokens).run(
-            prompts, seed
+        generator = BlockGenerator(self, latent_sampling, token_sampling, max_new_tokens)
+        return generator.run(prompts, row_keys(prompts, seed, earlier))
+
+    @torch.no_grad()
+    def reconstruct(self, tokens: TokenBatch) -> Reconstructed:
+        """Rows through the modes of their latents; see `LanguageModel.reconstruct`."""
+        segmentation = self.segmenter.segment(tokens)
+        posterior = self.representation.encode(tokens, segmentation)
+        logits = self.representation.decode(posterior.mode()).float()
+        grid, held = segmentation.slots(tokens.tokens, self.representation.slots)
+        nll = nn.functional.cross_entropy(logits.flatten(0, 2), grid.flatten(), reduction="none")
+        hit = logits.argmax(-1) == grid
+        return Reconstructed(
+            decoded_rows(self, logits, segmentation.mask),
+            (hit & held).flatten(1).sum(1),
+            held.flatten(1).sum(1),
+            torch.where(held, nll.view(held.shape), 0.0).flatten(1).sum(1),
         )
 
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:

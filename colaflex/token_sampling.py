@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -12,19 +14,25 @@ __all__ = ["draw_tokens", "restricted"]
 
 
 def draw_tokens(
-    logits: Tensor, options: TokenSampling, noise: SampleNoise, seen: Tensor, banned: Tensor
+    logits: Tensor,
+    options: TokenSampling,
+    noise: SampleNoise,
+    seen: Tensor,
+    banned: Tensor,
+    given: Tensor | None = None,
 ) -> Tensor:
-    """Token ids of consecutive slots.
+    """Token ids of the slots of consecutive segments.
 
     Args:
-        logits: (rows, slots, size).
+        logits: (rows, segments, slots, size), the last one that of end-of-segment.
         options: temperature, top-k, top-p and repetition penalty.
         noise: the rows' draws.
         seen: (rows, size) bool, tokens that stand in each row already; updated in place.
         banned: (slots, size) bool, what must not be drawn.
+        given: (rows, segments) bool, segments that are not new: what is drawn there is not seen.
 
     Returns:
-        (rows, slots) int64.
+        (rows, segments, slots) int64; what follows an end-of-segment within its segment is void.
     """
     logits = logits.float().masked_fill(banned, -torch.inf)
     gumbel = None
@@ -33,17 +41,21 @@ def draw_tokens(
         gumbel = -torch.log(-torch.log(uniform))
     if options.repetition_penalty == 1.0:
         return _choose(logits, options, gumbel)
-    chosen = []
-    for slot in range(logits.shape[1]):
-        at = logits[:, slot]
+    rows, segments, slots, size = logits.shape
+    chosen = logits.new_empty(rows, segments, slots, dtype=torch.int64)
+    for segment, slot in product(range(segments), range(slots)):
+        if slot == 0:
+            fresh = seen.new_ones(rows) if given is None else ~given[:, segment]
+        at = logits[:, segment, slot]
         penalised = torch.where(
             at > 0, at / options.repetition_penalty, at * options.repetition_penalty
         )
         at = torch.where(seen, penalised, at)
-        token = _choose(at, options, None if gumbel is None else gumbel[:, slot])
-        seen.scatter_(1, token[:, None], True)
-        chosen.append(token)
-    return torch.stack(chosen, 1)
+        token = _choose(at, options, None if gumbel is None else gumbel[:, segment, slot])
+        fresh = fresh & (token != size - 1)
+        seen[fresh, token[fresh]] = True
+        chosen[:, segment, slot] = token
+    return chosen
 
 
 def _choose(logits: Tensor, options: TokenSampling, gumbel: Tensor | None) -> Tensor:
@@ -67,5 +79,6 @@ def restricted(logits: Tensor, top_k: int, top_p: float) -> Tensor:
         ordered, index = logits.sort(-1, descending=True)
         probability = ordered.softmax(-1)
         outside = probability.cumsum(-1) - probability >= top_p
+        outside[..., 0] = False
         logits = logits.masked_fill(outside.scatter(-1, index, outside), -torch.inf)
     return logits

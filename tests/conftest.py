@@ -1,20 +1,45 @@
-"""Plugins for tests: real distributions, installed in a folder of their own."""
+"""What all tests share: a cache of their own, and plugins that are real distributions."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hypothesis import settings
 
 from colaflex.host.metadata import Selection
 from colaflex.registry import Registry
+
+# Tests are small: threads would only wait for each other. Processes (pytest -n) share the work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("colaflex", deadline=None)
+settings.load_profile("colaflex")
+
+CACHE = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Never touch the user's cache; parallel workers inherit that of the session."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.stash[CACHE] = tempfile.mkdtemp(prefix="colaflex-tests-")
+        os.environ["COLAFLEX_CACHE"] = config.stash[CACHE]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    if CACHE in config.stash:
+        shutil.rmtree(config.stash[CACHE], ignore_errors=True)
+
 
 HOOKS = """
     import colaflex

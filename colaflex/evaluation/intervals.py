@@ -1,8 +1,9 @@
 """95 % intervals of means, ratios, shares and corpus-level statistics; items are resampled.
 
 The item is a document or a sample, never a token: tokens of one document depend on each other.
-Without items every statistic is NaN with n = 0; from a single item the value is known and its
-interval is NaN (a share's is Wilson's, which one item suffices for; without items it is [0, 1]).
+Without items every statistic is NaN with n = 0. From a single item the value is known and its
+interval NaN, as is that of a value that is not finite. A share's interval is Wilson's: [0, 1]
+without items, and one item suffices for it.
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ def bootstrap(
     if n == 0:
         return Measurement(math.nan, math.nan, math.nan, 0)
     value = float(statistic(np.ones((1, n)))[0])
-    if n == 1:
-        return Measurement(value, math.nan, math.nan, 1)
+    if n == 1 or not math.isfinite(value):
+        return Measurement(value, math.nan, math.nan, n)
     rng = keyed_rng("bootstrap", n, *key)
     rows = max(1, _BLOCK // n)
     drawn = np.sort(
@@ -173,8 +174,12 @@ def _acceleration(statistic: Callable[[Floats], Floats], n: int) -> float:
     groups = min(n, _GROUPS)
     left = np.concatenate([statistic(row[None]) for row in _deletions(n, groups)])
     influence = left.mean() - left
-    squares = float(np.sum(influence**2))
-    return 0.0 if squares == 0 else float(np.sum(influence**3)) / (6 * squares**1.5)
+    largest = float(np.abs(influence).max())
+    if largest == 0:
+        return 0.0
+    influence /= largest  # powers of tiny numbers underflow
+    cubes, squares = float(np.sum(influence**3)), float(np.sum(influence**2))
+    return cubes / (6 * math.sqrt(squares) ** 3)
 
 
 def _deletions(n: int, groups: int) -> Floats:

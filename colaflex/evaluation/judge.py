@@ -127,6 +127,7 @@ def train_judge(
 
     Raises:
         UserError: the split has too few documents.
+        RunFailure: its training diverged, or it can't be saved.
     """
     if len(documents) < _FEWEST_DOCUMENTS:
         raise UserError(
@@ -218,6 +219,8 @@ def _train(
             weights = {name: value.clone() for name, value in network.state_dict().items()}
         if worse == 2:
             break
+    if not math.isfinite(best):
+        raise RunFailure("the judge's held-out NLL was never finite: lower its learning rate")
     network.load_state_dict(weights)
     return result
 
@@ -265,17 +268,17 @@ def _endless(
 
 
 def _windows(
-    document: Sequence[int], end_of_text: int, context: int, overlap: bool = True
+    document: Sequence[int], end_of_text: int, max_tokens: int, overlap: bool = True
 ) -> Iterator[tuple[list[int], int]]:
-    """Windows of context + 1 tokens, the first beginning with end-of-text as the first context.
+    """Windows of max_tokens + 1 tokens, the first beginning with end-of-text as the first context.
 
     Yields each with the number of its targets that an earlier window has scored.
     """
     full = [end_of_text, *document]
-    stride = max(1, context // 2) if overlap else context
-    for start in range(0, max(1, len(full) - 1), stride):
-        if start == 0 or start + (context - stride) < len(full) - 1:
-            yield full[start : start + context + 1], (context - stride if start else 0)
+    stride = max(1, max_tokens // 2) if overlap else max_tokens
+    for start in range(0, len(document), stride):
+        if start == 0 or start + (max_tokens - stride) < len(document):
+            yield full[start : start + max_tokens + 1], (max_tokens - stride if start else 0)
 
 
 def _batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> list[list[int]]:

@@ -64,6 +64,8 @@ def real_text_metrics(
         .. `distinct_4`, `repetition`, `longest_repeat` (words), `copying`, `known_words`,
         `known_bigrams`, `mean_words`, `mean_bytes`, `ended`.
     """
+    if (judge is None) != (tokenize is None):
+        raise ValueError("a judge and its tokenizer come together")
     words = {name: [split_words(text) for text in row.texts] for name, row in rows.items()}
     same_size = equal_size(words)
     result = {}

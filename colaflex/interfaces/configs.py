@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,7 +41,7 @@ class RepresentationConfig(ComponentConfig):
     kind: ClassVar[str] = "representation"
 
     latent_dim: int = Field(16, ge=1, le=4096, description="Channels of one latent.")
-    log_snr: float | Literal["learned"] = Field(
+    log_snr: Annotated[float, Field(ge=-30, le=30)] | Literal["learned"] = Field(
         "learned",
         description="log(mean mu^2 / mean sigma^2) of the posterior (nats): learned, or fixed, "
         "then means pass a LayerNorm without affine and sigma^2 = exp(-log_snr).",

@@ -90,6 +90,23 @@ class GeneratedTokens:
     finish: str | None
 
 
+@dataclass(frozen=True)
+class Reconstructed:
+    """Rows through encoder (mode) and decoder (most probable tokens).
+
+    Attributes:
+        tokens: of each row, the decoded tokens, end-of-text not included.
+        correct: (batch,) tokens that came back.
+        counted: (batch,) tokens of the row.
+        nll: (batch,) -log p(x | z) at the posterior's mode, nats.
+    """
+
+    tokens: list[list[int]]
+    correct: Tensor
+    counted: Tensor
+    nll: Tensor
+
+
 class LanguageModel(nn.Module, ABC):
     """A distribution over text: a latent model, or a baseline that needs no latents."""
 
@@ -109,11 +126,17 @@ class LanguageModel(nn.Module, ABC):
         max_new_tokens: int,
         latent_sampling: SamplingOptions,
         token_sampling: TokenSampling,
+        earlier: Sequence[Sequence[int]] = (),
     ) -> Iterator[Sequence[GeneratedTokens]]:
         """Continue every prompt, block by block; a row never depends on its neighbours.
 
-        The draws of a row are keyed by (seed, prompt, how many times the same prompt came before).
+        The draws of a row are keyed by (seed, prompt, how many times the same prompt came before,
+        in this call and among the `earlier` prompts).
         """
+
+    @abstractmethod
+    def reconstruct(self, tokens: TokenBatch) -> Reconstructed | None:
+        """What comes back of whole rows through the latents; None where there are none."""
 
     @abstractmethod
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:

@@ -110,8 +110,11 @@ class Prior(nn.Module, ABC):
         """(rows, block, dim): a sample of each row's next block given its prefix."""
 
     @abstractmethod
-    def network_evaluations(self, options: SamplingOptions) -> int:
-        """Network evaluations per block: guidance branches and solver stages included."""
+    def network_evaluations(self, options: SamplingOptions) -> int | None:
+        """Network evaluations per block: guidance branches and solver stages included.
+
+        None where that is not known beforehand (adaptive solvers).
+        """
 
     def adopt_teacher(self, teacher: Prior) -> None:
         """Learn from a trained prior instead of training a teacher first.
@@ -125,6 +128,7 @@ class Prior(nn.Module, ABC):
         """(batch,) log density in nats, where the prior declares a likelihood."""
         raise NotImplementedError(f"{type(self).__name__} declares no likelihood")
 
+    @torch.no_grad()
     def sample(
         self,
         rows: int,

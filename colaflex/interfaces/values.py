@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -128,7 +129,7 @@ class Posterior:
         if self.log_variance is None:
             raise ValueError("a deterministic posterior has no differential entropy")
         log_variance = self.log_variance.expand_as(self.mean)
-        return 0.5 * (log_variance + 1.0 + torch.log(torch.tensor(2.0 * torch.pi))).sum(-1)
+        return 0.5 * (log_variance + 1.0 + math.log(2.0 * math.pi)).sum(-1)
 
     def kl(self, other: Posterior | None = None) -> Tensor:
         """(batch, segments) KL divergence in nats to `other`, by default the standard normal."""

@@ -8,7 +8,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from colaflex.interfaces.network import Network
-from colaflex.networks.attention import KeyValues, SelfAttention
+from colaflex.networks.attention import KeyValues, SelfAttention, attention
 from colaflex.networks.block_causal_config import BlockCausalConfig
 from colaflex.networks.cache import Cache
 from colaflex.networks.conditioning import TimeEmbedding
@@ -94,7 +95,7 @@ class BlockCausal(Network):
             mask = functional.pad(history.valid(), (0, block), value=True)[:, None, None]
         table = self._table_behind(history, block, latents)
         x = latents[:, None]
-        for layer, past in zip(self.layers, history.layers, strict=True):
+        for layer, past in zip(self._stack, history.layers, strict=True):
             x, _ = self._run(layer, x, layer.modulation(embedded), table, _attend(past, mask))
         return self._final(x, self.final_modulation(embedded))[:, 0]
 
@@ -127,12 +128,13 @@ class BlockCausal(Network):
         masks = _masks(layout, None if blind is None else blind.view(samples, batch).T)
         table = self._table(layout.positions, noisy)
         x = arranged(noisy)
-        for layer, past in zip(self.layers, history.layers, strict=True):
+        for layer, past in zip(self._stack, history.layers, strict=True):
             attend = _attend_chunks(past, layout, masks)
             x, _ = self._run(layer, x, modulation(layer.modulation), table, attend)
         states = self._final(x, modulation(self.final_modulation))
         states = states.index_select(1, layout.inverse)
-        return states.unflatten(1, (samples, blocks)).transpose(0, 1).flatten(0, 1)
+        major: Tensor = states.unflatten(1, (samples, blocks)).transpose(0, 1)
+        return major.flatten(0, 1)
 
     def begin(self, rows: int, like: Tensor) -> Cache:
         """An empty history."""
@@ -143,6 +145,8 @@ class BlockCausal(Network):
         """Append clean blocks to the history; see `Network.commit`."""
         latents = self._wide(latents)
         _, blocks, block, _ = latents.shape
+        if not blocks:
+            return history
         embedded = self.time(latents.new_zeros(1, 1, 1, self.n_times))
         table = self._table_behind(history, blocks * block, latents)
         masks = _commit_masks(history, blocks, block)
@@ -189,6 +193,10 @@ class BlockCausal(Network):
         """The residual stream in the weights' precision, also under autocast."""
         return x.to(self.final_modulation.weight.dtype)
 
+    @property
+    def _stack(self) -> Sequence[_Layer]:
+        return cast("Sequence[_Layer]", self.layers)
+
     def _final(self, x: Tensor, modulation: Tensor) -> Tensor:
         shift, scale = modulation.chunk(2, -1)
         return torch.addcmul(shift, _norm(x), 1 + scale)
@@ -206,16 +214,17 @@ class BlockCausal(Network):
 
 def _sample_minor(x: Tensor, samples: int) -> Tensor:
     """(samples · batch, blocks, ...) -> (batch, samples · blocks, ...)."""
-    return x.unflatten(0, (samples, -1)).transpose(0, 1).flatten(1, 2)
+    minor: Tensor = x.unflatten(0, (samples, -1)).transpose(0, 1).flatten(1, 2)
+    return minor
 
 
-def _attention(query: Tensor, seen: KeyValues, mask: Tensor | None) -> Tensor:
-    return functional.scaled_dot_product_attention(query, seen.keys, seen.values, attn_mask=mask)
+def _seen(query: Tensor, seen: KeyValues, mask: Tensor | None) -> Tensor:
+    return attention(query, seen.keys, seen.values, mask)
 
 
 def _attend(past: KeyValues, mask: Tensor | None) -> Attend:
     """All of the history and all of the fresh positions, but for the mask."""
-    return lambda query, fresh: _attention(query, past.join(fresh), mask)
+    return lambda query, fresh: _seen(query, past.join(fresh), mask)
 
 
 def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor]) -> Attend:
@@ -232,7 +241,7 @@ def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor])
                 torch.cat([*old_keys[: i + 1], keys[i]], 2),
                 torch.cat([*old_values[: i + 1], values[i]], 2),
             )
-            found.append(_attention(part, seen, masks[i]))
+            found.append(_seen(part, seen, masks[i]))
         return torch.cat(found, 2)
 
     return attend
@@ -277,7 +286,7 @@ def _attend_before(past: KeyValues, masks: Iterable[Tensor]) -> Attend:
                 torch.cat([past.keys, *keys[: i + 1]], 2),
                 torch.cat([past.values, *values[: i + 1]], 2),
             )
-            found.append(_attention(part, seen, mask))
+            found.append(_seen(part, seen, mask))
         return torch.cat(found, 2)
 
     return attend

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from colaflex.networks.attention import KeyValues, SelfAttention, attention_mask
+from colaflex.networks.attention import (
+    KeyValues,
+    SelfAttention,
+    attention_mask,
+    causal_attention,
+)
 from colaflex.networks.cache import Cache
 from colaflex.networks.feed_forward import FeedForward
 from colaflex.networks.rotary import rotary_table
@@ -30,9 +34,7 @@ class _Layer(nn.Module):
         fresh = self.attention.keys_values(h, table)
         query = self.attention.queries(h, table)
         if past is None and mask is None:
-            mixed = functional.scaled_dot_product_attention(
-                query, fresh.keys, fresh.values, is_causal=True
-            )
+            mixed = causal_attention(query, fresh.keys, fresh.values)
             x = x + self.attention.output(mixed.transpose(1, 2).flatten(2))
         else:
             seen = fresh if past is None else past.join(fresh)
@@ -70,7 +72,8 @@ class CausalTransformer(nn.Module):
                 x, _ = checkpoint(layer, x, table, None, None, use_reentrant=False)
             else:
                 x, _ = layer(x, table, None, None)
-        return self.norm(x)
+        states: Tensor = self.norm(x)
+        return states
 
     def begin(self, rows: int, like: Tensor) -> Cache:
         """An empty cache."""

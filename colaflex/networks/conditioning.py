@@ -34,4 +34,5 @@ class TimeEmbedding(nn.Module):
         """(..., n_times) -> (..., width)."""
         angle = 1000.0 * times[..., None] * self.frequencies.to(times.dtype)
         features = torch.cat([angle.cos(), angle.sin()], -1).flatten(-2)
-        return self.mlp(features)
+        embedded: Tensor = self.mlp(features)
+        return embedded

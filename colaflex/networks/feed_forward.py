@@ -20,7 +20,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
         gate, up = self.gate_up(x).chunk(2, -1)
-        return self.down(functional.silu(gate) * up)
+        out: Tensor = self.down(functional.silu(gate) * up)
+        return out
 
     @staticmethod
     def hidden_width(width: int, ratio: float) -> int:

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.network import Network
-from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.noise import Noise, SampleNoise, generator_for
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
-from colaflex.interfaces.solver import Coupling, Solver
+from colaflex.interfaces.solver import Coupling, Solver, VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.flow_config import FlowPriorConfig
 
@@ -28,8 +28,11 @@ __all__ = ["FlowPrior", "Path", "Predict"]
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(points, times (samples · batch, blocks, n_times)) -> prediction of the points' shape."""
 
+PINNED_STEPS = 0.25
+"""Share of the steps in which blocks with pinned positions are trained."""
+
 SMALLEST_TIME = 0.02
-"""x0 prediction divides by t; the last solver interval is never closer to 0 than this."""
+"""x0 prediction divides by t, and says nothing of the velocity where t is smaller than this."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,10 @@ class FlowPrior(Prior):
         """The objective over all counted positions of all noisings."""
         per_position = self.objective(path, self.predictor(history, path, self.trained))
         total = torch.where(path.counted, per_position, 0.0).sum()
-        return LossTerm(total * (history.shape[0] / path.data.shape[0]), "latents")
+        # Pinned prefixes of 0 to block - 1 positions do not count; their share is known beforehand.
+        pinned = self.config.pinned_blocks * (self.block_size - 1) / (2 * self.block_size)
+        share = path.data.shape[0] / history.shape[0] * (1.0 - pinned)
+        return LossTerm(total / share, "latents")
 
     @property
     def trained(self) -> Mapping[str, nn.Module]:
@@ -108,7 +114,8 @@ class FlowPrior(Prior):
 
     def blocks(self, values: Tensor) -> Tensor:
         """(batch, segments, ...) -> (batch, blocks, block, ...)."""
-        return values.unflatten(1, (-1, self.block_size))
+        blocks: Tensor = values.unflatten(1, (-1, self.block_size))
+        return blocks
 
     def predictor(self, history: Tensor, path: Path, modules: Any) -> Predict:
         """The prediction of some modules at any points and times, given the batch's history."""
@@ -135,7 +142,7 @@ class FlowPrior(Prior):
         paired = [self.coupling.pair(latents.values, e, latents.mask, noise) for e in eps]
         draws = noise.uniform("flow prefix", (batch, n, blocks, 2), data)
         draws = draws.transpose(0, 1).flatten(0, 1)
-        prefix = torch.where(draws[..., 0] < config.pinned_blocks, draws[..., 1] * block, 0.0)
+        prefix = torch.where(draws[..., 0] < self._pinned_share(noise), draws[..., 1] * block, 0.0)
         pinned = torch.arange(block, device=data.device) < prefix.long()[..., None]
         blind = noise.uniform("flow blind", (batch, n), data).T.flatten()
         return Path(
@@ -146,6 +153,12 @@ class FlowPrior(Prior):
             counted=mask.repeat(n, 1, 1) & ~pinned,
             blind=blind < config.history_dropout,
         )
+
+    def _pinned_share(self, noise: Noise) -> float:
+        """Share of pinned blocks in this step: 0 in most, as pinned positions cost extra time."""
+        draw = generator_for(noise.seed, noise.scope, "pinned step", noise.step)
+        often = torch.rand((), generator=draw) < PINNED_STEPS
+        return min(1.0, self.config.pinned_blocks / PINNED_STEPS) if often else 0.0
 
     def draw_times(self, noise: Noise, samples: int, data: Tensor) -> Tensor:
         """(samples · batch, blocks) times from the schedule."""
@@ -195,16 +208,22 @@ class FlowPrior(Prior):
         weight = self.lift.weight
         start = noise.normal("flow", (self.block_size, self.latent_dim), weight)
         if known is None:
-            return self.solver.solve(self.field(state, options.guidance), start, options.steps)
+            return self.follow(self.field(state, options.guidance), start, options.steps)
         held = known.mask[..., None]
         start = torch.where(held, known.values, start)
         velocity = self.field(state, options.guidance, known.mask)
-        drawn = self.solver.solve(velocity, start, options.steps)
+        drawn = self.follow(velocity, start, options.steps)
         return torch.where(held, known.values, drawn)
+
+    def follow(self, velocity: VelocityField, start: Tensor, steps: int) -> Tensor:
+        """The solver's way along a velocity field, from noise to data."""
+        if self.config.prediction == "x0":
+            velocity = _coasting(velocity)
+        return self.solver.solve(velocity, start, steps)
 
     def field(
         self, state: Any, guidance: float = 1.0, pinned: Tensor | None = None
-    ) -> Callable[[Tensor, Tensor], Tensor]:
+    ) -> VelocityField:
         """The (guided) velocity field of the next block given a prefix."""
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
@@ -222,8 +241,24 @@ class FlowPrior(Prior):
 
         return velocity
 
-    def network_evaluations(self, options: SamplingOptions) -> int:
+    def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: solver stages times guidance branches."""
         branches = 1 if options.guidance == 1.0 else 2
-        evaluations: int = self.config.solver.evaluations(options.steps)  # type: ignore[attr-defined]
-        return evaluations * branches
+        evaluations = self.config.solver.evaluations(options.steps)
+        return None if evaluations is None else evaluations * branches
+
+
+def _coasting(velocity: VelocityField) -> VelocityField:
+    """The field with its last velocity kept where t is too small to divide by.
+
+    Solvers that ask at t = 0 (Heun, Runge-Kutta) then land on the last prediction of the data.
+    """
+    last: Tensor | None = None
+
+    def kept(time: Tensor, points: Tensor) -> Tensor:
+        nonlocal last
+        if last is None or time >= SMALLEST_TIME:
+            last = velocity(time, points)
+        return last
+
+    return kept

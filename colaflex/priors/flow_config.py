@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
 from colaflex.interfaces.component import ComponentConfig, Slot
-from colaflex.interfaces.configs import PriorConfig
+from colaflex.interfaces.configs import PriorConfig, SolverConfig
 
 __all__ = ["FlowPriorConfig", "Schedule"]
 
@@ -34,7 +34,7 @@ class FlowPriorConfig(PriorConfig):
         "block_causal", description="Backbone under the prior."
     )  # type: ignore[assignment]
     schedule: Schedule = Field(Schedule(), description="Law of the training times.")
-    solver: Annotated[ComponentConfig, Slot("solver")] = Field(
+    solver: Annotated[SolverConfig, Slot("solver")] = Field(
         "euler", description="Integrator of the velocity field when sampling."
     )  # type: ignore[assignment]
     coupling: Annotated[ComponentConfig, Slot("coupling")] = Field(

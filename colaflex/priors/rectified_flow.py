@@ -58,6 +58,12 @@ class RectifiedFlow(FlowMatching):
         """Take a trained flow prior of the same network as the teacher, and start from it."""
         if not isinstance(teacher, FlowPrior):
             raise ValueError("a rectified flow needs a flow-type prior as its teacher")
+        for key in ("prediction", "block_size", "network"):
+            own, other = getattr(self.config, key), getattr(teacher.config, key)
+            if own != other:
+                raise ValueError(f"the teacher's {key} is {other}, not {own}")
+        if self.latent_dim != teacher.latent_dim:
+            raise ValueError(f"the teacher's latents have {teacher.latent_dim} channels")
         for name in self.teacher:
             getattr(self, name).load_state_dict(getattr(teacher, name).state_dict())
         self._freeze_teacher()
@@ -96,7 +102,7 @@ class RectifiedFlow(FlowMatching):
             return torch.where(held, 0.0, moved)
 
         start = torch.where(held, path.data, path.noise)
-        return self.solver.solve(velocity, start, self.config.teacher_steps)
+        return self.follow(velocity, start, self.config.teacher_steps)
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step of reflow: the student's, and the teacher's forward passes."""

@@ -60,7 +60,8 @@ class TextVAE(Representation):
 
     def _states(self, grid: Tensor, held: Tensor) -> Tensor:
         grid = torch.where(held, grid, self.end_of_segment)
-        return self.encoder(self.join(self.embedding(grid).flatten(2)))
+        states: Tensor = self.encoder(self.join(self.embedding(grid).flatten(2)))
+        return states
 
     def _posterior(self, states: Tensor) -> Posterior:
         out = _wide(self.posterior(states))
@@ -76,7 +77,8 @@ class TextVAE(Representation):
 
     def _logits(self, states: Tensor) -> Tensor:
         slots = self.part(states).unflatten(-1, (self.slots, -1))
-        return self.unembedding(functional.silu(slots))
+        logits: Tensor = self.unembedding(functional.silu(slots))
+        return logits
 
     def begin_decoding(self, rows: int) -> Cache:
         """An empty decoder cache."""

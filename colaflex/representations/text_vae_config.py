@@ -42,6 +42,12 @@ class TextVAEConfig(RepresentationConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _normalisable(self) -> Self:
+        if self.log_snr != "learned" and self.latent_dim < 2:
+            raise ValueError("a fixed log_snr needs latent_dim >= 2: one channel normalises to 0")
+        return self
+
     def capabilities(self) -> RepresentationCapabilities:
         """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
         return RepresentationCapabilities(continuous_density=True)

@@ -27,6 +27,10 @@ class Callbacks(Protocol):
         """A checkpoint has been written and verified."""
         ...  # pragma: no cover
 
+    def stage_ended(self, result: Record) -> None:
+        """A stage is done, its closing work included; what it took, by name."""
+        ...  # pragma: no cover
+
     def ended(self, result: Record) -> None:
         """The last stage is done."""
         ...  # pragma: no cover
@@ -42,6 +46,9 @@ class NoCallbacks:
         """Nothing."""
 
     def checkpoint(self, path: Path) -> None:
+        """Nothing."""
+
+    def stage_ended(self, result: Record) -> None:
         """Nothing."""
 
     def ended(self, result: Record) -> None:

@@ -58,7 +58,8 @@ class Checkpoint:
 
     def averaged(self) -> dict[str, Tensor]:
         """State of the model with the averages in place of the weights, to evaluate with."""
-        return {**self.model, **self.ema}
+        averages = {id(self.model[name]): average for name, average in self.ema.items()}
+        return {name: averages.get(id(t), t) for name, t in self.model.items()}  # tied ones too
 
 
 class CheckpointStore:

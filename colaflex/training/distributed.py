@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 __all__ = ["Processes", "Strategy", "gather", "join_processes", "local", "scatter_like"]
 
 Strategy = Literal["ddp", "fsdp"]
+
+_DDP_OPTIONS = inspect.signature(DistributedDataParallel.__init__).parameters
+_SYNC = "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "broadcast_buffers"
+_NO_SYNC: dict[str, Any] = {_SYNC: False}  # every process computes its buffers alike
 
 
 def local(parameter: Tensor) -> Tensor:
@@ -86,9 +91,7 @@ class Processes:
             yield module
         elif self.strategy == "ddp":
             # A regime may freeze parts for some steps, whose gradients must then stay None.
-            yield DistributedDataParallel(
-                module, broadcast_buffers=False, find_unused_parameters=True
-            )
+            yield DistributedDataParallel(module, find_unused_parameters=True, **_NO_SYNC)
         else:
             owners = [
                 (owner, name, parameter)

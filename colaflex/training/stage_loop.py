@@ -46,6 +46,11 @@ class Totals:
     flops: int | Tensor = 0
     seconds: float = 0.0
 
+    def add(self, tokens: int | Tensor, flops: int | Tensor) -> None:
+        """Count a step."""
+        self.tokens = self.tokens + tokens
+        self.flops = self.flops + flops
+
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return {"tokens": int(self.tokens), "flops": int(self.flops), "seconds": self.seconds}
@@ -143,14 +148,13 @@ class StageLoop:
     def _count(self, parts: Sequence[_Part]) -> dict[str, int | Tensor]:
         """The divisors of the whole batch, of all processes, from one all-reduce."""
         stage = self.plan.stage
-        counted = [0] * (len(UNITS) + 2)
-        for batch, _, tokens in parts:
+        counted: list[int] = [0] * (len(UNITS) + 2)
+        for batch, _, read in parts:
             counts = stage.counts(batch)
-            here = [*(counts.get(unit, 0) for unit in UNITS), tokens, stage.flops(batch)]
+            here = [*(counts.get(unit, 0) for unit in UNITS), read, stage.flops(batch)]
             counted = [a + b for a, b in zip(counted, here, strict=True)]
         *divisors, tokens, flops = self.processes.sum_counts(counted)
-        self.totals.tokens = self.totals.tokens + tokens
-        self.totals.flops = self.totals.flops + flops
+        self.totals.add(tokens, flops)
         return {
             unit: count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
             for unit, count in zip(UNITS, divisors, strict=True)

@@ -35,6 +35,11 @@ class TensorBoard:
                 self._writer.add_scalar(f"{record['stage']}/{name}", value, step)
 
     @hookimpl
+    def colaflex_checkpoint(self) -> None:
+        """What a checkpoint knew of is on the disk."""
+        self._writer.flush()
+
+    @hookimpl
     def colaflex_run_ended(self) -> None:
         """Close the event file."""
         self._writer.close()

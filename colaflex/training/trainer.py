@@ -210,6 +210,8 @@ class Trainer:
                 loop.ema.adopt()
         stage.finish(self._training_batches(plan, order))
         self._finished.append(StageResult(stage.name, plan.steps, **loop.totals.as_json()))
+        if self.processes.writes:
+            self.callbacks.stage_ended(asdict(self._finished[-1]))
         position = Position(stage.name, index, plan.steps, done=True)
         self._save(Checkpoint(position, gather_state(self.model)))
         if index + 1 < len(self.plans) and self._stop_requested(agree=True):

@@ -60,6 +60,11 @@ def test_no_items_and_one_item():
     assert proportion([3], [4]) == Measurement(0.75, wilson(0.75, 1).low, wilson(0.75, 1).high, 1)
 
 
+def test_a_value_that_is_not_finite_has_no_interval():
+    measured = mean([1.0, math.inf], "k")
+    assert measured.value == math.inf and math.isnan(measured.low) and measured.n == 2
+
+
 def test_items_without_trials_count_nothing():
     assert proportion([1, 0, 2], [2, 0, 4]) == proportion([1, 2], [2, 4])
     assert ratio([1, 0, 2], [2, 0, 5], "k") == ratio([1, 2], [2, 5], "k")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from colaflex.errors import UserError
+from colaflex.errors import RunFailure, UserError
 from colaflex.evaluation.judge import Judge, JudgeSettings, train_judge
 from colaflex.evaluation.judge_network import JudgeNetwork
 from colaflex.interfaces.metric import Measurement
@@ -99,9 +100,23 @@ def test_windows_score_every_token_once_with_half_a_row_before_it(length: int):
         # Token i stands in the first window that reaches it; windows move by half a row.
         start = 0 if i <= 8 else 4 * math.ceil((i - 8) / 4)
         history = torch.tensor([full[start:i]])
-        log_p = judge._network(history)[0, -1].log_softmax(-1)
+        with torch.no_grad():
+            log_p = judge._network(history)[0, -1].log_softmax(-1)
         expected -= float(log_p[full[i]])
     assert judge.nll([document])[0] == (pytest.approx(expected, abs=1e-4), length)
+
+
+def test_a_training_that_diverges_is_not_kept(cache: Path):
+    settings = dataclasses.replace(SMALL, steps=3, learning_rate=1e30)
+    with pytest.raises(RunFailure, match="never finite"):
+        train_judge(cycles(30), SIZE, END, settings)
+    assert not (cache / "judges").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named(cache: Path):
+    (cache / "judges").write_text("in the way")
+    with pytest.raises(RunFailure, match="judges"):
+        train_judge(cycles(30), SIZE, END, dataclasses.replace(SMALL, steps=1))
 
 
 def test_too_few_documents():

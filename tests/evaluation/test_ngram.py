@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from colaflex.evaluation.ngram import NGramModel
 
 END, SIZE = 0, 6
+Rows = list[list[int]]
 token_rows = st.lists(
     st.lists(st.integers(1, SIZE - 2), max_size=8).map(lambda row: [*row, END]),
     min_size=1,
@@ -19,18 +20,14 @@ token_rows = st.lists(
 
 
 @given(token_rows, st.integers(1, 3), st.lists(st.integers(0, SIZE - 1), max_size=4))
-def test_probabilities_sum_to_one_and_none_is_zero(
-    rows: list[list[int]], order: int, context: list[int]
-):
+def test_probabilities_sum_to_one_and_none_is_zero(rows: Rows, order: int, context: list[int]):
     probabilities = NGramModel(rows, order, SIZE, END).probabilities(context)
     assert probabilities.sum() == pytest.approx(1, abs=1e-12)
     assert probabilities.min() > 0
 
 
 @given(token_rows, st.integers(1, 3), st.lists(st.integers(0, SIZE - 1), max_size=6))
-def test_nll_is_the_sum_over_single_predictions(
-    rows: list[list[int]], order: int, document: list[int]
-):
+def test_nll_is_the_sum_over_single_predictions(rows: Rows, order: int, document: list[int]):
     model = NGramModel(rows, order, SIZE, END)
     parts = [model.probabilities(document[:i])[token] for i, token in enumerate(document)]
     assert model.nll(document) == pytest.approx(-sum(map(math.log, parts)), abs=1e-9)

@@ -54,6 +54,11 @@ def test_the_judge_reads_whole_texts_and_the_end_only_where_they_ended():
     assert model["judge_nll_per_byte"].value == pytest.approx(expected)
 
 
+def test_a_judge_needs_its_tokenizer():
+    with pytest.raises(ValueError, match="come together"):
+        real_text_metrics(ROWS, TRAINING, UniformJudge())
+
+
 def test_a_row_of_empty_texts_is_measured_as_far_as_it_goes():
     rows = real_text_metrics({**ROWS, "mute": TextSamples(["", ""], [True, True])}, TRAINING)
     assert rows["mute"]["mean_words"].value == 0
@@ -65,8 +70,7 @@ def test_all_but_the_judge_import_without_torch():
     folder = Path(colaflex.evaluation.__file__).parent
     modules = {path.stem for path in folder.glob("*.py")} - {"judge", "judge_network"}
     assert len(modules) >= 10
-    code = "import sys\n" + "\n".join(
-        f"import colaflex.evaluation.{name}" for name in sorted(modules)
-    )
+    lines = [f"import colaflex.evaluation.{name}" for name in sorted(modules)]
+    code = "\n".join(["import sys", *lines])
     code += "\nassert 'torch' not in sys.modules, 'torch was imported'"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import logging
@@ -89,6 +90,10 @@ def test_tied_tensors_and_views_keep_their_values(store: CheckpointStore) -> Non
     assert found.model.keys() == model.keys()
     assert all(torch.equal(found.model[name], model[name]) for name in model)
     assert found.state == {}
+    found = dataclasses.replace(found, ema={"embedding": base + 1})
+    averaged = found.averaged()
+    assert torch.equal(averaged["head"], base + 1) and torch.equal(averaged["embedding"], base + 1)
+    assert torch.equal(averaged["part"], model["part"])
 
 
 def test_sweeps_what_killed_writers_leave(store: CheckpointStore) -> None:

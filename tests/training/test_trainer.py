@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 from tiny_model import (
     Rows,
     Settings,
+    Stop,
     TinyModel,
     final_state,
     records,
@@ -27,26 +26,6 @@ from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.schedules import learning_rate_factor
-
-
-class Stop:
-    """Interrupts the run after given steps, as Ctrl-C does."""
-
-    def __init__(self, *at: tuple[str, int]) -> None:
-        self.at = set(at)
-        self.stage = ""
-
-    def begin(self, stage: str, done: int, total: int) -> None:
-        self.stage = stage
-
-    def advance(self, done: int) -> None:
-        if (self.stage, done) in self.at:
-            self.at.remove((self.stage, done))
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def record(self, record: Any) -> None: ...
-
-    def end(self) -> None: ...
 
 
 def plain_loop(settings: Settings) -> tuple[TinyModel, list[float]]:

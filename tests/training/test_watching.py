@@ -66,7 +66,8 @@ def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
         def step(self, record: Any) -> None:
             board.colaflex_step(record)
 
-        def checkpoint(self, path: Path) -> None: ...
+        def checkpoint(self, path: Path) -> None:
+            board.colaflex_checkpoint()
 
         def ended(self, result: Any) -> None:
             board.colaflex_run_ended()

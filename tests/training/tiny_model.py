@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +172,31 @@ class TinyModel(LanguageModel):
     def generate_tokens(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
+    def reconstruct(self, tokens: TokenBatch) -> None:
+        return None
+
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
         return None
+
+
+class Stop:
+    """Interrupts the run after given steps, as Ctrl-C does."""
+
+    def __init__(self, *at: tuple[str, int]) -> None:
+        self.at = set(at)
+        self.stage = ""
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        self.stage = stage
+
+    def advance(self, done: int) -> None:
+        if (self.stage, done) in self.at:
+            self.at.remove((self.stage, done))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def record(self, record: Any) -> None: ...
+
+    def end(self) -> None: ...
 
 
 def trainer_of(

@@ -9,10 +9,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from tiny_model import TinyModel, train, trainer_of, with_settings
+from tiny_model import Stop, TinyModel, train, with_settings
 
 from colaflex.errors import RunFailure
 from colaflex.training.distributed import Processes
+from colaflex.training.interrupts import Interrupted
 
 CASES = {
     "adamw": with_settings(ema_decay=0.9, steps=8),
@@ -33,12 +34,14 @@ def work(rank: int, folder: Path, strategy: str) -> None:
 
 
 def interrupted(folder: Path, processes: Processes) -> None:
-    """Break off in stage "prior" by a poisoned loss (every process must stop), then resume."""
+    """Break off in stage "prior" by a poisoned loss, then by a signal, and resume."""
     poisoned = TinyModel(poison=("prior", 6, "nll"))
     with pytest.raises(RunFailure, match=r"stage prior, step 6: loss\.nll is nan"):
         train(folder, CASES["adamw"], poisoned, processes, log_every=1)
-    trainer = trainer_of(folder, CASES["adamw"], processes=processes, log_every=1, resume=True)
-    trainer.train()
+    asked = Stop(("prior", 7)) if processes.rank else None
+    with pytest.raises(Interrupted, match="stage prior after step 7"):  # one is asked, both stop
+        train(folder, CASES["adamw"], None, processes, progress=asked, log_every=1, resume=True)
+    train(folder, CASES["adamw"], None, processes, log_every=1, resume=True)
 
 
 if __name__ == "__main__":

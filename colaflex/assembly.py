@@ -1,0 +1,70 @@
+"""From a spec to a model: the one place where components meet."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.interfaces.capabilities import SegmenterCapabilities
+from colaflex.interfaces.component import ComponentConfig
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.values import Vocabulary
+from colaflex.latent_model import Coadaptation, LatentModel
+from colaflex.registry import registry
+from colaflex.spec import Spec
+
+__all__ = ["build_model"]
+
+
+def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
+    """The model that a spec describes, with weights drawn from its seed.
+
+    Every part draws its weights from a key of its own, so that a change of the prior leaves the
+    representation's first weights as they are.
+    """
+    vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask)
+    if spec.baseline is not None:
+        baseline: LanguageModel = _seeded(spec, spec.baseline, vocabulary=vocabulary)
+        return baseline
+    assert spec.segmenter is not None
+    assert spec.representation is not None
+    assert spec.prior is not None
+    segmenter: SegmenterCapabilities = spec.segmenter.capabilities()
+    representation = _seeded(
+        spec,
+        spec.representation,
+        vocabulary=vocabulary,
+        max_segment_tokens=segmenter.max_segment_tokens,
+    )
+    return LatentModel(
+        _seeded(spec, spec.segmenter),
+        representation,
+        _seeded(spec, spec.prior, latent_dim=spec.representation.latent_dim),
+        vocabulary,
+        _coadaptation(spec),
+        spec.training.for_stage("prior").max_tokens,
+    )
+
+
+def _seeded(spec: Spec, config: ComponentConfig, **context: object) -> Any:
+    digest = hashlib.blake2b(f"{spec.seed}/{config.kind}".encode(), digest_size=8).digest()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int.from_bytes(digest, "little") >> 1)
+        return registry().build(config, **context)
+
+
+def _coadaptation(spec: Spec) -> Coadaptation:
+    training = spec.training
+    return Coadaptation(
+        regime=training.regime,
+        lr_ratio=training.representation_lr_ratio,
+        gate=training.gradient_gate if training.gradient_gate.opens else None,
+        interval=(training.interval.joint_steps, training.interval.frozen_steps),
+        representation_weight=training.weights.representation,
+        prior_weight=training.weights.prior,
+        reference_kl=training.weights.reference_kl,
+        teacher_fraction=training.teacher_fraction,
+    )

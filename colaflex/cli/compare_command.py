@@ -1,0 +1,56 @@
+"""`colaflex compare`: what differs between runs, in spec and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.errors import UserError
+
+__all__ = ["command"]
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def command(runs: tuple[Path, ...], as_json: bool) -> int:
+    """Show what differs between RUNS, in their specs and in their metrics."""
+    if len(runs) < 2:
+        raise UserError("compare takes two runs or more")
+    from colaflex.evaluation.compare import compare_metrics
+    from colaflex.run_folder import RunFolder
+    from colaflex.spec import Spec
+
+    results = [RunFolder(run).read("result.json") for run in runs]
+    specs = [Spec.load(run / "spec.yaml") for run in runs]
+    differing = _spec_differences(specs)
+    metrics = compare_metrics([result["metrics"] for result in results])
+    names = [str(run) for run in runs]
+    if as_json:
+        print_json({"runs": names, "specs": differing, "metrics": metrics})
+        return 0
+    print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differing])
+    print_table(["metric", *names], [_metric_row(row) for row in metrics])
+    return 0
+
+
+def _spec_differences(specs: list[Any]) -> list[dict[str, Any]]:
+    flat = [{key: value for key, value, _ in spec.values()} for spec in specs]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    rows = [{"key": key, "values": [values.get(key) for values in flat]} for key in keys]
+    return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
+
+
+def _metric_row(row: dict[str, Any]) -> list[str]:
+    cells = []
+    for value in row["values"]:
+        if value is None:
+            cells.append("-")
+            continue
+        low, high = value.get("low"), value.get("high")
+        interval = "" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
+        cells.append(f"{value['value']:.4g}{interval}")
+    return [str(row["metric"]), *cells]

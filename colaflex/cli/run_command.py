@@ -1,0 +1,118 @@
+"""`colaflex run`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from colaflex.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from colaflex.run import RunOptions
+    from colaflex.spec import Spec
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a value.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
+@click.option("--resume", is_flag=True, help="Go on with what the folder holds.")
+@click.option("--seeds", type=click.IntRange(1), help="Run so many seeds, each in OUT/seed-N.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic; auto is bf16 where the hardware multiplies it natively.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["ddp", "fsdp"]),
+    default="ddp",
+    show_default=True,
+    help="How several processes (torchrun) share the work.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too (extra: track).")
+@click.option("--dry-run", is_flag=True, help="Only tell parameters, FLOPs, memory and minutes.")
+@json_option
+@click.pass_context
+def command(context: click.Context, spec_file: Path, **given: Any) -> int:
+    """Train, generate, evaluate and report as SPEC says."""
+    del context
+    from colaflex.spec import Spec
+
+    spec = Spec.load(spec_file, given["sets"])
+    for line in (*map(str, spec.swap_report), *(f"warning: {w}" for w in spec.warnings)):
+        print(line, file=sys.stderr)
+    from colaflex.run import RunOptions
+
+    options = RunOptions(
+        resume=given["resume"],
+        device=given["device"],
+        precision=given["precision"],
+        strategy=given["strategy"],
+        tensorboard=given["tensorboard"],
+    )
+    if given["dry_run"]:
+        return _estimate(spec, options, given["as_json"])
+    return _run(spec, options, given)
+
+
+def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
+    from colaflex.run import run
+    from colaflex.training.interrupts import Interrupted
+    from colaflex.training.progress import progress_on
+
+    out = given["out"] or Path("runs") / spec.name
+    folders = {out: spec}
+    if given["seeds"]:
+        folders = {
+            out / f"seed-{spec.seed + k}": spec.override({"seed": spec.seed + k})
+            for k in range(given["seeds"])
+        }
+    results = []
+    try:
+        for folder, one in folders.items():
+            results.append(run(one, folder, options, progress_on()))
+            print(f"results: {folder}, report: {folder / 'report.html'}", file=sys.stderr)
+    except Interrupted as interruption:
+        print(str(interruption), file=sys.stderr)
+        return 130
+    _show(results, given["as_json"], bool(given["seeds"]))
+    return 0
+
+
+def _show(results: list[dict[str, Any]], as_json: bool, several: bool) -> None:
+    if as_json:
+        print_json(results if several else results[0])
+        return
+    from colaflex.report import print_summary
+
+    for result in results:
+        if result:
+            print_summary(result, sys.stdout)
+
+
+def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:
+    from colaflex.estimate import estimate
+
+    found = estimate(spec, options)
+    if as_json:
+        print_json(found)
+        return 0
+    for name, count in found["parameters"].items():
+        click.echo(f"parameters, {name}: {count:,}")
+    for stage in found["stages"]:
+        click.echo(
+            f"stage {stage['name']}: {stage['steps']:,} steps, {stage['flops']:.3g} FLOPs, "
+            f"about {stage['seconds'] / 60:.1f} minutes here"
+        )
+    click.echo(f"memory: about {found['memory_gib']:.2f} GiB")
+    click.echo(f"in all: {found['flops']:.3g} FLOPs, about {found['seconds'] / 60:.1f} minutes")
+    return 0

@@ -1,0 +1,134 @@
+"""Prompts in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.options import SamplingOptions, TokenSampling
+
+__all__ = ["Generated", "GenerationOptions", "TextGenerator"]
+
+ROWS_AT_ONCE = 64
+"""Prompts continued together; a row never depends on its neighbours, so this is only speed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """How text is generated.
+
+    Attributes:
+        max_new_tokens: most tokens after the prompt.
+        steps: solver intervals per block.
+        guidance: 1 is off.
+        temperature: of the decoder's tokens; 0 takes the most probable.
+        top_k: 0 is off.
+        top_p: 1 is off.
+        repetition_penalty: 1 is off.
+    """
+
+    max_new_tokens: int = 64
+    steps: int = 16
+    guidance: float = 1.0
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+    @property
+    def latents(self) -> SamplingOptions:
+        """What the prior is told."""
+        return SamplingOptions(self.steps, self.guidance)
+
+    @property
+    def tokens(self) -> TokenSampling:
+        """What the decoder is told."""
+        return TokenSampling(self.temperature, self.top_k, self.top_p, self.repetition_penalty)
+
+    def but(self, **changes: Any) -> GenerationOptions:
+        """The same options but for those given; None changes nothing."""
+        return replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """One continuation.
+
+    Attributes:
+        prompt: as given.
+        text: what follows it.
+        tokens: ids of the new tokens.
+        finish: "end" (end-of-text) or "length".
+    """
+
+    prompt: str
+    text: str
+    tokens: tuple[int, ...]
+    finish: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As `colaflex generate --json` prints it."""
+        return {**asdict(self), "tokens": list(self.tokens)}
+
+
+class TextGenerator:
+    """Continues prompts: encode, generate block by block, decode."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    def generate(
+        self, prompts: Sequence[str], options: GenerationOptions, seed: int = 0
+    ) -> list[Generated]:
+        """Continue every prompt; a pure function of the model, the prompts and the options."""
+        encoded = self.tokenizer.encode_batch(list(prompts))
+        rows = self.generate_tokens(encoded, options, seed)
+        texts = self.tokenizer.decode_batch([tokens for tokens, _ in rows])
+        return [
+            Generated(prompt, text, tuple(tokens), finish)
+            for prompt, text, (tokens, finish) in zip(prompts, texts, rows, strict=True)
+        ]
+
+    def generate_tokens(
+        self, prompts: Sequence[Sequence[int]], options: GenerationOptions, seed: int = 0
+    ) -> list[tuple[list[int], str]]:
+        """New tokens and the finish of every prompt of tokens."""
+        rows: list[tuple[list[int], str]] = []
+        for start, part in _parts(prompts):
+            made: list[list[int]] = [[] for _ in part]
+            finishes = ["length"] * len(part)
+            for block in self._run(part, options, seed, prompts[:start]):
+                for gained in block:
+                    made[gained.row].extend(gained.tokens)
+                    finishes[gained.row] = gained.finish or "length"
+            rows.extend(zip(made, finishes, strict=True))
+        return rows
+
+    def _run(
+        self,
+        part: Sequence[Sequence[int]],
+        options: GenerationOptions,
+        seed: int,
+        earlier: Sequence[Sequence[int]],
+    ) -> Iterator[Any]:
+        return iter(
+            self.model.generate_tokens(
+                part, seed, options.max_new_tokens, options.latents, options.tokens, earlier
+            )
+        )
+
+    def stream(self, prompt: str, options: GenerationOptions, seed: int = 0) -> Iterator[str]:
+        """The continuation of one prompt, piece by piece; the pieces join to its `text`."""
+        pieces = self.tokenizer.stream()
+        for block in self._run([self.tokenizer.encode(prompt)], options, seed, []):
+            for gained in block:
+                yield pieces.push(gained.tokens)
+        yield pieces.finish()
+
+
+def _parts(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
+    for start in range(0, len(prompts), ROWS_AT_ONCE):
+        yield start, prompts[start : start + ROWS_AT_ONCE]

@@ -1,0 +1,136 @@
+"""A run folder becomes a language model again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colaflex.assembly import build_model
+from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
+from colaflex.errors import UserError
+from colaflex.generation.text import Generated, GenerationOptions, TextGenerator
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.values import LatentBatch, TokenBatch
+from colaflex.run_folder import RunFolder
+from colaflex.spec import Spec
+from colaflex.training.checkpoints import CheckpointStore
+
+__all__ = ["LoadedModel", "load", "load_weights"]
+
+
+class LoadedModel:
+    """A trained language model with its tokenizer, whatever its parts.
+
+    Attributes:
+        spec: what it was made from.
+        model: the model itself.
+        tokenizer: text to tokens and back.
+        result: result.json, or an empty mapping where the run is not complete.
+    """
+
+    def __init__(
+        self, spec: Spec, model: LanguageModel, tokenizer: Tokenizer, result: Mapping[str, Any]
+    ) -> None:
+        self.spec, self.model, self.tokenizer, self.result = spec, model.eval(), tokenizer, result
+        self.options = GenerationOptions(**spec.sampling.model_dump())
+        self._generator = TextGenerator(model, tokenizer)
+
+    def generate(self, prompts: Sequence[str], seed: int = 0, **options: Any) -> list[Generated]:
+        """Continue every prompt.
+
+        Args:
+            prompts: texts; "" begins a document.
+            seed: keys the draws.
+            options: fields of `GenerationOptions`, by default the spec's `sampling`.
+        """
+        return self._generator.generate(prompts, self.options.but(**options), seed)
+
+    def stream(self, prompt: str, seed: int = 0, **options: Any) -> Iterator[str]:
+        """Continue one prompt, piece by piece."""
+        return self._generator.stream(prompt, self.options.but(**options), seed)
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> LatentBatch:
+        """The modes of the texts' latents, normalised, (batch, segments, dim)."""
+        rows = self.tokenizer.encode_batch(list(texts))
+        latents, counts = self._latent.encode_prompts(rows)
+        positions = torch.arange(latents.shape[1], device=latents.device)
+        return LatentBatch(latents, positions < counts[:, None])
+
+    @torch.no_grad()
+    def decode(self, latents: LatentBatch | Tensor) -> list[str]:
+        """The most probable texts of normalised latents."""
+        from colaflex.latent_generation import decoded_rows
+
+        batch = latents if isinstance(latents, LatentBatch) else _all_of(latents)
+        model = self._latent
+        logits = model.representation.decode(model.raw(batch.values)).float()
+        return self.tokenizer.decode_batch(decoded_rows(model, logits, batch.mask))
+
+    @torch.no_grad()
+    def sample_latents(
+        self, rows: int, blocks: int, seed: int = 0, options: SamplingOptions | None = None
+    ) -> Tensor:
+        """(rows, blocks · block, dim): normalised latents drawn from the prior."""
+        drawn: Tensor = self._latent.prior.sample(
+            rows, blocks, options or self.options.latents, seed
+        )
+        return drawn
+
+    def log_prob(self, texts: Sequence[str]) -> Tensor:
+        """(batch,) log likelihood in nats, or a bound, where the model declares one."""
+        rows = self.tokenizer.encode_batch(list(texts))
+        end, width = self.tokenizer.end_of_text, max(map(len, rows)) + 1
+        tokens = torch.tensor([row + [end] * (width - len(row)) for row in rows])
+        lengths = torch.tensor([len(row) + 1 for row in rows])
+        batch = TokenBatch(tokens, lengths, torch.ones(len(rows), dtype=torch.bool))
+        value = self.model.log_likelihood(batch)
+        if value is None:
+            raise UserError("this model declares no likelihood")
+        return value
+
+    @property
+    def _latent(self) -> Any:
+        if self.spec.baseline is not None:
+            raise UserError("this model has no latents: it is a baseline")
+        return self.model
+
+
+def load(path: str | Path, device: str = "cpu") -> LoadedModel:
+    """The model of a run folder, with the weights of its newest valid checkpoint.
+
+    Raises:
+        UserError: no run folder, a missing plugin, or no checkpoint that can be used.
+    """
+    folder = RunFolder(Path(path))
+    identity = folder.read("run.json")
+    spec = Spec.load(folder.path / "spec.yaml")
+    tokenizer = load_tokenizer(folder.path / "tokenizer.json")
+    model = build_model(spec, tokenizer)
+    load_weights(model, folder.path, str(identity["spec_digest"]))
+    done = (folder.path / "result.json").exists()
+    return LoadedModel(
+        spec, model.to(device), tokenizer, folder.read("result.json") if done else {}
+    )
+
+
+def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
+    """Put the newest valid checkpoint's (averaged) weights into a model.
+
+    Raises:
+        UserError: there is none.
+    """
+    store = CheckpointStore(folder / "checkpoints", spec_digest)
+    checkpoint = store.latest(model.state_dict())
+    if checkpoint is None:
+        raise UserError(f"{folder}: there is no checkpoint yet; go on with `colaflex run --resume`")
+    model.load_state_dict(checkpoint.averaged())
+
+
+def _all_of(values: Tensor) -> LatentBatch:
+    return LatentBatch(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))

@@ -1,0 +1,64 @@
+"""Measuring a model as its spec says: within a run, or again from the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.evaluation.evaluate import EvaluationPlan, Evaluator
+from colaflex.evaluation.judge import JudgeSettings
+from colaflex.generation.text import GenerationOptions
+from colaflex.interfaces.corpus import Corpus, Split
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.loading import load
+from colaflex.registry import registry
+from colaflex.run_folder import measurements_json
+from colaflex.spec import Spec
+
+__all__ = ["evaluate_run", "evaluator"]
+
+Say = Callable[[str], None]
+
+
+def evaluator(
+    spec: Spec,
+    model: LanguageModel,
+    data: Data,
+    corpus: Corpus,
+    say: Say,
+    split: Split = "test",
+) -> Evaluator:
+    """What measures a model as its spec says."""
+    section, judge = spec.evaluation, spec.evaluation.judge
+    plan = EvaluationPlan(
+        split=split,
+        samples=section.samples,
+        documents=section.documents,
+        prompt_tokens=section.prompt_tokens,
+        sweep_steps=section.sweep_steps,
+        sweep_guidance=section.sweep_guidance,
+        sweep_samples=section.sweep_samples,
+        bootstrap=section.bootstrap,
+        judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
+        max_tokens=spec.training.for_stage("prior").max_tokens,
+        seed=spec.seed,
+    )
+    options = GenerationOptions(**spec.sampling.model_dump())
+    return Evaluator(model, data, corpus, options, plan, say)
+
+
+def evaluate_run(
+    run: Path, split: Split = "test", device: str = "cpu", say: Say = lambda text: None
+) -> dict[str, dict[str, Any]]:
+    """Measure a run again, from its folder and its corpus; the folder stays as it is.
+
+    Returns:
+        The metrics, as in result.json.
+    """
+    loaded = load(run, device)
+    corpus: Corpus = registry().build(loaded.spec.corpus)
+    data = prepare_data(corpus, path=str(run / "tokenizer.json"))
+    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split).run()
+    return measurements_json(found.metrics)

@@ -1,0 +1,319 @@
+"""The main job: spec in, run folder out. And back: a run folder in, a language model out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from colaflex.assembly import build_model
+from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.errors import UserError
+from colaflex.evaluation.evaluate import Evaluated
+from colaflex.files import write_atomic
+from colaflex.generation.text import GenerationOptions
+from colaflex.hooks import RunInfo
+from colaflex.host.life_cycle import LifeCycle
+from colaflex.interfaces.corpus import Corpus
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.metric import Measurement
+from colaflex.loading import load
+from colaflex.measuring import evaluator
+from colaflex.registry import registry
+from colaflex.report import build_report
+from colaflex.run_folder import RunFolder, environment, measurements_json
+from colaflex.run_result import component_versions, parameter_counts, single, stage_json
+from colaflex.run_settings import chosen_device, chosen_precision
+from colaflex.spec import Spec
+from colaflex.stage_cache import StageOne, load_stage_one, save_stage_one, stage_one_state
+from colaflex.training.batches import TrainingBatches
+from colaflex.training.distributed import Processes, join_processes
+from colaflex.training.memory import peak_memory_bytes
+from colaflex.training.progress import Progress, SilentProgress
+from colaflex.training.stage_loss import Precision
+from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
+from colaflex.training.tensorboard import TensorBoard
+from colaflex.training.trainer import StageResult, Trainer, TrainerOptions, TrainingResult
+
+__all__ = ["RESULT_SCHEMA", "Experiment", "RunOptions", "load", "run"]
+
+RESULT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Settings of a run that are none of the experiment's.
+
+    Attributes:
+        resume: go on with what the folder holds.
+        device: cpu, cuda, or auto.
+        precision: fp32, bf16, or auto (bf16 where the hardware multiplies it natively).
+        strategy: of several processes, ddp or fsdp.
+        tensorboard: write TensorBoard events as well.
+        quiet: no progress.
+    """
+
+    resume: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    strategy: str = "ddp"
+    tensorboard: bool = False
+    quiet: bool = False
+
+
+def run(
+    spec: Spec,
+    out: str | Path | None = None,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train, generate, evaluate and report; returns what stands in result.json.
+
+    Args:
+        spec: the experiment.
+        out: run folder, by default runs/<name>.
+        options: of this run.
+        progress: shown while training; silent by default.
+
+    Raises:
+        UserError: spec, corpus or folder can't be used.
+        RunFailure: training failed.
+    """
+    folder = Path(out) if out is not None else Path("runs") / spec.name
+    return Experiment(spec, folder, options or RunOptions(), progress or SilentProgress()).run()
+
+
+class Experiment:
+    """One run of a spec: the steps between spec and report.
+
+    Args:
+        spec: the experiment.
+        folder: the run folder.
+        options: of this run.
+        progress: shown while training.
+    """
+
+    def __init__(self, spec: Spec, folder: Path, options: RunOptions, progress: Progress) -> None:
+        self.spec, self.folder = spec, RunFolder(folder)
+        self.options, self.progress = options, progress
+        device = chosen_device(options.device)
+        strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
+        self.processes: Processes = join_processes(device, strategy)
+        self.precision: Precision = chosen_precision(options.precision, device)
+        self.corpus: Corpus = registry().build(spec.corpus)
+        self.data: Data = self._data()
+        self.spec_digest = spec.digest(self.data.digest)
+        self.model: LanguageModel = build_model(spec, self.data.tokenizer)
+        self._adopt_teacher()
+
+    def run(self) -> dict[str, Any]:
+        """Train what is not trained, measure what is not measured, write what is not written."""
+        began = time.perf_counter()
+        identity, reused = self._begin()
+        if self.options.resume and (self.folder.path / "result.json").exists():
+            self._say(f"{self.folder.path}: this run is complete")
+            return self.folder.read("result.json")
+        info = RunInfo(self.folder.path, self.spec.name, self.spec.seed, self.spec.resolved())
+        life_cycle = registry().life_cycle(*([TensorBoard()] if self.options.tensorboard else []))
+        digest = str(identity["stage1_digest"])
+        callbacks = _Callbacks(life_cycle, info, lambda stage: self._keep_stage_one(stage, digest))
+        training = self._train(reused, callbacks)
+        result: dict[str, Any] = {}
+        if self.processes.writes:
+            evaluated = self._evaluate()
+            result = self._result(training, reused, evaluated, time.perf_counter() - began)
+            self.folder.write_lines("samples.jsonl", evaluated.samples)
+            self.folder.write_json("result.json", result)
+            write_atomic(self.folder.path / "report.html", build_report(self.folder.path))
+            life_cycle.run_ended(info, result)
+        self.processes.barrier()
+        return result
+
+    def plans(self) -> list[StagePlan]:
+        """The stages with their settings and steps."""
+        return plan_stages(self.model.stages(), self.spec.training.for_stage)
+
+    def order(self, plan: StagePlan) -> BatchOrder:
+        """The batches of a stage."""
+        settings = self.spec.training.for_stage(plan.stage.settings)
+        return TrainingBatches(
+            self.data.index, settings.max_tokens, settings.batch_size, self.spec.seed
+        )
+
+    # Before training.
+
+    def _data(self) -> Data:
+        tokenizer = self.spec.tokenizer
+        path = None if tokenizer.path is None else str(tokenizer.path)
+        if not self.processes.writes:
+            self.processes.barrier()  # one process writes the cache, the others find it
+            return prepare_data(self.corpus, tokenizer.vocab_size, path)
+        data = prepare_data(self.corpus, tokenizer.vocab_size, path)
+        self.processes.barrier()
+        return data
+
+    def _adopt_teacher(self) -> None:
+        teacher = getattr(self.spec.prior, "teacher", None)
+        if teacher is None or str(teacher) == "none":
+            return
+        learned: Any = load(teacher).model
+        prior: Any = self.model.get_submodule("prior")
+        try:
+            prior.adopt_teacher(learned.prior)
+        except (ValueError, RuntimeError, AttributeError) as error:
+            raise UserError(
+                f"prior.teacher: the run {teacher} can't teach this prior: {error}"
+            ) from None
+
+    def _begin(self) -> tuple[Mapping[str, Any], StageOne | None]:
+        """Claim the folder, write what identifies the run, and take stage 1 where it is known."""
+        latent = self.spec.baseline is None and self.spec.training.regime != "scratch"
+        digest = self.spec.stage1_digest(self.data.digest) if latent else ""
+        kept = self._known_stage_one(digest) if latent else None
+        identity = {
+            "schema": RESULT_SCHEMA,
+            "spec_digest": self.spec_digest,
+            "data_digest": self.data.digest,
+            "stage1_digest": digest,
+            "stage1": "reused" if kept is not None else "trained",
+        }
+        if not self.processes.writes:
+            self.processes.barrier()
+            return identity, kept
+        found = self.folder.claim(identity, self.options.resume)
+        write_atomic(self.folder.path / "spec.yaml", self.spec.to_yaml())
+        write_atomic(self.folder.path / "tokenizer.json", self.data.tokenizer.to_json())
+        machine = environment(str(self.processes.device), self.precision, self.processes.world)
+        self.folder.write_json("environment.json", machine)
+        self.processes.barrier()
+        if found.get("stage1") == "trained":
+            # This very run trains stage 1, also if it has filled the cache before a resume.
+            kept = None
+        return found, kept
+
+    def _known_stage_one(self, digest: str) -> StageOne | None:
+        source = self.spec.stage1_run
+        if source is None:
+            return load_stage_one(self.model, digest)
+        taken = load(source)
+        self.model.load_state_dict(stage_one_state(taken.model), strict=False)
+        cost = next(
+            (s for s in taken.result["training"]["stages"] if s["name"] == "representation"), None
+        )
+        if cost is None:
+            raise UserError(f"representation.from: the run {source} has no stage 1")
+        return StageOne(cost["steps"], cost["tokens"], cost["flops"], cost["seconds"])
+
+    # Training.
+
+    def _train(self, reused: StageOne | None, callbacks: _Callbacks) -> TrainingResult:
+        if reused is not None:
+            self._say("stage 1: reused, the representation is known from an earlier run")
+        training = self.spec.training
+        options = TrainerOptions(
+            folder=self.folder.path,
+            spec_digest=self.spec_digest,
+            seed=self.spec.seed,
+            resume=self.options.resume,
+            precision=self.precision,
+            log_every=training.log_every,
+            checkpoint_every=training.checkpoint_every,
+            keep_checkpoints=training.keep_checkpoints,
+        )
+        trainer = Trainer(
+            self.model, self.plans(), self.order, options, self.processes, callbacks, self.progress
+        )
+        return trainer.train({"representation"} if reused is not None else ())
+
+    def _keep_stage_one(self, stage: StageResult, digest: str) -> None:
+        """Put a finished stage 1 into the cache, for runs that differ in their prior."""
+        if stage.stage == "representation" and digest:
+            cost = StageOne(stage.steps, stage.tokens, stage.flops, stage.seconds)
+            save_stage_one(self.model, cost, digest)
+
+    # After training.
+
+    def _evaluate(self) -> Evaluated:
+        self.model.eval()
+        return evaluator(self.spec, self.model, self.data, self.corpus, self._say).run()
+
+    def _result(
+        self,
+        training: TrainingResult,
+        reused: StageOne | None,
+        evaluated: Evaluated,
+        seconds: float,
+    ) -> dict[str, Any]:
+        stages = [stage_json(stage, False) for stage in training.stages]
+        if reused is not None:
+            first = StageResult(
+                "representation", reused.steps, reused.tokens, reused.flops, reused.seconds
+            )
+            stages.insert(0, stage_json(first, True))
+        sums = {k: sum(s[k] for s in stages) for k in ("tokens", "steps", "flops", "seconds")}
+        rate = sums["tokens"] / sums["seconds"] if sums["seconds"] else 0.0
+        metrics = {
+            **evaluated.metrics,
+            "speed.training_tokens_per_second": single(rate),
+            "speed.peak_memory_gib": single(peak_memory_bytes() / 2**30),
+            **self._sampling_cost(),
+        }
+        return {
+            "schema": RESULT_SCHEMA,
+            "name": self.spec.name,
+            "status": "complete",
+            "spec_digest": self.spec_digest,
+            "stage1_digest": self.folder.read("run.json")["stage1_digest"],
+            "seed": self.spec.seed,
+            "components": component_versions(self.spec),
+            "parameters": parameter_counts(self.model),
+            "training": {**sums, "tokens_per_second": rate, "stages": stages},
+            "job_seconds": seconds,
+            "metrics": measurements_json(metrics),
+            "environment": self.folder.read("environment.json"),
+        }
+
+    def _sampling_cost(self) -> dict[str, Measurement]:
+        prior: Any = getattr(self.model, "prior", None)
+        if prior is None:
+            return {}
+        options = GenerationOptions(**self.spec.sampling.model_dump())
+        evaluations = prior.network_evaluations(options.latents)
+        if evaluations is None:
+            return {}
+        tokens = prior.block_size * self.model.get_submodule("representation").slots
+        return {
+            "speed.network_evaluations_per_block": single(evaluations),
+            "speed.network_evaluations_per_token": single(evaluations / tokens),
+        }
+
+    def _say(self, text: str) -> None:
+        if not self.options.quiet and self.processes.writes:
+            print(text, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class _Callbacks:
+    """The trainer's moments, told to the plugins' life-cycle hooks."""
+
+    life_cycle: LifeCycle
+    info: RunInfo
+    keep: Callable[[StageResult], None]
+
+    def started(self) -> None:
+        self.life_cycle.run_started(self.info)
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        self.life_cycle.step(self.info, record)
+
+    def checkpoint(self, path: Path) -> None:
+        self.life_cycle.checkpoint(self.info, path)
+
+    def stage_ended(self, result: Mapping[str, Any]) -> None:
+        self.keep(StageResult(**result))
+
+    def ended(self, result: Mapping[str, Any]) -> None:
+        """Training is over; the run is not, until it is measured."""

@@ -1,0 +1,129 @@
+"""The files of a run folder: which there are, and how they come to be."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from colaflex.errors import UserError
+from colaflex.files import write_atomic
+from colaflex.interfaces.metric import Measurement
+
+__all__ = ["RunFolder", "environment", "measurements_json"]
+
+IDENTITY = "run.json"
+
+
+class RunFolder:
+    """A run's folder; every file in it appears whole or not at all.
+
+    `spec.yaml` (resolved), `run.json` (digests), `tokenizer.json`, `environment.json`,
+    `metrics.jsonl`, `checkpoints/`, and at the end `samples.jsonl`, `result.json`, `report.html`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder.
+
+        Raises:
+            UserError: it is missing or broken, and what that means.
+        """
+        path = self.path / name
+        if not self.path.is_dir():
+            raise UserError(f"{self.path}: there is no such run folder")
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is no run folder: it has no {name}") from None
+        except (ValueError, OSError) as error:
+            raise UserError(f"{path}: not readable as JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path}: expected a JSON object")
+        return value
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file; numbers that JSON does not have are refused."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        write_atomic(self.path / name, text + "\n")
+
+    def write_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write one JSON object a line."""
+        lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+        write_atomic(self.path / name, "".join(f"{line}\n" for line in lines))
+
+    def claim(self, identity: Mapping[str, Any], resume: bool) -> dict[str, Any]:
+        """Make the folder this run's, or find that it is.
+
+        Args:
+            identity: what must be equal in a folder that is gone on with, and `stage1`, how stage
+                1 was come by, which is kept from the first time.
+            resume: go on with what is there.
+
+        Returns:
+            The identity as it stands in the folder.
+
+        Raises:
+            UserError: the folder holds another run, or this one and `resume` was not asked for.
+        """
+        if not (self.path / IDENTITY).exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise UserError(
+                    f"{self.path}: this folder is not empty and holds no run; choose another one "
+                    "with --out"
+                )
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"{self.path}: can't be made: {error.strerror}") from None
+            self.write_json(IDENTITY, identity)
+            return dict(identity)
+        known = self.read(IDENTITY)
+        if known.get("spec_digest") != identity["spec_digest"]:
+            raise UserError(
+                f"{self.path}: holds a run of another spec (digest "
+                f"{str(known.get('spec_digest'))[:12]}, this one's is "
+                f"{identity['spec_digest'][:12]}); choose another folder with --out"
+            )
+        if not resume:
+            raise UserError(
+                f"{self.path}: holds this run already; go on with it with --resume, or choose "
+                "another folder with --out"
+            )
+        return known
+
+
+def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
+    """The flat map of result.json; a bound that is not known is null, an unknown value left out."""
+    return {
+        name: {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()
+        }
+        for name, row in ((name, value.as_json()) for name, value in sorted(metrics.items()))
+        if math.isfinite(row["value"])
+    }
+
+
+def environment(device: str, precision: str, processes: int) -> dict[str, Any]:
+    """The machine and the versions of what matters."""
+    import torch
+
+    names = ("colaflex", "torch", "torchdiffeq", "tokenizers", "safetensors", "numpy")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "precision": precision,
+        "processes": processes,
+        "packages": {name: metadata.version(name) for name in names},
+    }

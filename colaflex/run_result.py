@@ -1,0 +1,61 @@
+"""What result.json says of a run besides its metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.metric import Measurement
+from colaflex.registry import registry
+from colaflex.spec import Spec
+from colaflex.training.trainer import StageResult
+
+__all__ = ["component_versions", "parameter_counts", "single", "stage_json"]
+
+
+def parameter_counts(model: LanguageModel) -> dict[str, int]:
+    """Parameters that learn, by part, and their total."""
+    counts = {
+        name: sum(p.numel() for p in part.parameters() if p.requires_grad)
+        for name, part in model.parts().items()
+    }
+    return {**counts, "total": sum(counts.values())}
+
+
+def component_versions(spec: Spec) -> dict[str, dict[str, str]]:
+    """Every component of a spec with its distribution and versions, nested ones included."""
+    found: dict[str, dict[str, str]] = {}
+
+    def add(path: str, config: Any) -> None:
+        entry = registry().entry_of(config)
+        found[path] = {
+            "name": entry.component.name,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "component_version": entry.component.version,
+        }
+        for name in type(config).model_fields:
+            value = getattr(config, name)
+            if hasattr(value, "kind") and hasattr(value, "type"):
+                add(f"{path}.{name}", value)
+
+    for name, config in spec.components().items():
+        add(name, config)
+    return found
+
+
+def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
+    """A stage as it stands in result.json."""
+    return {
+        "name": stage.stage,
+        "steps": stage.steps,
+        "tokens": stage.tokens,
+        "flops": stage.flops,
+        "seconds": stage.seconds,
+        "reused": reused,
+    }
+
+
+def single(value: float) -> Measurement:
+    """A figure measured once, of which no interval is known."""
+    return Measurement(float(value), float("nan"), float("nan"), 1)

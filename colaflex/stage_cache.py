@@ -1,0 +1,69 @@
+"""Trained representations by content: a prior swapped in a spec keeps the very same stage 1."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from colaflex.files import cache_dir, write_atomic
+
+__all__ = ["PARTS", "StageOne", "load_stage_one", "save_stage_one", "stage_one_state"]
+
+log = logging.getLogger("colaflex")
+
+PARTS = ("segmenter.", "representation.", "shift", "scale")
+"""What stage 1 leaves behind: these entries of a latent model's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageOne:
+    """What a stage 1 took, whoever trained it."""
+
+    steps: int
+    tokens: int
+    flops: int
+    seconds: float
+
+
+def stage_one_state(model: nn.Module) -> dict[str, Tensor]:
+    """The part of a model's state that stage 1 makes."""
+    state = model.state_dict()
+    return {
+        name: t.detach().cpu().contiguous() for name, t in state.items() if name.startswith(PARTS)
+    }
+
+
+def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
+    """Keep a finished stage 1; a cache that can't be written is only a warning."""
+    path = _path(digest)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, save(stage_one_state(model), {"cost": json.dumps(asdict(cost))}))
+    except OSError as error:
+        log.warning("stage 1 is not kept for other runs: %s", error)
+
+
+def load_stage_one(model: nn.Module, digest: str) -> StageOne | None:
+    """Put a kept stage 1 into the model; None, and the model untouched, where there is none."""
+    path = _path(digest)
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            cost = StageOne(**json.loads(file.metadata()["cost"]))
+            state = {name: file.get_tensor(name) for name in stage_one_state(model)}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        log.warning("the kept stage 1 %s is damaged (%s) and is trained anew", path, error)
+        return None
+    model.load_state_dict(state, strict=False)
+    return cost
+
+
+def _path(digest: str) -> Path:
+    return cache_dir() / "stage1" / f"{digest}.safetensors"

@@ -1,0 +1,229 @@
+"""Documentation is true: generated pages are current, and examples run or are checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from colaflex.cli.main import COMMANDS
+from colaflex.cli.main import _cli as cli
+from colaflex.corpora.bible import __doc__ as bible_splits
+from colaflex.spec import Spec
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+SMALL = {
+    "corpus": {
+        "type": "worlds",
+        "documents": 400,
+        "validation_documents": 40,
+        "test_documents": 40,
+        "judge_documents": 40,
+    },
+    "tokenizer.vocab_size": 300,
+    "representation.width": 32,
+    "representation.embedding_dim": 16,
+    "representation.latent_dim": 4,
+    "representation.heads": 2,
+    "prior.block_size": 4,
+    "prior.network": {"width": 32, "layers": 1, "heads": 2, "time_width": 16},
+    "training.steps": 8,
+    "training.batch_size": 8,
+    "training.max_tokens": 64,
+    "training.log_every": 2,
+    "evaluation.samples": 4,
+    "evaluation.documents": 8,
+    "evaluation.sweep_steps": [1, 2],
+    "evaluation.sweep_guidance": [1, 2],
+    "evaluation.sweep_samples": 2,
+    "evaluation.bootstrap": 100,
+    "evaluation.judge.enabled": False,
+    "sampling.steps": 2,
+    "sampling.max_new_tokens": 16,
+}
+"""What makes a spec of the documentation train in seconds."""
+
+
+def blocks(page: Path, language: str) -> Iterator[tuple[str, str]]:
+    """(title, text) of a page's code blocks in a language."""
+    for found, title, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if found == language:
+            yield title, text
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """(page, line) of every `colaflex ...` that a reader may type."""
+    lines = []
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
+        for line in text.splitlines():
+            match = re.match(r"(?:\$ |    |.*&& )(?:\.venv/bin/|.* -m )?(colaflex [^#]*)", line)
+            if match and "COMMAND" not in line:
+                lines.append((page.name, match[1].strip()))
+        lines += [(page.name, each) for each in re.findall(r"`(colaflex [a-z][^`…\n]*)`", text)]
+    return lines
+
+
+def test_generated_pages_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/generate.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines())
+def test_every_command_and_option_exists(page: str, line: str) -> None:
+    words = [w for w in shlex.split(line) if not w.isupper()][1:]
+    command: click.Command = cli
+    context = click.Context(command, info_name="colaflex")
+    rest: list[str] = []
+    for word in words:
+        if isinstance(command, click.Group) and not word.startswith("-") and not rest:
+            found = command.get_command(context, word)
+            assert found is not None, f"{page}: {line}"
+            command, context = found, click.Context(found, parent=context)
+        else:
+            rest.append(word)
+    options = {name for p in command.params for name in p.opts} | {"--help", "-h"}
+    assert {word for word in rest if word.startswith("--")} <= options, f"{page}: {line}"
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert all(f"colaflex {name}" in text for name in COMMANDS)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_books_of_each_split_are_those_of_the_corpus() -> None:
+    table = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \(\d+ % of the text\) \| (.+) \|$|", table, re.MULTILINE)
+    written = " ".join((bible_splits or "").split())
+    books = [books for _, books in rows if books and books != "all other books"]
+    assert len(books) >= 1
+    assert all(listed in written for listed in books)
+
+
+def yaml_examples() -> list[tuple[str, str]]:
+    pages = [page for page in PAGES if page.name != "plugin-guide.md"]
+    return [(page.name, text) for page in pages for _, text in blocks(page, "yaml")]
+
+
+@pytest.mark.parametrize(("page", "text"), yaml_examples())
+def test_every_spec_is_valid(page: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("corpus: bible\n")
+    example = tmp_path / "example.yaml"
+    example.write_text(text)
+    assert Spec.load(example).digest(), page
+
+
+@pytest.fixture(scope="module")
+def guide() -> dict[str, str]:
+    """The files of the plugin guide."""
+    return {
+        title: text
+        for language in ("toml", "python", "yaml")
+        for title, text in blocks(ROOT / "docs/plugin-guide.md", language)
+        if title
+    }
+
+
+def install_guide(site: Any, guide: dict[str, str]) -> None:
+    project = tomllib.loads(guide["pyproject.toml"])["project"]
+    points = project["entry-points"]["colaflex"].items()
+    package = {name: text for name, text in guide.items() if "/" in name}
+    folder = next(iter(package)).partition("/")[0]
+    site.add(
+        project["name"],
+        {f"{folder}/__init__.py": "", **package},
+        "[colaflex]\n" + "".join(f"{name} = {value}\n" for name, value in points),
+        project["version"],
+    )
+
+
+def test_the_plugin_of_the_guide_is_found_and_its_spec_valid(
+    site: Any, guide: dict[str, str], tmp_path: Path
+) -> None:
+    install_guide(site, guide)
+    listed = json.loads(site.run("plugins", "--json").stdout)
+    row = next(row for row in listed if row["name"] == "huber_flow")
+    assert row["status"] == "ready"
+    (tmp_path / "spec.yaml").write_text(guide["spec.yaml"])
+    done = site.run("spec", "validate", str(tmp_path / "spec.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert len(guide["colaflex_huber_flow/prior.py"].splitlines()) <= 40
+
+
+def test_the_prior_of_the_guide_learns(site: Any, guide: dict[str, str], tmp_path: Path) -> None:
+    install_guide(site, guide)
+    (tmp_path / "try_it.py").write_text(guide["try_it.py"])
+    done = site.python(str(tmp_path / "try_it.py"))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.8, done.stdout
+
+
+def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:
+    guide_page = ROOT / "docs/plugin-guide.md"
+    hook = next(text for title, text in blocks(guide_page, "python") if not title)
+    site.add_plugin("watch", hook)
+    code = (
+        "from pathlib import Path\n"
+        "from colaflex.hooks import RunInfo\n"
+        "from colaflex.registry import registry\n"
+        "run = RunInfo(Path('.'), 'first', 0, {})\n"
+        "registry().life_cycle().run_ended(run, {'status': 'complete'})"
+    )
+    done = site.python("-c", code)
+    assert "first: complete" in done.stderr, done.stderr
+
+
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands and its Python, in order, at a small size."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/tutorial.md"
+    sets = [f"{key}={json.dumps(value)}" for key, value in SMALL.items()]
+    small = [word for each in sets for word in ("--set", each)]
+    shown = [line[2:] for _, text in blocks(page, "console") for line in text.splitlines()]
+    ran = []
+    for line in shown:
+        words = shlex.split(line)
+        if words[1] == "run":
+            words += small
+        done = subprocess.run(
+            [sys.executable, "-m", *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        ran.append(done)
+    assert any("reused" in done.stderr for done in ran)
+    (python,) = (text for _, text in blocks(page, "python"))
+    overrides = "{" + '"prior": "rectified_flow", ' + json.dumps(SMALL)[1:]
+    script = python.replace('{"prior": "rectified_flow"}', _as_python(overrides))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size" in done.stdout
+
+
+def _as_python(text: str) -> str:
+    return text.replace("false", "False").replace("true", "True")
