@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import click
 import pytest
 
-from colaflex.cli.main import COMMANDS
+from colaflex.cli.main import COMMANDS, main
 from colaflex.cli.main import _cli as cli
 from colaflex.corpora.bible import __doc__ as bible_splits
 from colaflex.spec import Spec
@@ -197,33 +198,23 @@ def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:
     assert "first: complete" in done.stderr, done.stderr
 
 
-def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tutorial_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its commands and its Python, in order, at a small size."""
     monkeypatch.chdir(tmp_path)
     page = ROOT / "docs/tutorial.md"
-    sets = [f"{key}={json.dumps(value)}" for key, value in SMALL.items()]
-    small = [word for each in sets for word in ("--set", each)]
-    shown = [line[2:] for _, text in blocks(page, "console") for line in text.splitlines()]
-    ran = []
-    for line in shown:
-        words = shlex.split(line)
-        if words[1] == "run":
-            words += small
-        done = subprocess.run(
-            [sys.executable, "-m", *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        ran.append(done)
-    assert any("reused" in done.stderr for done in ran)
-    (python,) = (text for _, text in blocks(page, "python"))
-    overrides = "{" + '"prior": "rectified_flow", ' + json.dumps(SMALL)[1:]
-    script = python.replace('{"prior": "rectified_flow"}', _as_python(overrides))
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "torch.Size" in done.stdout
-
-
-def _as_python(text: str) -> str:
-    return text.replace("false", "False").replace("true", "True")
+    small = [
+        word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")
+    ]
+    for line in (line for _, text in blocks(page, "console") for line in text.splitlines()):
+        arguments = shlex.split(line)[2:]
+        assert main([*arguments, *(small if arguments[0] == "run" else [])]) == 0, line
+    assert "stage 1: reused" in capsys.readouterr().err
+    ((_, python),) = blocks(page, "python")
+    swap = '{"prior": "rectified_flow"}'
+    assert swap in python
+    script = tmp_path / "tutorial.py"
+    script.write_text(python.replace(swap, repr({"prior": "rectified_flow", **SMALL})))
+    runpy.run_path(str(script))
+    assert "torch.Size" in capsys.readouterr().out

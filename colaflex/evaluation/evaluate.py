@@ -12,6 +12,7 @@ import torch
 from colaflex.corpora.token_index import Data, SplitIndex
 from colaflex.corpora.worlds import World, Worlds
 from colaflex.evaluation.brier import brier_lm
+from colaflex.evaluation.intervals import mean
 from colaflex.evaluation.judge import Judge, JudgeSettings, train_judge
 from colaflex.evaluation.ngram import NGramModel
 from colaflex.evaluation.reconstruction import Reconstruction, reconstruction_metrics
@@ -23,6 +24,7 @@ from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.noise import SampleNoise
 from colaflex.training.batches import evaluation_batches
 
 __all__ = ["Evaluated", "EvaluationPlan", "Evaluator"]
@@ -128,6 +130,7 @@ class Evaluator:
             self._sweeps(result)
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
+            result.metrics |= self.straightness()
         return result
 
     def reconstruction(self) -> Metrics:
@@ -165,6 +168,24 @@ class Evaluator:
         end = self.data.tokenizer.end_of_text
         scores = brier_lm(first, second, real, end, resamples=self.plan.bootstrap)
         return {f"generation.{name}": value for name, value in scores.items()}
+
+    def straightness(self) -> Metrics:
+        """`geometry.straightness` behind the first halves of held-out documents."""
+        prior: Any = getattr(self.model, "prior", None)
+        if not hasattr(prior, "straightness"):
+            return {}
+        model: Any = self.model
+        documents = self._documents(self.plan.sweep_samples)
+        with torch.no_grad():
+            latents, counts = model.encode_prompts([d[: len(d) // 2 + 1] for d in documents])
+            whole = counts // prior.block_size * prior.block_size
+            state = prior.begin(len(documents))
+            if int(whole.max()):
+                state = prior.commit(state, latents[:, : int(whole.max())], whole)
+            keys = tuple(f"{self.plan.seed}:straightness:{i}" for i in range(len(documents)))
+            values = prior.straightness(state, SampleNoise(keys))
+        rows = values.tolist()
+        return {"geometry.straightness": mean(rows, "straightness", resamples=self.plan.bootstrap)}
 
     # The rows: model, real text, decoder on encoder latents, n-gram samplers.
 

@@ -241,6 +241,23 @@ class FlowPrior(Prior):
 
         return velocity
 
+    @torch.no_grad()
+    def straightness(self, state: Any, noise: SampleNoise, steps: int = 16) -> Tensor:
+        """(rows,): mean of |(z_1 - z_0) - v(z_t, t)|^2 along each row's sampling path.
+
+        0 for straight paths, which one step follows exactly (Liu et al., 2023, eq. 7,
+        https://arxiv.org/abs/2209.03003); Euler's path of `steps` steps, mean over channels.
+        """
+        field, weight = self.field(state), self.lift.weight
+        point = noise.normal("flow", (self.block_size, self.latent_dim), weight)
+        start, velocities = point, []
+        for time in torch.linspace(1, 0, steps + 1, device=weight.device)[:-1]:
+            velocities.append(field(time, point))
+            point = point - velocities[-1] / steps
+        straight = start - point
+        errors = [(straight - v).square().mean((1, 2)) for v in velocities]
+        return torch.stack(errors).mean(0)
+
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: solver stages times guidance branches."""
         branches = 1 if options.guidance == 1.0 else 2

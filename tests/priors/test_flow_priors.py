@@ -1,0 +1,413 @@
+"""What every flow-type prior must show: invariances, causality, guidance, gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toys import generator, small_prior
+
+import colaflex
+from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.prior import Known
+from colaflex.interfaces.values import LatentBatch
+
+DIM, BLOCK, BLOCKS, ROWS = 3, 4, 3, 5
+PRIORS = ("flow_matching", "rectified_flow")
+OPTIONS = SamplingOptions(steps=3, guidance=1.7)
+
+
+def shaken(name: str = "flow_matching", double: bool = True, **options: Any) -> Any:
+    """A prior whose weights are all random: zero-initialised gates would hide every mistake."""
+    prior = small_prior(name, DIM, BLOCK, **options)
+    draws = generator(1)
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            noise = torch.randn(parameter.shape, generator=draws)
+            parameter.copy_(0.15 * noise + (parameter.ndim == 1) * parameter)
+    return prior.double() if double else prior
+
+
+def smooth(prior: Any) -> Any:
+    """The same without the time's random features, which adaptive solvers would trace."""
+    with torch.no_grad():
+        prior.network.time.mlp[0].weight.zero_()
+    return prior
+
+
+def latents(rows: int = ROWS, blocks: int = BLOCKS, seed: int = 2, double: bool = True) -> Tensor:
+    kind = torch.float64 if double else torch.float32
+    return torch.randn(rows, blocks * BLOCK, DIM, generator=generator(seed)).to(kind)
+
+
+def batch(values: Tensor, blocks: Any = None) -> LatentBatch:
+    """Latents of which each row has so many whole blocks; all by default."""
+    counts = torch.tensor(blocks if blocks is not None else [values.shape[1] // BLOCK] * len(values))
+    return LatentBatch(values, torch.arange(values.shape[1]) < BLOCK * counts[:, None])
+
+
+def keys(rows: Any = range(ROWS)) -> SampleNoise:
+    return SampleNoise(tuple(f"row {row}" for row in rows))
+
+
+def prefix(prior: Any, values: Tensor, blocks: Any) -> Any:
+    state = prior.begin(len(values))
+    return prior.commit(state, values, BLOCK * torch.tensor(blocks))
+
+
+def total(terms: Any) -> Tensor:
+    return sum((term.weight * term.total for term in terms.values()), torch.zeros(()))
+
+
+def known(values: Tensor, counts: Any) -> Known:
+    return Known(values[:, :BLOCK], torch.arange(BLOCK) < torch.tensor(counts)[:, None])
+
+
+# Sampling.
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-5)])
+@torch.no_grad()
+def test_a_row_does_not_depend_on_its_batch(name: str, double: bool, tolerance: float) -> None:
+    prior, values = shaken(name, double), latents(double=double)
+    lengths, given = [2, 0, 3, 1, 2], [1, 0, 0, 3, 2]
+    pins = known(latents(seed=3, double=double), given)
+    together = prior.sample_block(prefix(prior, values, lengths), keys(), OPTIONS, pins)
+    again = prior.sample_block(prefix(prior, values, lengths), keys(), OPTIONS, pins)
+    assert torch.equal(together, again)
+    order = [3, 1, 0]
+    chosen = torch.tensor(order)
+    some = prior.sample_block(
+        prior.select(prefix(prior, values, lengths), chosen),
+        keys().select(order),
+        OPTIONS,
+        Known(pins.values[chosen], pins.mask[chosen]),
+    )
+    torch.testing.assert_close(some, together[chosen], atol=tolerance, rtol=tolerance)
+    for row in range(ROWS):
+        own = values[row : row + 1, : lengths[row] * BLOCK]
+        alone = prior.sample_block(
+            prior.commit(prior.begin(1), own),
+            keys([row]),
+            OPTIONS,
+            Known(pins.values[row : row + 1], pins.mask[row : row + 1]) if given[row] else None,
+        )
+        torch.testing.assert_close(alone[0], together[row], atol=tolerance, rtol=tolerance)
+
+
+@torch.no_grad()
+def test_equal_keys_give_equal_samples_and_others_differ() -> None:
+    prior = shaken()
+    noise = SampleNoise(("a", "b", "a"))
+    drawn = prior.sample_block(prior.begin(3), noise, OPTIONS)
+    assert torch.equal(drawn[0], drawn[2]) and not torch.allclose(drawn[0], drawn[1])
+    assert torch.equal(prior.sample(3, 2, OPTIONS, seed=5), prior.sample(3, 2, OPTIONS, seed=5))
+    few, many = (prior.sample(rows, 2, OPTIONS, seed=5) for rows in (2, 4))
+    torch.testing.assert_close(few, many[:2], atol=1e-9, rtol=0)
+    assert not torch.allclose(few, prior.sample(2, 2, OPTIONS, seed=6))
+    assert few.shape == (2, 2 * BLOCK, DIM) and not prior.sample(1, 1).requires_grad
+
+
+@torch.no_grad()
+def test_known_positions_stay_and_are_heard() -> None:
+    prior, values = shaken(), latents(seed=3)
+    counts = [0, 1, 2, 3, 4]
+    pins = known(values, counts)
+    state = prefix(prior, latents(), [1] * ROWS)
+    drawn = prior.sample_block(state, keys(), OPTIONS, pins)
+    assert torch.equal(drawn[pins.mask], values[:, :BLOCK][pins.mask])
+    plain = prior.sample_block(state, keys(), OPTIONS)
+    torch.testing.assert_close(drawn[0], plain[0], atol=1e-9, rtol=0)
+    other = prior.sample_block(state, keys(), OPTIONS, known(values + 1, counts))
+    for row, count in enumerate(counts[1:-1], 1):
+        assert (drawn[row, count:] - other[row, count:]).abs().min() > 1e-4
+    arbitrary = Known(torch.where(pins.mask[..., None], pins.values, 99.0), pins.mask)
+    assert torch.equal(drawn, prior.sample_block(state, keys(), OPTIONS, arbitrary))
+
+
+@torch.no_grad()
+def test_guidance_is_linear_off_at_one_and_off_without_a_history() -> None:
+    prior, points = shaken(), latents(seed=4)[:, :BLOCK]
+    state, time = prefix(prior, latents(), [1, 2, 3, 1, 2]), torch.tensor(0.6)
+    conditional, free = prior.field(state)(time, points), prior.field(prior.begin(ROWS))(time, points)
+    assert not torch.allclose(conditional, free)
+    guided = prior.field(state, 2.5)(time, points)
+    torch.testing.assert_close(guided, 2.5 * conditional - 1.5 * free, atol=1e-9, rtol=0)
+    torch.testing.assert_close(prior.field(state, 0.0)(time, points), free, atol=1e-9, rtol=0)
+    plain, off = (
+        prior.sample_block(prior.begin(ROWS), keys(), SamplingOptions(3, guidance))
+        for guidance in (1.0, 4.0)
+    )
+    assert torch.equal(plain, off)
+    # Also where other rows of the batch have one, to rounding.
+    mixed = prefix(prior, latents(), [0, 2, 3, 0, 1])
+    strong = prior.sample_block(mixed, keys(), SamplingOptions(3, 4.0))
+    torch.testing.assert_close(strong[[0, 3]], plain[[0, 3]], atol=1e-9, rtol=0)
+    assert not torch.allclose(strong[1], plain[1])
+
+
+SOLVERS = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4, "dopri5": None}
+
+
+@pytest.mark.parametrize("prediction", ["velocity", "x0"])
+@pytest.mark.parametrize("solver", SOLVERS)
+@torch.no_grad()
+def test_every_solver_samples_with_the_declared_evaluations(solver: str, prediction: Any) -> None:
+    prior = smooth(shaken(solver=solver, prediction=prediction))
+    calls = []
+    hook = prior.network.register_forward_hook(lambda *_: calls.append(1))
+    drawn = prior.sample_block(prefix(prior, latents(), [1] * ROWS), keys(), OPTIONS)
+    hook.remove()
+    assert drawn.isfinite().all()
+    stages = SOLVERS[solver]
+    if stages is None:
+        assert prior.network_evaluations(OPTIONS) is None
+        return
+    assert prior.network_evaluations(OPTIONS) == 3 * stages * 2
+    assert prior.network_evaluations(SamplingOptions(3)) == 3 * stages
+    # With x0 prediction, what would be asked at t = 0 is not evaluated.
+    saved = 2 if prediction == "x0" and solver in ("heun", "rk4") else 0
+    assert len(calls) == 3 * stages * 2 - saved
+
+
+@torch.no_grad()
+def test_adaptive_solvers_agree_within_their_tolerance() -> None:
+    fine = {"type": "dopri5", "rtol": 1e-7, "atol": 1e-7}
+    prior, exact = smooth(shaken(solver=fine)), smooth(shaken(solver="rk4"))
+    state, reference = prefix(prior, latents(), [1] * ROWS), prefix(exact, latents(), [1] * ROWS)
+    together = prior.sample_block(state, keys(), SamplingOptions())
+    alone = prior.sample_block(prior.select(state, torch.tensor([2])), keys([2]), SamplingOptions())
+    torch.testing.assert_close(alone[0], together[2], atol=1e-5, rtol=0)
+    found = exact.sample_block(reference, keys(), SamplingOptions(64))
+    torch.testing.assert_close(found, together, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_an_untrained_prior_leaves_the_noise_standard_normal() -> None:
+    prior = small_prior("flow_matching", DIM, BLOCK)
+    drawn = prior.sample(2000, 1, SamplingOptions(2))
+    assert abs(drawn.mean()) < 5 / drawn.numel() ** 0.5
+    assert abs(drawn.var() - 1) < 5 * (2 / drawn.numel()) ** 0.5
+    at_zero = small_prior("flow_matching", DIM, BLOCK, prediction="x0").sample(3, 1)
+    torch.testing.assert_close(at_zero, torch.zeros_like(at_zero), atol=1e-5, rtol=0)
+
+
+# Training.
+
+
+@torch.no_grad()
+def test_blocks_are_blind_to_later_ones() -> None:
+    prior, values = shaken(noisings=2, history_dropout=0.3), latents()
+    path = prior.draw_path(batch(values), Noise(0), 2)
+    assert path.blind.any() and not path.blind.all()
+    history = prior.blocks(values)
+    before = prior.predictor(history, path, prior.trained)(path.point(), path.times[..., None])
+    for block in range(1, BLOCKS):
+        changed, points = history.clone(), path.point()
+        changed[:, block:] += 1.0
+        points[:, block:] -= 1.0
+        after = prior.predictor(changed, path, prior.trained)(points, path.times[..., None])
+        assert torch.equal(before[:, :block], after[:, :block])
+        assert not torch.allclose(before[:, block], after[:, block])
+
+
+@torch.no_grad()
+def test_training_sees_what_sampling_sees() -> None:
+    prior, values = shaken(pinned_blocks=0.6, history_dropout=0.4), latents()
+    path = prior.draw_path(batch(values), Noise(3), 1)
+    assert path.pinned.any() and path.blind.any()
+    points = path.point()
+    predict = prior.predictor(prior.blocks(values), path, prior.trained)
+    together = predict(points, path.times[..., None])
+    for row in range(ROWS):
+        for block in range(BLOCKS):
+            state = prior.begin(1)
+            if block and not path.blind[row]:
+                state = prior.commit(state, values[row : row + 1, : block * BLOCK])
+            pinned = path.pinned[row : row + 1, block]
+            field = prior.field(state, pinned=pinned if pinned.any() else None)
+            velocity = field(path.times[row, block], points[row : row + 1, block])[0]
+            expected = torch.where(pinned[0, :, None], 0.0, together[row, block])
+            torch.testing.assert_close(velocity, expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_losses_add_up_however_the_rows_are_split(name: str) -> None:
+    prior = shaken(name, noisings=3, history_dropout=0.3, pinned_blocks=0.5)
+    whole = batch(latents(), [3, 1, 2, 0, 3])
+    expected = prior.losses(whole, Noise(4, 2, "x", 0, ROWS))
+    for cut in (1, 2, 4):
+        parts = [
+            prior.losses(
+                LatentBatch(whole.values[a:b], whole.mask[a:b]), Noise(4, 2, "x", a, ROWS)
+            )
+            for a, b in ((0, cut), (cut, ROWS))
+        ]
+        for term, found in expected.items():
+            assert found.per == "latents"
+            joined = sum(part[term].total for part in parts)
+            torch.testing.assert_close(joined, found.total, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_what_lies_behind_a_rows_end_never_matters(name: str) -> None:
+    prior, values = shaken(name, noisings=2), latents()
+    counts = [3, 1, 2, 0, 3]
+    before = prior.losses(batch(values, counts), Noise(1))
+    mask = batch(values, counts).mask
+    after = prior.losses(batch(torch.where(mask[..., None], values, 50.0), counts), Noise(1))
+    for term in before:
+        torch.testing.assert_close(before[term].total, after[term].total, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("pinned", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("prediction", ["velocity", "x0"])
+def test_the_loss_of_an_untrained_prior_is_known(pinned: float, prediction: Any) -> None:
+    prior = small_prior(
+        "flow_matching", DIM, BLOCK, pinned_blocks=pinned, prediction=prediction, noisings=2
+    )
+    values = 0.5 * latents(400, double=False)
+    loss = prior.losses(batch(values), Noise(0))["flow"].total / values[..., 0].numel()
+    # Nothing is predicted, so that E (eps - z0)^2 or E z0^2 is left, whatever is pinned.
+    expected = values.square().mean() + (prediction == "velocity")
+    assert loss.item() == pytest.approx(expected.item(), rel=0.03)
+
+
+def test_paths_are_drawn_as_configured() -> None:
+    schedule = {"loc": -0.4, "scale": 1.5}
+    options = {"schedule": schedule, "history_dropout": 0.25, "pinned_blocks": 0.5}
+    prior = small_prior("flow_matching", DIM, BLOCK, **options)
+    path = prior.draw_path(batch(latents(800)), Noise(0), 2)
+    n = path.times.numel()
+    logit = path.times.logit()
+    assert abs(logit.mean() + 0.4) < 5 * 1.5 / n**0.5
+    assert abs(logit.std() - 1.5) < 5 * 1.5 / (2 * n) ** 0.5
+    assert abs(path.blind.float().mean() - 0.25) < 5 * 0.43 / 1600**0.5
+    prefixes = path.pinned.sum(-1).flatten()
+    for length, share in enumerate([0.5 + 0.125, 0.125, 0.125, 0.125, 0.0]):
+        found = (prefixes == length).float().mean()
+        assert abs(found - share) <= 5 * math.sqrt(share * (1 - share) / n)
+    assert torch.equal(path.pinned, path.pinned.cummin(-1).values)  # prefixes, without holes
+    assert not (path.counted & path.pinned).any()
+    point, t = path.point(), path.times[..., None, None]
+    free = ~path.pinned[..., None].expand_as(point)
+    torch.testing.assert_close(point[free], ((1 - t) * path.data + t * path.noise)[free])
+    assert torch.equal(point[~free], path.data[~free])
+    uniform = small_prior("flow_matching", DIM, schedule={"distribution": "uniform"})
+    times = uniform.draw_times(Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
+    assert abs(times.mean() - 0.5) < 5 / (12 * 4000) ** 0.5 and 0 <= times.min() < 0.01
+
+
+def test_the_history_carries_no_gradient() -> None:
+    prior, values = shaken(pinned_blocks=0.0), latents().requires_grad_()
+    mask = torch.zeros(ROWS, BLOCKS * BLOCK, dtype=torch.bool)
+    mask[:, BLOCK : 2 * BLOCK] = True
+    total(prior.losses(LatentBatch(values, mask), Noise(0))).backward()
+    touched = values.grad.abs().sum((0, 2)).view(BLOCKS, BLOCK).sum(1)
+    assert touched[0] == touched[2] == 0 and touched[1] > 0
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@pytest.mark.parametrize("blocks", [1, BLOCKS])
+def test_after_three_steps_every_gradient_is_alive(name: str, blocks: int) -> None:
+    prior = small_prior(name, DIM, BLOCK)
+    data = batch(latents(16, blocks, double=False))
+    for phase in prior.phases():
+        phase.start()
+        optimizer = torch.optim.Adam(phase.parameters, lr=1e-3)
+        learning = set(map(id, phase.parameters))
+        for step in range(4):
+            optimizer.zero_grad()
+            total(phase.losses(data, Noise(0, step, phase.name))).backward()
+            if step < 3:
+                optimizer.step()
+        for parameter_name, parameter in prior.named_parameters():
+            if id(parameter) in learning:
+                assert parameter.grad.isfinite().all(), parameter_name
+                assert parameter.grad.abs().max() > 0, parameter_name
+            else:
+                assert parameter.grad is None and parameter_name.startswith("teacher.")
+
+
+# The rectified flow and its teacher.
+
+
+def test_a_rectified_flow_first_trains_its_own_teacher() -> None:
+    prior = shaken("rectified_flow")
+    teacher, reflow = prior.phases(teacher_fraction=0.3)
+    assert (teacher.name, teacher.share, reflow.name) == ("teacher", 0.3, "prior")
+    assert reflow.share == pytest.approx(0.7)
+    flow = shaken("flow_matching")
+    for name, parameter in flow.state_dict().items():
+        prior.state_dict()[name].copy_(parameter)
+    data = batch(latents())
+    same = flow.losses(data, Noise(0))["flow"].total
+    torch.testing.assert_close(teacher.losses(data, Noise(0))["flow"].total, same)
+    assert reflow.flops(8, 12) > teacher.flops(8, 12) == flow.training_flops(8, 12)
+    frozen = prior.teacher["lift"].weight.clone()
+    assert not torch.equal(frozen, prior.lift.weight)
+    reflow.start()
+    assert torch.equal(prior.teacher["lift"].weight, prior.lift.weight)
+    assert {f"teacher.{n}" for n in ("lift.weight", "head.bias")} <= set(prior.state_dict())
+
+
+@torch.no_grad()
+def test_reflow_pairs_noise_with_the_teachers_sample() -> None:
+    prior = shaken("rectified_flow", teacher_steps=3, pinned_blocks=0.5, history_dropout=0.4)
+    prior.phases()[1].start()
+    values = latents()
+    path = prior.draw_path(batch(values), Noise(2), 1)
+    taught = prior._teach(prior.blocks(values), path)
+    assert torch.equal(taught[path.pinned], path.data[path.pinned])
+    for row in range(ROWS):
+        for block in range(BLOCKS):
+            state = prior.begin(1)
+            if block and not path.blind[row]:
+                state = prior.commit(state, values[row : row + 1, : block * BLOCK])
+            pinned = path.pinned[row : row + 1, block]
+            start = torch.where(pinned[..., None], path.data[row, block], path.noise[row, block])
+            field = prior.field(state, pinned=pinned)
+            expected = prior.solver.solve(field, start, 3)
+            torch.testing.assert_close(taught[row : row + 1, block], expected, atol=1e-9, rtol=0)
+
+
+def test_what_is_straight_already_has_no_reflow_loss() -> None:
+    prior = small_prior("rectified_flow", DIM, BLOCK)  # zero velocity: noise is mapped to itself
+    assert prior.losses(batch(latents(double=False)), Noise(0))["reflow"].total.item() == 0.0
+
+
+def test_a_teacher_may_be_adopted_if_it_fits() -> None:
+    teacher, prior = shaken("flow_matching"), small_prior("rectified_flow", DIM, BLOCK).double()
+    prior.adopt_teacher(teacher)
+    assert [phase.name for phase in prior.phases()] == ["prior"]
+    torch.testing.assert_close(prior.sample(2, 2), teacher.sample(2, 2))
+    for name, parameter in prior.teacher.state_dict().items():
+        assert torch.equal(parameter, teacher.state_dict()[name])
+    second = small_prior("rectified_flow", DIM, BLOCK)
+    second.adopt_teacher(shaken("rectified_flow", double=False))
+    misfits = {
+        "prediction": small_prior("flow_matching", DIM, BLOCK, prediction="x0"),
+        "block_size": small_prior("flow_matching", DIM, 2),
+        "network": small_prior("flow_matching", DIM, BLOCK, network={"width": 32}),
+        "channels": small_prior("flow_matching", 2, BLOCK),
+    }
+    for cause, misfit in misfits.items():
+        with pytest.raises(ValueError, match=cause):
+            small_prior("rectified_flow", DIM, BLOCK).adopt_teacher(misfit)
+    with pytest.raises(ValueError, match="learns from no teacher"):
+        teacher.adopt_teacher(teacher)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_is_built_from_one_word(name: str) -> None:
+    prior = colaflex.build("prior", name, latent_dim=16)
+    assert (prior.latent_dim, prior.block_size) == (16, 16)
+    assert prior.sample(1, 1, SamplingOptions(1)).shape == (1, 16, 16)
+    assert prior.config.capabilities().needs_teacher is (name == "rectified_flow")
+    with pytest.raises(NotImplementedError, match="declares no likelihood"):
+        prior.log_prob(LatentBatch(torch.zeros(1, 16, 16), torch.ones(1, 16, dtype=torch.bool)))
