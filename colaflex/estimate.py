@@ -29,6 +29,7 @@ def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
     """
     with TemporaryDirectory() as folder:
         experiment = Experiment(spec, Path(folder) / "run", options, SilentProgress())
+        experiment.check()
         stages = [_stage(experiment, plan) for plan in experiment.plans()]
     return {
         "parameters": parameter_counts(experiment.model),

@@ -236,9 +236,11 @@ class LatentModel(LanguageModel):
         head = -(-at // size)
         segments = head - (at - batch.lengths) // size
         room = width // size
-        forced = (draws[:, 0] < FORCED_ROWS) & (segments <= room) & (size > 1)
+        # A document has to fit; a window is cut anyway.
+        fits = (segments <= room) | ~batch.complete
+        forced = (draws[:, 0] < FORCED_ROWS) & fits & (size > 1)
         at, head = torch.where(forced, at, 0), torch.where(forced, head, 0)
-        segments = torch.where(forced, segments, -(-batch.lengths // size))
+        segments = torch.where(forced, segments.clamp(max=room), -(-batch.lengths // size))
         rounded = torch.where(
             batch.complete, -(-segments // block) * block, segments // block * block
         )

@@ -14,7 +14,7 @@ from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
 from colaflex.registry import registry
-from colaflex.run_folder import measurements_json
+from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.spec import Spec
 
 __all__ = ["evaluate_run", "evaluator"]
@@ -60,5 +60,7 @@ def evaluate_run(
     loaded = load(run, device)
     corpus: Corpus = registry().build(loaded.spec.corpus)
     data = prepare_data(corpus, path=str(run / "tokenizer.json"))
+    if data.digest != RunFolder(run).read(IDENTITY)["data_digest"]:
+        say("warning: the corpus is not the one that this run was trained on")
     found = evaluator(loaded.spec, loaded.model, data, corpus, say, split).run()
     return measurements_json(found.metrics)

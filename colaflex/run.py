@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,29 @@ from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
-from colaflex.loading import load
+from colaflex.loading import LoadedModel, load
 from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
-from colaflex.run_folder import RunFolder, environment, measurements_json
-from colaflex.run_result import component_versions, parameter_counts, single, stage_json
+from colaflex.run_folder import IDENTITY, RunFolder, environment, measurements_json
+from colaflex.run_result import (
+    component_versions,
+    parameter_counts,
+    reused_teacher,
+    single,
+    stage_json,
+)
 from colaflex.run_settings import chosen_device, chosen_precision
 from colaflex.spec import Spec
-from colaflex.stage_cache import StageOne, load_stage_one, save_stage_one, stage_one_state
+from colaflex.stage_cache import (
+    Kept,
+    StageOne,
+    load_stage_one,
+    save_stage_one,
+    stage_one_state,
+)
 from colaflex.training.batches import TrainingBatches
-from colaflex.training.distributed import Processes, join_processes
+from colaflex.training.distributed import Processes, Strategy, join_processes
 from colaflex.training.memory import peak_memory_bytes
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.stage_loss import Precision
@@ -100,37 +112,59 @@ class Experiment:
         self.spec, self.folder = spec, RunFolder(folder)
         self.options, self.progress = options, progress
         device = chosen_device(options.device)
-        strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
+        strategy: Strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
         self.processes: Processes = join_processes(device, strategy)
         self.precision: Precision = chosen_precision(options.precision, device)
         self.corpus: Corpus = registry().build(spec.corpus)
+        self.source = _run_of("representation.from", spec.stage1_run)
         self.data: Data = self._data()
         self.spec_digest = spec.digest(self.data.digest)
+        # From scratch, and in a baseline, there is no stage 1.
+        latent = spec.baseline is None and spec.training.regime != "scratch"
+        self.stage1_digest = spec.stage1_digest(self.data.digest) if latent else ""
         self.model: LanguageModel = build_model(spec, self.data.tokenizer)
-        self._adopt_teacher()
+        self.teacher_cost = self._adopt_teacher()
+        self.kept = self._known_stage_one()
 
     def run(self) -> dict[str, Any]:
-        """Train what is not trained, measure what is not measured, write what is not written."""
+        """Train what is not trained, measure what is not measured, write what is not written.
+
+        Raises:
+            UserError: the experiment can't be run as it is; nothing was written.
+            RunFailure: training failed, or the folder can't be written.
+        """
+        self.check()
+        with self.folder.held(self.processes.writes):
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         began = time.perf_counter()
-        identity, reused = self._begin()
-        if self.options.resume and (self.folder.path / "result.json").exists():
-            self._say(f"{self.folder.path}: this run is complete")
-            return self.folder.read("result.json")
+        reused = self._begin()
+        if (self.folder.path / "result.json").exists():
+            return self._complete()
         info = RunInfo(self.folder.path, self.spec.name, self.spec.seed, self.spec.resolved())
         life_cycle = registry().life_cycle(*([TensorBoard()] if self.options.tensorboard else []))
-        digest = str(identity["stage1_digest"])
-        callbacks = _Callbacks(life_cycle, info, lambda stage: self._keep_stage_one(stage, digest))
-        training = self._train(reused, callbacks)
+        training = self._train(reused, _Callbacks(life_cycle, info, self._keep_stage_one))
         result: dict[str, Any] = {}
         if self.processes.writes:
             evaluated = self._evaluate()
             result = self._result(training, reused, evaluated, time.perf_counter() - began)
             self.folder.write_lines("samples.jsonl", evaluated.samples)
             self.folder.write_json("result.json", result)
-            write_atomic(self.folder.path / "report.html", build_report(self.folder.path))
+            self._report()
             life_cycle.run_ended(info, result)
         self.processes.barrier()
         return result
+
+    def _complete(self) -> dict[str, Any]:
+        """What a run that is resumed after its end still lacks, and its result."""
+        self._say(f"{self.folder.path}: this run is complete")
+        if self.processes.writes and not (self.folder.path / "report.html").exists():
+            self._report()
+        return self.folder.read("result.json")
+
+    def _report(self) -> None:
+        write_atomic(self.folder.path / "report.html", build_report(self.folder.path))
 
     def plans(self) -> list[StagePlan]:
         """The stages with their settings and steps."""
@@ -148,6 +182,9 @@ class Experiment:
     def _data(self) -> Data:
         tokenizer = self.spec.tokenizer
         path = None if tokenizer.path is None else str(tokenizer.path)
+        if self.spec.stage1_run is not None:
+            # A representation reads the tokens it was trained on, whatever the corpus is now.
+            path = str(self.spec.stage1_run / "tokenizer.json")
         if not self.processes.writes:
             self.processes.barrier()  # one process writes the cache, the others find it
             return prepare_data(self.corpus, tokenizer.vocab_size, path)
@@ -155,57 +192,79 @@ class Experiment:
         self.processes.barrier()
         return data
 
-    def _adopt_teacher(self) -> None:
+    def _adopt_teacher(self) -> list[dict[str, Any]]:
+        """Let another run's prior teach ours; what that one took, which counts here as well."""
         teacher = getattr(self.spec.prior, "teacher", None)
         if teacher is None or str(teacher) == "none":
-            return
-        learned: Any = load(teacher).model
+            return []
+        learned: Any = _run_of("prior.teacher", teacher)
         prior: Any = self.model.get_submodule("prior")
+        if not self.stage1_digest or learned.result.get("stage1_digest") != self.stage1_digest:
+            raise UserError(
+                f"prior.teacher: {teacher} has learned the latents of another representation (the "
+                "stage 1 of both must be the same: corpus, tokenizer, segmenter, representation, "
+                "their training and seed)"
+            )
         try:
-            prior.adopt_teacher(learned.prior)
+            prior.adopt_teacher(learned.model.prior)
         except (ValueError, RuntimeError, AttributeError) as error:
             raise UserError(
                 f"prior.teacher: the run {teacher} can't teach this prior: {error}"
             ) from None
+        return reused_teacher(learned.result["training"]["stages"])
 
-    def _begin(self) -> tuple[Mapping[str, Any], StageOne | None]:
-        """Claim the folder, write what identifies the run, and take stage 1 where it is known."""
-        latent = self.spec.baseline is None and self.spec.training.regime != "scratch"
-        digest = self.spec.stage1_digest(self.data.digest) if latent else ""
-        kept = self._known_stage_one(digest) if latent else None
-        identity = {
-            "schema": RESULT_SCHEMA,
-            "spec_digest": self.spec_digest,
-            "data_digest": self.data.digest,
-            "stage1_digest": digest,
-            "stage1": "reused" if kept is not None else "trained",
-        }
-        if not self.processes.writes:
-            self.processes.barrier()
-            return identity, kept
-        found = self.folder.claim(identity, self.options.resume)
+    def check(self) -> None:
+        """Refuse before anything is written what could only fail later."""
+        for plan in self.plans():
+            plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
+            self.order(plan)
+        evaluator(self.spec, self.model, self.data, self.corpus, self._say)
+
+    def _begin(self) -> StageOne | None:
+        """Claim the folder, write what identifies the run, and take stage 1 where it is known.
+
+        How stage 1 is come by is decided once: a run that has begun to train it does so to the
+        end, also where the cache has it by now.
+        """
+        kept = self.kept
+        if self.processes.writes:
+            identity = {
+                "schema": RESULT_SCHEMA,
+                "spec_digest": self.spec_digest,
+                "data_digest": self.data.digest,
+                "stage1_digest": self.stage1_digest,
+                "reused": None if kept is None else asdict(kept.cost),
+            }
+            found = self.folder.claim(identity, self.options.resume)
+            lost = found["reused"] is not None and kept is None
+            if lost and not any((self.folder.path / "checkpoints").glob("*")):
+                self.folder.write_json(IDENTITY, {**found, "reused": None})
+            if not (self.folder.path / "result.json").exists():
+                self._describe()
+        self.processes.barrier()
+        cost = self.folder.read(IDENTITY)["reused"]
+        if cost is None:
+            return None
+        if kept is not None:
+            self.model.load_state_dict(kept.state, strict=False)
+        return StageOne(**cost)
+
+    def _describe(self) -> None:
         write_atomic(self.folder.path / "spec.yaml", self.spec.to_yaml())
         write_atomic(self.folder.path / "tokenizer.json", self.data.tokenizer.to_json())
         machine = environment(str(self.processes.device), self.precision, self.processes.world)
         self.folder.write_json("environment.json", machine)
-        self.processes.barrier()
-        if found.get("stage1") == "trained":
-            # This very run trains stage 1, also if it has filled the cache before a resume.
-            kept = None
-        return found, kept
 
-    def _known_stage_one(self, digest: str) -> StageOne | None:
-        source = self.spec.stage1_run
-        if source is None:
-            return load_stage_one(self.model, digest)
-        taken = load(source)
-        self.model.load_state_dict(stage_one_state(taken.model), strict=False)
-        cost = next(
-            (s for s in taken.result["training"]["stages"] if s["name"] == "representation"), None
-        )
-        if cost is None:
-            raise UserError(f"representation.from: the run {source} has no stage 1")
-        return StageOne(cost["steps"], cost["tokens"], cost["flops"], cost["seconds"])
+    def _known_stage_one(self) -> Kept | None:
+        if not self.stage1_digest:
+            return None
+        if self.source is None:
+            return load_stage_one(self.model, self.stage1_digest)
+        for stage in self.source.result["training"]["stages"]:
+            if stage["name"] == "representation":
+                cost = {key: stage[key] for key in ("steps", "tokens", "flops", "seconds")}
+                return Kept(StageOne(**cost), stage_one_state(self.source.model))
+        raise UserError(f"representation.from: the run {self.spec.stage1_run} has no stage 1")
 
     # Training.
 
@@ -228,11 +287,11 @@ class Experiment:
         )
         return trainer.train({"representation"} if reused is not None else ())
 
-    def _keep_stage_one(self, stage: StageResult, digest: str) -> None:
+    def _keep_stage_one(self, stage: StageResult) -> None:
         """Put a finished stage 1 into the cache, for runs that differ in their prior."""
-        if stage.stage == "representation" and digest:
+        if stage.stage == "representation":
             cost = StageOne(stage.steps, stage.tokens, stage.flops, stage.seconds)
-            save_stage_one(self.model, cost, digest)
+            save_stage_one(self.model, cost, self.stage1_digest)
 
     # After training.
 
@@ -249,10 +308,8 @@ class Experiment:
     ) -> dict[str, Any]:
         stages = [stage_json(stage, False) for stage in training.stages]
         if reused is not None:
-            first = StageResult(
-                "representation", reused.steps, reused.tokens, reused.flops, reused.seconds
-            )
-            stages.insert(0, stage_json(first, True))
+            stages.insert(0, stage_json(StageResult("representation", **asdict(reused)), True))
+        stages[1:1] = self.teacher_cost
         sums = {k: sum(s[k] for s in stages) for k in ("tokens", "steps", "flops", "seconds")}
         rate = sums["tokens"] / sums["seconds"] if sums["seconds"] else 0.0
         metrics = {
@@ -266,7 +323,7 @@ class Experiment:
             "name": self.spec.name,
             "status": "complete",
             "spec_digest": self.spec_digest,
-            "stage1_digest": self.folder.read("run.json")["stage1_digest"],
+            "stage1_digest": self.stage1_digest,
             "seed": self.spec.seed,
             "components": component_versions(self.spec),
             "parameters": parameter_counts(self.model),
@@ -293,6 +350,17 @@ class Experiment:
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:
             print(text, file=sys.stderr, flush=True)
+
+
+def _run_of(key: str, run: Path | None) -> LoadedModel | None:
+    """The finished run that a key of the spec names."""
+    if run is None:
+        return None
+    try:
+        RunFolder(run).read("result.json")
+        return load(run)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
 
 
 @dataclass(frozen=True)

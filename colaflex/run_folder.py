@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import logging
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from colaflex.errors import UserError
+from colaflex.errors import RunFailure, UserError
 from colaflex.files import write_atomic
 from colaflex.interfaces.metric import Measurement
 
-__all__ = ["RunFolder", "environment", "measurements_json"]
+__all__ = ["IDENTITY", "RunFolder", "environment", "measurements_json"]
 
+log = logging.getLogger("colaflex")
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 IDENTITY = "run.json"
+WRITTEN_WHOLE = (
+    IDENTITY,
+    "spec.yaml",
+    "tokenizer.json",
+    "environment.json",
+    "samples.jsonl",
+    "result.json",
+    "report.html",
+)
 
 
 class RunFolder:
@@ -42,6 +58,11 @@ class RunFolder:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
+            if (self.path / IDENTITY).exists():
+                raise UserError(
+                    f"{self.path}: this run is not finished, it has no {name} yet; go on with it "
+                    "with `colaflex run --resume`"
+                ) from None
             raise UserError(f"{self.path} is no run folder: it has no {name}") from None
         except (ValueError, OSError) as error:
             raise UserError(f"{path}: not readable as JSON: {error}") from None
@@ -59,12 +80,56 @@ class RunFolder:
         lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
         write_atomic(self.path / name, "".join(f"{line}\n" for line in lines))
 
+    @contextmanager
+    def held(self, writes: bool = True) -> Iterator[None]:
+        """Hold the folder, which is made where it is missing: one process trains in it at a time.
+
+        Args:
+            writes: False for a process that leaves the folder to another of its group.
+
+        Raises:
+            UserError: another process holds it, or it can't be made.
+            RunFailure: it can't be written, say because the disk is full.
+        """
+        if not writes:
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be made: {error.strerror}") from None
+        try:
+            self._lock(descriptor)
+            yield
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            raise RunFailure(
+                f"{error.filename or self.path}: can't be written: {error.strerror}; make room, "
+                "and --resume goes on from what is there"
+            ) from error
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        """Lock the folder itself, so that a process that is killed leaves nothing behind."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{self.path}: another process is training in this folder; wait for it, or choose "
+                "another one with --out"
+            ) from None
+        except OSError as error:
+            log.warning("%s: can't be locked (%s); going on", self.path, error.strerror)
+
     def claim(self, identity: Mapping[str, Any], resume: bool) -> dict[str, Any]:
         """Make the folder this run's, or find that it is.
 
         Args:
-            identity: what must be equal in a folder that is gone on with, and `stage1`, how stage
-                1 was come by, which is kept from the first time.
+            identity: what is found again by whoever goes on with the run; its `spec_digest` must
+                be equal then.
             resume: go on with what is there.
 
         Returns:
@@ -73,16 +138,13 @@ class RunFolder:
         Raises:
             UserError: the folder holds another run, or this one and `resume` was not asked for.
         """
+        self._sweep()
         if not (self.path / IDENTITY).exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            if any(self.path.iterdir()):
                 raise UserError(
                     f"{self.path}: this folder is not empty and holds no run; choose another one "
                     "with --out"
                 )
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{self.path}: can't be made: {error.strerror}") from None
             self.write_json(IDENTITY, identity)
             return dict(identity)
         known = self.read(IDENTITY)
@@ -98,6 +160,12 @@ class RunFolder:
                 "another folder with --out"
             )
         return known
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer has left behind."""
+        for name in WRITTEN_WHOLE:
+            for path in self.path.glob(f".{name}.*.tmp"):
+                path.unlink()
 
 
 def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colaflex.interfaces.language_model import LanguageModel
@@ -10,7 +11,7 @@ from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.training.trainer import StageResult
 
-__all__ = ["component_versions", "parameter_counts", "single", "stage_json"]
+__all__ = ["component_versions", "parameter_counts", "reused_teacher", "single", "stage_json"]
 
 
 def parameter_counts(model: LanguageModel) -> dict[str, int]:
@@ -54,6 +55,15 @@ def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
         "seconds": stage.seconds,
         "reused": reused,
     }
+
+
+def reused_teacher(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The stages of a run whose prior teaches another one, as one stage of the latter."""
+    own = [stage for stage in stages if stage["name"] != "representation"]
+    sums = {
+        key: sum(stage[key] for stage in own) for key in ("steps", "tokens", "flops", "seconds")
+    }
+    return [{"name": "teacher", **sums, "reused": True}]
 
 
 def single(value: float) -> Measurement:

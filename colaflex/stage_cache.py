@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from colaflex.files import cache_dir, write_atomic
 
-__all__ = ["PARTS", "StageOne", "load_stage_one", "save_stage_one", "stage_one_state"]
+__all__ = ["PARTS", "Kept", "StageOne", "load_stage_one", "save_stage_one", "stage_one_state"]
 
 log = logging.getLogger("colaflex")
 
@@ -29,6 +29,14 @@ class StageOne:
     tokens: int
     flops: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finished stage 1: what it took, and its part of a model's state."""
+
+    cost: StageOne
+    state: dict[str, Tensor]
 
 
 def stage_one_state(model: nn.Module) -> dict[str, Tensor]:
@@ -49,20 +57,18 @@ def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
         log.warning("stage 1 is not kept for other runs: %s", error)
 
 
-def load_stage_one(model: nn.Module, digest: str) -> StageOne | None:
-    """Put a kept stage 1 into the model; None, and the model untouched, where there is none."""
+def load_stage_one(model: nn.Module, digest: str) -> Kept | None:
+    """The kept stage 1 of a model, which stays as it is; None where there is none."""
     path = _path(digest)
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
             cost = StageOne(**json.loads(file.metadata()["cost"]))
-            state = {name: file.get_tensor(name) for name in stage_one_state(model)}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            return Kept(cost, {name: file.get_tensor(name) for name in stage_one_state(model)})
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         log.warning("the kept stage 1 %s is damaged (%s) and is trained anew", path, error)
         return None
-    model.load_state_dict(state, strict=False)
-    return cost
 
 
 def _path(digest: str) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -66,6 +68,81 @@ SOLVER = """
         def __init__(self, config, width=1):
             self.config, self.width = config, width
 """
+
+
+TINY = """
+name: tiny
+corpus: {type: worlds, documents: 120, validation_documents: 12, test_documents: 12}
+tokenizer: {vocab_size: 300}
+segmenter: {type: fixed_patch, size: 4}
+representation:
+  {type: text_vae, latent_dim: 4, width: 16, encoder_layers: 1, decoder_layers: 1, heads: 2,
+   embedding_dim: 8}
+prior:
+  type: flow_matching
+  block_size: 4
+  network: {type: block_causal, width: 16, layers: 1, heads: 2, time_width: 8}
+training: {batch_size: 4, max_tokens: 64, steps: 15, log_every: 2, checkpoint_every: 3}
+sampling: {max_new_tokens: 40, steps: 2}
+evaluation:
+  {samples: 4, documents: 8, sweep_steps: [1], sweep_guidance: [2], sweep_samples: 2,
+   bootstrap: 100}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spec that trains in a second: 6 steps of stage 1, 9 of the prior."""
+    path = tmp_path_factory.mktemp("specs") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of it, which tests leave as it is."""
+    import colaflex
+
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    colaflex.run(colaflex.Spec.load(tiny), out=folder)
+    return folder
+
+
+@pytest.fixture
+def unfinished(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it that lacks what is written after training."""
+    folder = tmp_path / "unfinished"
+    shutil.copytree(finished, folder)
+    for name in ("samples.jsonl", "result.json", "report.html"):
+        (folder / name).unlink()
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def colaflex_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """The command line within this process, which spares the import of torch."""
+    from colaflex.cli.main import main
+
+    def call(*arguments: object) -> Ended:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Ended(code, *capsys.readouterr())
+
+    return call
 
 
 @dataclass

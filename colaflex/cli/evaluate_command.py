@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from colaflex.cli.output import json_option, print_json
+from colaflex.interfaces.corpus import Split
 
 __all__ = ["command"]
 
@@ -23,7 +24,7 @@ __all__ = ["command"]
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @json_option
-def command(run: Path, split: str, device: str, as_json: bool) -> int:
+def command(run: Path, split: Split, device: str, as_json: bool) -> int:
     """Measure the model of a run folder; the folder stays as it is."""
     from colaflex.measuring import evaluate_run
     from colaflex.run_settings import chosen_device

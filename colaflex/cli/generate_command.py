@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +43,8 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     """Continue prompts with the model of a run folder."""
     if prompt and file is not None:
         raise UserError("give --prompt or --prompts, not both")
-    prompts = list(prompt) if file is None else read_prompts(file)
-    prompts = prompts or [""]
+    prompts = list(prompt or [""]) if file is None else read_prompts(file)
+    _check(prompts, given)
     stream, as_json, seed = given.pop("stream"), given.pop("as_json"), given.pop("seed")
     if stream and (as_json or len(prompts) != 1):
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
@@ -64,6 +66,18 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     return 0
 
 
+def _check(prompts: list[str], options: dict[str, Any]) -> None:
+    """Refuse what click lets pass."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{name.replace('_', '-')}: expected a finite number, got {value}")
+    for prompt in prompts:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the prompt {prompt!r} is no UTF-8 text") from None
+
+
 def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any]) -> None:
     sys.stdout.write(prompt)
     for piece in model.stream(prompt, seed, **options):
@@ -75,25 +89,31 @@ def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any])
 def read_prompts(path: Path) -> list[str]:
     """The prompts of a file: one a line, or the `prompt` of every line of a .jsonl.
 
+    An empty line of text is an empty prompt.
+
     Raises:
         UserError: the file is missing, not UTF-8, or a line holds no prompt.
     """
-    import json
-
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON and prose hold characters that are line ends to it alone.
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    if lines == [""]:
+        raise UserError(f"{path}: holds no prompt")
     if path.suffix != ".jsonl":
         return lines
-    prompts = []
-    for number, line in enumerate(lines, 1):
-        try:
-            prompts.append(str(json.loads(line)["prompt"]))
-        except (ValueError, TypeError, KeyError):
-            raise UserError(
-                f'{path}:{number}: expected a JSON object with a key "prompt"'
-            ) from None
-    return prompts
+    return [_prompt_of(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def _prompt_of(line: str, place: str) -> str:
+    try:
+        item = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{place}: not JSON: {error}") from None
+    prompt = item.get("prompt") if isinstance(item, dict) else None
+    if not isinstance(prompt, str):
+        raise UserError(f'{place}: expected a JSON object whose "prompt" is a text')
+    return prompt

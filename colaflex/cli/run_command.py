@@ -41,10 +41,8 @@ __all__ = ["command"]
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too (extra: track).")
 @click.option("--dry-run", is_flag=True, help="Only tell parameters, FLOPs, memory and minutes.")
 @json_option
-@click.pass_context
-def command(context: click.Context, spec_file: Path, **given: Any) -> int:
+def command(spec_file: Path, **given: Any) -> int:
     """Train, generate, evaluate and report as SPEC says."""
-    del context
     from colaflex.spec import Spec
 
     spec = Spec.load(spec_file, given["sets"])
@@ -89,14 +87,15 @@ def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
 
 
 def _show(results: list[dict[str, Any]], as_json: bool, several: bool) -> None:
+    if not all(results):
+        return  # of several processes, one writes and speaks
     if as_json:
         print_json(results if several else results[0])
         return
     from colaflex.report import print_summary
 
     for result in results:
-        if result:
-            print_summary(result, sys.stdout)
+        print_summary(result, sys.stdout)
 
 
 def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:

@@ -33,8 +33,7 @@ logger = logging.getLogger(__name__)
 class TextFilesConfig(ByContentConfig):
     """Options of the corpus `text_files`."""
 
-    path: str = Field(
-        min_length=1,
+    path: Path = Field(
         description="A file, a folder (read with its sub-folders: "
         + ", ".join(READ_IN_FOLDERS)
         + "), or a glob such as data/**/*.txt.",
@@ -63,7 +62,7 @@ class TextFiles(Corpus):
 
     def files(self) -> list[Path]:
         """The files that are read, sorted by path; raises UserError where there are none."""
-        given = Path(self.config.path).expanduser()
+        given = self.config.path.expanduser()
         if given.is_file():
             return [given]
         if given.is_dir():

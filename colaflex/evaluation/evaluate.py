@@ -13,7 +13,7 @@ from colaflex.corpora.token_index import Data, SplitIndex
 from colaflex.corpora.worlds import World, Worlds
 from colaflex.evaluation.brier import brier_lm
 from colaflex.evaluation.intervals import mean
-from colaflex.evaluation.judge import Judge, JudgeSettings, train_judge
+from colaflex.evaluation.judge import Judge, JudgeSettings, require_documents, train_judge
 from colaflex.evaluation.ngram import NGramModel
 from colaflex.evaluation.reconstruction import Reconstruction, reconstruction_metrics
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
@@ -115,6 +115,8 @@ class Evaluator:
         self.generator = TextGenerator(model, data.tokenizer)
         self.held_out = data.index.split(plan.split)
         self._world: World | None = corpus.world if isinstance(corpus, Worlds) else None
+        if self._judges:
+            require_documents(len(data.index.splits["judge"]))
 
     def run(self) -> Evaluated:
         """All of it."""
@@ -326,8 +328,12 @@ class Evaluator:
             for metric, value in measured[name].items():
                 result.metrics[f"generation.{name}.{metric}"] = value
 
+    @property
+    def _judges(self) -> bool:
+        return bool(self.plan.samples) and self.plan.judge is not None and self._world is None
+
     def _judge(self) -> Judge | None:
-        if self.plan.judge is None or self._world is not None:
+        if not self._judges or self.plan.judge is None:
             return None
         if not hasattr(self, "_trained_judge"):
             self.say("evaluation: training the judge, on documents no model under test has seen")

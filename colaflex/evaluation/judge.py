@@ -28,7 +28,7 @@ from colaflex.evaluation.judge_network import JudgeNetwork
 from colaflex.files import cache_dir, write_atomic
 from colaflex.interfaces.metric import Measurement
 
-__all__ = ["Judge", "JudgeSettings", "train_judge"]
+__all__ = ["Judge", "JudgeSettings", "require_documents", "train_judge"]
 
 _FORMAT = 1
 _FEWEST_DOCUMENTS = 20
@@ -107,6 +107,15 @@ class Judge:
         return [(float(t), len(d)) for t, d in zip(totals, documents, strict=True)]
 
 
+def require_documents(count: int) -> None:
+    """Raise UserError where a split of so many documents can train no judge."""
+    if count < _FEWEST_DOCUMENTS:
+        raise UserError(
+            f"the judge split has {count} documents, a judge needs {_FEWEST_DOCUMENTS} or more: "
+            "give the corpus a larger judge split, or set evaluation.judge.enabled to false"
+        )
+
+
 def train_judge(
     documents: Documents,
     vocabulary: int,
@@ -129,11 +138,7 @@ def train_judge(
         UserError: the split has too few documents.
         RunFailure: its training diverged, or it can't be saved.
     """
-    if len(documents) < _FEWEST_DOCUMENTS:
-        raise UserError(
-            f"the judge split has {len(documents)} documents, a judge needs {_FEWEST_DOCUMENTS} or "
-            "more: give the corpus a larger judge split, or set evaluation.judge.enabled to false"
-        )
+    require_documents(len(documents))
     settings = settings or JudgeSettings()
     path = (
         cache_dir() / "judges" / f"{_key(documents, vocabulary, end_of_text, settings)}.safetensors"

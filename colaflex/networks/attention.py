@@ -35,7 +35,8 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None =
         scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
         if mask is not None:
             scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-        return scores.softmax(-1) @ values
+        found: Tensor = scores.softmax(-1) @ values
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,16 +94,17 @@ class FlowPrior(Prior):
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """One term, "flow": the objective, mean over channels, per latent."""
-        path = self.draw_path(latents, noise or Noise(0), self.config.noisings)
+        noise = noise or Noise(0)
+        path = self.draw_path(latents, noise, self.config.noisings)
         # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
-        return {"flow": self.flow_term(self.blocks(latents.values.detach()), path)}
+        return {"flow": self.flow_term(self.blocks(latents.values.detach()), path, noise)}
 
-    def flow_term(self, history: Tensor, path: Path) -> LossTerm:
-        """The objective over all counted positions of all noisings."""
+    def flow_term(self, history: Tensor, path: Path, noise: Noise) -> LossTerm:
+        """The objective over all counted positions of all noisings; `noise` drew the path."""
         per_position = self.objective(path, self.predictor(history, path, self.trained))
         total = torch.where(path.counted, per_position, 0.0).sum()
         # Pinned prefixes of 0 to block - 1 positions do not count; their share is known beforehand.
-        pinned = self.config.pinned_blocks * (self.block_size - 1) / (2 * self.block_size)
+        pinned = self._pinned_share(noise) * (self.block_size - 1) / (2 * self.block_size)
         share = path.data.shape[0] / history.shape[0] * (1.0 - pinned)
         return LossTerm(total / share, "latents")
 
@@ -157,8 +158,9 @@ class FlowPrior(Prior):
     def _pinned_share(self, noise: Noise) -> float:
         """Share of pinned blocks in this step: 0 in most, as pinned positions cost extra time."""
         draw = generator_for(noise.seed, noise.scope, "pinned step", noise.step)
-        often = torch.rand((), generator=draw) < PINNED_STEPS
-        return min(1.0, self.config.pinned_blocks / PINNED_STEPS) if often else 0.0
+        often = max(PINNED_STEPS, self.config.pinned_blocks)
+        chosen = float(torch.rand((), generator=draw)) < often
+        return self.config.pinned_blocks / often if chosen else 0.0
 
     def draw_times(self, noise: Noise, samples: int, data: Tensor) -> Tensor:
         """(samples · batch, blocks) times from the schedule."""

@@ -88,7 +88,7 @@ class RectifiedFlow(FlowMatching):
             counted=single.counted.repeat(n, 1, 1),
             blind=single.blind.repeat(n),
         )
-        return {"reflow": self.flow_term(history, path)}
+        return {"reflow": self.flow_term(history, path, noise)}
 
     @torch.no_grad()
     def _teach(self, history: Tensor, path: Path) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
@@ -13,13 +16,13 @@ __all__ = ["RectifiedFlowConfig"]
 class RectifiedFlowConfig(FlowPriorConfig):
     """Flow matching, then reflow: straight paths along the couplings of a frozen teacher."""
 
-    teacher: str = Field(
+    teacher: Path | Literal["none"] = Field(
         "none",
         description="Run folder whose prior is the teacher, or none: the prior first trains its "
         "own within training.teacher_fraction of its budget.",
     )
     teacher_steps: int = Field(
-        16, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
+        8, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
     )
 
     def capabilities(self) -> PriorCapabilities:

@@ -53,7 +53,7 @@ def gaussian(rows: int, draws: torch.Generator) -> Tensor:
     return drawn.view(rows, 2, 4)
 
 
-def fit(prior: Any, toy: Sampler, steps: int, rows: int = 512, rate: float = 4e-3) -> Any:
+def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-3) -> Any:
     """Train the phases of a prior one after the other, each with a cosine schedule."""
     for phase in prior.phases(teacher_fraction=0.5):
         phase.start()

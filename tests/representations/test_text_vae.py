@@ -37,7 +37,9 @@ def build(double: bool = True, **options: Any) -> Any:
     return vae.double() if double else vae
 
 
-def batch(lengths: Any = LENGTHS, seed: int = 0, width: int = 12) -> tuple[TokenBatch, Segmentation]:
+def batch(
+    lengths: Any = LENGTHS, seed: int = 0, width: int = 12
+) -> tuple[TokenBatch, Segmentation]:
     generator = torch.Generator().manual_seed(seed)
     cut = torch.tensor(lengths)
     tokens = torch.randint(2, SIZE, (len(cut), width), generator=generator)
@@ -77,7 +79,9 @@ def test_a_row_is_the_same_alone_and_among_others() -> None:
     for row, length in enumerate(tokens.lengths.tolist()):
         count = int(segmentation.count[row])
         alone = TokenBatch(
-            tokens.tokens[row : row + 1, :length], tokens.lengths[row : row + 1], tokens.complete[:1]
+            tokens.tokens[row : row + 1, :length],
+            tokens.lengths[row : row + 1],
+            tokens.complete[:1],
         )
         posterior = vae.encode(alone, Segmentation(segmentation.lengths[row : row + 1, :count]))
         torch.testing.assert_close(posterior.mean[0], together.mean[row, :count], atol=1e-9, rtol=0)
@@ -102,7 +106,9 @@ def test_decoding_piece_by_piece_equals_decoding_at_once(double: bool, tolerance
         logits, state = vae.decode_next(piece, state, torch.tensor(counts))
         for row, count in enumerate(counts):
             expected = whole[row, done[row] : done[row] + count]
-            torch.testing.assert_close(logits[row, :count], expected, atol=tolerance, rtol=tolerance)
+            torch.testing.assert_close(
+                logits[row, :count], expected, atol=tolerance, rtol=tolerance
+            )
             done[row] += count
     assert done == [7, 7, 7]
 

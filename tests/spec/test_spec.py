@@ -38,7 +38,7 @@ SECTIONS = st.fixed_dictionaries(
         "representation": st.fixed_dictionaries(
             {},
             optional={
-                "latent_dim": st.integers(1, 64),
+                "latent_dim": st.integers(2, 64),
                 "log_snr": st.just("learned") | st.floats(-5, 5),
             },
         ),
@@ -177,7 +177,7 @@ def test_diff_names_what_differs():
     found = {each.path: (each.left, each.right) for each in Spec.diff(left, right)}
     assert found["seed"] == (0, 2)
     assert found["prior.type"] == ("colaflex:flow_matching", "colaflex:rectified_flow")
-    assert found["prior.teacher_steps"] == (None, 16)
+    assert found["prior.teacher_steps"] == (None, 8)
 
 
 def test_the_digest_covers_what_the_experiment_does(menagerie: Any):

@@ -39,7 +39,10 @@ WRONG = [
     ("prior: {solver: eulr}", "2:17: prior.solver: unknown solver 'eulr'; did you mean 'euler'?"),
     ("prior: {solver: flow_matching}", "'flow_matching' is a prior"),
     ("representation: {log_snr: lernd}", "`learned`, got the text 'lernd'; did you mean `learned`"),
-    ("representation: {log_snr: [learned]}", "expected a number or `learned`, got the list"),
+    (
+        "representation: {log_snr: [learned]}",
+        "expected a number from -30 to 30 or `learned`, got the list",
+    ),
     ("training: {steps: no}", "expected an integer from 1 to 1000000000, got the text 'no'"),
     ("training: {compile: no}", "training.compile: expected true or false, got the text 'no'"),
     ("training: {compile: 1}", "training.compile: expected true or false, got 1"),
