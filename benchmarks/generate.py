@@ -25,7 +25,7 @@ def block_flops(given: argparse.Namespace, context: int) -> float:
     hidden = round(given.width * 8 / 3 / 8) * 8
     linear = 2 * given.layers * (4 * given.width**2 + 3 * given.width * hidden)
     pairs = 4 * given.layers * given.width * (context + given.block)
-    return given.rows * given.steps * given.block * (linear + pairs)
+    return float(given.rows * given.steps * given.block * (linear + pairs))
 
 
 def main() -> None:

@@ -1,0 +1,88 @@
+"""`colaflex compare`: what differs, without a model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def other(finished: Path, tmp_path: Path) -> Path:
+    """A run as if of another prior, and better."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    spec = (finished / "spec.yaml").read_text()
+    (folder / "spec.yaml").write_text(
+        spec.replace("colaflex:flow_matching", "colaflex:rectified_flow").replace(
+            "name: tiny", "name: other"
+        )
+    )
+    shutil.copy(finished / "run.json", folder)
+    result = json.loads((finished / "result.json").read_text())
+    result["metrics"]["reconstruction.token_accuracy"] = {
+        "value": 0.99,
+        "low": 0.98,
+        "high": 0.995,
+        "n": 50,
+    }
+    del result["metrics"]["speed.seconds_per_sample"]
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def test_json_has_specs_and_metrics(colaflex_command: Command, finished: Path, other: Path) -> None:
+    done = colaflex_command("compare", finished, other, finished, "--json")
+    assert done.code == 0, done.err
+    assert done.json["runs"] == [str(finished), str(other), str(finished)]
+    specs = {row["key"]: row["values"] for row in done.json["specs"]}
+    assert specs["name"] == ["tiny", "other", "tiny"]
+    types = ["colaflex:flow_matching", "colaflex:rectified_flow", "colaflex:flow_matching"]
+    assert specs["prior.type"] == types
+    assert specs["prior.teacher_steps"][0] is None and specs["prior.teacher_steps"][1] > 0
+    assert "prior.block_size" not in specs and "corpus.type" not in specs
+    metrics = {row["metric"]: row for row in done.json["metrics"]}
+    accuracy = metrics["reconstruction.token_accuracy"]
+    assert len(accuracy["values"]) == 3 and len(accuracy["differences"]) == 2
+    assert accuracy["differences"][0]["clear"] is True
+    assert accuracy["differences"][1]["value"] == 0
+    assert metrics["speed.seconds_per_sample"]["values"][1] is None
+    assert metrics["speed.seconds_per_sample"]["differences"][0] is None
+
+
+def test_text_is_two_tables(colaflex_command: Command, finished: Path, other: Path) -> None:
+    done = colaflex_command("compare", finished, other)
+    assert done.code == 0
+    assert "prior.type" in done.out and "reconstruction.token_accuracy" in done.out
+    assert "0.99 [0.98, 0.995]" in done.out
+
+
+def test_torch_is_never_imported(site: Any, finished: Path, other: Path) -> None:
+    done = site.python(
+        "-c",
+        "import sys\n"
+        "from colaflex.cli.main import main\n"
+        f"assert main(['compare', {str(finished)!r}, {str(other)!r}, '--json']) == 0\n"
+        "assert 'torch' not in sys.modules",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout).keys() >= {"specs", "metrics"}
+
+
+def test_what_cannot_be_compared_is_one_message(
+    colaflex_command: Command, finished: Path, unfinished: Path, tmp_path: Path
+) -> None:
+    for arguments, message in (
+        ([finished], "compare takes two runs or more"),
+        ([], "RUNS"),
+        ([finished, tmp_path / "x"], "there is no such run folder"),
+        ([finished, unfinished], "this run is not finished, it has no result.json yet"),
+    ):
+        done = colaflex_command("compare", *arguments)
+        assert done.code == 2 and message in done.err and "Traceback" not in done.err

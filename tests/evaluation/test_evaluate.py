@@ -1,0 +1,120 @@
+"""Everything that is measured of a model, on a corpus small enough to count by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import colaflex
+from colaflex.corpora.token_index import prepare_data
+from colaflex.errors import UserError
+from colaflex.evaluation.evaluate import EvaluationPlan, Evaluator
+from colaflex.evaluation.judge import JudgeSettings
+from colaflex.registry import registry
+
+PLAN = EvaluationPlan(
+    samples=4,
+    documents=5,
+    sweep_steps=(1,),
+    sweep_guidance=(2.0,),
+    sweep_samples=2,
+    bootstrap=100,
+    max_tokens=64,
+)
+
+
+@pytest.fixture(scope="module")
+def evaluator(finished: Path) -> Evaluator:
+    model = colaflex.load(finished)
+    corpus = registry().build(model.spec.corpus)
+    data = prepare_data(corpus, path=str(finished / "tokenizer.json"))
+    return Evaluator(model.model, data, corpus, model.options.but(max_new_tokens=20), PLAN)
+
+
+def with_plan(evaluator: Evaluator, **changes: object) -> Evaluator:
+    plan = replace(PLAN, **changes)  # type: ignore[arg-type]
+    return Evaluator(evaluator.model, evaluator.data, evaluator.corpus, evaluator.options, plan)
+
+
+def test_reconstruction_reads_so_many_documents(evaluator: Evaluator) -> None:
+    found = evaluator.reconstruction()
+    documents = [evaluator.held_out.document(i) for i in range(5)]
+    tokens = sum(len(document) + 1 for document in documents)
+    assert found["reconstruction.token_accuracy"].n == 5
+    nll = found["reconstruction.nll"]
+    bits = found["reconstruction.bits_per_byte"]
+    size = int(evaluator.held_out.bytes[:5].sum())
+    assert bits.value * size == pytest.approx(nll.value * tokens / 0.6931471805599453, rel=1e-6)
+    assert nll.low < nll.value < nll.high
+
+
+def test_without_samples_only_reconstruction_is_measured(evaluator: Evaluator) -> None:
+    found = with_plan(evaluator, samples=0).run()
+    assert found.samples == []
+    assert {name.split(".")[0] for name in found.metrics} == {"reconstruction"}
+
+
+def test_rows_stand_beside_each_other(evaluator: Evaluator) -> None:
+    found = evaluator.run()
+    by_source: dict[str, list[dict[str, object]]] = {}
+    for sample in found.samples:
+        by_source.setdefault(str(sample["source"]), []).append(sample)
+    assert {source: len(rows) for source, rows in by_source.items()} == dict.fromkeys(
+        ("model", "real", "oracle_latents", "trigram", "bigram", "unigram"), 4
+    )
+    real = evaluator.data.tokenizer.decode_batch(
+        [evaluator.held_out.document(i)[:20] for i in range(4)]
+    )
+    assert [row["text"] for row in by_source["real"]] == real
+    assert found.metrics["generation.real.valid_sentences"].value == 1.0
+    assert found.metrics["generation.brier_lm"].n == 5
+
+
+def test_the_same_evaluation_twice_gives_the_same(evaluator: Evaluator) -> None:
+    once, again = evaluator.run(), evaluator.run()
+    assert once.samples == again.samples
+    quality = [n for n in once.metrics if not n.startswith("speed.")]
+    assert all(once.metrics[name] == again.metrics[name] for name in quality)
+
+
+def test_samples_can_continue_held_out_text(evaluator: Evaluator) -> None:
+    found = with_plan(evaluator, prompt_tokens=3, samples=3).run()
+    prompts = evaluator.data.tokenizer.decode_batch(
+        [evaluator.held_out.document(i)[:3] for i in range(3)]
+    )
+    for source in ("model", "real", "oracle_latents", "unigram"):
+        rows = [row for row in found.samples if row["source"] == source]
+        assert [row["prompt"] for row in rows] == prompts
+
+
+def test_fewer_documents_than_samples_are_no_trouble(evaluator: Evaluator) -> None:
+    count = len(evaluator.held_out)
+    found = with_plan(evaluator, samples=count + 3, sweep_samples=count + 1).run()
+    sources = [row["source"] for row in found.samples]
+    assert sources.count("model") == count + 3 and sources.count("real") == count
+    assert "generation.at_steps.1.valid_sentences" in found.metrics
+
+
+def test_the_split_is_the_one_asked_for(evaluator: Evaluator) -> None:
+    found = with_plan(evaluator, split="validation")
+    assert found.held_out is evaluator.data.index.splits["validation"]
+
+
+def test_a_judge_without_documents_is_refused_at_once(finished: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"The hen number {i} is red.\n" for i in range(60)))
+    model = colaflex.load(finished)
+    corpus = registry().build(
+        registry().config(
+            "corpus",
+            {"type": "text_files", "path": str(text), "documents": "line", "judge": 0.0},
+        )
+    )
+    data = prepare_data(corpus, path=str(finished / "tokenizer.json"))
+    arguments = (model.model, data, corpus, model.options)
+    with pytest.raises(UserError, match="a judge needs 20 or more"):
+        Evaluator(*arguments, replace(PLAN, judge=JudgeSettings()))
+    for plan in (replace(PLAN, judge=JudgeSettings(), samples=0), PLAN):
+        Evaluator(*arguments, plan)
