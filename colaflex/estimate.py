@@ -17,7 +17,8 @@ from colaflex.training.stage_plan import StagePlan
 
 __all__ = ["estimate"]
 
-TIMED_STEPS = 3
+TIMED_STEPS = 4
+SAMPLED_STEPS = 32
 
 
 def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
@@ -42,22 +43,25 @@ def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
 
 def _stage(experiment: Experiment, plan: StagePlan) -> dict[str, Any]:
     order, seed = experiment.order(plan), experiment.spec.seed
-    batch, _, _ = prepared_batch(plan, order, seed, 0, Share())
-    steps = min(TIMED_STEPS, plan.steps)
-    seconds = 0.0
+    sampled = range(min(SAMPLED_STEPS, plan.steps))
+    batches = (prepared_batch(plan, order, seed, step, Share())[0] for step in sampled)
+    costs = [plan.stage.flops(batch) for batch in batches]
+    flops = round(sum(costs) / max(1, len(costs)) * plan.steps)
     plan.stage.start()
     loop = StageLoop(
         experiment.model, plan, order, seed, experiment.processes, experiment.precision
     )
+    times = []
     with loop:
-        for step in range(steps):
+        for step in range(min(TIMED_STEPS, plan.steps)):
             began = time.perf_counter()
             loop.step(step)
-            # The first step pays for what later ones find ready.
-            seconds = time.perf_counter() - began
+            times.append(time.perf_counter() - began)
+    # The first step pays for what later ones find ready; batches differ in width.
+    seconds = sum(times[1:]) / max(1, sum(costs[1 : len(times)])) * flops
     return {
         "name": plan.stage.name,
         "steps": plan.steps,
-        "flops": plan.stage.flops(batch) * plan.steps,
-        "seconds": seconds * plan.steps,
+        "flops": flops,
+        "seconds": seconds,
     }

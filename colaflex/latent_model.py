@@ -364,6 +364,16 @@ class LatentModel(LanguageModel):
         forward = self._representation_flops(batch)
         return flops + (forward // 2 if self.coadaptation.regime == "frozen" else 3 * forward)
 
+    def _filled(self, batch: TokenBatch) -> TokenBatch:
+        """Rows whose last segment is filled up with end-of-text, as training has it."""
+        size = self.representation.slots
+        width = -(-batch.tokens.shape[1] // size) * size
+        tokens = nn.functional.pad(
+            batch.tokens, (0, width - batch.tokens.shape[1]), value=self.vocabulary.end_of_text
+        )
+        lengths = torch.where(batch.complete, -(-batch.lengths // size) * size, batch.lengths)
+        return TokenBatch(tokens, lengths, batch.complete)
+
     # Use.
 
     def generate_tokens(
@@ -382,10 +392,14 @@ class LatentModel(LanguageModel):
     @torch.no_grad()
     def reconstruct(self, tokens: TokenBatch) -> Reconstructed:
         """Rows through the modes of their latents; see `LanguageModel.reconstruct`."""
-        segmentation = self.segmenter.segment(tokens)
-        posterior = self.representation.encode(tokens, segmentation)
+        whole = self._filled(tokens)
+        segmentation = self.segmenter.segment(whole)
+        posterior = self.representation.encode(whole, segmentation)
         logits = self.representation.decode(posterior.mode()).float()
-        grid, held = segmentation.slots(tokens.tokens, self.representation.slots)
+        grid, _ = segmentation.slots(whole.tokens, self.representation.slots)
+        counted = nn.functional.pad(tokens.mask, (0, whole.tokens.shape[1] - tokens.mask.shape[1]))
+        held, exists = segmentation.slots(counted, self.representation.slots)
+        held = held & exists
         nll = nn.functional.cross_entropy(logits.flatten(0, 2), grid.flatten(), reduction="none")
         hit = logits.argmax(-1) == grid
         return Reconstructed(

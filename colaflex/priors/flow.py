@@ -65,6 +65,47 @@ class Path:
         return self.noise - self.data
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands before the next block.
+
+    Attributes:
+        history: the network's.
+        lengths: (rows,) latents committed.
+    """
+
+    history: Any
+    lengths: Tensor
+
+
+class LatentLift(nn.Module):
+    """Latents to the network's width, with a mark on the block that opens a document.
+
+    Without the mark, a document's first block and the unconditional branch of guidance, which both
+    have an empty history, would be one and the same to the network.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, width)
+        self.opening = nn.Parameter(torch.zeros(width))
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the linear map; tells device and dtype."""
+        return self.linear.weight
+
+    def forward(self, latents: Tensor, opens: Tensor | None = None) -> Tensor:
+        """(..., block, dim) -> (..., block, width).
+
+        Args:
+            latents: blocks of latents.
+            opens: (...) bool, blocks that open a document.
+        """
+        lifted: Tensor = self.linear(latents)
+        return lifted if opens is None else lifted + opens[..., None, None] * self.opening
+
+
 class FlowPrior(Prior):
     """Block-causal prior given by a velocity field v(z_t, t; history) from noise to data."""
 
@@ -76,7 +117,7 @@ class FlowPrior(Prior):
         self.network: Network = build(config.network, n_times=self.n_times)
         self.solver: Solver = build(config.solver)
         self.coupling: Coupling = build(config.coupling)
-        self.lift = nn.Linear(latent_dim, self.network.width)
+        self.lift = LatentLift(latent_dim, self.network.width)
         self.head = nn.Linear(self.network.width, latent_dim)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -123,12 +164,14 @@ class FlowPrior(Prior):
         pinned = path.pinned if bool(path.pinned.any()) else None
         blind = path.blind if bool(path.blind.any()) else None
         network, lift, head = modules["network"], modules["lift"], modules["head"]
+        opens = torch.zeros(path.times.shape, dtype=torch.bool, device=path.times.device)
+        opens[:, 0] = ~path.blind
         # The last block is history to nobody.
         clean = lift(history[:, :-1])
         past = network.commit(clean, network.begin(clean.shape[0], clean))
 
         def predict(points: Tensor, times: Tensor) -> Tensor:
-            states = network.parallel(lift(points), times, past, pinned, blind)
+            states = network.parallel(lift(points, opens), times, past, pinned, blind)
             predicted: Tensor = head(states)
             return predicted.to(points.dtype)
 
@@ -189,15 +232,18 @@ class FlowPrior(Prior):
 
     def begin(self, rows: int) -> Any:
         """An empty prefix."""
-        return self.network.begin(rows, self.lift.weight)
+        weight = self.lift.weight
+        lengths = torch.zeros(rows, dtype=torch.int64, device=weight.device)
+        return Prefix(self.network.begin(rows, weight), lengths)
 
     def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
         """Append clean latents to the prefix."""
-        return self.network.commit(self.lift(self.blocks(latents)), state, counts)
+        history = self.network.commit(self.lift(self.blocks(latents)), state.history, counts)
+        return Prefix(history, state.lengths + (latents.shape[1] if counts is None else counts))
 
     def select(self, state: Any, rows: Tensor) -> Any:
         """The prefix of some of the rows."""
-        return state.select(rows)
+        return Prefix(state.history.select(rows), state.lengths[rows])
 
     def sample_block(
         self,
@@ -226,18 +272,22 @@ class FlowPrior(Prior):
     def field(
         self, state: Any, guidance: float = 1.0, pinned: Tensor | None = None
     ) -> VelocityField:
-        """The (guided) velocity field of the next block given a prefix."""
+        """The (guided) velocity field of the next block given a prefix.
+
+        Guidance is off in rows whose history is empty.
+        """
+        opens = state.lengths == 0
+        guided = guidance != 1.0 and not bool(opens.all())
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
             times = time.to(points.dtype).reshape(1, 1, 1)
             if pinned is not None:
                 times = torch.where(pinned, 0.0, times[..., 0])[..., None]
-            lifted = self.lift(points)
-            conditional = self.head(self.network(lifted, times, state))
-            if guidance != 1.0:
-                # Where a row's history is empty, both branches agree and guidance is off.
-                free = self.head(self.network(lifted, times, None))
-                conditional = torch.lerp(free, conditional, guidance)
+            conditional = self.head(self.network(self.lift(points, opens), times, state.history))
+            if guided:
+                free = self.head(self.network(self.lift(points), times, None))
+                mixed = torch.lerp(free, conditional, guidance)
+                conditional = torch.where(opens[:, None, None], conditional, mixed)
             moved = self.as_velocity(conditional.to(points.dtype), points, times)
             return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
 

@@ -218,6 +218,7 @@ def test_segments_end_early_but_never_empty_and_the_mask_is_never_drawn() -> Non
     with torch.no_grad():
         made.representation.unembedding.bias[made.representation.end_of_segment] = 50.0
         made.representation.unembedding.bias[MASK] = 90.0
+        made.representation.unembedding.bias[END] = -50.0
     pieces = list(made.generate_tokens([[]], 0, 7, STEPS, WARM))
     assert [len(block[0].tokens) for block in pieces] == [2, 2, 2, 1]  # a token a segment
     assert MASK not in {t for block in pieces for t in block[0].tokens}

