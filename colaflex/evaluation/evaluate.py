@@ -31,6 +31,8 @@ __all__ = ["Evaluated", "EvaluationPlan", "Evaluator"]
 
 NGRAMS = {"trigram": 3, "bigram": 2, "unigram": 1}
 BRIER_TOKENS = 4
+ROWS_AT_ONCE = 16
+"""Held-out rows read together: their logits, over the whole vocabulary, are held at once."""
 
 Metrics = dict[str, Measurement]
 Say = Callable[[str], None]
@@ -247,7 +249,7 @@ class Evaluator:
         decoded: list[list[int]] = []
         limit = len(prompts)
         batches = evaluation_batches(
-            self.data.index, self.plan.split, self.plan.max_tokens, 64, limit
+            self.data.index, self.plan.split, self.plan.max_tokens, ROWS_AT_ONCE, limit
         )
         owners = self._owners(limit)
         for batch in batches:
@@ -359,7 +361,11 @@ class Evaluator:
 
     def _batches(self) -> Any:
         return evaluation_batches(
-            self.data.index, self.plan.split, self.plan.max_tokens, 64, self.plan.documents
+            self.data.index,
+            self.plan.split,
+            self.plan.max_tokens,
+            ROWS_AT_ONCE,
+            self.plan.documents,
         )
 
     def _owners(self, limit: int | None = None) -> list[int]:
