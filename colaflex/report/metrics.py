@@ -115,9 +115,27 @@ METRICS: dict[str, MetricInfo] = {
         "higher",
         "Geometric mean over n = 1..4 of the likelihood-free Brier estimate on n-grams, x 100.",
     ),
+    "generation.oracle_support*": MetricInfo(
+        "documents that the true process can make",
+        "share",
+        "higher",
+        "Share of all documents with a probability above 0 under the known process.",
+    ),
+    "generation.oracle_entropy*": MetricInfo(
+        "entropy of the true process",
+        "nats/document",
+        None,
+        "Exact; what the NLL under the true process is for samples from it.",
+    ),
+    "judge.held_out_nll": MetricInfo(
+        "NLL of the judge itself",
+        "nats/token",
+        "lower",
+        "On documents of its own split that it was not trained on.",
+    ),
     "generation.oracle_nll*": MetricInfo(
         "NLL under the true process",
-        "nats/token",
+        "nats/document",
         "real",
         "Negative log-likelihood under the known generative process; real text has its entropy.",
     ),
@@ -207,7 +225,7 @@ METRICS: dict[str, MetricInfo] = {
     "speed.*tokens_per_second*": MetricInfo("tokens per second", "tokens/s", "higher"),
     "speed.*seconds_per_block*": MetricInfo("time per block", "s", "lower"),
     "speed.*latency*": MetricInfo("latency", "s", "lower"),
-    "speed.*memory*": MetricInfo("peak memory", "bytes", "lower"),
+    "speed.*memory*": MetricInfo("peak memory", "GiB", "lower"),
     "speed.*seconds*": MetricInfo("time", "s", "lower"),
     "task.*.accuracy": MetricInfo("{0}", "share", "higher", "Correct answers."),
 }

@@ -342,19 +342,16 @@ def test_prompts_are_encoded_each_on_its_own() -> None:
 @torch.no_grad()
 def test_reconstruction_counts_what_comes_back() -> None:
     model = small_model()
-    batch = rows([7, 4, 1])
+    batch = rows([7, 4, 1, 5], [True, True, True, False])
     found = model.reconstruct(batch)
-    assert found.counted.tolist() == [7, 4, 1]
-    for row, length in enumerate(batch.lengths.tolist()):
-        alone = batch.rows(slice(row, row + 1))
-        latents, _ = model.encode(TokenBatch(alone.tokens[:, :length], *astuple(alone)))
+    assert found.counted.tolist() == [7, 4, 1, 5]
+    for row, heard in enumerate([8, 4, 2, 5]):  # a document's last segment is filled up
+        tokens = torch.nn.functional.pad(batch.tokens, (0, 1))[row : row + 1, :heard]
+        latents, _ = model.encode(TokenBatch(tokens, torch.tensor([heard]), batch.complete[:1]))
         logits = model.representation.decode(model.raw(latents.values))[0].flatten(0, 1)
-        target = alone.tokens[0, :length]
+        length = int(batch.lengths[row])
+        target = tokens[0, :length]
         nll = -logits[:length].log_softmax(-1).gather(1, target[:, None]).sum()
         torch.testing.assert_close(found.nll[row], nll)
         assert int(found.correct[row]) == int((logits[:length].argmax(-1) == target).sum())
         assert END not in found.tokens[row]
-
-
-def astuple(batch: TokenBatch) -> tuple[Tensor, Tensor]:
-    return batch.lengths, batch.complete

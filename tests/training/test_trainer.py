@@ -220,13 +220,16 @@ def test_callbacks_see_the_run(tmp_path: Path) -> None:
             assert (path / "manifest.json").exists()
             seen.append(path.name)
 
+        def stage_ended(self, result: Any) -> None:
+            seen.append(result["stage"])
+
         def ended(self, result: Any) -> None:
             seen.append(result["steps"])
 
     train(tmp_path, callbacks=Watch(), checkpoint_every=4)
     expected = ["started"]
     for stage in ("representation", "prior"):
-        expected += [3, f"{stage}-00000004", 6, f"{stage}-00000006"]
+        expected += [3, f"{stage}-00000004", 6, stage, f"{stage}-00000006"]
     assert seen == [*expected, 12]
 
 
