@@ -153,7 +153,7 @@ def test_counts_are_those_of_the_completed_rows() -> None:
     assert counts["latents"] == int(model.segment(batch).mask.sum())
     nothing, _ = prepared(stage, rows([2, 1], complete=False))
     assert dict(stage.counts(nothing)) == {"tokens": 0, "latents": 0, "rows": 2}
-    assert all(float(t.total) == 0 for t in losses(model, "prior", batch=rows([2], False)).values())
+    assert all(t.total.item() == 0 for t in losses(model, "prior", batch=rows([2], False)).values())
 
 
 # Stages.
