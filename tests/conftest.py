@@ -104,7 +104,10 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import colaflex
 
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    colaflex.run(colaflex.Spec.load(tiny), out=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # Parallel workers share a cache; this run has to train its stage 1 itself.
+        patch.setenv("COLAFLEX_CACHE", str(tmp_path_factory.mktemp("own-cache")))
+        colaflex.run(colaflex.Spec.load(tiny), out=folder)
     return folder
 
 
