@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from toys import generator, small_prior
+from random_priors import (
+    BLOCK,
+    BLOCKS,
+    DIM,
+    OPTIONS,
+    PRIORS,
+    ROWS,
+    batch,
+    keys,
+    known,
+    latents,
+    prefix,
+    shaken,
+    smooth,
+    total,
+    unconditional,
+)
+from toys import small_prior
 
 import colaflex
 from colaflex.interfaces.noise import Noise, SampleNoise
@@ -16,59 +32,6 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.flow import Path
-
-DIM, BLOCK, BLOCKS, ROWS = 3, 4, 3, 5
-PRIORS = ("flow_matching", "rectified_flow")
-OPTIONS = SamplingOptions(steps=3, guidance=1.7)
-
-
-def shaken(name: str = "flow_matching", double: bool = True, **options: Any) -> Any:
-    """A prior whose weights are all random: zero-initialised gates would hide every mistake."""
-    prior = small_prior(name, DIM, BLOCK, **options)
-    draws = generator(1)
-    with torch.no_grad():
-        for parameter in prior.parameters():
-            noise = torch.randn(parameter.shape, generator=draws)
-            parameter.copy_(0.15 * noise + (parameter.ndim == 1) * parameter)
-    return prior.double() if double else prior
-
-
-def smooth(prior: Any) -> Any:
-    """The same without the time's random features, which adaptive solvers would trace."""
-    with torch.no_grad():
-        prior.network.time.mlp[0].weight.zero_()
-    return prior
-
-
-def latents(rows: int = ROWS, blocks: int = BLOCKS, seed: int = 2, double: bool = True) -> Tensor:
-    kind = torch.float64 if double else torch.float32
-    return torch.randn(rows, blocks * BLOCK, DIM, generator=generator(seed)).to(kind)
-
-
-def batch(values: Tensor, blocks: Any = None) -> LatentBatch:
-    """Latents of which each row has so many whole blocks; all by default."""
-    counts = torch.tensor(
-        blocks if blocks is not None else [values.shape[1] // BLOCK] * len(values)
-    )
-    return LatentBatch(values, torch.arange(values.shape[1]) < BLOCK * counts[:, None])
-
-
-def keys(rows: Any = range(ROWS)) -> SampleNoise:
-    return SampleNoise(tuple(f"row {row}" for row in rows))
-
-
-def prefix(prior: Any, values: Tensor, blocks: Any) -> Any:
-    state = prior.begin(len(values))
-    return prior.commit(state, values, BLOCK * torch.tensor(blocks))
-
-
-def total(terms: Any) -> Tensor:
-    return sum((term.weight * term.total for term in terms.values()), torch.zeros(()))
-
-
-def known(values: Tensor, counts: Any) -> Known:
-    return Known(values[:, :BLOCK], torch.arange(BLOCK) < torch.tensor(counts)[:, None])
-
 
 # Sampling.
 
@@ -131,11 +94,6 @@ def test_known_positions_stay_and_are_heard() -> None:
         assert (drawn[row, count:] - other[row, count:]).abs().min() > 1e-4
     arbitrary = Known(torch.where(pins.mask[..., None], pins.values, 99.0), pins.mask)
     assert torch.equal(drawn, prior.sample_block(state, keys(), OPTIONS, arbitrary))
-
-
-def unconditional(prior: Any, rows: int) -> Any:
-    """The branch that sees no history, though the block opens no document."""
-    return replace(prior.begin(rows), lengths=torch.ones(rows, dtype=torch.int64))
 
 
 @torch.no_grad()
@@ -354,75 +312,6 @@ def test_after_three_steps_every_gradient_is_alive(name: str, blocks: int) -> No
                 assert parameter.grad.abs().max() > 0, parameter_name
             else:
                 assert parameter.grad is None and parameter_name.startswith("teacher.")
-
-
-# The rectified flow and its teacher.
-
-
-def test_a_rectified_flow_first_trains_its_own_teacher() -> None:
-    prior = shaken("rectified_flow")
-    teacher, reflow = prior.phases(teacher_fraction=0.3)
-    assert (teacher.name, teacher.share, reflow.name) == ("teacher", 0.3, "prior")
-    assert reflow.share == pytest.approx(0.7)
-    flow = shaken("flow_matching")
-    for name, parameter in flow.state_dict().items():
-        prior.state_dict()[name].copy_(parameter)
-    data = batch(latents())
-    same = flow.losses(data, Noise(0))["flow"].total
-    torch.testing.assert_close(teacher.losses(data, Noise(0))["flow"].total, same)
-    assert reflow.flops(8, 12) > teacher.flops(8, 12) == flow.training_flops(8, 12)
-    frozen = prior.teacher["lift"].weight.clone()
-    assert not torch.equal(frozen, prior.lift.weight)
-    reflow.start()
-    assert torch.equal(prior.teacher["lift"].weight, prior.lift.weight)
-    assert {"teacher.head.weight", "teacher.head.bias"} <= set(prior.state_dict())
-
-
-@torch.no_grad()
-def test_reflow_pairs_noise_with_the_teachers_sample() -> None:
-    prior = shaken("rectified_flow", teacher_steps=3, pinned_blocks=1.0, history_dropout=0.4)
-    prior.phases()[1].start()
-    values = latents()
-    path = prior.draw_path(batch(values), Noise(2), 1)
-    taught = prior._teach(prior.blocks(values), path)
-    assert torch.equal(taught[path.pinned], path.data[path.pinned])
-    for row in range(ROWS):
-        for block in range(BLOCKS):
-            state = unconditional(prior, 1) if path.blind[row] else prior.begin(1)
-            if block and not path.blind[row]:
-                state = prior.commit(state, values[row : row + 1, : block * BLOCK])
-            pinned = path.pinned[row : row + 1, block]
-            start = torch.where(pinned[..., None], path.data[row, block], path.noise[row, block])
-            field = prior.field(state, pinned=pinned)
-            expected = prior.solver.solve(field, start, 3)
-            torch.testing.assert_close(taught[row : row + 1, block], expected, atol=1e-9, rtol=0)
-
-
-def test_what_is_straight_already_has_no_reflow_loss() -> None:
-    prior = small_prior("rectified_flow", DIM, BLOCK)  # zero velocity: noise is mapped to itself
-    assert prior.losses(batch(latents(double=False)), Noise(0))["reflow"].total.item() == 0.0
-
-
-def test_a_teacher_may_be_adopted_if_it_fits() -> None:
-    teacher, prior = shaken("flow_matching"), small_prior("rectified_flow", DIM, BLOCK).double()
-    prior.adopt_teacher(teacher)
-    assert [phase.name for phase in prior.phases()] == ["prior"]
-    torch.testing.assert_close(prior.sample(2, 2), teacher.sample(2, 2))
-    for name, parameter in prior.teacher.state_dict().items():
-        assert torch.equal(parameter, teacher.state_dict()[name])
-    second = small_prior("rectified_flow", DIM, BLOCK)
-    second.adopt_teacher(shaken("rectified_flow", double=False))
-    misfits = {
-        "prediction": small_prior("flow_matching", DIM, BLOCK, prediction="x0"),
-        "block_size": small_prior("flow_matching", DIM, 2),
-        "network": small_prior("flow_matching", DIM, BLOCK, network={"width": 32}),
-        "channels": small_prior("flow_matching", 2, BLOCK),
-    }
-    for cause, misfit in misfits.items():
-        with pytest.raises(ValueError, match=cause):
-            small_prior("rectified_flow", DIM, BLOCK).adopt_teacher(misfit)
-    with pytest.raises(ValueError, match="learns from no teacher"):
-        teacher.adopt_teacher(teacher)
 
 
 @pytest.mark.parametrize("name", PRIORS)

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from colaflex.corpora.token_index import prepare_data
+from colaflex.registry import registry
+from colaflex.spec import Spec
+
 Command = Callable[..., Any]
 QUICK = ("--set", "evaluation.samples=0", "--set", "evaluation.documents=2")
 
@@ -140,6 +144,8 @@ def test_a_full_disk_ends_a_run_that_can_be_resumed(
     colaflex_command: Command,
 ) -> None:
     arguments = ["run", tiny, "--out", tmp_path / "out"]
+    spec = Spec.load(tiny)
+    prepare_data(registry().build(spec.corpus), spec.tokenizer.vocab_size)  # into the cache
     with largest_file(size):
         done = colaflex_command(*arguments)
     assert done.code == 1
@@ -157,6 +163,20 @@ def test_a_full_disk_ends_a_run_that_can_be_resumed(
     )
     for name, row in theirs.items():
         assert name.startswith("speed.") or own[name] == row, name
+
+
+def test_a_cache_that_cannot_be_filled_ends_a_run_before_it_begins(
+    tiny: Path, tmp_path: Path, colaflex_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "cache"))
+    for size in (100, 7000):  # the tokenizer, the token index
+        with largest_file(size):
+            done = colaflex_command("run", tiny, "--out", tmp_path / "out")
+        assert done.code == 1
+        assert "File too large" in done.err and done.err.count("Error: ") == 1
+        assert "Traceback" not in done.err and done.out == ""
+        assert not (tmp_path / "out").exists()
+        assert not [p for p in (tmp_path / "cache").rglob("*") if p.name.startswith(".")]
 
 
 BAD_PRIOR = """
