@@ -54,13 +54,6 @@ class Noise:
         """Uniform draws in [0, 1); the first of `shape` counts rows."""
         return self._draw(purpose, shape, "uniform").to(like)
 
-    def rows(self, start: int, stop: int) -> Noise:
-        """The draws of rows `start` to `stop` of this batch (`total` must be known)."""
-        if self.total is None:
-            raise ValueError("the noise of part of a batch needs the batch's total rows")
-        del stop
-        return Noise(self.seed, self.step, self.scope, self.first + start, self.total)
-
 
 @dataclass(frozen=True, slots=True)
 class SampleNoise:
