@@ -52,7 +52,8 @@ class Network(nn.Module, ABC):
         Args:
             noisy: (samples · batch, blocks, block, width), sample-major: row i belongs to history
                 row i mod batch, so that several noisings share one history.
-            times: (samples · batch, blocks, n_times).
+            times: (samples · batch, blocks or 1, n_times); conditioning is computed at the shape
+                given.
             history: the document's clean blocks, from `begin` and `commit`; differentiable.
             pinned: (samples · batch, blocks, block) bool, positions held clean, at time 0.
             blind: (samples · batch,) bool, rows whose noisy blocks see no history (guidance).
@@ -76,5 +77,15 @@ class Network(nn.Module, ABC):
         """
 
     @abstractmethod
-    def flops(self, batch: int, blocks: int, block: int, samples: int = 1) -> int:
-        """Model FLOPs of one forward training pass: the history and all noisy blocks."""
+    def flops(
+        self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None
+    ) -> int:
+        """Model FLOPs of one forward training pass: the history and all noisy blocks.
+
+        Args:
+            batch: documents.
+            blocks: blocks of each.
+            block: latents of a block.
+            samples: noisings.
+            times: distinct times of a document's noising; None is one a block.
+        """

@@ -36,7 +36,7 @@ def _norm(x: Tensor) -> Tensor:
 
 
 class _Layer(nn.Module):
-    """One layer over (rows, blocks, block, width), with a modulation per block or position."""
+    """One layer over (rows, ..., width), with modulations of a shape that broadcasts to it."""
 
     def __init__(self, config: BlockCausalConfig) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Layer(nn.Module):
     def keys_values(self, x: Tensor, modulation: Tensor, table: Tensor) -> tuple[Tensor, KeyValues]:
         """The modulated input of the attention, (rows, positions, width), and its keys, values."""
         shift, scale = modulation.chunk(6, -1)[:2]
-        h = torch.addcmul(shift, _norm(x), 1 + scale).flatten(1, 2)
+        h = torch.addcmul(shift, _norm(x), 1 + scale).flatten(1, -2)
         return h, self.attention.keys_values(h, table)
 
     def forward(
@@ -109,32 +109,26 @@ class BlockCausal(Network):
     ) -> Tensor:
         """States of every noisy block at once; see `Network.parallel`."""
         noisy = self._wide(noisy)
-        rows, blocks, block, _ = noisy.shape
-        batch = history.lengths.shape[0]
-        samples = rows // batch
+        blocks, block = noisy.shape[1:3]
+        samples = len(noisy) // len(history.lengths)
         layout = parallel_layout(blocks, block, samples, noisy.device)
-
-        def arranged(x: Tensor) -> Tensor:
-            return _sample_minor(x, samples).index_select(1, layout.order)
-
-        embedded = self.time(arranged(times))[:, :, None]
-        at_zero = None if pinned is None else self.time(times.new_zeros(1, 1, 1, self.n_times))
-        kept = None if pinned is None else arranged(pinned)[..., None]
+        embedded = self.time(_sample_minor(times, samples))[..., None, :]
+        at_zero = None if pinned is None else self.time(times.new_zeros(1, 1, 1, 1, self.n_times))
+        kept = None if pinned is None else _sample_minor(pinned, samples)[..., None]
 
         def modulation(linear: nn.Module) -> Tensor:
             own: Tensor = linear(embedded)
             return own if kept is None else torch.where(kept, linear(at_zero), own)
 
-        masks = _masks(layout, None if blind is None else blind.view(samples, batch).T)
-        table = self._table(layout.positions, noisy)
-        x = arranged(noisy)
+        masks = _masks(layout, None if blind is None else blind.view(samples, -1).T)
+        steps = torch.arange(blocks * block, device=noisy.device)
+        table = self._table(steps.repeat(samples), noisy)
+        x = _sample_minor(noisy, samples)
         for layer, past in zip(self._stack, history.layers, strict=True):
             attend = _attend_chunks(past, layout, masks)
             x, _ = self._run(layer, x, modulation(layer.modulation), table, attend)
         states = self._final(x, modulation(self.final_modulation))
-        states = states.index_select(1, layout.inverse)
-        major: Tensor = states.unflatten(1, (samples, blocks)).transpose(0, 1)
-        return major.flatten(0, 1)
+        return states.transpose(0, 1).flatten(0, 1)
 
     def begin(self, rows: int, like: Tensor) -> Cache:
         """An empty history."""
@@ -163,8 +157,11 @@ class BlockCausal(Network):
             fresh.append(own)
         return history.append(fresh, counts)
 
-    def flops(self, batch: int, blocks: int, block: int, samples: int = 1) -> int:
+    def flops(
+        self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None
+    ) -> int:
         """Model FLOPs of a document's history and `parallel` pass; see `Network.flops`."""
+        times = blocks if times is None else times
         layers, width = self.config.layers, self.width
         hidden = FeedForward.hidden_width(width, self.config.feed_forward_ratio)
         clean, noisy = (blocks - 1) * block, samples * blocks * block
@@ -176,7 +173,7 @@ class BlockCausal(Network):
         pairs = layers * (clean_pairs + noisy_pairs) - clean_pairs
         embedding = sum(m.weight.numel() for m in self.time.modules() if isinstance(m, nn.Linear))
         per_time = 2 * (embedding + self.config.time_width * width * (6 * layers + 2))
-        return batch * (linear + 4 * width * pairs + samples * blocks * per_time) + per_time
+        return batch * (linear + 4 * width * pairs + samples * times * per_time) + per_time
 
     def _run(
         self, layer: nn.Module, x: Tensor, modulation: Tensor, table: Tensor, attend: Attend
@@ -213,8 +210,8 @@ class BlockCausal(Network):
 
 
 def _sample_minor(x: Tensor, samples: int) -> Tensor:
-    """(samples · batch, blocks, ...) -> (batch, samples · blocks, ...)."""
-    minor: Tensor = x.unflatten(0, (samples, -1)).transpose(0, 1).flatten(1, 2)
+    """(samples · batch, ...) -> (batch, samples, ...)."""
+    minor: Tensor = x.unflatten(0, (samples, -1)).transpose(0, 1)
     return minor
 
 
@@ -229,20 +226,21 @@ def _attend(past: KeyValues, mask: Tensor | None) -> Attend:
 
 def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor]) -> Attend:
     """Each chunk sees the history up to its last block, and itself."""
-    cuts = [b - a for a, b in zip((0, *layout.history), layout.history, strict=False)]
-    rest = past.keys.shape[2] - sum(cuts)
-    old_keys, old_values = past.keys.split([*cuts, rest], 2), past.values.split([*cuts, rest], 2)
 
     def attend(query: Tensor, fresh: KeyValues) -> Tensor:
-        keys, values = fresh.keys.split(layout.sizes, 2), fresh.values.split(layout.sizes, 2)
+        query, keys, values = (
+            x.unflatten(2, (layout.samples, -1)) for x in (query, fresh.keys, fresh.values)
+        )
         found = []
-        for i, part in enumerate(query.split(layout.sizes, 2)):
+        for (first, last), before, mask in zip(layout.bounds, layout.history, masks, strict=True):
+            chunk = slice(first, last)
             seen = KeyValues(
-                torch.cat([*old_keys[: i + 1], keys[i]], 2),
-                torch.cat([*old_values[: i + 1], values[i]], 2),
+                torch.cat([past.keys[:, :, :before], keys[:, :, :, chunk].flatten(2, 3)], 2),
+                torch.cat([past.values[:, :, :before], values[:, :, :, chunk].flatten(2, 3)], 2),
             )
-            found.append(_seen(part, seen, masks[i]))
-        return torch.cat(found, 2)
+            part = _seen(query[:, :, :, chunk].flatten(2, 3), seen, mask)
+            found.append(part.unflatten(2, (layout.samples, -1)))
+        return torch.cat(found, 3).flatten(2, 3)
 
     return attend
 
@@ -252,10 +250,11 @@ def _masks(layout: ParallelLayout, blind: Tensor | None) -> list[Tensor]:
     masks = [mask[None, None] for mask in layout.masks]
     if blind is None:
         return masks
-    closed = [
-        functional.pad(blind[:, sample, None].expand(-1, -1, past), (0, len(sample)), value=False)
-        for sample, past in zip(layout.samples_of, layout.history, strict=True)
-    ]
+    closed = []
+    for mask, past in zip(layout.masks, layout.history, strict=True):
+        queries, keys = mask.shape
+        rows = blind.repeat_interleave(queries // layout.samples, 1)[..., None]
+        closed.append(rows & (torch.arange(keys, device=blind.device) < past))
     return [mask & ~shut[:, None] for mask, shut in zip(masks, closed, strict=True)]
 
 

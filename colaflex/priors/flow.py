@@ -26,7 +26,7 @@ from colaflex.priors.flow_config import FlowPriorConfig
 __all__ = ["FlowPrior", "Path", "Predict"]
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(points, times (samples · batch, blocks, n_times)) -> prediction of the points' shape."""
+"""(points, times (samples · batch, blocks or 1, n_times)) -> prediction of the points' shape."""
 
 PINNED_STEPS = 0.25
 """Share of the steps in which blocks with pinned positions are trained."""
@@ -42,7 +42,7 @@ class Path:
     Attributes:
         data: (samples · batch, blocks, block, dim) clean latents.
         noise: the noise each path starts from, of the same shape.
-        times: (samples · batch, blocks) in (0, 1).
+        times: (samples · batch, blocks or 1) in (0, 1).
         pinned: (samples · batch, blocks, block) bool, positions given clean.
         counted: (samples · batch, blocks, block) bool, positions that count in the loss.
         blind: (samples · batch,) bool, rows that see no history.
@@ -164,7 +164,7 @@ class FlowPrior(Prior):
         pinned = path.pinned if bool(path.pinned.any()) else None
         blind = path.blind if bool(path.blind.any()) else None
         network, lift, head = modules["network"], modules["lift"], modules["head"]
-        opens = torch.zeros(path.times.shape, dtype=torch.bool, device=path.times.device)
+        opens = torch.zeros(path.data.shape[:2], dtype=torch.bool, device=path.data.device)
         opens[:, 0] = ~path.blind
         # The last block is history to nobody.
         clean = lift(history[:, :-1])
@@ -206,8 +206,9 @@ class FlowPrior(Prior):
         return self.config.pinned_blocks / often if chosen else 0.0
 
     def draw_times(self, noise: Noise, samples: int, data: Tensor) -> Tensor:
-        """(samples · batch, blocks) times from the schedule."""
-        schedule, shape = self.config.schedule, (data.shape[0], samples, data.shape[1])
+        """(samples · batch, blocks) times from the schedule, or (samples · batch, 1)."""
+        schedule = self.config.schedule
+        shape = (data.shape[0], samples, data.shape[1] if schedule.per == "block" else 1)
         if schedule.distribution == "uniform":
             times = noise.uniform("flow times", shape, data)
         else:
@@ -219,7 +220,8 @@ class FlowPrior(Prior):
         """Model FLOPs of one training step."""
         blocks, n = segments // self.block_size, self.config.noisings
         heads = 2 * self.latent_dim * self.network.width * segments
-        network = self.network.flops(batch, blocks, self.block_size, n)
+        times = None if self.config.schedule.per == "block" else 1
+        network = self.network.flops(batch, blocks, self.block_size, n, times)
         return 3 * (network + batch * heads * (1 + 2 * n))
 
     def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class RectifiedFlow(FlowMatching):
         held = path.pinned[..., None]
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = time.to(points.dtype).expand(*path.times.shape, 1)
+            times = time.to(points.dtype).expand(len(points), 1, 1)
             moved = self.as_velocity(predict(points, times), points, times[..., None])
             return torch.where(held, 0.0, moved)
 
@@ -107,8 +107,8 @@ class RectifiedFlow(FlowMatching):
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step of reflow: the student's, and the teacher's forward passes."""
         blocks, block = segments // self.block_size, self.block_size
-        once = self.network.flops(batch, blocks, block, 1)
-        clean = once - (self.network.flops(batch, blocks, block, 2) - once)
+        once = self.network.flops(batch, blocks, block, 1, 1)
+        clean = once - (self.network.flops(batch, blocks, block, 2, 1) - once)
         evaluations = self.config.solver.evaluations(self.config.teacher_steps) or 0
         student = super().training_flops(batch, segments)
         return student + clean + evaluations * (once - clean)

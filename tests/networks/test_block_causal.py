@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from colaflex.networks import layout
 from colaflex.networks.block_causal import BlockCausal
 from colaflex.networks.block_causal_config import BlockCausalConfig
 
@@ -51,6 +52,21 @@ def test_parallel_training_equals_block_by_block_sampling(network: BlockCausal) 
         alone = network(noisy[:, block], times[:, block, None], history)
         assert torch.allclose(together[:, block], alone, atol=1e-9)
         history = network.commit(clean[:, block : block + 1], history)
+
+
+@pytest.mark.parametrize("blocks_of_a_chunk", [1, 2, BLOCKS])
+def test_one_time_for_all_blocks_is_that_time_for_each(
+    network: BlockCausal, blocks_of_a_chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, noisy, times = inputs(samples=2)
+    monkeypatch.setattr(layout, "CHUNK_POSITIONS", 2 * BLOCK * blocks_of_a_chunk)
+    layout.parallel_layout.cache_clear()
+    pinned = torch.zeros(noisy.shape[:3], dtype=torch.bool)
+    pinned[1, :, 0] = True
+    each = parallel(network, clean, noisy, times[:, :1].expand_as(times), pinned=pinned)
+    once = parallel(network, clean, noisy, times[:, :1], pinned=pinned)
+    layout.parallel_layout.cache_clear()
+    assert torch.allclose(once, each, atol=1e-9)
 
 
 def test_fp32_agrees_within_a_hundred_thousandth(network: BlockCausal) -> None:

@@ -283,6 +283,20 @@ def test_paths_are_drawn_as_configured() -> None:
     assert abs(times.mean() - 0.5) < 5 / (12 * 4000) ** 0.5 and 0 <= times.min() < 0.01
 
 
+@pytest.mark.parametrize("name", PRIORS)
+def test_one_time_a_row_costs_less_and_is_one_time(name: str) -> None:
+    by_row = small_prior(name, DIM, BLOCK, schedule={"per": "row"}, noisings=2)
+    by_block = small_prior(name, DIM, BLOCK, noisings=2)
+    data = batch(latents(16, BLOCKS, double=False))
+    path = by_row.draw_path(data, Noise(3), 2)
+    assert path.times.shape == (32, 1) and len(path.times.unique()) == 32
+    t = path.times[..., None, None]
+    free = ~path.pinned[..., None].expand_as(path.data)
+    torch.testing.assert_close(path.point()[free], torch.lerp(path.data, path.noise, t)[free])
+    assert total(by_row.losses(data, Noise(3))).isfinite()
+    assert by_row.training_flops(16, 12) < by_block.training_flops(16, 12)
+
+
 def test_the_history_carries_no_gradient() -> None:
     prior, values = shaken(pinned_blocks=0.0), latents().requires_grad_()
     mask = torch.zeros(ROWS, BLOCKS * BLOCK, dtype=torch.bool)
