@@ -75,7 +75,7 @@ class LatentModel(LanguageModel):
         return self.shift.device
 
     def parts(self) -> Mapping[str, nn.Module]:
-        """Segmenter, representation and prior."""
+        """Segmenter, representation and prior; the frozen reference is none of them."""
         return {
             "segmenter": self.segmenter,
             "representation": self.representation,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from small_models import DIM, END, rows, small_model
 
+from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.values import TokenBatch
+from colaflex.run_result import parameter_counts
 
 
 def test_parts_partition_the_model() -> None:
@@ -15,6 +17,27 @@ def test_parts_partition_the_model() -> None:
     counted = [id(p) for part in parts.values() for p in part.parameters()]
     assert sorted(counted) == sorted(map(id, model.parameters()))
     assert model.log_likelihood(rows([4])) is None
+
+
+def test_what_is_frozen_counts_nowhere() -> None:
+    plain = small_model()
+    counts = parameter_counts(plain)
+    helped = small_model(Coadaptation(reference_kl=0.1), prior="rectified_flow")
+    # A reference encoder and a teacher are there, and learn nothing.
+    assert helped.reference is not None
+    sizes = {name: p.numel() for name, p in helped.named_parameters()}
+    learning = {g for s in helped.stages() for group in s.groups for g in group.parameters}
+    assert parameter_counts(helped) == counts
+    assert (
+        counts["total"]
+        == sum(p.numel() for p in learning)
+        == sum(p.numel() for p in plain.parameters())
+    )
+    frozen = sum(
+        n for name, n in sizes.items() if name.startswith(("reference.", "prior.teacher."))
+    )
+    assert sum(sizes.values()) == counts["total"] + frozen
+    assert frozen > counts["representation"] > 0
 
 
 @torch.no_grad()
