@@ -141,6 +141,22 @@ def test_no_usable_checkpoint_is_one_message(
     assert before == {path: path.read_bytes() for path in unfinished.rglob("*") if path.is_file()}
 
 
+def test_a_run_stands_on_its_own_wherever_it_and_its_sources_go(
+    finished: Path, tmp_path: Path, model: LoadedModel
+) -> None:
+    shutil.copytree(finished, tmp_path / "moved")
+    gone = tmp_path / "gone"
+    spec = colaflex.Spec.load(finished / "spec.yaml").override(
+        {
+            "corpus": {"type": "text_files", "path": str(gone / "*.txt")},
+            "tokenizer.path": str(gone / "tokenizer.json"),
+            "representation.from": str(gone / "run"),
+        }
+    )
+    (tmp_path / "moved/spec.yaml").write_text(spec.to_yaml())
+    assert colaflex.load(tmp_path / "moved").generate(["The"]) == model.generate(["The"])
+
+
 def test_a_run_without_a_checkpoint_says_how_to_go_on(
     unfinished: Path, colaflex_command: Callable[..., Any]
 ) -> None:
