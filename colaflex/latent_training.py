@@ -91,8 +91,9 @@ class LatentTraining:
         phase.start()
 
     def _complete(self, batch: TokenBatch, block: int, noise: Noise) -> TokenBatch:
-        size, filler = self.model.representation.slots, self.model.vocabulary.end_of_text
-        return whole_blocks(batch, size, block, filler, noise)
+        model = self.model
+        size, end = model.representation.slots, model.vocabulary.end_of_text
+        return whole_blocks(batch, size, block, end, model.max_tokens, noise)
 
     def _counts(self, batch: TokenBatch) -> Counts:
         segmentation = self.model.segment(batch)

@@ -14,7 +14,7 @@ FORCED_ROWS = 0.25
 
 
 def whole_blocks(
-    batch: TokenBatch, size: int, block: int, end_of_text: int, noise: Noise
+    batch: TokenBatch, size: int, block: int, end_of_text: int, longest: int, noise: Noise
 ) -> TokenBatch:
     """Rows of whole blocks: documents filled up with end-of-text, cut windows shortened.
 
@@ -25,15 +25,19 @@ def whole_blocks(
         size: tokens of a full segment.
         block: segments of a block.
         end_of_text: what documents are filled up with.
+        longest: length of the windows that documents are cut into.
         noise: of the step.
     """
-    width = -(-batch.tokens.shape[1] // (size * block)) * size * block
-    rows = len(batch.lengths)
+    rows, width = batch.tokens.shape
+    # A forced boundary can make one segment more. Rows of the longest length are nearly all
+    # windows, which are cut for it: they are not worth another block.
+    room = -(-width // size) if width >= longest else 1 - (1 - width) // size
+    room = -(-room // block) * block
+    width = room * size
     draws = noise.uniform("forced boundaries", (rows, 2), torch.zeros(()))
     at = (draws[:, 1] * batch.lengths).long()
     head = -(-at // size)
     segments = head - (at - batch.lengths) // size
-    room = width // size
     # A document has to fit; a window is cut anyway.
     fits = (segments <= room) | ~batch.complete
     forced = (draws[:, 0] < FORCED_ROWS) & fits & (size > 1)
