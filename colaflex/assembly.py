@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
+from colaflex.coadaptation import Coadaptation
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import Vocabulary
-from colaflex.latent_model import Coadaptation, LatentModel
+from colaflex.latent_model import LatentModel
 from colaflex.registry import registry
 from colaflex.spec import Spec
 

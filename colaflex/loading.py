@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,20 @@ class LoadedModel:
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> LatentBatch:
-        """The modes of the texts' latents, normalised, (batch, segments, dim)."""
+        """The modes of the texts' latents, normalised, (batch, segments, dim).
+
+        As a prompt, a text is heard from its end: of one longer than `training.max_tokens`, the
+        longest row that the model has learned from, only the last so many tokens are encoded. A
+        UserWarning tells.
+        """
         rows = self.tokenizer.encode_batch(list(texts))
+        limit = self._latent.max_tokens
+        if cut := sum(len(row) > limit for row in rows):
+            message = (
+                f"{cut} of {len(rows)} texts are longer than training.max_tokens; only their last "
+                f"{limit} tokens are encoded"
+            )
+            warnings.warn(message, stacklevel=3)  # the caller, past no_grad
         latents, counts = self._latent.encode_prompts(rows)
         positions = torch.arange(latents.shape[1], device=latents.device)
         return LatentBatch(latents, positions < counts[:, None])

@@ -11,7 +11,6 @@ from typing import Any
 
 from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
-from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluated
 from colaflex.files import write_atomic
 from colaflex.generation.text import GenerationOptions
@@ -20,26 +19,21 @@ from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
-from colaflex.loading import LoadedModel, load
+from colaflex.loading import load
 from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.run_folder import IDENTITY, RunFolder, environment, measurements_json
-from colaflex.run_result import (
-    component_versions,
-    parameter_counts,
-    reused_teacher,
-    single,
-    stage_json,
-)
+from colaflex.run_result import component_versions, parameter_counts, single, stage_json
 from colaflex.run_settings import chosen_device, chosen_precision
+from colaflex.run_sources import adopt_teacher, finished_run, taken_stage_one
 from colaflex.spec import Spec
 from colaflex.stage_cache import (
     Kept,
     StageOne,
     load_stage_one,
     save_stage_one,
-    stage_one_state,
+    weights_digest,
 )
 from colaflex.training.batches import TrainingBatches
 from colaflex.training.distributed import Processes, Strategy, join_processes
@@ -116,14 +110,15 @@ class Experiment:
         self.processes: Processes = join_processes(device, strategy)
         self.precision: Precision = chosen_precision(options.precision, device)
         self.corpus: Corpus = registry().build(spec.corpus)
-        self.source = _run_of("representation.from", spec.stage1_run)
+        taken = spec.stage1_run
+        self.source = None if taken is None else finished_run("representation.from", taken)
         self.data: Data = self._data()
         self.spec_digest = spec.digest(self.data.digest)
         # From scratch, and in a baseline, there is no stage 1.
         latent = spec.baseline is None and spec.training.regime != "scratch"
         self.stage1_digest = spec.stage1_digest(self.data.digest) if latent else ""
         self.model: LanguageModel = build_model(spec, self.data.tokenizer)
-        self.teacher_cost = self._adopt_teacher()
+        self.teacher_cost = adopt_teacher(spec, self.model, self.stage1_digest)
         self.kept = self._known_stage_one()
 
     def run(self) -> dict[str, Any]:
@@ -192,27 +187,6 @@ class Experiment:
         self.processes.barrier()
         return data
 
-    def _adopt_teacher(self) -> list[dict[str, Any]]:
-        """Let another run's prior teach ours; what that one took, which counts here as well."""
-        teacher = getattr(self.spec.prior, "teacher", None)
-        if teacher is None or str(teacher) == "none":
-            return []
-        learned: Any = _run_of("prior.teacher", teacher)
-        prior: Any = self.model.get_submodule("prior")
-        if not self.stage1_digest or learned.result.get("stage1_digest") != self.stage1_digest:
-            raise UserError(
-                f"prior.teacher: {teacher} has learned the latents of another representation (the "
-                "stage 1 of both must be the same: corpus, tokenizer, segmenter, representation, "
-                "their training and seed)"
-            )
-        try:
-            prior.adopt_teacher(learned.model.prior)
-        except (ValueError, RuntimeError, AttributeError) as error:
-            raise UserError(
-                f"prior.teacher: the run {teacher} can't teach this prior: {error}"
-            ) from None
-        return reused_teacher(learned.result["training"]["stages"])
-
     def check(self) -> None:
         """Refuse before anything is written what could only fail later."""
         for plan in self.plans():
@@ -260,11 +234,7 @@ class Experiment:
             return None
         if self.source is None:
             return load_stage_one(self.model, self.stage1_digest)
-        for stage in self.source.result["training"]["stages"]:
-            if stage["name"] == "representation":
-                cost = {key: stage[key] for key in ("steps", "tokens", "flops", "seconds")}
-                return Kept(StageOne(**cost), stage_one_state(self.source.model))
-        raise UserError(f"representation.from: the run {self.spec.stage1_run} has no stage 1")
+        return taken_stage_one(self.source)
 
     # Training.
 
@@ -324,6 +294,7 @@ class Experiment:
             "status": "complete",
             "spec_digest": self.spec_digest,
             "stage1_digest": self.stage1_digest,
+            "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "components": component_versions(self.spec),
             "parameters": parameter_counts(self.model),
@@ -350,17 +321,6 @@ class Experiment:
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:
             print(text, file=sys.stderr, flush=True)
-
-
-def _run_of(key: str, run: Path | None) -> LoadedModel | None:
-    """The finished run that a key of the spec names."""
-    if run is None:
-        return None
-    try:
-        RunFolder(run).read("result.json")
-        return load(run)
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
 
 
 @dataclass(frozen=True)

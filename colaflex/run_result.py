@@ -15,7 +15,10 @@ __all__ = ["component_versions", "parameter_counts", "reused_teacher", "single",
 
 
 def parameter_counts(model: LanguageModel) -> dict[str, int]:
-    """Parameters that learn, by part, and their total."""
+    """Parameters that learn, by part, and their total.
+
+    Frozen copies that only training looks at (reference encoder, teacher) count nowhere.
+    """
     counts = {
         name: sum(p.numel() for p in part.parameters() if p.requires_grad)
         for name, part in model.parts().items()

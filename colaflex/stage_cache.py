@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from colaflex.files import cache_dir, write_atomic
 
-__all__ = ["PARTS", "Kept", "StageOne", "load_stage_one", "save_stage_one", "stage_one_state"]
+__all__ = [
+    "PARTS",
+    "Kept",
+    "StageOne",
+    "load_stage_one",
+    "save_stage_one",
+    "stage_one_state",
+    "weights_digest",
+]
 
 log = logging.getLogger("colaflex")
 
@@ -45,6 +55,16 @@ def stage_one_state(model: nn.Module) -> dict[str, Tensor]:
     return {
         name: t.detach().cpu().contiguous() for name, t in state.items() if name.startswith(PARTS)
     }
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of what stage 1 made as it is now, whatever trained it since; "" without latents."""
+    state = stage_one_state(model)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest() if state else ""
 
 
 def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:

@@ -116,7 +116,11 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def parts(self) -> Mapping[str, nn.Module]:
-        """Named parts whose parameters are counted separately; they partition the model."""
+        """Named parts whose parameters are counted separately.
+
+        They share none, and together they hold all that learns; what only training looks at, such
+        as a frozen reference, may be in none of them.
+        """
 
     @abstractmethod
     def generate_tokens(

@@ -82,9 +82,13 @@ def sha256_of(data: Any) -> str:
 
 
 def stage1_of_run(run: Path) -> str | None:
-    """The stage-1 digest that a run recorded, or a digest of its spec; None where there is none."""
-    recorded = _recorded(run).get("stage1_digest")
-    if isinstance(recorded, str):
+    """Identifies the representation that a run ended with; None where there is no run.
+
+    By its weights, as the run recorded them: what came out of its stage 1 may have been trained
+    further. Before it has ended, by its spec.
+    """
+    recorded = _recorded(run).get("representation_digest")
+    if isinstance(recorded, str) and recorded:
         return recorded
     spec = run / "spec.yaml"
     return sha256_file(spec) if spec.is_file() else None

@@ -173,6 +173,8 @@ class Spec(Document):
     def stage1_digest(self, data_digest: str = "") -> str:
         """Identifies stage 1: the same for every prior and regime.
 
+        One that is taken from a run counts by its weights.
+
         Raises:
             ValueError: a baseline has no stage 1.
         """

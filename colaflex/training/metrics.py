@@ -93,7 +93,13 @@ class Window:
         self.rows: list[dict[str, float]] = []
 
     def add(self, step: int, names: tuple[str, ...], values: Tensor) -> None:
-        """Keep the values of a step; every process adds the same names in the same order."""
+        """Keep the values of a step; every process adds the same names in the same order.
+
+        Args:
+            step: its number in the record, where the first step is 1.
+            names: of the values.
+            values: (names,), on the device.
+        """
         self._unread.append((step, names, values))
 
     def read(self) -> None:

@@ -137,9 +137,9 @@ class StageLoop:
             with processes.synchronised(self._engine, last=share is shares[-1]):
                 objective, names, values = self._engine(batch.to(processes.device), place, divisors)
                 (objective if processes.world == 1 else objective * processes.world).backward()
-            self.window.add(index, names, values)
+            self.window.add(index + 1, names, values)
         norm = self._clip()
-        self.window.add(index, ("gradient_norm",), norm.reshape(1).float() / processes.world)
+        self.window.add(index + 1, ("gradient_norm",), norm.reshape(1).float() / processes.world)
         self.optimizers.set_learning_rate(self.plan.learning_rate(index))
         self.optimizers.step()
         if self.ema is not None:

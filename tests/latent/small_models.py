@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 import colaflex
+from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
-from colaflex.latent_model import Coadaptation, LatentModel
+from colaflex.latent_model import LatentModel
 
 END, MASK = 0, 1
 VOCABULARY = Vocabulary(12, end_of_text=END, mask=MASK)

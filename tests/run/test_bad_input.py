@@ -216,7 +216,7 @@ def test_a_loss_that_turns_nan_is_named_and_the_last_good_checkpoint_kept(
     for more in ([], ["--resume"]):
         done = site.run("run", str(tiny), "--set", "prior=bad", "--out", str(out), *more)
         assert done.returncode == 1, done.stderr
-        assert "Error: stage prior, step 7: loss.flow is nan; training stops" in done.stderr
+        assert "Error: stage prior, step 8: loss.flow is nan; training stops" in done.stderr
         assert "Traceback" not in done.stderr and done.stdout == ""
         kept = sorted(path.name for path in (out / "checkpoints").iterdir())
         assert kept == ["prior-00000003", "prior-00000006"]

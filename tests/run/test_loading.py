@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ def test_texts_become_latents_and_latents_texts(model: LoadedModel) -> None:
     assert not drawn.equal(model.sample_latents(2, 3, seed=2))
     everything = LatentBatch(drawn, torch.ones(2, 12, dtype=torch.bool))
     assert model.decode(drawn) == model.decode(everything)
+
+
+def test_a_text_that_is_too_long_is_heard_from_its_end_with_a_warning(model: LoadedModel) -> None:
+    long = "The painter saw the harbour. " * 40
+    tokens = model.tokenizer.encode(long)
+    assert len(tokens) > 64
+    with pytest.warns(UserWarning, match=r"1 of 2 texts .* only their last 64 tokens") as told:
+        latents = model.encode(["The painter", long])
+    assert [warning.filename for warning in told] == [__file__]
+    heard, counts = model.model.encode_prompts([tokens[-64:]])
+    assert latents.mask.sum(1).tolist()[1] == int(counts[0]) == 16
+    torch.testing.assert_close(latents.values[1], heard[0], atol=1e-5, rtol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.encode(["The painter"])
 
 
 def test_a_likelihood_that_is_not_declared_is_refused(model: LoadedModel) -> None:
@@ -123,6 +139,22 @@ def test_no_usable_checkpoint_is_one_message(
     assert done.err.count("Error: ") == 1 and message in done.err
     assert "Traceback" not in done.err and done.out == ""
     assert before == {path: path.read_bytes() for path in unfinished.rglob("*") if path.is_file()}
+
+
+def test_a_run_stands_on_its_own_wherever_it_and_its_sources_go(
+    finished: Path, tmp_path: Path, model: LoadedModel
+) -> None:
+    shutil.copytree(finished, tmp_path / "moved")
+    gone = tmp_path / "gone"
+    spec = colaflex.Spec.load(finished / "spec.yaml").override(
+        {
+            "corpus": {"type": "text_files", "path": str(gone / "*.txt")},
+            "tokenizer.path": str(gone / "tokenizer.json"),
+            "representation.from": str(gone / "run"),
+        }
+    )
+    (tmp_path / "moved/spec.yaml").write_text(spec.to_yaml())
+    assert colaflex.load(tmp_path / "moved").generate(["The"]) == model.generate(["The"])
 
 
 def test_a_run_without_a_checkpoint_says_how_to_go_on(

@@ -240,7 +240,10 @@ def test_a_representation_is_taken_from_a_run(tiny: Path, tmp_path: Path, finish
     ).read_text()
     first, theirs = result["training"]["stages"][0], read(finished)["training"]["stages"][0]
     assert first == {**theirs, "reused": True}
-    assert result["stage1_digest"] == read(finished)["stage1_digest"]
+    # It was trained on, jointly with its prior, so that it is no longer what its stage 1 made.
+    theirs = read(finished)
+    assert result["stage1_digest"] == theirs["representation_digest"] != theirs["stage1_digest"]
+    assert result["representation_digest"] == result["stage1_digest"]
 
 
 @pytest.mark.parametrize("key", ["representation.from", "prior.teacher"])
@@ -262,6 +265,7 @@ def test_a_run_can_be_the_teacher(tiny: Path, tmp_path: Path, finished: Path) ->
     shutil.copytree(finished, tmp_path / "specs" / "teacher")
     written.write_text(
         f"extends: {tiny}\nprior: {{type: rectified_flow, teacher: teacher}}\n"
+        "representation: {from: teacher}\n"
         "evaluation: {samples: 0, documents: 2}\n"
     )
     spec = Spec.load(written)
@@ -288,11 +292,15 @@ def test_a_teacher_of_another_representation_is_refused(
     tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
     spec = Spec.load(tiny).override({"prior": "rectified_flow", "prior.teacher": str(finished)})
-    for change in ({"seed": 1}, {"training.regime": "scratch"}):
+    # Its own, which it trained on, is another one than that of the stage 1 they share.
+    for change in ({}, {"seed": 1}, {"training.regime": "scratch"}):
         with pytest.raises(UserError, match="latents of another representation"):
             colaflex.run(spec.override(change), tmp_path / "out")
     with pytest.raises(UserError, match="can't teach this prior: the teacher's block_size is 4"):
-        colaflex.run(spec.override({"prior.block_size": 2}), tmp_path / "out")
+        colaflex.run(
+            spec.override({"prior.block_size": 2, "representation.from": str(finished)}),
+            tmp_path / "out",
+        )
 
 
 # Regimes and settings of training, each to its end.

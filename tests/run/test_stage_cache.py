@@ -13,6 +13,7 @@ from colaflex.stage_cache import (
     load_stage_one,
     save_stage_one,
     stage_one_state,
+    weights_digest,
 )
 
 COST = StageOne(steps=3, tokens=5, flops=7, seconds=1.5)
@@ -44,6 +45,22 @@ def test_what_was_kept_is_found_and_the_model_stays_as_it_is(cache: Path) -> Non
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
     assert load_stage_one(other, "e") is None
     assert stage_one_state(one).keys() == kept.state.keys()
+
+
+def test_weights_are_told_apart_by_the_last_bit_and_not_by_the_prior() -> None:
+    one, other = Parts(), Parts()
+    assert weights_digest(one) != weights_digest(other)
+    other.load_state_dict(one.state_dict())
+    with torch.no_grad():
+        other.prior.weight.zero_()
+    assert weights_digest(one) == weights_digest(other)
+    for name, value in other.state_dict().items():
+        if not name.startswith("prior."):
+            before = value.clone()
+            value.view(torch.int32).flatten()[0] ^= 1
+            assert weights_digest(one) != weights_digest(other), name
+            value.copy_(before)
+    assert weights_digest(nn.Linear(2, 2)) == ""
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, -1])

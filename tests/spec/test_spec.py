@@ -319,7 +319,8 @@ def test_stage_1_is_taken_from_a_run(write: Callable[..., Path], tmp_path: Path)
     assert spec.resolved()["representation"]["from"] == str(tmp_path / "run")
     assert str(spec.origin("segmenter.size")).startswith(str(tmp_path / "run" / "spec.yaml"))
     by_spec = spec.stage1_digest("d")
-    write(json.dumps({"stage1_digest": "abc"}), "run/result.json")
+    recorded = {"representation_digest": "abc", "stage1_digest": "before it learned on"}
+    write(json.dumps(recorded), "run/result.json")
     assert spec.stage1_digest("d") == "abc" != by_spec
     write("[]", "run/result.json")
     assert spec.stage1_digest("d") == by_spec

@@ -149,18 +149,31 @@ def test_accumulation_equals_one_large_batch(tmp_path: Path, accumulate: int) ->
 def test_stops_at_nan_with_the_last_good_checkpoint(
     tmp_path: Path, poison: tuple[str, int, str], term: str
 ) -> None:
-    stage, step, _ = poison
-    with pytest.raises(RunFailure, match=f"stage {stage}, step {step}: {term} is nan"):
+    stage, index, _ = poison
+    with pytest.raises(RunFailure, match=f"stage {stage}, step {index + 1}: {term} is nan"):
         train(tmp_path, with_settings(steps=8), TinyModel(poison=poison))
     train(tmp_path, with_settings(steps=8), resume=True)
     train(tmp_path / "whole", with_settings(steps=8))
     assert final_state(tmp_path) == final_state(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("log_every", [1, 4])
+def test_the_message_counts_steps_as_the_record_does(tmp_path: Path, log_every: int) -> None:
+    poison = ("prior", 3, "nll")
+    train(tmp_path / "spike", model=TinyModel(poison=poison, factor=1e6), log_every=1)
+    spikes = [r["step"] for r in records(tmp_path / "spike") if r.get("loss.nll", 0) > 1e5]
+    with pytest.raises(RunFailure, match=rf"stage prior, step {spikes[0]}: loss\.nll is nan"):
+        train(tmp_path / "nan", model=TinyModel(poison=poison), log_every=log_every)
+    written = [r["step"] for r in records(tmp_path / "nan") if r["stage"] == "prior"]
+    assert all(step < spikes[0] for step in written)
+    if log_every == 1:
+        assert written[-1] == spikes[0] - 1
+
+
 def test_stops_at_an_infinite_gradient(tmp_path: Path) -> None:
     model = TinyModel()
     model.scale.register_hook(lambda gradient: gradient * torch.inf)
-    with pytest.raises(RunFailure, match="stage prior, step 0: gradient_norm is"):
+    with pytest.raises(RunFailure, match="stage prior, step 1: gradient_norm is"):
         train(tmp_path, model=model)
 
 

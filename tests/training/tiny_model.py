@@ -64,11 +64,16 @@ class TinyModel(LanguageModel):
     """Stage "representation": denoise embeddings. Stage "prior": predict the next token.
 
     The head is tied to the embedding; `start` and `finish` write buffers; with `dropout` the global
-    generator is drawn from; `poison` (stage, step, term) turns a term into NaN.
+    generator is drawn from; `poison` (stage, index of the step, term) multiplies a term by
+    `factor`.
     """
 
     def __init__(
-        self, dropout: float = 0.0, poison: tuple[str, int, str] | None = None, seed: int = 0
+        self,
+        dropout: float = 0.0,
+        poison: tuple[str, int, str] | None = None,
+        seed: int = 0,
+        factor: float = torch.nan,
     ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
@@ -82,7 +87,7 @@ class TinyModel(LanguageModel):
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("starts", torch.zeros(2))
         self.drop = nn.Dropout(dropout)
-        self.poison = poison
+        self.poison, self.factor = poison, factor
         self.gradient_checkpointing = False
 
     def stages(self) -> Sequence[Stage]:
@@ -136,7 +141,7 @@ class TinyModel(LanguageModel):
             stage, at, name = self.poison
             if (step.noise.scope, step.index) == (stage, at):
                 term = losses[name]
-                losses[name] = LossTerm(term.total * torch.nan, term.per, term.weight)
+                losses[name] = LossTerm(term.total * self.factor, term.per, term.weight)
         return losses
 
     def _logits(self, states: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def work(rank: int, folder: Path, strategy: str) -> None:
 def interrupted(folder: Path, processes: Processes) -> None:
     """Break off in stage "prior" by a poisoned loss, then by a signal, and resume."""
     poisoned = TinyModel(poison=("prior", 6, "nll"))
-    with pytest.raises(RunFailure, match=r"stage prior, step 6: loss\.nll is nan"):
+    with pytest.raises(RunFailure, match=r"stage prior, step 7: loss\.nll is nan"):
         train(folder, CASES["adamw"], poisoned, processes, log_every=1)
     asked = Stop(("prior", 7)) if processes.rank else None
     with pytest.raises(Interrupted, match="stage prior after step 7"):  # one is asked, both stop

@@ -1,0 +1,207 @@
+"""How a latent model learns: its stages, their losses, and the border between its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.language_model import ParameterGroup, Stage, StageStep
+from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.prior import PriorPhase
+from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
+from colaflex.whole_blocks import whole_blocks
+
+if TYPE_CHECKING:
+    from colaflex.latent_model import LatentModel
+
+__all__ = ["LatentTraining"]
+
+END_SEGMENTS = 4
+"""Stage 1 completes documents with end-of-text to a multiple of so many segments."""
+
+STATISTICS_BATCHES = 32
+"""Batches from which the latents' shift and scale are fitted at the end of stage 1."""
+
+
+class LatentTraining:
+    """The stages of a latent model's training.
+
+    Args:
+        model: what learns.
+    """
+
+    def __init__(self, model: LatentModel) -> None:
+        self.model, self.plan = model, model.coadaptation
+
+    def stages(self) -> Sequence[Stage]:
+        """Stage 1 (unless from scratch), then the prior's phases."""
+        first = [] if self.plan.regime == "scratch" else [self._representation_stage()]
+        return [*first, *(self._prior_stage(phase) for phase in self._phases())]
+
+    def _phases(self) -> Sequence[PriorPhase]:
+        return self.model.prior.phases(self.plan.teacher_fraction)
+
+    def _representation_stage(self) -> Stage:
+        parts = (*self.model.segmenter.parameters(), *self.model.representation.parameters())
+        return Stage(
+            name="representation",
+            share=1.0,
+            settings="representation",
+            groups=[ParameterGroup("representation", parts)],
+            prepare=lambda batch, step: self._complete(batch, END_SEGMENTS, step.noise),
+            counts=self._counts,
+            losses=self._representation_losses,
+            flops=lambda batch: 3 * self._representation_flops(batch),
+            finish=self._fit_border,
+        )
+
+    def _prior_stage(self, phase: PriorPhase) -> Stage:
+        plan, model = self.plan, self.model
+        groups = [ParameterGroup("prior", phase.parameters)]
+        if plan.regime != "frozen":
+            parts = list(model.representation.parameters())
+            if plan.regime == "scratch":
+                parts += list(model.segmenter.parameters())
+            groups.append(ParameterGroup("representation", parts, plan.lr_ratio))
+
+        def losses(batch: TokenBatch, step: StageStep) -> Losses:
+            return self._prior_losses(batch, step, phase.losses)
+
+        return Stage(
+            name=phase.name,
+            share=phase.share,
+            settings="prior",
+            groups=groups,
+            prepare=lambda batch, step: self._complete(batch, model.prior.block_size, step.noise),
+            counts=self._counts,
+            losses=losses,
+            flops=lambda batch: self._stage_two_flops(batch, phase),
+            start=lambda: self._start_phase(phase),
+        )
+
+    def _start_phase(self, phase: PriorPhase) -> None:
+        if self.model.reference is not None and phase.name == self._phases()[0].name:
+            self.model.reference.load_state_dict(self.model.representation.state_dict())
+        phase.start()
+
+    def _complete(self, batch: TokenBatch, block: int, noise: Noise) -> TokenBatch:
+        model = self.model
+        size, end = model.representation.slots, model.vocabulary.end_of_text
+        return whole_blocks(batch, size, block, end, model.max_tokens, noise)
+
+    def _counts(self, batch: TokenBatch) -> Counts:
+        segmentation = self.model.segment(batch)
+        return {
+            "tokens": int(batch.lengths.sum()),
+            "latents": int(segmentation.count.sum()),
+            "rows": len(batch.lengths),
+        }
+
+    def _representation_losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        segmentation = self.model.segment(batch)
+        encoding = self.model.representation.losses(batch, segmentation, step.noise)
+        regularisers = self.model.segmenter.losses(batch, segmentation)
+        return {
+            **encoding.losses,
+            **regularisers,
+            **self._statistics(encoding.posterior, segmentation.mask),
+        }
+
+    def _prior_losses(
+        self,
+        batch: TokenBatch,
+        step: StageStep,
+        prior_losses: Callable[[LatentBatch, Noise], Losses],
+    ) -> Losses:
+        """lambda_VAE (realisation + beta E log q + lambda_mask L_mask) + prior + reference KL.
+
+        Cola DLM (2026), section 2.2.3: the prior takes the place of the base density, so that of
+        the rate only the negative entropy is left.
+        """
+        plan, segmentation = self.plan, self.model.segment(batch)
+        terms: dict[str, LossTerm] = {}
+        if plan.representation_learns(step.index):
+            encoding = self.model.representation.losses(batch, segmentation, step.noise)
+            posterior, sample = encoding.posterior, encoding.sample
+            terms.update(self._stage_two_terms(encoding.losses, posterior, segmentation.mask))
+            gate = plan.gate.value(step.index / step.total) if plan.gate else 0.0
+            sample = torch.lerp(sample.detach(), sample, gate) if gate else sample.detach()
+            terms.update(self._reference_term(batch, segmentation, posterior))
+        else:
+            with torch.no_grad():
+                posterior = self.model.representation.encode(batch, segmentation)
+                shape = posterior.mean.shape
+                sample = posterior.sample(step.noise.normal("posterior", shape, posterior.mean))
+        latents = LatentBatch(self.model.normalised(sample), segmentation.mask)
+        for name, term in prior_losses(latents, step.noise).items():
+            terms[name] = replace(term, weight=term.weight * plan.prior_weight)
+        return {**terms, **self._statistics(posterior, segmentation.mask)}
+
+    def _stage_two_terms(self, losses: Losses, posterior: Posterior, mask: Tensor) -> Losses:
+        weight = self.plan.representation_weight
+        terms = {name: replace(t, weight=t.weight * weight) for name, t in losses.items()}
+        rate = terms.pop("rate", None)
+        if rate is not None and posterior.log_variance is not None:
+            negative_entropy = -posterior.entropy()[mask].sum()
+            terms["negative_entropy"] = LossTerm(negative_entropy, rate.per, rate.weight)
+        return terms
+
+    def _reference_term(
+        self, batch: TokenBatch, segmentation: Segmentation, posterior: Posterior
+    ) -> Losses:
+        if self.model.reference is None:
+            return {}
+        with torch.no_grad():
+            fixed = self.model.reference.encode(batch, segmentation)
+        divergence = posterior.kl(fixed)[segmentation.mask].sum()
+        return {"reference_kl": LossTerm(divergence, "latents", self.plan.reference_kl)}
+
+    def _statistics(self, posterior: Posterior, mask: Tensor) -> Losses:
+        """Second moments of the normalised means and of sigma: reported, not optimised.
+
+        Their log ratio is the logSNR (the scale cancels where it is one for all channels); a mean
+        square that leaves 1 is drift.
+        """
+        with torch.no_grad():
+            scale = self.model.scale.square()
+            normalised = self.model.normalised(posterior.mean[mask])
+            terms = {"latent_mean_square": normalised.square().mean(-1).sum()}
+            if posterior.log_variance is not None:
+                variance = posterior.log_variance.expand_as(posterior.mean)[mask].exp() * scale
+                terms["latent_noise"] = variance.mean(-1).sum()
+        return {name: LossTerm(total, "latents", 0.0) for name, total in terms.items()}
+
+    @torch.no_grad()
+    def _fit_border(self, batches: Iterator[TokenBatch]) -> None:
+        """Fit shift and scale so that sampled latents have mean 0 and mean square 1."""
+        model = self.model
+        total = torch.zeros(2, len(model.shift), dtype=torch.float64, device=model.device)
+        count = 0
+        for index, batch in enumerate(islice(batches, STATISTICS_BATCHES)):
+            segmentation = model.segment(batch)
+            posterior = model.representation.encode(batch, segmentation)
+            noise = Noise(0, index, "border").normal("z", posterior.mean.shape, posterior.mean)
+            drawn = posterior.sample(noise)[segmentation.mask].double()
+            total += torch.stack([drawn.sum(0), drawn.square().sum(0)])
+            count += len(drawn)
+        if not count:
+            return  # a stage of no steps leaves the border as it is
+        mean, square = total / count
+        model.shift.copy_(mean)
+        model.scale.copy_((square - mean.square()).clamp(min=1e-8).rsqrt())
+
+    def _representation_flops(self, batch: TokenBatch) -> int:
+        rows, width = batch.tokens.shape
+        return self.model.representation.flops(rows, width // self.model.representation.slots)
+
+    def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
+        rows, width = batch.tokens.shape
+        flops = phase.flops(rows, width // self.model.representation.slots)
+        forward = self._representation_flops(batch)
+        return flops + (forward // 2 if self.plan.regime == "frozen" else 3 * forward)
