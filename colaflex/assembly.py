@@ -68,4 +68,5 @@ def _coadaptation(spec: Spec) -> Coadaptation:
         prior_weight=training.weights.prior,
         reference_kl=training.weights.reference_kl,
         teacher_fraction=training.teacher_fraction,
+        prompt_rows=training.prompt_rows,
     )

@@ -25,6 +25,7 @@ class Coadaptation:
         prior_weight: of the prior's loss.
         reference_kl: weight of KL(q || q at the end of stage 1), per latent.
         teacher_fraction: share of stage 2 in which a prior trains its own teacher.
+        prompt_rows: share of stage 2's rows in which a boundary is forced, as a prompt's end does.
     """
 
     regime: Literal["joint", "frozen", "interval", "scratch"] = "joint"
@@ -35,6 +36,7 @@ class Coadaptation:
     prior_weight: float = 1.0
     reference_kl: float = 0.0
     teacher_fraction: float = 0.5
+    prompt_rows: float = 0.1
 
     def representation_learns(self, step: int) -> bool:
         """Whether the representation takes part in a step of stage 2."""

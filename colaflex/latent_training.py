@@ -15,7 +15,7 @@ from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
-from colaflex.whole_blocks import whole_blocks
+from colaflex.whole_blocks import learned_segments, whole_blocks
 
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel
@@ -24,6 +24,9 @@ __all__ = ["LatentTraining"]
 
 END_SEGMENTS = 4
 """Stage 1 completes documents with end-of-text to a multiple of so many segments."""
+
+CUT_ROWS = 0.25
+"""Stage 1: share of the rows with a segment cut at a random token, to learn short segments."""
 
 STATISTICS_BATCHES = 32
 """Batches from which the latents' shift and scale are fitted at the end of stage 1."""
@@ -54,8 +57,8 @@ class LatentTraining:
             share=1.0,
             settings="representation",
             groups=[ParameterGroup("representation", parts)],
-            prepare=lambda batch, step: self._complete(batch, END_SEGMENTS, step.noise),
-            counts=self._counts,
+            prepare=lambda batch, step: self._complete(batch, END_SEGMENTS, CUT_ROWS, step.noise),
+            counts=lambda batch: self._counts(batch, self.model.segment(batch).mask),
             losses=self._representation_losses,
             flops=lambda batch: 3 * self._representation_flops(batch),
             finish=self._fit_border,
@@ -78,8 +81,10 @@ class LatentTraining:
             share=phase.share,
             settings="prior",
             groups=groups,
-            prepare=lambda batch, step: self._complete(batch, model.prior.block_size, step.noise),
-            counts=self._counts,
+            prepare=lambda batch, step: self._complete(
+                batch, model.prior.block_size, plan.prompt_rows, step.noise
+            ),
+            counts=lambda batch: self._counts(batch, learned_segments(batch, model.segment(batch))),
             losses=losses,
             flops=lambda batch: self._stage_two_flops(batch, phase),
             start=lambda: self._start_phase(phase),
@@ -90,16 +95,20 @@ class LatentTraining:
             self.model.reference.load_state_dict(self.model.representation.state_dict())
         phase.start()
 
-    def _complete(self, batch: TokenBatch, block: int, noise: Noise) -> TokenBatch:
-        model = self.model
-        size, end = model.representation.slots, model.vocabulary.end_of_text
-        return whole_blocks(batch, size, block, end, model.max_tokens, noise)
+    def _complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
+        return whole_blocks(
+            batch,
+            self.model.representation.slots,
+            block,
+            end_of_text=self.model.vocabulary.end_of_text,
+            prompt_rows=cut,
+            noise=noise,
+        )
 
-    def _counts(self, batch: TokenBatch) -> Counts:
-        segmentation = self.model.segment(batch)
+    def _counts(self, batch: TokenBatch, learned: Tensor) -> Counts:
         return {
             "tokens": int(batch.lengths.sum()),
-            "latents": int(segmentation.count.sum()),
+            "latents": int(learned.sum()),
             "rows": len(batch.lengths),
         }
 
@@ -138,7 +147,7 @@ class LatentTraining:
                 posterior = self.model.representation.encode(batch, segmentation)
                 shape = posterior.mean.shape
                 sample = posterior.sample(step.noise.normal("posterior", shape, posterior.mean))
-        latents = LatentBatch(self.model.normalised(sample), segmentation.mask)
+        latents = LatentBatch(self.model.normalised(sample), learned_segments(batch, segmentation))
         for name, term in prior_losses(latents, step.noise).items():
             terms[name] = replace(term, weight=term.weight * plan.prior_weight)
         return {**terms, **self._statistics(posterior, segmentation.mask)}

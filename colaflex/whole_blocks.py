@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.values import TokenBatch
+from colaflex.interfaces.values import Segmentation, TokenBatch
 
-__all__ = ["whole_blocks"]
-
-FORCED_ROWS = 0.25
-"""Share of the rows in which a boundary is forced at a random place, as a prompt's end does."""
+__all__ = ["learned_segments", "whole_blocks"]
 
 
 def whole_blocks(
-    batch: TokenBatch, size: int, block: int, end_of_text: int, longest: int, noise: Noise
+    batch: TokenBatch,
+    size: int,
+    block: int,
+    *,
+    end_of_text: int,
+    prompt_rows: float,
+    noise: Noise,
 ) -> TokenBatch:
     """Rows of whole blocks: documents filled up with end-of-text, cut windows shortened.
 
@@ -25,22 +29,20 @@ def whole_blocks(
         size: tokens of a full segment.
         block: segments of a block.
         end_of_text: what documents are filled up with.
-        longest: length of the windows that documents are cut into.
+        prompt_rows: share of the rows in which a boundary is forced.
         noise: of the step.
     """
-    rows, width = batch.tokens.shape
-    # A forced boundary can make one segment more. Rows of the longest length are nearly all
-    # windows, which are cut for it: they are not worth another block.
-    room = -(-width // size) if width >= longest else 1 - (1 - width) // size
-    room = -(-room // block) * block
+    rows = len(batch.lengths)
+    room = -(-batch.tokens.shape[1] // (size * block)) * block
     width = room * size
     draws = noise.uniform("forced boundaries", (rows, 2), torch.zeros(()))
     at = (draws[:, 1] * batch.lengths).long()
     head = -(-at // size)
     segments = head - (at - batch.lengths) // size
-    # A document has to fit; a window is cut anyway.
+    # A document has to fit, for the few that fill the batch are not worth another block; a window
+    # is cut anyway.
     fits = (segments <= room) | ~batch.complete
-    forced = (draws[:, 0] < FORCED_ROWS) & fits & (size > 1)
+    forced = (draws[:, 0] < prompt_rows) & fits & (size > 1)
     at, head = torch.where(forced, at, 0), torch.where(forced, head, 0)
     segments = torch.where(forced, segments.clamp(max=room), -(-batch.lengths // size))
     rounded = torch.where(batch.complete, -(-segments // block) * block, segments // block * block)
@@ -52,3 +54,16 @@ def whole_blocks(
     boundary = torch.zeros(rows, width, dtype=torch.bool)
     boundary.scatter_(1, at[:, None], forced[:, None])
     return TokenBatch(tokens, lengths, batch.complete, boundary)
+
+
+def learned_segments(batch: TokenBatch, segmentation: Segmentation) -> Tensor:
+    """(batch, segments) bool: all segments but those that end where a boundary was forced.
+
+    As the end of a prompt they are only ever given, never generated.
+    """
+    if batch.forced is None:
+        return segmentation.mask
+    ends = segmentation.lengths.cumsum(1)
+    # One place more: the end of a row that is full forces nothing.
+    forced = torch.nn.functional.pad(batch.forced, (0, 1))
+    return segmentation.mask & ~forced.gather(1, ends)

@@ -163,7 +163,8 @@ class LatentBatch:
 
     Attributes:
         values: (batch, segments, dim).
-        mask: (batch, segments) bool, latents that count.
+        mask: (batch, segments) bool, latents that are learned; one that is not but has such a
+            latent behind it is history only.
         level: (batch, segments) int64, 0 the finest, or None where there is one level.
         code: (batch, segments) int64 codebook index, or None.
     """

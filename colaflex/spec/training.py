@@ -208,6 +208,13 @@ class Training(StageFields):
         lt=1,
         description="Fraction of stage 2 in which a prior trains the teacher that it needs.",
     )
+    prompt_rows: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Stage 2: share of the rows with a segment cut at a random token, as the end "
+        "of a prompt cuts it.",
+    )
     weights: Weights = Field(Weights(), description="Weights of the stage-2 loss.")
     stages: dict[str, StageOverrides] = Field(  # type: ignore[valid-type]
         {}, description="Settings of single stages, by name: representation, prior."

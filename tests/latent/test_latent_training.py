@@ -15,6 +15,7 @@ from colaflex.interfaces.language_model import Stage, StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch
 from colaflex.latent_model import LatentModel
+from colaflex.whole_blocks import learned_segments
 
 LENGTHS = [9, 4, 1, 12, 7]
 
@@ -61,7 +62,7 @@ def test_counts_are_those_of_the_completed_rows() -> None:
     counts = stage.counts(batch)
     assert counts["rows"] == len(LENGTHS)
     assert counts["tokens"] == int(batch.mask.sum())
-    assert counts["latents"] == int(model.segment(batch).mask.sum())
+    assert counts["latents"] == int(learned_segments(batch, model.segment(batch)).sum())
     nothing, _ = prepared(stage, rows([2, 1], complete=False))
     assert dict(stage.counts(nothing)) == {"tokens": 0, "latents": 0, "rows": 2}
     assert all(t.total.item() == 0 for t in losses(model, "prior", batch=rows([2], False)).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,7 @@ from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch
-from colaflex.whole_blocks import whole_blocks
-
-LONGEST = 40
+from colaflex.whole_blocks import learned_segments, whole_blocks
 
 
 @st.composite
@@ -35,10 +34,10 @@ MODELS = {size: small_model(size=size) for size in range(1, 5)}
 def test_rows_are_completed_to_whole_blocks(case: Any) -> None:
     size, block, batch, noise = case
     model = MODELS[size]
-    done = whole_blocks(batch, size, block, END, LONGEST, noise)
+    done = whole_blocks(batch, size, block, end_of_text=END, prompt_rows=0.25, noise=noise)
     width = done.tokens.shape[1]
     assert width % (size * block) == 0
-    assert 0 <= width - batch.tokens.shape[1] < size * (block + 1)
+    assert 0 <= width - batch.tokens.shape[1] < size * block
     segmentation = model.segment(done)
     # As many as the width holds, so that draws have the same shape however rows are split.
     assert segmentation.lengths.shape[1] == width // size
@@ -81,12 +80,19 @@ def alone(batch: TokenBatch, done: TokenBatch) -> tuple[Tensor, ...]:
 def test_completion_does_not_depend_on_how_rows_are_split(case: Any, cut: int) -> None:
     size, block, batch, noise = case
     total = len(batch.lengths)
-    whole = whole_blocks(batch, size, block, END, LONGEST, noise)
+    whole = whole_blocks(batch, size, block, end_of_text=END, prompt_rows=0.25, noise=noise)
     for part in (slice(0, min(cut, total)), slice(min(cut, total), total)):
         if part.start == part.stop:
             continue
         own = Noise(noise.seed, noise.step, noise.scope, part.start, total)
-        found = whole_blocks(batch.rows(part), size, block, END, LONGEST, own)
+        found = whole_blocks(
+            batch.rows(part),
+            size,
+            block,
+            end_of_text=END,
+            prompt_rows=0.25,
+            noise=own,
+        )
         for name in ("tokens", "lengths", "complete", "forced"):
             assert torch.equal(getattr(found, name), getattr(whole, name)[part])
 
@@ -95,11 +101,11 @@ def test_completion_does_not_depend_on_how_rows_are_split(case: Any, cut: int) -
 def test_boundaries_are_forced_in_a_quarter_of_the_rows(complete: bool) -> None:
     # Windows that fill their row have to be cut for it; documents of that length have no room.
     batch = rows([24 if not complete else 21] * 2000, complete, 24)
-    done = whole_blocks(batch, 2, 4, END, 24, step_noise(batch))
+    done = whole_blocks(batch, 2, 4, end_of_text=END, prompt_rows=0.25, noise=step_noise(batch))
     share = done.forced.any(1).float().mean().item()
     assert abs(share - 0.25 * 20 / 21) < 0.05
     full = rows([24] * 50, True)
-    even = whole_blocks(full, 2, 4, END, 24, step_noise(full))
+    even = whole_blocks(full, 2, 4, end_of_text=END, prompt_rows=0.25, noise=step_noise(full))
     assert torch.equal(even.lengths, full.lengths)
 
 
@@ -114,14 +120,31 @@ def test_a_document_that_fills_its_batch_is_learned_as_in_a_wider_one(
     wide = TokenBatch(filled, narrow.lengths, narrow.complete)
     found = []
     for batch in (narrow, wide):
-        done = whole_blocks(batch, size, 4, END, LONGEST, step_noise(batch))
+        done = whole_blocks(
+            batch,
+            size,
+            4,
+            end_of_text=END,
+            prompt_rows=0.0,
+            noise=step_noise(batch),
+        )
         segmentation = model.segment(done)
         targets, held = segmentation.slots(done.tokens, size)
         latents, mask = model.encode(done)[0].values, segmentation.mask
         found.append((done, targets[held], held.sum((1, 2)), latents[mask], mask.sum(1)))
-    (one, *few), (other, *many) = found
-    assert other.tokens.shape[1] > one.tokens.shape[1]
+    (one, *few), (_, *many) = found
     torch.testing.assert_close(few, many, atol=1e-9, rtol=0)
-    # A quarter of the rows have their boundary, and every row its end, which counts.
-    assert 0 < int(one.forced.sum()) == int(other.forced.sum()) or size == 1
     assert one.mask[:, length - 1].all() and (one.tokens[:, length - 1] == END).all()
+
+
+def test_a_segment_that_a_prompt_cuts_is_not_learned() -> None:
+    forced = torch.zeros(4, 24, dtype=torch.bool)
+    forced[0, 5] = forced[1, 6] = True
+    batch = replace(rows([24, 24, 23, 9], [True, True, False, True], 24), forced=forced)
+    segmentation = MODELS[2].segment(batch)
+    learned = learned_segments(batch, segmentation)
+    assert segmentation.lengths[0, 2] == 1 and segmentation.lengths[1, 2] == 2
+    given = segmentation.mask & ~learned
+    assert given.nonzero().tolist() == [[0, 2], [1, 2]]
+    whole = learned_segments(replace(batch, forced=None), segmentation)
+    assert torch.equal(whole, segmentation.mask)
