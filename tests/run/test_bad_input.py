@@ -211,6 +211,7 @@ BAD_HOOKS = """
 def test_a_loss_that_turns_nan_is_named_and_the_last_good_checkpoint_kept(
     site: Any, tiny: Path, tmp_path: Path, colaflex_command: Command
 ) -> None:
+    registry()  # of this process, which is not to find the plugin
     site.add_plugin("bad", BAD_HOOKS, prior=BAD_PRIOR, config=BAD_CONFIG)
     out = tmp_path / "out"
     for more in ([], ["--resume"]):
