@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from colaflex.interfaces.prior import Known
 from colaflex.token_sampling import draw_tokens
 
 if TYPE_CHECKING:
-    from colaflex.latent_model import LatentModel
+    from colaflex.latent_model import LatentModel, Segments
 
 __all__ = ["BlockGenerator", "decoded_rows", "row_keys"]
 
@@ -57,7 +58,7 @@ def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[
 
 @dataclass
 class _Rows:
-    """The rows still being continued: caches, and what each has produced."""
+    """The rows still being continued: caches, and what each holds and has produced."""
 
     index: list[int]
     keys: tuple[str, ...]
@@ -65,6 +66,7 @@ class _Rows:
     decoder: Any
     seen: Tensor
     blocks: list[int]
+    segments: list[Segments]
     produced: list[int] = field(default_factory=list)
 
     def keep(self, model: LatentModel, chosen: list[int]) -> None:
@@ -73,9 +75,10 @@ class _Rows:
         self.index = [self.index[i] for i in chosen]
         self.keys = tuple(self.keys[i] for i in chosen)
         self.prior = model.prior.select(self.prior, rows)
-        self.decoder = self.decoder.select(rows)
+        self.decoder = model.representation.select_decoding(self.decoder, rows)
         self.seen = self.seen[rows]
         self.blocks = [self.blocks[i] for i in chosen]
+        self.segments = [self.segments[i] for i in chosen]
         self.produced = [self.produced[i] for i in chosen]
 
 
@@ -122,12 +125,34 @@ class BlockGenerator:
                 tuple(f"{key}/{block}" for key, block in zip(rows.keys, rows.blocks, strict=True))
             )
             latents = self.model.prior.sample_block(rows.prior, noise, self.latent_sampling, known)
-            rows.prior = self.model.prior.commit(rows.prior, latents)
-            logits, rows.decoder = self.model.representation.decode_next(
-                self.model.raw(latents), rows.decoder
-            )
-            yield self._emit(rows, logits, noise, known)
+            logits, decoder = self._decoded(rows, latents)
+            pinned = None if known is None else known.mask
+            tokens = draw_tokens(logits, self.token_sampling, noise, rows.seen, self.banned, pinned)
+            given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
+            fresh = [row[n:] for row, n in zip(tokens.tolist(), given, strict=True)]
+            if self.latent_sampling.reencode:
+                latents = self._reencoded(rows, fresh)
+                _, decoder = self._decoded(rows, latents)
+            rows.prior, rows.decoder = self.model.prior.commit(rows.prior, latents), decoder
+            yield self._emit(rows, fresh)
             known = None
+
+    def _decoded(self, rows: _Rows, latents: Tensor) -> tuple[Tensor, Any]:
+        return self.model.representation.decode_next(self.model.raw(latents), rows.decoder)
+
+    def _reencoded(self, rows: _Rows, fresh: Sequence[Segments]) -> Tensor:
+        """The block's latents as the encoder has them from its tokens."""
+        for segments, more in zip(rows.segments, fresh, strict=True):
+            segments.extend(self._held(slots) for slots in more)
+        latents, counts = self.model.encode_segments(rows.segments)
+        block = self.model.prior.block_size
+        index = counts[:, None] - block + torch.arange(block, device=counts.device)
+        return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
+
+    def _held(self, slots: list[int]) -> list[int]:
+        """The tokens before a segment's end."""
+        end = self.model.representation.end_of_segment
+        return slots[: slots.index(end)] if end in slots else slots
 
     def _begin(
         self, prompts: Sequence[Sequence[int]], keys: tuple[str, ...]
@@ -135,7 +160,8 @@ class BlockGenerator:
         """Encode the prompts, commit their whole blocks, and pin what is left of them."""
         model, block = self.model, self.model.prior.block_size
         count, device = len(prompts), model.device
-        latents, lengths = model.encode_prompts(prompts)
+        segments = model.prompt_segments(prompts)
+        latents, lengths = model.encode_segments(segments)
         whole = lengths // block * block
         longest = int(whole.max())
         prior, decoder = model.prior.begin(count), model.representation.begin_decoding(count)
@@ -154,6 +180,7 @@ class BlockGenerator:
             decoder,
             seen,
             (whole // block).tolist(),
+            segments,
             [0] * count,
         )
         if not bool(rest.any()):
@@ -163,36 +190,28 @@ class BlockGenerator:
         index = (whole[:, None] + offset)[..., None].expand(-1, -1, latents.shape[-1])
         return rows, Known(padded.gather(1, index), offset < rest[:, None])
 
-    def _emit(
-        self, rows: _Rows, logits: Tensor, noise: SampleNoise, known: Known | None
-    ) -> list[GeneratedTokens]:
-        """Turn a block's logits into tokens, and drop the rows that have ended."""
-        pinned = None if known is None else known.mask
-        tokens = draw_tokens(logits, self.token_sampling, noise, rows.seen, self.banned, pinned)
-        given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
+    def _emit(self, rows: _Rows, fresh: Sequence[Segments]) -> list[GeneratedTokens]:
+        """The tokens that each row gains; rows that have ended are dropped."""
         made, going = [], []
-        for i, segments in enumerate(tokens.tolist()):
-            fresh, finish = self.read(segments[given[i] :], self.max_new_tokens - rows.produced[i])
-            rows.produced[i] += len(fresh)
+        for i, segments in enumerate(fresh):
+            tokens, finish = self.read(segments, self.max_new_tokens - rows.produced[i])
+            rows.produced[i] += len(tokens)
             rows.blocks[i] += 1
-            made.append(GeneratedTokens(rows.index[i], tuple(fresh), finish))
+            made.append(GeneratedTokens(rows.index[i], tuple(tokens), finish))
             if finish is None:
                 going.append(i)
         if len(going) < len(rows.index):
             rows.keep(self.model, going)
         return made
 
-    def read(self, segments: list[list[int]], room: int) -> tuple[list[int], str | None]:
+    def read(self, segments: Segments, room: int) -> tuple[list[int], str | None]:
         """The tokens of a block up to end-of-text or the limit."""
-        end_of_segment = self.model.representation.end_of_segment
+        end_of_text = self.model.vocabulary.end_of_text
         tokens: list[int] = []
-        for slots in segments:
-            for token in slots:
-                if token == end_of_segment:
-                    break
-                if token == self.model.vocabulary.end_of_text:
-                    return tokens, "end"
-                tokens.append(token)
-                if len(tokens) == room:
-                    return tokens, "length"
+        for token in chain.from_iterable(map(self._held, segments)):
+            if token == end_of_text:
+                return tokens, "end"
+            tokens.append(token)
+            if len(tokens) == room:
+                return tokens, "length"
         return tokens, None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,10 @@ from colaflex.interfaces.values import (
 from colaflex.latent_generation import BlockGenerator, decoded_rows, row_keys
 from colaflex.latent_training import LatentTraining
 
-__all__ = ["LatentModel"]
+__all__ = ["LatentModel", "Segments"]
+
+Segments = list[list[int]]
+"""The tokens of one row, segment by segment."""
 
 
 class LatentModel(LanguageModel):
@@ -109,17 +113,35 @@ class LatentModel(LanguageModel):
 
     def encode_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Normalised latents (rows, segments, dim) of prompts and how many each has."""
+        return self.encode_segments(self.prompt_segments(prompts))
+
+    def prompt_segments(self, prompts: Sequence[Sequence[int]]) -> list[Segments]:
+        """The tokens of each prompt by segment; of a long prompt, its last `max_tokens`."""
         cut = [list(prompt)[-self.max_tokens :] for prompt in prompts]
-        width = max(map(len, cut))
-        lengths = torch.tensor([len(prompt) for prompt in cut], device=self.device)
-        if not width:
-            return self.shift.new_zeros(len(cut), 0, len(self.shift)), lengths
-        filled = [prompt + [self.vocabulary.end_of_text] * (width - len(prompt)) for prompt in cut]
+        if not any(cut):
+            return [[] for _ in cut]
+        batch = self._batch(cut)
+        lengths = self.segmenter.segment(batch).lengths.tolist()
+        return [_split(prompt, sizes) for prompt, sizes in zip(cut, lengths, strict=True)]
+
+    def encode_segments(self, rows: Sequence[Segments]) -> tuple[Tensor, Tensor]:
+        """Normalised latents (rows, segments, dim) of given segments and how many each row has."""
+        sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
+        counts = torch.tensor([len(row) for row in rows], device=self.device)
+        if not int(counts.max()):
+            return self.shift.new_zeros(len(rows), 0, len(self.shift)), counts
+        lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
+        batch = self._batch([[token for segment in row for token in segment] for row in rows])
+        posterior = self.representation.encode(batch, Segmentation(lengths))
+        return self.normalised(posterior.mode()), counts
+
+    def _batch(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
+        """Rows that go on behind what is given."""
+        width, end = max(map(len, rows)), self.vocabulary.end_of_text
+        filled = [[*row, *[end] * (width - len(row))] for row in rows]
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
         tokens = torch.tensor(filled, device=self.device)
-        batch = TokenBatch(tokens, lengths, torch.zeros_like(lengths, dtype=torch.bool))
-        segmentation = self.segmenter.segment(batch)
-        posterior = self.representation.encode(batch, segmentation)
-        return self.normalised(posterior.mode()), segmentation.count
+        return TokenBatch(tokens, lengths, torch.zeros_like(lengths, dtype=torch.bool))
 
     def stages(self) -> Sequence[Stage]:
         """Stage 1 (unless from scratch), then the prior's phases."""
@@ -174,3 +196,8 @@ class LatentModel(LanguageModel):
         """None: no bound is declared."""
         del tokens
         return None
+
+
+def _split(tokens: list[int], sizes: Sequence[int]) -> Segments:
+    ends = list(accumulate(sizes))
+    return [tokens[end - size : end] for end, size in zip(ends, sizes, strict=True) if size]

@@ -31,6 +31,7 @@ __all__ = ["command"]
 @click.option("--max-new-tokens", type=click.IntRange(0), help="Most tokens after the prompt.")
 @click.option("--steps", type=click.IntRange(1), help="Solver intervals per block.")
 @click.option("--guidance", type=click.FloatRange(0), help="1 is off.")
+@click.option("--reencode/--no-reencode", default=None, help="History through decoded tokens.")
 @click.option("--temperature", type=click.FloatRange(0), help="Of tokens; 0: most probable.")
 @click.option("--top-k", type=click.IntRange(0), help="0 is off.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="1 is off.")

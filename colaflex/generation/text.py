@@ -24,6 +24,7 @@ class GenerationOptions:
         max_new_tokens: most tokens after the prompt.
         steps: solver intervals per block.
         guidance: 1 is off.
+        reencode: whether later blocks see a block through its decoded tokens, encoded again.
         temperature: of the decoder's tokens; 0 takes the most probable.
         top_k: 0 is off.
         top_p: 1 is off.
@@ -33,6 +34,7 @@ class GenerationOptions:
     max_new_tokens: int = 64
     steps: int = 16
     guidance: float = 1.0
+    reencode: bool = False
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -41,7 +43,7 @@ class GenerationOptions:
     @property
     def latents(self) -> SamplingOptions:
         """What the prior is told."""
-        return SamplingOptions(self.steps, self.guidance)
+        return SamplingOptions(self.steps, self.guidance, self.reencode)
 
     @property
     def tokens(self) -> TokenSampling:

@@ -14,10 +14,13 @@ class SamplingOptions:
     Attributes:
         steps: solver intervals per block.
         guidance: g in g·conditional + (1-g)·unconditional; 1 is off.
+        reencode: whether later blocks see a block through the tokens decoded from it, encoded
+            again, instead of its sampled latents.
     """
 
     steps: int = 16
     guidance: float = 1.0
+    reencode: bool = False
 
 
 @dataclass(frozen=True, slots=True)

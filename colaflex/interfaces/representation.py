@@ -84,8 +84,12 @@ class Representation(nn.Module, ABC):
             counts: (rows,) how many of the latents count in each row; all by default.
 
         Returns:
-            The logits, as `decode`, and the new state (the given one is not to be used again).
+            The logits, as `decode`, and the new state; the given one stays as it was.
         """
+
+    @abstractmethod
+    def select_decoding(self, state: Any, rows: Tensor) -> Any:
+        """The decoder state of some of the rows, by index."""
 
     @abstractmethod
     def flops(self, batch: int, segments: int) -> int:

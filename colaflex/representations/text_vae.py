@@ -91,6 +91,10 @@ class TextVAE(Representation):
         states, state = self.decoder.extend(self.lift(latents), state, counts)
         return self._logits(states), state
 
+    def select_decoding(self, state: Cache, rows: Tensor) -> Cache:
+        """The decoder cache of some of the rows."""
+        return state.select(rows)
+
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
         """Terms "realisation", "rate" and "masked", in nats; see `Representation.losses`."""
         config = self.config

@@ -45,6 +45,11 @@ class Sampling(Section):
         le=1000,
         description="g in g · conditional + (1 - g) · unconditional; 1 is off (no unit).",
     )
+    reencode: bool = Field(
+        False,
+        description="Later blocks see a block through the tokens decoded from it, encoded again: "
+        "takes the sampling error out of the history, for one pass of the encoder a block.",
+    )
     temperature: float = Field(
         0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
     )

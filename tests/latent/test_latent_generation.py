@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from small_models import END, MASK, VOCABULARY, small_model
 from torch import Tensor
 
-from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Known
@@ -65,20 +65,24 @@ def generate(
 # Caches.
 
 
-def latents_and_logits(made: LatentModel, prompts: Any, new: int) -> Any:
+def latents_and_logits(
+    made: LatentModel, prompts: Any, new: int, latent: SamplingOptions = STEPS
+) -> Any:
     """What the generator samples and decodes, by block: keys of the rows, latents, logits."""
     found: list[tuple[tuple[str, ...], Tensor, Tensor]] = []
 
     class Listening(BlockGenerator):
-        def _emit(self, rows: Any, logits: Tensor, *rest: Any) -> list[GeneratedTokens]:
-            found.append((rows.keys, drawn[-1], logits))
-            return super()._emit(rows, logits, *rest)
+        def _decoded(self, rows: Any, latents: Tensor) -> tuple[Tensor, Any]:
+            logits, state = super()._decoded(rows, latents)
+            if latents is drawn[-1]:
+                found.append((rows.keys, latents, logits))
+            return logits, state
 
     drawn: list[Tensor] = []
     sample = made.prior.sample_block
     made.prior.sample_block = lambda *args: drawn.append(sample(*args)) or drawn[-1]  # type: ignore
     try:
-        generator = Listening(made, STEPS, WARM, new)
+        generator = Listening(made, latent, WARM, new)
         pieces = [p for block in generator.run(prompts, row_keys(prompts, 0)) for p in block]
     finally:
         del made.prior.sample_block
@@ -86,8 +90,11 @@ def latents_and_logits(made: LatentModel, prompts: Any, new: int) -> Any:
 
 
 @torch.no_grad()
-def uncached(made: LatentModel, prompt: list[int], new: int, key: str) -> Any:
+def uncached(
+    made: LatentModel, prompt: list[int], new: int, key: str, latent: SamplingOptions
+) -> Any:
     """Blocks of one row, everything before encoded, committed and decoded anew at every block."""
+    (segments,) = made.prompt_segments([prompt])
     block, banned = made.prior.block_size, BlockGenerator(made, STEPS, WARM, new).banned
     history, _ = made.encode_prompts([prompt])
     blocks, tokens = [], []
@@ -102,35 +109,51 @@ def uncached(made: LatentModel, prompt: list[int], new: int, key: str) -> Any:
         if whole:
             state = made.prior.commit(state, history[:, :whole])
         noise = SampleNoise((f"{key}/{whole // block}",))
-        drawn = made.prior.sample_block(state, noise, STEPS, known)
+        drawn = made.prior.sample_block(state, noise, latent, known)
         history = torch.cat([history[:, :whole], drawn], 1)
         logits = made.representation.decode(made.raw(history))[:, whole:]
         seen = torch.zeros(1, VOCABULARY.size + 1, dtype=torch.bool)
         for slots in draw_tokens(logits, WARM, noise, seen, banned)[0, tail:].tolist():
             end = made.representation.end_of_segment
-            tokens += slots[: slots.index(end)] if end in slots else slots
+            segments.append(slots[: slots.index(end)] if end in slots else slots)
+            tokens += segments[-1]
         blocks.append((drawn[0], logits[0]))
+        if latent.reencode:
+            history, _ = made.encode_segments([segments])
     return blocks, tokens[:new]
 
 
 @pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-4)])
 @pytest.mark.parametrize("prior", ["flow_matching", "rectified_flow"])
-def test_cached_generation_equals_uncached(double: bool, tolerance: float, prior: str) -> None:
-    made = model(double, prior=prior)
-    found, pieces = latents_and_logits(made, PROMPTS, 14)
+@pytest.mark.parametrize("reencode", [False, True])
+def test_cached_generation_equals_uncached(
+    double: bool, tolerance: float, prior: str, reencode: bool
+) -> None:
+    made, latent = model(double, prior=prior), replace(STEPS, reencode=reencode)
+    found, pieces = latents_and_logits(made, PROMPTS, 14, latent)
     for row, (prompt, key) in enumerate(zip(PROMPTS, row_keys(PROMPTS, 0), strict=True)):
         own = [
             (latents[keys.index(key)], logits[keys.index(key)])
             for keys, latents, logits in found
             if key in keys
         ]
-        expected, tokens = uncached(made, prompt, 14, key)
+        expected, tokens = uncached(made, prompt, 14, key, latent)
         if double:
             assert [t for p in pieces if p.row == row for t in p.tokens] == tokens
         assert not double or len(own) == len(expected)
         for one, other in zip(own, expected, strict=False):
             for cached, anew in zip(one, other, strict=True):
                 torch.testing.assert_close(cached, anew, atol=tolerance, rtol=tolerance)
+
+
+def test_a_history_of_tokens_differs_from_one_of_latents() -> None:
+    apart, again = (
+        generate(model(), PROMPTS, new=14, latent=replace(STEPS, reencode=reencode))
+        for reencode in (False, True)
+    )
+    # The first block has nothing generated before it.
+    assert [tokens[:1] for tokens, _ in apart] == [tokens[:1] for tokens, _ in again]
+    assert apart != again
 
 
 # Rows.
