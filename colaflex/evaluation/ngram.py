@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.corpora.draws import keyed_rng
-from colaflex.evaluation.intervals import Floats
+from colaflex.draws import keyed_rng
+from colaflex.intervals import Floats
 
 __all__ = ["NGramModel"]
 
