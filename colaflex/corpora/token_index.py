@@ -56,7 +56,8 @@ class SplitIndex:
     def document(self, number: int) -> list[int]:
         """The tokens of a document, without its end-of-text."""
         start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
-        return [int(token) for token in self.tokens[start : stop - 1]]
+        tokens: list[int] = self.tokens[start : stop - 1].tolist()
+        return tokens
 
     def first(self, count: int) -> list[list[int]]:
         """The first documents, at most so many, as `document` gives them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from colaflex.corpora.token_index import Data
@@ -16,6 +16,9 @@ from colaflex.interfaces.corpus import Truth
 from colaflex.interfaces.metric import Measurement
 
 __all__ = ["Quality", "truth_rows"]
+
+DOCUMENTS_AT_ONCE = 1024
+"""Training documents held as text, and as lists of tokens, at once."""
 
 Metrics = dict[str, Measurement]
 
@@ -75,9 +78,13 @@ class Quality:
 
     @cached_property
     def _training_text(self) -> TrainingText:
+        return TrainingText(map(split_words, self._training_texts()))
+
+    def _training_texts(self) -> Iterator[str]:
         index = self.data.index.split("train")
-        texts = self.data.tokenizer.decode_batch([index.document(i) for i in range(len(index))])
-        return TrainingText(split_words(text) for text in texts)
+        for start in range(0, len(index), DOCUMENTS_AT_ONCE):
+            numbers = range(start, min(start + DOCUMENTS_AT_ONCE, len(index)))
+            yield from self.data.tokenizer.decode_batch([index.document(i) for i in numbers])
 
 
 def truth_rows(

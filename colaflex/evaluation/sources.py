@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from colaflex.corpora.token_index import Data
 from colaflex.corpora.tokenizer import Tokenizer
@@ -105,13 +108,18 @@ class Sources:
                 documents.setdefault(number, []).extend(tokens)
         return self._rest(prompts, list(documents.values())) if documents else None
 
-    def _ngram(self, order: int, prompts: Prompts) -> TextRow:
+    @cached_property
+    def _ngrams(self) -> NGramModel:
         index, tokenizer = self.data.index.split("train"), self.data.tokenizer
-        end = tokenizer.end_of_text
-        documents = [[*index.document(i), end] for i in range(len(index))]
-        model = NGramModel(documents, order, tokenizer.size, end, never=(tokenizer.mask,))
-        rows = model.sample(list(prompts), self.options.max_new_tokens, self.plan.seed)
-        ended = [bool(row) and row[-1] == end for row in rows]
+        documents = np.split(index.tokens, index.offsets[1:-1])
+        order = max(NGRAMS.values())
+        end, never = tokenizer.end_of_text, (tokenizer.mask,)
+        return NGramModel(documents, order, tokenizer.size, end, never)
+
+    def _ngram(self, order: int, prompts: Prompts) -> TextRow:
+        model = self._ngrams.lower(order)
+        rows = model.sample(prompts, self.options.max_new_tokens, self.plan.seed)
+        ended = [bool(row) and row[-1] == model.end_of_text for row in rows]
         bare = [row[:-1] if end else row for row, end in zip(rows, ended, strict=True)]
         return TextRow(prompts, bare, ended)
 
