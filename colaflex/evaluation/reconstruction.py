@@ -67,7 +67,7 @@ def reconstruct(
 
     def by_document(name: str) -> NDArray[np.float64]:
         values = np.concatenate([getattr(back, name).cpu().numpy() for _, back in rows])
-        return np.bincount(numbers, weights=values)
+        return np.asarray(np.bincount(numbers, weights=values), dtype=np.float64)
 
     sizes = index.split(plan.split).bytes[: plan.documents]
     return Reconstruction(by_document("correct"), by_document("counted"), by_document("nll"), sizes)
