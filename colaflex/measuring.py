@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
-from colaflex.evaluation.evaluate import EvaluationPlan, Evaluator
+from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
+from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel

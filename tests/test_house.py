@@ -23,7 +23,10 @@ PACKAGE = ROOT / "colaflex"
 MODULES = {path: path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")}
 LIGHT = ("spec", "host", "corpora", "report", "cli", "metrics")
 LIGHT_INTERFACES = ("capabilities", "component", "configs", "corpus", "metric", "options")
-LIGHT_FILES = ("__init__", "builtin", "errors", "files", "hints", "hooks", "registry")
+LIGHT_FILES = (
+    *("__init__", "builtin", "draws", "errors", "files", "hints", "hooks", "intervals"),
+    "registry",
+)
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 
 

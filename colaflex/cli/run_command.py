@@ -92,10 +92,12 @@ def _show(results: list[dict[str, Any]], as_json: bool, several: bool) -> None:
     if as_json:
         print_json(results if several else results[0])
         return
-    from colaflex.report import print_summary
+    from colaflex.report import print_seeds, print_summary
 
     for result in results:
         print_summary(result, sys.stdout)
+    if len(results) > 1:
+        print_seeds(results, sys.stdout)
 
 
 def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:

@@ -31,7 +31,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from colaflex.corpora.draws import stable_digest
+from colaflex.draws import stable_digest
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
 from colaflex.interfaces.configs import CorpusConfig

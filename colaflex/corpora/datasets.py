@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from colaflex.corpora.by_content import ByContentConfig
-from colaflex.corpora.draws import stable_digest
+from colaflex.draws import stable_digest
 from colaflex.errors import UserError
 from colaflex.interfaces.corpus import Corpus, Document
 

@@ -10,13 +10,13 @@ from typing import Literal
 from pydantic import Field
 
 from colaflex.corpora.by_content import ByContentConfig
-from colaflex.corpora.draws import stable_digest
 from colaflex.corpora.reading import (
     EncodingErrors,
     read_json_lines,
     read_parquet,
     read_pieces,
 )
+from colaflex.draws import stable_digest
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
 from colaflex.interfaces.corpus import Corpus, Document

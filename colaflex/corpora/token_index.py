@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.corpora.draws import stable_digest
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import cache_dir, sync_directory
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Split
@@ -56,7 +56,12 @@ class SplitIndex:
     def document(self, number: int) -> list[int]:
         """The tokens of a document, without its end-of-text."""
         start, stop = int(self.offsets[number]), int(self.offsets[number + 1])
-        return [int(token) for token in self.tokens[start : stop - 1]]
+        tokens: list[int] = self.tokens[start : stop - 1].tolist()
+        return tokens
+
+    def first(self, count: int) -> list[list[int]]:
+        """The first documents, at most so many, as `document` gives them."""
+        return [self.document(number) for number in range(min(count, len(self)))]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
-from colaflex.corpora.draws import stable_digest
+from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import cache_dir, write_atomic
 from colaflex.interfaces.corpus import Corpus

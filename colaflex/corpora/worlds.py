@@ -23,10 +23,10 @@ from math import comb, exp, factorial, log, log1p, prod
 import numpy as np
 from pydantic import Field, model_validator
 
-from colaflex.corpora.draws import keyed_rng, stable_digest
 from colaflex.corpora.worlds_grammar import FACTORS, MAX_PARAPHRASES, sentence_template
+from colaflex.draws import keyed_rng, stable_digest
 from colaflex.interfaces.configs import CorpusConfig
-from colaflex.interfaces.corpus import SPLITS, Corpus, Document
+from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Truth
 
 __all__ = ["Derivation", "Judgement", "SentenceDerivation", "World", "Worlds", "WorldsConfig"]
 
@@ -341,3 +341,9 @@ class Worlds(Corpus):
                 chunk = self.world.draws(rng, CHUNK)
                 for _, derivation in zip(range(min(CHUNK, count - start)), chunk, strict=False):
                     yield Document(self.world.render(derivation), split)
+
+    def truth(self) -> Truth:
+        """The world itself."""
+        from colaflex.corpora.worlds_truth import WorldTruth  # statistics are heavy to import
+
+        return WorldTruth(self.world)

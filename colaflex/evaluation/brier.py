@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.evaluation.intervals import Floats, bootstrap
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import Floats, bootstrap
 
 __all__ = ["brier_lm", "brier_scores"]
 

@@ -13,8 +13,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.evaluation.intervals import jackknife, mean, proportion
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import jackknife, mean, proportion
 
 __all__ = [
     "distinct_ngrams",

@@ -21,12 +21,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.corpora.draws import keyed_rng
+from colaflex.draws import keyed_rng
 from colaflex.errors import RunFailure, UserError
-from colaflex.evaluation.intervals import ratio
 from colaflex.evaluation.judge_network import JudgeNetwork
 from colaflex.files import cache_dir, write_atomic
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import ratio
 
 __all__ = ["Judge", "JudgeSettings", "require_documents", "train_judge"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from colaflex.corpora.draws import keyed_rng
-from colaflex.evaluation.intervals import Floats
+from colaflex.draws import keyed_rng
+from colaflex.intervals import Floats
 
 __all__ = ["NGramModel"]
 
@@ -52,7 +53,7 @@ class NGramModel:
 
     def __init__(
         self,
-        documents: Iterable[Sequence[int]],
+        documents: Iterable[ArrayLike],
         order: int,
         vocabulary: int,
         end_of_text: int,
@@ -68,12 +69,22 @@ class NGramModel:
         if order < 1 or vocabulary**order >= 2**63:
             raise ValueError(f"order {order} with {vocabulary} tokens does not fit 63 bits")
         self.order, self.vocabulary, self.end_of_text = order, vocabulary, end_of_text
-        rows = [np.asarray(document, dtype=np.int64) for document in documents]
-        tokens = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
-        if len(tokens) == 0:
+        rows = [np.asarray(document) for document in documents]
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        if lengths.sum() == 0:
             raise ValueError("the training documents hold no tokens")
+        tokens = np.concatenate(rows).astype(np.int64)
+        place = np.arange(len(tokens)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         self._possible = np.setdiff1d(np.arange(vocabulary), np.asarray(never, dtype=np.int64))
-        self._levels = [self._count(rows, tokens, length) for length in range(order)]
+        self._levels = [self._count(tokens, place, length) for length in range(order)]
+
+    def lower(self, order: int) -> NGramModel:
+        """The model of a lower order, which is within this one: nothing is counted again."""
+        if not 1 <= order <= self.order:
+            raise ValueError(f"order {order} is not within order {self.order}")
+        model = copy(self)
+        model.order, model._levels = order, self._levels[:order]
+        return model
 
     def _contexts(self, row: Tokens, length: int) -> Tokens:
         """The code of the `length` tokens before each place of a row, and behind its last one."""
@@ -83,9 +94,13 @@ class NGramModel:
             codes = codes * self.vocabulary + padded[start : start + len(row) + 1]
         return codes
 
-    def _count(self, rows: list[Tokens], tokens: Tokens, length: int) -> _Level:
-        before = np.concatenate([self._contexts(row, length)[:-1] for row in rows])
-        keys, counts = np.unique(before * self.vocabulary + tokens, return_counts=True)
+    def _count(self, tokens: Tokens, place: Tokens, length: int) -> _Level:
+        """Count tokens behind so many others; `place` is where each stands in its document."""
+        codes = np.zeros(len(tokens), dtype=np.int64)
+        for back in range(length, -1, -1):
+            codes *= self.vocabulary
+            codes += np.where(place >= back, np.roll(tokens, back), self.end_of_text)
+        keys, counts = np.unique(codes, return_counts=True)
         contexts, starts, types = np.unique(
             keys // self.vocabulary, return_index=True, return_counts=True
         )

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from colaflex.evaluation.intervals import proportion, ratio
+from colaflex.corpora.token_index import TokenIndex
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.interfaces.language_model import LanguageModel, Reconstructed
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import proportion, ratio
+from colaflex.training.batches import evaluation_batches
 
-__all__ = ["Reconstruction", "reconstruction_metrics"]
+__all__ = ["Reconstruction", "rebuilt", "reconstruct", "reconstruction_metrics"]
+
+ROWS_AT_ONCE = 16
+"""Held-out rows read together: their logits, over the whole vocabulary, are held at once."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,40 @@ class Reconstruction:
     tokens: ArrayLike
     nll: ArrayLike
     bytes: ArrayLike
+
+
+def rebuilt(
+    model: LanguageModel, index: TokenIndex, plan: EvaluationPlan, documents: int
+) -> Iterator[tuple[NDArray[np.int64], Reconstructed]]:
+    """Rows of the first held-out documents from their own latents; none where there are no latents.
+
+    Each batch comes with the number of the document that each of its rows is of.
+    """
+    device = next(model.parameters()).device
+    for numbers, batch in evaluation_batches(
+        index, plan.split, plan.max_tokens, ROWS_AT_ONCE, documents
+    ):
+        back = model.reconstruct(batch.to(device))
+        if back is None:
+            return
+        yield numbers, back
+
+
+def reconstruct(
+    model: LanguageModel, index: TokenIndex, plan: EvaluationPlan
+) -> Reconstruction | None:
+    """The held-out documents of a plan, each summed over its rows; None without latents."""
+    rows = list(rebuilt(model, index, plan, plan.documents))
+    if not rows:
+        return None
+    numbers = np.concatenate([found for found, _ in rows])
+
+    def by_document(name: str) -> NDArray[np.float64]:
+        values = np.concatenate([getattr(back, name).cpu().numpy() for _, back in rows])
+        return np.asarray(np.bincount(numbers, weights=values), dtype=np.float64)
+
+    sizes = index.split(plan.split).bytes[: plan.documents]
+    return Reconstruction(by_document("correct"), by_document("counted"), by_document("nll"), sizes)
 
 
 def reconstruction_metrics(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from colaflex.evaluation.diversity import distinct_ngrams, repetition, unigram_entropy
-from colaflex.evaluation.intervals import mean, proportion, ratio
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import equal_size, split_words
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import mean, proportion, ratio
 
 __all__ = ["JudgeLike", "TextSamples", "real_text_metrics"]
 

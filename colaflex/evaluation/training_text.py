@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.evaluation.intervals import proportion
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import proportion
 
 __all__ = ["TrainingText"]
 

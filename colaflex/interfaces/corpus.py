@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["SPLITS", "Corpus", "Document", "Split"]
+from colaflex.interfaces.metric import Measurement
+
+__all__ = ["SPLITS", "Corpus", "Document", "Split", "Truth"]
 
 Split = Literal["train", "validation", "test", "judge"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "judge")
@@ -24,6 +26,24 @@ class Document:
     split: Split
 
 
+class Truth(ABC):
+    """What a corpus knows for certain of its documents; it judges texts where it is known."""
+
+    @abstractmethod
+    def measure(self, texts: Sequence[str], resamples: int = 1000) -> Mapping[str, Measurement]:
+        """Metrics of texts by name, e.g. "valid_documents".
+
+        Args:
+            texts: one a document drawn, its prompt included; may be none, or nonsense.
+            resamples: of a bootstrap, for metrics whose interval comes from one.
+        """
+
+    def references(self, real: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Texts made of real documents to measure as well, by name, e.g. "shuffled"."""
+        del real
+        return {}
+
+
 class Corpus(ABC):
     """A source of documents, the same in the same order at every reading."""
 
@@ -34,3 +54,7 @@ class Corpus(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A digest of the content, cheap to compute, the same wherever the data lies."""
+
+    def truth(self) -> Truth | None:
+        """What is known of the documents' distribution; None where it is nature's."""
+        return None

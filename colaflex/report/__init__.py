@@ -1,11 +1,12 @@
-"""What a run says about itself: one self-contained page, and a summary for the terminal.
+"""What a run says about itself: one self-contained page, and summaries for the terminal.
 
-Both are pure functions of the files in a run folder. Nothing here imports torch.
+All are pure functions of the files in a run folder. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 from colaflex.report.page import build_report
+from colaflex.report.seeds import print_seeds
 from colaflex.report.table import print_summary
 
-__all__ = ["build_report", "print_summary"]
+__all__ = ["build_report", "print_seeds", "print_summary"]

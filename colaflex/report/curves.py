@@ -157,6 +157,8 @@ class _Course:
         axes.set_xlabel("step")
         axes.set_ylabel(elide(self.unit, 24))
         _compact_steps(axes)
+        # Whatever was recorded, all stages are in view: a name outside would squeeze the axes.
+        axes.set_xlim(-0.01 * total, 1.01 * total)
         axes.yaxis.set_major_formatter(lambda value, _: tick(value))
 
 

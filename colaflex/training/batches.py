@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from colaflex.corpora.draws import keyed_rng
 from colaflex.corpora.token_index import SplitIndex, TokenIndex
+from colaflex.draws import keyed_rng
 from colaflex.errors import UserError
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.values import TokenBatch
@@ -157,8 +157,10 @@ class TrainingBatches:
 
 def evaluation_batches(
     index: TokenIndex, split: Split, max_tokens: int, batch_size: int, limit: int | None = None
-) -> Iterator[TokenBatch]:
-    """The rows of a split in document order; the last batch may be smaller.
+) -> Iterator[tuple[NDArray[np.int64], TokenBatch]]:
+    """The rows of a split in document order, with the number of the document that each is of.
+
+    The last batch may be smaller.
 
     Args:
         index: the corpus.
@@ -176,4 +178,4 @@ def evaluation_batches(
     for start in range(0, count, batch_size):
         chosen = np.arange(start, min(start + batch_size, count))
         width = int(table.lengths[chosen].max())
-        yield table.batch(source, chosen, width, index.end_of_text)
+        yield table.documents[chosen], table.batch(source, chosen, width, index.end_of_text)

@@ -104,6 +104,14 @@ def test_seeds_have_a_folder_each(colaflex_command: Command, tiny: Path, tmp_pat
     assert done.json[0]["spec_digest"] != done.json[1]["spec_digest"]
     (tmp_path / "seed-1/result.json").unlink()
     assert [r["seed"] for r in colaflex_command(*arguments, "--resume").json] == [0, 1]
+    arguments.remove("--json")
+    table = colaflex_command(*arguments, "--resume").out.partition("2 seeds")[2].splitlines()
+    assert table[0].split() == ["seed", "0", "seed", "1", "mean", "spread"]
+    (row,) = (line.split() for line in table if "token reconstruction, %" in line)
+    one, other, mean, sign, spread = row[3:]
+    assert float(mean) == pytest.approx((float(one) + float(other)) / 2, abs=0.11)
+    assert sign == "±"
+    assert float(spread) == pytest.approx(abs(float(one) - float(other)) / 2**0.5, abs=0.15)
 
 
 def test_a_dry_run_tells_the_cost_and_leaves_nothing(

@@ -82,6 +82,7 @@ def test_a_vocabulary_over_65536_takes_four_bytes(tmp_path: Path):
     train = data.index.split("train")
     assert train.tokens.dtype == np.uint32
     assert train.document(0) == [70_001, 3]
+    assert train.first(1) == [[70_001, 3]] and len(train.first(10**6)) == len(train)
     assert corpus.readings == 1
 
 

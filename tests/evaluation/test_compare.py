@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colaflex.evaluation.compare import compare_metrics, difference
-from colaflex.evaluation.intervals import mean, wilson
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import mean, wilson
 
 values = st.floats(-100, 100)
 arms = st.floats(0, 10)

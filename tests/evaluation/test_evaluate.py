@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import pytest
 import colaflex
 from colaflex.corpora.token_index import prepare_data
 from colaflex.errors import UserError
-from colaflex.evaluation.evaluate import EvaluationPlan, Evaluator
+from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.interfaces.corpus import Corpus, Document, Truth
+from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import proportion
 from colaflex.registry import registry
 
 PLAN = EvaluationPlan(
@@ -69,6 +74,39 @@ def test_rows_stand_beside_each_other(evaluator: Evaluator) -> None:
     assert [row["text"] for row in by_source["real"]] == real
     assert found.metrics["generation.real.valid_sentences"].value == 1.0
     assert found.metrics["generation.brier_lm"].n == 5
+
+
+class Vowels(Truth):
+    """A stranger's corpus knows that its documents begin with a vowel."""
+
+    def measure(self, texts: Sequence[str], resamples: int = 1000) -> dict[str, Measurement]:
+        return {"vowels": proportion([text[:1].lower() in "aeiou" for text in texts])}
+
+    def references(self, real: Sequence[str]) -> dict[str, list[str]]:
+        return {"marked": [f"A {text}" for text in real]}
+
+
+class Stranger(Corpus):
+    def documents(self) -> Iterator[Document]:
+        yield Document("An apple.", "train")
+
+    def fingerprint(self) -> str:
+        return "stranger"
+
+    def truth(self) -> Truth:
+        return Vowels()
+
+
+def test_a_strangers_corpus_measures_texts_itself(evaluator: Evaluator) -> None:
+    arguments = (evaluator.model, evaluator.data, Stranger(), evaluator.options)
+    found = Evaluator(*arguments, replace(PLAN, judge=JudgeSettings())).run().metrics
+    rows = ("model", "real", "oracle_latents", "trigram", "bigram", "unigram", "marked")
+    names = {f"generation.{row}.vowels".replace(".model.", ".") for row in rows}
+    assert names < set(found)
+    assert found["generation.marked.vowels"].value == 1.0
+    assert {found[name].n for name in names} == {PLAN.samples}
+    assert "generation.at_steps.1.vowels" in found
+    assert not any("judge" in name or "known_words" in name for name in found)
 
 
 def test_the_same_evaluation_twice_gives_the_same(evaluator: Evaluator) -> None:

@@ -94,3 +94,15 @@ def test_impossible_requests():
         NGramModel([], 2, 5, END)
     with pytest.raises(ValueError, match="63 bits"):
         NGramModel([[1]], 4, 2**17, END)
+
+
+@given(token_rows, st.integers(1, 3), st.lists(st.integers(0, SIZE - 1), max_size=4))
+def test_a_lower_order_is_as_if_counted_alone(rows: Rows, order: int, context: list[int]):
+    within, alone = NGramModel(rows, 3, SIZE, END).lower(order), NGramModel(rows, order, SIZE, END)
+    assert (within.probabilities(context) == alone.probabilities(context)).all()
+    assert within.sample([context] * 3, 5) == alone.sample([context] * 3, 5)
+
+
+def test_a_higher_order_is_not_within():
+    with pytest.raises(ValueError, match="order 3 is not within order 2"):
+        NGramModel([[1, END]], 2, SIZE, END).lower(3)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.curves import _smooth, _thin
+from colaflex.report.curves import _smooth, _thin, course
 from colaflex.report.metrics import DIVERSITY, HEADLINES, METRICS, QUALITY, ROWS, describe, place
 from colaflex.report.numbers import compact, decimals, duration, interval, number, with_unit
 from colaflex.report.record import clean, components, measurements
@@ -165,3 +165,11 @@ def test_smoothing_keeps_constants_and_bounds() -> None:
 def test_elide() -> None:
     assert elide("a \n b") == "a b"
     assert elide("x" * 50, 10) == "x" * 9 + "…"
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_only_a_short_stage_recorded_is_drawn_with_all_stages() -> None:
+    history = [{"stage": "short", "step": step, "grad_norm": 1.0 + step} for step in (2, 4)]
+    history += [{"stage": "long", "step": step} for step in (2, 90)]
+    ((figure,), _) = course(history)
+    assert "short" in figure.svg and "long" in figure.svg

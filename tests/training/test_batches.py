@@ -143,9 +143,12 @@ def test_fewer_rows_than_a_batch_are_refused():
 
 def test_evaluation_reads_every_token_in_order(data: Data):
     split = data.index.split("validation")
-    seen = [b.tokens[b.mask] for b in evaluation_batches(data.index, "validation", 24, 7)]
+    seen = [b.tokens[b.mask] for _, b in evaluation_batches(data.index, "validation", 24, 7)]
     assert torch.cat(seen).tolist() == split.tokens.tolist()
-    some = list(evaluation_batches(data.index, "validation", 24, 7, limit=5))
+    numbers, some = zip(*evaluation_batches(data.index, "validation", 24, 7, limit=5), strict=True)
+    counted = np.concatenate([b.mask.sum(1).numpy() for b in some])
+    sizes = np.bincount(np.concatenate(numbers), weights=counted)
+    assert sizes.tolist() == np.diff(split.offsets[:6]).tolist()
     assert sum(int(b.complete.sum()) for b in some) == 5
     assert (
         torch.cat([b.tokens[b.mask] for b in some]).tolist()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colaflex.evaluation.intervals import (
+from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import (
     Floats,
     bootstrap,
     jackknife,
@@ -18,7 +19,6 @@ from colaflex.evaluation.intervals import (
     ratio,
     wilson,
 )
-from colaflex.interfaces.metric import Measurement
 
 REPEATS = 300
 Pair = tuple[np.ndarray, np.ndarray]

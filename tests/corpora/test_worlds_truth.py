@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from colaflex.corpora.worlds import World, WorldsConfig
-from colaflex.evaluation.worlds import shuffle_sentences, world_metrics, world_rows
+from colaflex.corpora.worlds_truth import WorldTruth, shuffle_sentences
 
 WORLD = World(WorldsConfig())
+TRUTH = WorldTruth(WORLD)
 TEXTS = [WORLD.render(d) for d in WORLD.draws(np.random.default_rng(0), 400)]
 
 
 def test_real_documents_are_perfect():
-    metrics = world_metrics(WORLD, TEXTS)
+    metrics = TRUTH.measure(TEXTS)
     for name in ("valid_sentences", "valid_documents", "coherent_documents", "oracle_support"):
         assert metrics[name].value == 1
         assert metrics[name].low > 0.98
@@ -22,7 +23,7 @@ def test_real_documents_are_perfect():
 
 
 def test_the_divergence_of_real_documents_is_near_zero():
-    metrics = world_metrics(WORLD, TEXTS)
+    metrics = TRUTH.measure(TEXTS)
     for name in ("kl_factors", "kl_pairs"):
         assert metrics[name].low <= 0 <= metrics[name].high
         assert abs(metrics[name].value) < 0.02
@@ -35,19 +36,19 @@ def test_the_divergence_of_real_documents_is_near_zero():
 
 def test_a_collapsed_factor_costs_log_v():
     first = TEXTS[0]
-    metrics = world_metrics(WORLD, [first] * 200)
+    metrics = TRUTH.measure([first] * 200)
     correction = (WORLD.config.values - 1) / 400
     assert metrics["kl_factors"].value == pytest.approx(math.log(8) - correction)
     assert metrics["kl_pairs"].value == pytest.approx(2 * math.log(8) - 63 / 400)
 
 
 def test_shuffled_sentences_stay_valid_and_lose_coherence():
-    rows = world_rows(WORLD, {"model": TEXTS[:100]}, TEXTS)
-    assert set(rows) == {"model", "real", "shuffled"}
-    assert rows["shuffled"]["valid_documents"].value == 1
-    assert rows["shuffled"]["coherent_documents"].value < 0.1
-    assert rows["shuffled"]["oracle_support"].value < 0.1
-    assert all(row["valid_documents"].n == 100 for row in rows.values())
+    references = TRUTH.references(TEXTS)
+    assert set(references) == {"shuffled"}
+    metrics = TRUTH.measure(references["shuffled"])
+    assert metrics["valid_documents"].value == 1
+    assert metrics["coherent_documents"].value < 0.1
+    assert metrics["oracle_support"].value < 0.1
 
 
 def test_shuffling_moves_sentences_and_keeps_their_places():
@@ -62,7 +63,7 @@ def test_shuffling_moves_sentences_and_keeps_their_places():
 def test_broken_texts_count_against_the_shares():
     cut = TEXTS[1].rsplit(". ", 1)[0] + "."
     texts = [TEXTS[0], cut, TEXTS[2] + " And more", ""]
-    metrics = world_metrics(WORLD, texts)
+    metrics = TRUTH.measure(texts)
     assert metrics["valid_documents"].value == pytest.approx(1 / 4)
     assert metrics["coherent_documents"].value == pytest.approx(1 / 4)
     assert metrics["valid_sentences"].value == pytest.approx((4 + 3 + 4) / (4 + 3 + 5))
@@ -70,7 +71,7 @@ def test_broken_texts_count_against_the_shares():
 
 
 def test_nothing_valid_has_no_divergence():
-    metrics = world_metrics(WORLD, ["nonsense", "more of it"])
+    metrics = TRUTH.measure(["nonsense", "more of it"])
     assert metrics["valid_documents"].value == 0
     assert metrics["kl_factors"].n == 0 and math.isnan(metrics["kl_factors"].value)
     assert metrics["oracle_nll"].n == 0
@@ -79,6 +80,6 @@ def test_nothing_valid_has_no_divergence():
 def test_samples_from_p_star_have_its_entropy_where_sharing_is_partial():
     world = World(WorldsConfig(sharing=0.6))
     texts = [world.render(d) for d in world.draws(np.random.default_rng(1), 400)]
-    metrics = world_metrics(world, texts)
+    metrics = WorldTruth(world).measure(texts)
     assert metrics["oracle_support"].value == 1
     assert metrics["oracle_nll"].low <= world.entropy() <= metrics["oracle_nll"].high

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from colaflex.corpora.draws import keyed_rng
+from colaflex.draws import keyed_rng
 from colaflex.interfaces.metric import Measurement
 
 __all__ = [

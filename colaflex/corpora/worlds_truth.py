@@ -1,70 +1,59 @@
-"""What samples are worth on the `worlds` corpus, whose distribution p* is known exactly."""
+"""What texts are worth under the distribution p* of the corpus `worlds`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.corpora.draws import keyed_rng
 from colaflex.corpora.worlds import Judgement, World, split_sentences
-from colaflex.evaluation.intervals import Floats, jackknife, mean, proportion
+from colaflex.draws import keyed_rng
+from colaflex.interfaces.corpus import Truth
 from colaflex.interfaces.metric import Measurement
+from colaflex.intervals import Floats, jackknife, mean, proportion
 
-__all__ = ["shuffle_sentences", "world_metrics", "world_rows"]
-
-
-def world_rows(
-    world: World,
-    samples: Mapping[str, Sequence[str]],
-    real: Sequence[str],
-    seed: int = 0,
-    resamples: int = 1000,
-) -> dict[str, dict[str, Measurement]]:
-    """`world_metrics` of every row at equal numbers of documents, so that their biases are equal.
-
-    Args:
-        world: the distribution.
-        samples: drawn documents by row, e.g. "model".
-        real: documents of the corpus. They make the row "real", the floor that finite samples set,
-            and the row "shuffled", which has all but coherence.
-        seed: of the shuffling.
-        resamples: bootstrap resamples.
-    """
-    rows = {**samples, "real": real, "shuffled": shuffle_sentences(real, seed)}
-    size = min((len(texts) for texts in rows.values() if texts), default=0)
-    return {name: world_metrics(world, rows[name][:size], resamples) for name in rows}
+__all__ = ["WorldTruth", "shuffle_sentences"]
 
 
-def world_metrics(
-    world: World, texts: Sequence[str], resamples: int = 1000
-) -> dict[str, Measurement]:
-    """Validity, coherence, distribution of the factors, and likelihood under p* of all documents.
+@dataclass(frozen=True)
+class WorldTruth(Truth):
+    """Measures texts against the distribution that a world's documents are drawn from."""
 
-    Returns:
-        `valid_sentences` (share of all sentences drawn), `valid_documents` (every sentence valid
-        and their number right) and `coherent_documents` (valid, and no factor mentioned with two
-        values; shares of all documents drawn);
-        `kl_factor.<name>` and `kl_pair.<name>.<name>`: KL in nats from the values that valid
-        documents give a factor, or a pair, to p*, and `kl_factors`, `kl_pairs`, their means; the
-        value of a factor is its first mention, uniform and independent under p* at any sharing;
-        `oracle_support` (share of all documents that p* can make), `oracle_nll` (mean -log p* of
-        those, nats per document) and `oracle_entropy` (of p*, exact, what `oracle_nll` is for
-        samples from p*; at sharing 1 every document of the support has just this NLL).
-    """
-    judged = [world.document_judgement(text) for text in texts]
-    metrics = {
-        "valid_sentences": proportion(
-            [j.valid_sentences for j in judged], [j.sentences for j in judged]
-        ),
-        "valid_documents": proportion([j.valid for j in judged]),
-        "coherent_documents": proportion([j.coherent for j in judged]),
-    }
-    metrics |= _divergences(world, [j for j in judged if j.valid])
-    return metrics | _likelihood(world, texts, resamples)
+    world: World
+
+    def measure(self, texts: Sequence[str], resamples: int = 1000) -> dict[str, Measurement]:
+        """Validity, coherence, distribution of the factors, and likelihood under p* of all texts.
+
+        Returns:
+            `valid_sentences` (share of all sentences drawn), `valid_documents` (every sentence
+            valid and their number right) and `coherent_documents` (valid, and no factor mentioned
+            with two values; shares of all documents drawn);
+            `kl_factor.<name>` and `kl_pair.<name>.<name>`: KL in nats from the values that valid
+            documents give a factor, or a pair, to p*, and `kl_factors`, `kl_pairs`, their means;
+            the value of a factor is its first mention, uniform and independent under p* at any
+            sharing;
+            `oracle_support` (share of all documents that p* can make), `oracle_nll` (mean -log p*
+            of those, nats per document) and `oracle_entropy` (of p*, exact, what `oracle_nll` is
+            for samples from p*; at sharing 1 every document of the support has just this NLL).
+        """
+        judged = [self.world.document_judgement(text) for text in texts]
+        metrics = {
+            "valid_sentences": proportion(
+                [j.valid_sentences for j in judged], [j.sentences for j in judged]
+            ),
+            "valid_documents": proportion([j.valid for j in judged]),
+            "coherent_documents": proportion([j.coherent for j in judged]),
+        }
+        metrics |= _divergences(self.world, [j for j in judged if j.valid])
+        return metrics | _likelihood(self.world, texts, resamples)
+
+    def references(self, real: Sequence[str]) -> dict[str, list[str]]:
+        """Real sentences shuffled between documents, which have all but coherence."""
+        return {"shuffled": shuffle_sentences(real)}
 
 
 def shuffle_sentences(texts: Sequence[str], seed: int = 0) -> list[str]:

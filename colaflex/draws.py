@@ -1,4 +1,4 @@
-"""Random draws of the data side, keyed by what they are for. Imports no torch."""
+"""Random draws without torch, keyed by what they are for; and digests of such keys."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""What is measured of a model, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from colaflex.evaluation.judge import JudgeSettings
+from colaflex.interfaces.corpus import Split
+
+__all__ = ["EvaluationPlan"]
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What is measured, and how much of it.
+
+    Attributes:
+        split: which documents are held against the model.
+        samples: texts generated.
+        documents: held-out documents read.
+        prompt_tokens: tokens of held-out text before each sample.
+        sweep_steps: solver steps to sample at as well.
+        sweep_guidance: guidances to sample at as well.
+        sweep_samples: texts at each point of a sweep.
+        bootstrap: resamples behind an interval.
+        judge: its settings, or None.
+        max_tokens: longest row.
+        seed: of the samples.
+    """
+
+    split: Split = "test"
+    samples: int = 64
+    documents: int = 256
+    prompt_tokens: int = 0
+    sweep_steps: Sequence[int] = ()
+    sweep_guidance: Sequence[float] = ()
+    sweep_samples: int = 32
+    bootstrap: int = 1000
+    judge: JudgeSettings | None = None
+    max_tokens: int = 256
+    seed: int = 0

@@ -1,0 +1,99 @@
+"""How good rows of texts are: by what the corpus knows, else by words and a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from colaflex.corpora.token_index import Data
+from colaflex.evaluation.judge import Judge, require_documents, train_judge
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.sources import TextRow
+from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
+from colaflex.evaluation.training_text import TrainingText
+from colaflex.evaluation.words import split_words
+from colaflex.interfaces.corpus import Truth
+from colaflex.interfaces.metric import Measurement
+
+__all__ = ["Quality", "truth_rows"]
+
+DOCUMENTS_AT_ONCE = 1024
+"""Training documents held as text, and as lists of tokens, at once."""
+
+Metrics = dict[str, Measurement]
+
+
+class Quality:
+    """Measures rows of texts beside each other.
+
+    Args:
+        data: the corpus as tokens.
+        truth: what the corpus knows for certain, or None.
+        plan: what is measured.
+        say: told before a judge is trained.
+
+    Raises:
+        UserError: a judge is needed, and its split has too few documents.
+    """
+
+    def __init__(
+        self, data: Data, truth: Truth | None, plan: EvaluationPlan, say: Callable[[str], None]
+    ) -> None:
+        self.data, self.truth, self.plan, self.say = data, truth, plan, say
+        self._settings = plan.judge if plan.samples and truth is None else None
+        if self._settings is not None:
+            require_documents(len(data.index.splits["judge"]))
+
+    def measure(self, rows: Mapping[str, TextRow]) -> dict[str, Metrics]:
+        """The metrics of every row, and of rows that the corpus adds."""
+        if self.truth is not None:
+            return self._by_truth(self.truth, rows)
+        decode = self.data.tokenizer.decode_batch
+        return real_text_metrics(
+            {name: TextSamples(decode(row.tokens), row.ended) for name, row in rows.items()},
+            self._training_text,
+            self.judge,
+            None if self.judge is None else self.data.tokenizer.encode,
+            self.plan.bootstrap,
+        )
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """Trained when first asked for; None where the corpus or the plan needs none."""
+        if self._settings is None:
+            return None
+        self.say("evaluation: training the judge, on documents no model under test has seen")
+        index, end = self.data.index.split("judge"), self.data.tokenizer.end_of_text
+        documents = [[*index.document(i), end] for i in range(len(index))]
+        return train_judge(documents, self.data.tokenizer.size, end, self._settings)
+
+    def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Metrics]:
+        whole = {
+            name: self.data.tokenizer.decode_batch(
+                [[*p, *t] for p, t in zip(row.prompts, row.tokens, strict=True)]
+            )
+            for name, row in rows.items()
+        }
+        return truth_rows(truth, whole, self.plan.bootstrap)
+
+    @cached_property
+    def _training_text(self) -> TrainingText:
+        return TrainingText(map(split_words, self._training_texts()))
+
+    def _training_texts(self) -> Iterator[str]:
+        index = self.data.index.split("train")
+        for start in range(0, len(index), DOCUMENTS_AT_ONCE):
+            numbers = range(start, min(start + DOCUMENTS_AT_ONCE, len(index)))
+            yield from self.data.tokenizer.decode_batch([index.document(i) for i in numbers])
+
+
+def truth_rows(
+    truth: Truth, rows: Mapping[str, Sequence[str]], resamples: int = 1000
+) -> dict[str, Metrics]:
+    """The corpus's own measures of every row, and of its references, which "real" is made into.
+
+    All at equal numbers of documents, so that the biases of finite samples are equal.
+    """
+    rows = {**rows, **truth.references(rows["real"])}
+    size = min((len(texts) for texts in rows.values() if texts), default=0)
+    return {name: dict(truth.measure(texts[:size], resamples)) for name, texts in rows.items()}
