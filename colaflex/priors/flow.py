@@ -21,7 +21,7 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.solver import Coupling, Solver, VelocityField
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.flow_config import FlowPriorConfig
+from colaflex.priors.flow_config import FlowPriorConfig, Schedule
 
 __all__ = ["FlowPrior", "Path", "Predict"]
 
@@ -42,7 +42,7 @@ class Path:
     Attributes:
         data: (samples · batch, blocks, block, dim) clean latents.
         noise: the noise each path starts from, of the same shape.
-        times: (samples · batch, blocks or 1) in (0, 1).
+        times: (samples · batch, blocks) in (0, 1).
         pinned: (samples · batch, blocks, block) bool, positions given clean.
         counted: (samples · batch, blocks, block) bool, positions that count in the loss.
         blind: (samples · batch,) bool, rows that see no history.
@@ -192,7 +192,7 @@ class FlowPrior(Prior):
         return Path(
             data=data.repeat(n, 1, 1, 1),
             noise=torch.stack(paired).unflatten(2, (blocks, block)).flatten(0, 1),
-            times=self.draw_times(noise, n, data),
+            times=self.draw_times(self.config.schedule, noise, n, data),
             pinned=pinned,
             counted=mask.repeat(n, 1, 1) & ~pinned,
             blind=blind < config.history_dropout,
@@ -205,10 +205,9 @@ class FlowPrior(Prior):
         chosen = float(torch.rand((), generator=draw)) < often
         return self.config.pinned_blocks / often if chosen else 0.0
 
-    def draw_times(self, noise: Noise, samples: int, data: Tensor) -> Tensor:
-        """(samples · batch, blocks) times from the schedule, or (samples · batch, 1)."""
-        schedule = self.config.schedule
-        shape = (data.shape[0], samples, data.shape[1] if schedule.per == "block" else 1)
+    def draw_times(self, schedule: Schedule, noise: Noise, samples: int, data: Tensor) -> Tensor:
+        """(samples · batch, blocks) times from a schedule."""
+        shape = (data.shape[0], samples, data.shape[1])
         if schedule.distribution == "uniform":
             times = noise.uniform("flow times", shape, data)
         else:
@@ -220,8 +219,7 @@ class FlowPrior(Prior):
         """Model FLOPs of one training step."""
         blocks, n = segments // self.block_size, self.config.noisings
         heads = 2 * self.latent_dim * self.network.width * segments
-        times = None if self.config.schedule.per == "block" else 1
-        network = self.network.flops(batch, blocks, self.block_size, n, times)
+        network = self.network.flops(batch, blocks, self.block_size, n)
         return 3 * (network + batch * heads * (1 + 2 * n))
 
     def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:

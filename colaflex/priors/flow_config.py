@@ -25,11 +25,6 @@ class Schedule(BaseModel):
         1.0, ge=-10, le=10, description="Mean of logit t; larger trains on more noise."
     )
     scale: float = Field(1.0, gt=0, le=10, description="Standard deviation of logit t.")
-    per: Literal["block", "row"] = Field(
-        "block",
-        description="One time for each block, or one for all blocks of a row's noising, which "
-        "spares conditioning where blocks are small.",
-    )
 
 
 class FlowPriorConfig(PriorConfig):

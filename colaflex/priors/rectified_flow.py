@@ -83,7 +83,7 @@ class RectifiedFlow(FlowMatching):
         path = Path(
             data=taught.repeat(n, 1, 1, 1),
             noise=single.noise.repeat(n, 1, 1, 1),
-            times=self.draw_times(noise, n, taught),
+            times=self.draw_times(self.config.reflow_schedule, noise, n, taught),
             pinned=single.pinned.repeat(n, 1, 1),
             counted=single.counted.repeat(n, 1, 1),
             blind=single.blind.repeat(n),
@@ -94,15 +94,34 @@ class RectifiedFlow(FlowMatching):
     def _teach(self, history: Tensor, path: Path) -> Tensor:
         """Where the teacher's ODE takes each noise, pinned positions left as they are."""
         predict = self.predictor(history, path, self.teacher)
+        guidance = self.config.teacher_guidance
         held = path.pinned[..., None]
+        # Guidance is off where the history is empty.
+        unguided = path.blind[:, None].repeat(1, path.data.shape[1])
+        unguided[:, 0] = True
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
             times = time.to(points.dtype).expand(len(points), 1, 1)
-            moved = self.as_velocity(predict(points, times), points, times[..., None])
+            predicted = predict(points, times)
+            if guidance != 1.0:
+                free = self._unconditional(points, time, path.pinned)
+                mixed = torch.lerp(free, predicted, guidance)
+                predicted = torch.where(unguided[..., None, None], predicted, mixed)
+            moved = self.as_velocity(predicted, points, times[..., None])
             return torch.where(held, 0.0, moved)
 
         start = torch.where(held, path.data, path.noise)
         return self.follow(velocity, start, self.config.teacher_steps)
+
+    def _unconditional(self, points: Tensor, time: Tensor, pinned: Tensor) -> Tensor:
+        """The teacher's prediction of every block alone, (rows, blocks, block, dim)."""
+        alone = points.flatten(0, 1)
+        times = torch.where(pinned.flatten(0, 1), 0.0, time.to(points.dtype))[..., None]
+        if not bool(pinned.any()):
+            times = times[:1, :1]
+        network, lift, head = (self.teacher[name] for name in ("network", "lift", "head"))
+        predicted: Tensor = head(network(lift(alone), times, None))
+        return predicted.to(points.dtype).view_as(points)
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step of reflow: the student's, and the teacher's forward passes."""
@@ -111,4 +130,5 @@ class RectifiedFlow(FlowMatching):
         clean = once - (self.network.flops(batch, blocks, block, 2, 1) - once)
         evaluations = self.config.solver.evaluations(self.config.teacher_steps) or 0
         student = super().training_flops(batch, segments)
-        return student + clean + evaluations * (once - clean)
+        branches = 1 if self.config.teacher_guidance == 1.0 else 2
+        return student + clean + branches * evaluations * (once - clean)

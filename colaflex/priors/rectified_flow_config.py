@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.priors.flow_config import FlowPriorConfig
+from colaflex.priors.flow_config import FlowPriorConfig, Schedule
 
 __all__ = ["RectifiedFlowConfig"]
 
@@ -23,6 +23,18 @@ class RectifiedFlowConfig(FlowPriorConfig):
     )
     teacher_steps: int = Field(
         8, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
+    )
+    teacher_guidance: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Guidance by which the teacher makes its pairs; what it adds is learned, so "
+        "that sampling needs less of its own. 1 is off (no unit).",
+    )
+    reflow_schedule: Schedule = Field(
+        Schedule(distribution="uniform"),
+        description="Law of the training times once the teacher rests: few steps need the field "
+        "near pure noise as well.",
     )
 
     def capabilities(self) -> PriorCapabilities:

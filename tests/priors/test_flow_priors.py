@@ -279,22 +279,8 @@ def test_paths_are_drawn_as_configured() -> None:
     torch.testing.assert_close(point[free], ((1 - t) * path.data + t * path.noise)[free])
     assert torch.equal(point[~free], path.data[~free])
     uniform = small_prior("flow_matching", DIM, schedule={"distribution": "uniform"})
-    times = uniform.draw_times(Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
+    times = uniform.draw_times(uniform.config.schedule, Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
     assert abs(times.mean() - 0.5) < 5 / (12 * 4000) ** 0.5 and 0 <= times.min() < 0.01
-
-
-@pytest.mark.parametrize("name", PRIORS)
-def test_one_time_a_row_costs_less_and_is_one_time(name: str) -> None:
-    by_row = small_prior(name, DIM, BLOCK, schedule={"per": "row"}, noisings=2)
-    by_block = small_prior(name, DIM, BLOCK, noisings=2)
-    data = batch(latents(16, BLOCKS, double=False))
-    path = by_row.draw_path(data, Noise(3), 2)
-    assert path.times.shape == (32, 1) and len(path.times.unique()) == 32
-    t = path.times[..., None, None]
-    free = ~path.pinned[..., None].expand_as(path.data)
-    torch.testing.assert_close(path.point()[free], torch.lerp(path.data, path.noise, t)[free])
-    assert total(by_row.losses(data, Noise(3))).isfinite()
-    assert by_row.training_flops(16, 12) < by_block.training_flops(16, 12)
 
 
 def test_the_history_carries_no_gradient() -> None:

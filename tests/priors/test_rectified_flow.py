@@ -30,8 +30,15 @@ def test_a_rectified_flow_first_trains_its_own_teacher() -> None:
 
 
 @torch.no_grad()
-def test_reflow_pairs_noise_with_the_teachers_sample() -> None:
-    prior = shaken("rectified_flow", teacher_steps=3, pinned_blocks=1.0, history_dropout=0.4)
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_reflow_pairs_noise_with_the_teachers_sample(guidance: float) -> None:
+    prior = shaken(
+        "rectified_flow",
+        teacher_steps=3,
+        teacher_guidance=guidance,
+        pinned_blocks=1.0,
+        history_dropout=0.4,
+    )
     prior.phases()[1].start()
     values = latents()
     path = prior.draw_path(batch(values), Noise(2), 1)
@@ -44,7 +51,7 @@ def test_reflow_pairs_noise_with_the_teachers_sample() -> None:
                 state = prior.commit(state, values[row : row + 1, : block * BLOCK])
             pinned = path.pinned[row : row + 1, block]
             start = torch.where(pinned[..., None], path.data[row, block], path.noise[row, block])
-            field = prior.field(state, pinned=pinned)
+            field = prior.field(state, 1.0 if path.blind[row] else guidance, pinned)
             expected = prior.solver.solve(field, start, 3)
             torch.testing.assert_close(taught[row : row + 1, block], expected, atol=1e-9, rtol=0)
 
