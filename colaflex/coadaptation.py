@@ -43,3 +43,10 @@ class Coadaptation:
         if self.regime == "interval":
             return step % sum(self.interval) < self.interval[0]
         return self.regime != "frozen"
+
+    @property
+    def learning_share(self) -> float:
+        """Share of stage 2's steps in which the representation learns."""
+        if self.regime == "interval":
+            return self.interval[0] / sum(self.interval)
+        return 0.0 if self.regime == "frozen" else 1.0

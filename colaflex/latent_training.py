@@ -212,5 +212,6 @@ class LatentTraining:
     def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
         rows, width = batch.tokens.shape
         flops = phase.flops(rows, width // self.model.representation.slots)
-        forward = self._representation_flops(batch)
-        return flops + (forward // 2 if self.plan.regime == "frozen" else 3 * forward)
+        forward, learning = self._representation_flops(batch), self.plan.learning_share
+        # Where it rests, only its encoder runs, about half of it.
+        return flops + int(forward * (3 * learning + 0.5 * (1 - learning)))

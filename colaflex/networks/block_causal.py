@@ -64,7 +64,8 @@ class _Layer(nn.Module):
         gate, shift, scale, feed_gate = modulation.chunk(6, -1)[2:]
         x = torch.addcmul(x, gate, mixed.view_as(x))
         h = torch.addcmul(shift, _norm(x), 1 + scale)
-        return torch.addcmul(x, feed_gate, self.feed(h)), fresh
+        fed = self.feed(h.flatten(1, -2)).view_as(x)
+        return torch.addcmul(x, feed_gate, fed), fresh
 
 
 class BlockCausal(Network):
@@ -211,7 +212,8 @@ class BlockCausal(Network):
 
 def _sample_minor(x: Tensor, samples: int) -> Tensor:
     """(samples · batch, ...) -> (batch, samples, ...)."""
-    minor: Tensor = x.unflatten(0, (samples, -1)).transpose(0, 1)
+    # Contiguous: a linear map of anything else may become a product per row, with a weight each.
+    minor: Tensor = x.unflatten(0, (samples, -1)).transpose(0, 1).contiguous()
     return minor
 
 

@@ -227,6 +227,11 @@ class Spec(Document):
 
     def _check_stage1_run(self) -> None:
         run = self._stage1_run
+        if run is not None and self.training.regime == "scratch":
+            path: KeyPath = ("representation", "from")
+            message = "nothing is taken from a run where training.regime is scratch"
+            hint = "leave it out, or choose another regime"
+            raise SpecError([Problem(_origin(self._given, path), path, message, hint)])
         saved = None if run is None else run / "spec.yaml"
         if saved is None or not saved.is_file():
             return
@@ -234,7 +239,7 @@ class Spec(Document):
         theirs = type(self)._of(_without_from(layers.load(saved)), layers, [])
         problems = []
         for each in Spec.diff(self, theirs):
-            path: KeyPath = tuple(each.path.split("."))
+            path = tuple(each.path.split("."))
             if path[0] in TAKEN and path[1] != "from":
                 message = f"{each.left} here, {each.right} in {run}, whose stage 1 is taken"
                 problems.append(Problem(_origin(self._tree, path), path, message, "leave it out"))

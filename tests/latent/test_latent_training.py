@@ -73,6 +73,17 @@ def test_counts_are_those_of_the_completed_rows() -> None:
 REGIMES: tuple[Any, ...] = ("joint", "frozen", "interval", "scratch")
 
 
+def test_an_interval_costs_what_lies_between_resting_and_learning() -> None:
+    cost = {}
+    for regime in REGIMES:
+        model = small_model(Coadaptation(regime, interval=(1, 3)))
+        stage = stage_of(model, "prior")
+        cost[regime] = stage.flops(prepared(stage, rows(LENGTHS))[0])
+    assert cost["scratch"] == cost["joint"]
+    between = 0.25 * cost["joint"] + 0.75 * cost["frozen"]
+    assert cost["interval"] == pytest.approx(between, abs=1)
+
+
 @pytest.mark.parametrize("prior", ["flow_matching", "rectified_flow"])
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_regime_says_what_learns(regime: Any, prior: str) -> None:

@@ -336,6 +336,9 @@ def test_stage_1_is_taken_from_a_run(write: Callable[..., Path], tmp_path: Path)
 
 def test_what_contradicts_the_run_is_refused(write: Callable[..., Path]):
     saved_run(write)
+    path = write("corpus: bible\nrepresentation: {from: run}\ntraining: {regime: scratch}\n")
+    with pytest.raises(SpecError, match=r"spec.yaml:2.*nothing is taken from a run where"):
+        Spec.load(path)
     path = write("corpus: bible\nrepresentation: {from: run, latent_dim: 5}\n")
     with pytest.raises(SpecError) as error:
         Spec.load(path)
