@@ -12,8 +12,11 @@ from colaflex.interfaces.options import SamplingOptions, TokenSampling
 
 __all__ = ["Generated", "GenerationOptions", "TextGenerator"]
 
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 256
 """Prompts continued together; a row never depends on its neighbours, so this is only speed."""
+
+TOKENS_AT_ONCE = 4096
+"""Tokens of prompts read together, padding included; bounds the decoder's logits of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +135,11 @@ class TextGenerator:
 
 
 def _parts(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
-    for start in range(0, len(prompts), ROWS_AT_ONCE):
-        yield start, prompts[start : start + ROWS_AT_ONCE]
+    start = longest = 0
+    for end, prompt in enumerate(prompts):
+        longest, rows = max(longest, len(prompt)), end - start
+        if rows == ROWS_AT_ONCE or (rows and (rows + 1) * longest > TOKENS_AT_ONCE):
+            yield start, prompts[start:end]
+            start, longest = end, len(prompt)
+    if start < len(prompts):
+        yield start, prompts[start:]
