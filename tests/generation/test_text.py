@@ -42,11 +42,12 @@ def test_a_row_does_not_depend_on_its_batch(model: LoadedModel) -> None:
         assert backwards[::-1][1:4] == together[1:4]
 
 
+@pytest.mark.parametrize(("limit", "value"), [("ROWS_AT_ONCE", 2), ("TOKENS_AT_ONCE", 50)])
 def test_many_prompts_are_continued_in_parts(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     whole = tokens(model, PROMPTS, max_new_tokens=12, temperature=1.0)
-    monkeypatch.setattr("colaflex.generation.text.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(f"colaflex.generation.text.{limit}", value)
     assert tokens(model, PROMPTS, max_new_tokens=12, temperature=1.0) == whole
 
 
