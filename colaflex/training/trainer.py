@@ -23,6 +23,7 @@ from colaflex.training.checkpoints import (
 )
 from colaflex.training.distributed import Processes
 from colaflex.training.interrupts import Interrupted, Interrupts
+from colaflex.training.memory import release_freed_memory
 from colaflex.training.metrics import MetricsLog
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch
@@ -214,6 +215,8 @@ class Trainer:
             self.callbacks.stage_ended(asdict(self._finished[-1]))
         position = Position(stage.name, index, plan.steps, done=True)
         self._save(Checkpoint(position, gather_state(self.model)))
+        del loop
+        release_freed_memory()
         if index + 1 < len(self.plans) and self._stop_requested(agree=True):
             raise Interrupted(self._interruption(position))
 
