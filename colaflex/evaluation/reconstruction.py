@@ -18,7 +18,7 @@ from colaflex.training.batches import evaluation_batches
 
 __all__ = ["Reconstruction", "rebuilt", "reconstruct", "reconstruction_metrics"]
 
-ROWS_AT_ONCE = 16
+ROWS_AT_ONCE = 8
 """Held-out rows read together: their logits, over the whole vocabulary, are held at once."""
 
 
