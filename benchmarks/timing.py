@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-__all__ = ["gemm_peak", "median_seconds"]
+__all__ = ["gemm_peak", "median_seconds", "medians_in_turn"]
 
 
 def median_seconds(work: Callable[[], object], repeats: int, warm_up: int = 2) -> float:
     """Median seconds of `repeats` calls, after some that are not counted."""
-    for _ in range(warm_up):
-        work()
-    taken = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+    return medians_in_turn([work], repeats, warm_up)[0]
+
+
+def medians_in_turn(
+    works: Sequence[Callable[[], object]], repeats: int, warm_up: int = 2
+) -> list[float]:
+    """Median seconds of several pieces of work, done in turn so that drift hits all."""
+    taken: list[list[float]] = [[] for _ in works]
+    for index in range(warm_up + repeats):
+        for work, seconds in zip(works, taken, strict=True):
+            began = time.perf_counter()
+            work()
+            if index >= warm_up:
+                seconds.append(time.perf_counter() - began)
+    return [statistics.median(seconds) for seconds in taken]
 
 
 def gemm_peak(dtype: torch.dtype, repeats: int = 30) -> float:

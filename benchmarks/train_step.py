@@ -12,6 +12,8 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.registry import registry
 from colaflex.spec.training import Training
 from colaflex.training.distributed import Processes
-from colaflex.training.memory import peak_memory_bytes
+from colaflex.training.memory import limit_kernel_cache, peak_memory_bytes
 from colaflex.training.stage_loop import StageLoop
 from colaflex.training.stage_plan import StagePlan
 
@@ -97,7 +99,9 @@ def interleaved(one: Callable[[], object], other: Callable[[], object], rounds: 
 
 
 def measure(given: argparse.Namespace, precision: str) -> dict[str, float]:
-    """Everything about one precision."""
+    """Everything about one precision, in a process of its own."""
+    limit_kernel_cache()
+    torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     prior = registry().build(
         registry().config(
@@ -133,6 +137,7 @@ def measure(given: argparse.Namespace, precision: str) -> dict[str, float]:
         for _ in range(3):
             loop.step(next(done))
         ratios = interleaved(lambda: loop.step(next(done)), bare.step, given.repeats)
+    memory = peak_memory_bytes() / 2**30
     peak = gemm_peak(torch.float32)
     return {
         "seconds": seconds,
@@ -141,7 +146,7 @@ def measure(given: argparse.Namespace, precision: str) -> dict[str, float]:
         "fp32_gemm_peak_tflops": peak / 1e12,
         "fraction_of_fp32_peak": flops / seconds / peak,
         "loop_over_bare": statistics.median(ratios),
-        "peak_memory_gib": peak_memory_bytes() / 2**30,
+        "peak_memory_gib": memory,
     }
 
 
@@ -155,10 +160,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     result: dict[str, Any] = {"settings": {k: v for k, v in vars(given).items() if k != "out"}}
     for precision in ("fp32", "bf16"):
-        result[precision] = measure(given, precision)
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            result[precision] = alone.submit(measure, given, precision).result()
         for name, value in result[precision].items():
             print(f"{precision}  {name:24} {value:.4g}")
     speedup = result["bf16"]["tokens_per_second"] / result["fp32"]["tokens_per_second"]

@@ -20,6 +20,7 @@ from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.run_folder import RunFolder
 from colaflex.spec import Spec
 from colaflex.training.checkpoints import CheckpointStore
+from colaflex.training.memory import limit_kernel_cache
 
 __all__ = ["LoadedModel", "load", "load_weights"]
 
@@ -120,6 +121,7 @@ def load(path: str | Path, device: str = "cpu") -> LoadedModel:
     Raises:
         UserError: no run folder, a missing plugin, or no checkpoint that can be used.
     """
+    limit_kernel_cache()
     folder = RunFolder(Path(path))
     identity = folder.read("run.json")
     spec = Spec.load(folder.path / "spec.yaml")

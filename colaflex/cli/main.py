@@ -64,9 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the user's is one message on stderr; what else is raised is a defect and keeps its traceback.
     """
     chosen = None if arguments is None else list(arguments)
-    # On a CPU, oneDNN keeps a kernel and its buffers for every shape it has met, 1024 of them
-    # unless told otherwise: batches of many widths then cost hundreds of MiB, and speed nothing.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     try:
         code = _cli.main(chosen, prog_name="colaflex", standalone_mode=False)
         sys.stdout.flush()

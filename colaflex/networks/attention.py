@@ -46,6 +46,10 @@ class KeyValues:
     keys: Tensor
     values: Tensor
 
+    def first(self, positions: int) -> KeyValues:
+        """Those of the first positions."""
+        return KeyValues(self.keys[:, :, :positions], self.values[:, :, :positions])
+
     def join(self, other: KeyValues) -> KeyValues:
         """Both, one after the other."""
         return KeyValues(

@@ -23,6 +23,7 @@ from colaflex.networks.cache import Cache
 from colaflex.networks.conditioning import TimeEmbedding
 from colaflex.networks.feed_forward import FeedForward
 from colaflex.networks.layout import ParallelLayout, chunk_bounds, parallel_layout
+from colaflex.networks.recompute import recomputed
 from colaflex.networks.rotary import rotary_table
 
 __all__ = ["BlockCausal"]
@@ -33,6 +34,10 @@ Attend = Callable[[Tensor, KeyValues], Tensor]
 
 def _norm(x: Tensor) -> Tensor:
     return functional.rms_norm(x, (x.shape[-1],), eps=1e-6)
+
+
+def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return torch.addcmul(shift, _norm(x), 1 + scale)
 
 
 class _Layer(nn.Module):
@@ -51,7 +56,7 @@ class _Layer(nn.Module):
     def keys_values(self, x: Tensor, modulation: Tensor, table: Tensor) -> tuple[Tensor, KeyValues]:
         """The modulated input of the attention, (rows, positions, width), and its keys, values."""
         shift, scale = modulation.chunk(6, -1)[:2]
-        h = torch.addcmul(shift, _norm(x), 1 + scale).flatten(1, -2)
+        h = recomputed(_modulated, x, shift, scale).flatten(1, -2)
         return h, self.attention.keys_values(h, table)
 
     def forward(
@@ -63,9 +68,12 @@ class _Layer(nn.Module):
         mixed = self.attention.output(found.transpose(1, 2).flatten(2))
         gate, shift, scale, feed_gate = modulation.chunk(6, -1)[2:]
         x = torch.addcmul(x, gate, mixed.view_as(x))
-        h = torch.addcmul(shift, _norm(x), 1 + scale)
-        fed = self.feed(h.flatten(1, -2)).view_as(x)
+        fed = self.feed.narrow(recomputed(self._widened, x, shift, scale)).view_as(x)
         return torch.addcmul(x, feed_gate, fed), fresh
+
+    def _widened(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        wide: Tensor = self.feed.gate_up(_modulated(x, shift, scale).flatten(1, -2))
+        return wide
 
 
 class BlockCausal(Network):
@@ -96,8 +104,9 @@ class BlockCausal(Network):
             mask = functional.pad(history.valid(), (0, block), value=True)[:, None, None]
         table = self._table_behind(history, block, latents)
         x = latents[:, None]
-        for layer, past in zip(self._stack, history.layers, strict=True):
-            x, _ = self._run(layer, x, layer.modulation(embedded), table, _attend(past, mask))
+        for index, layer in enumerate(self._stack):
+            attend = _attend_behind(history, index, mask)
+            x, _ = self._run(layer, x, layer.modulation(embedded), table, attend)
         return self._final(x, self.final_modulation(embedded))[:, 0]
 
     def parallel(
@@ -156,7 +165,7 @@ class BlockCausal(Network):
                 # Nobody reads the last layer's clean states, only its keys and values.
                 _, own = layer.keys_values(x, modulation, table)
             fresh.append(own)
-        return history.append(fresh, counts)
+        return history.append(fresh, counts, spare=block)
 
     def flops(
         self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None
@@ -221,9 +230,9 @@ def _seen(query: Tensor, seen: KeyValues, mask: Tensor | None) -> Tensor:
     return attention(query, seen.keys, seen.values, mask)
 
 
-def _attend(past: KeyValues, mask: Tensor | None) -> Attend:
+def _attend_behind(history: Cache, layer: int, mask: Tensor | None) -> Attend:
     """All of the history and all of the fresh positions, but for the mask."""
-    return lambda query, fresh: _seen(query, past.join(fresh), mask)
+    return lambda query, fresh: _seen(query, history.behind(layer, fresh), mask)
 
 
 def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor]) -> Attend:

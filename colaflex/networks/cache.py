@@ -17,13 +17,14 @@ class Cache:
     """Keys and values of every layer; row i holds `lengths[i]` positions, the rest is void.
 
     Attributes:
-        layers: one per layer, (rows, heads, capacity, head_dim).
+        rooms: one per layer, (rows, heads, longest + spare, head_dim); what lies behind `longest`
+            is scratch, so that a block looked at many times moves the past only once.
         lengths: (rows,) int64.
         longest: the largest of the lengths, known on the host.
         even: whether all rows are equally long, known on the host.
     """
 
-    layers: tuple[KeyValues, ...]
+    rooms: tuple[KeyValues, ...]
     lengths: Tensor
     longest: int
     even: bool
@@ -35,34 +36,57 @@ class Cache:
         lengths = torch.zeros(rows, dtype=torch.int64, device=like.device)
         return Cache((KeyValues(nothing, nothing),) * layers, lengths, 0, True)
 
+    @property
+    def layers(self) -> tuple[KeyValues, ...]:
+        """The past alone: one per layer, (rows, heads, longest, head_dim)."""
+        return tuple(room.first(self.longest) for room in self.rooms)
+
     def valid(self) -> Tensor:
         """(rows, longest) bool: positions that hold something."""
         positions = torch.arange(self.longest, device=self.lengths.device)
         return positions < self.lengths[:, None]
 
-    def append(self, fresh: list[KeyValues], counts: Tensor | None) -> Cache:
-        """The cache with new positions behind each row's own end.
+    def behind(self, layer: int, fresh: KeyValues) -> KeyValues:
+        """The past of a layer and fresh positions behind it, good until the next call."""
+        room, end = self.rooms[layer], self.longest + fresh.keys.shape[2]
+        if torch.is_grad_enabled() or room.keys.shape[2] < end:
+            return room.first(self.longest).join(fresh)
+        room.keys[:, :, self.longest : end] = fresh.keys
+        room.values[:, :, self.longest : end] = fresh.values
+        return room.first(end)
+
+    def append(self, fresh: list[KeyValues], counts: Tensor | None, spare: int = 0) -> Cache:
+        """The cache with new positions behind each row's own end, in the new positions' dtype.
 
         Args:
             fresh: one per layer, (rows, heads, new, head_dim).
             counts: (rows,) how many of the new positions count in each row; all by default.
+            spare: positions of scratch behind the new ones, where no gradients are taken.
         """
         new = fresh[0].keys.shape[2]
+        spare = 0 if torch.is_grad_enabled() else spare
         if counts is None and self.even:
-            joined = tuple(old.join(more) for old, more in zip(self.layers, fresh, strict=True))
-            return Cache(joined, self.lengths + new, self.longest + new, True)
+            longest = self.longest + new
+            joined = tuple(
+                KeyValues(
+                    _joined(old.keys[:, :, : self.longest], more.keys, spare),
+                    _joined(old.values[:, :, : self.longest], more.values, spare),
+                )
+                for old, more in zip(self.rooms, fresh, strict=True)
+            )
+            return Cache(joined, self.lengths + new, longest, True)
         counts = torch.full_like(self.lengths, new) if counts is None else counts
         lengths = self.lengths + counts
         longest = int(lengths.max())
         even = bool((lengths == longest).all())
         # Each row's new positions land right behind its own end; what does not count falls on
-        # one spare position that is cut off.
+        # one spare position that counts for nobody.
         offset = torch.arange(new, device=lengths.device)
         target = torch.where(offset < counts[:, None], self.lengths[:, None] + offset, longest)
         layers = tuple(
             KeyValues(
-                _place(old.keys, more.keys, target, longest),
-                _place(old.values, more.values, target, longest),
+                _placed(old.keys, more.keys, target, longest, spare),
+                _placed(old.values, more.values, target, longest, spare),
             )
             for old, more in zip(self.layers, fresh, strict=True)
         )
@@ -72,17 +96,28 @@ class Cache:
         """The cache of some of the rows."""
         lengths = self.lengths[rows]
         longest = int(lengths.max()) if len(rows) else 0
-        layers = tuple(
-            KeyValues(layer.keys[rows, :, :longest], layer.values[rows, :, :longest])
-            for layer in self.layers
+        spare = self.rooms[0].keys.shape[2] - self.longest
+        rooms = tuple(
+            KeyValues(
+                room.keys[rows, :, : longest + spare], room.values[rows, :, : longest + spare]
+            )
+            for room in self.rooms
         )
-        return Cache(layers, lengths, longest, bool((lengths == longest).all()))
+        return Cache(rooms, lengths, longest, bool((lengths == longest).all()))
 
 
-def _place(old: Tensor, new: Tensor, target: Tensor, longest: int) -> Tensor:
+def _joined(old: Tensor, new: Tensor, spare: int) -> Tensor:
+    rows, heads, _, head_dim = new.shape
+    parts = [old.to(new.dtype), new]
+    if spare:
+        parts.append(new.new_zeros(rows, heads, spare, head_dim))
+    return torch.cat(parts, 2)
+
+
+def _placed(old: Tensor, new: Tensor, target: Tensor, longest: int, spare: int) -> Tensor:
     rows, heads, _, head_dim = new.shape
     # Void positions are zero, never stale: 0 · weight 0 stays finite under any mask.
-    room = old.new_zeros(rows, heads, longest + 1, head_dim)
+    room = new.new_zeros(rows, heads, longest + max(spare, 1), head_dim)
     room[:, :, : old.shape[2]] = old[:, :, :longest]
     index = target[:, None, :, None].expand_as(new)
-    return room.scatter(2, index, new)[:, :, :longest]
+    return room.scatter(2, index, new)

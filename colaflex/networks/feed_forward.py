@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.networks.recompute import recomputed
+
 __all__ = ["FeedForward"]
 
 
@@ -19,7 +21,14 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)."""
-        gate, up = self.gate_up(x).chunk(2, -1)
+        return self.narrow(self.gate_up(x))
+
+    def narrow(self, gate_up: Tensor) -> Tensor:
+        """The second half, from both hidden layers side by side, (..., 2 · hidden)."""
+        return recomputed(self._gated, gate_up)
+
+    def _gated(self, gate_up: Tensor) -> Tensor:
+        gate, up = gate_up.chunk(2, -1)
         out: Tensor = self.down(functional.silu(gate) * up)
         return out
 

@@ -106,7 +106,7 @@ class CheckpointStore:
             raise
         sync_directory(self.root)
         self._confirm(target)
-        self._prune(checkpoint.position, keep)
+        self.prune(checkpoint.position, keep)
         return target
 
     def _write(self, checkpoint: Checkpoint, folder: Path) -> None:
@@ -132,7 +132,11 @@ class CheckpointStore:
             self._discard(target)
             raise
 
-    def _prune(self, newest: Position, keep: int) -> None:
+    def prune(self, newest: Position, keep: int) -> None:
+        """Delete the checkpoints before `newest` that are more than `keep` with it.
+
+        A writer that was killed between the two has left one too many.
+        """
         found, _ = self._scan()
         older = [(m.position.order, p) for p, m in found if m.position.order < newest.order]
         try:

@@ -23,7 +23,7 @@ from colaflex.training.checkpoints import (
 )
 from colaflex.training.distributed import Processes
 from colaflex.training.interrupts import Interrupted, Interrupts
-from colaflex.training.memory import release_freed_memory
+from colaflex.training.memory import limit_kernel_cache, release_freed_memory
 from colaflex.training.metrics import MetricsLog
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch
@@ -136,6 +136,7 @@ class Trainer:
         """
         for plan in self.plans:
             plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
+        limit_kernel_cache()
         self.model.to(self.processes.device)
         with ExitStack() as stack:
             devices = [self.processes.device] if self.processes.device.type == "cuda" else []
@@ -173,6 +174,8 @@ class Trainer:
         if checkpoint is not None:
             self.model.load_state_dict(checkpoint.model)
             self._finished = [StageResult(**stage) for stage in checkpoint.state["finished"]]
+            if self.processes.writes:
+                self.store.prune(checkpoint.position, self.options.keep_checkpoints)
         return checkpoint
 
     def _open_metrics(self, stack: ExitStack, resumed: Checkpoint | None) -> None:

@@ -44,14 +44,48 @@ def parallel(
     return network.parallel(noisy, times, history, **options)
 
 
-def test_parallel_training_equals_block_by_block_sampling(network: BlockCausal) -> None:
+@pytest.mark.parametrize("gradients", [True, False])
+def test_parallel_training_equals_block_by_block_sampling(
+    network: BlockCausal, gradients: bool
+) -> None:
     clean, noisy, times = inputs()
     together = parallel(network, clean, noisy, times)
     history = network.begin(ROWS, clean)
-    for block in range(BLOCKS):
-        alone = network(noisy[:, block], times[:, block, None], history)
-        assert torch.allclose(together[:, block], alone, atol=1e-9)
-        history = network.commit(clean[:, block : block + 1], history)
+    with torch.set_grad_enabled(gradients):
+        for block in range(BLOCKS):
+            for _ in range(2):  # what one look leaves in the cache is nothing to the next
+                alone = network(noisy[:, block], times[:, block, None], history)
+                assert torch.allclose(together[:, block], alone, atol=1e-9)
+            history = network.commit(clean[:, block : block + 1], history)
+
+
+@torch.no_grad()
+def test_two_continuations_of_one_history_do_not_meet(network: BlockCausal) -> None:
+    clean, noisy, times = inputs()
+    stem = network.commit(clean[:, :2], network.begin(ROWS, clean))
+    branches = [network.commit(blocks[:, None], stem) for blocks in (clean[:, 2], noisy[:, 2])]
+    for blocks, branch in zip((clean[:, 2], noisy[:, 2]), branches, strict=True):
+        whole = torch.cat([clean[:, :2], blocks[:, None]], 1)
+        alone = network.commit(whole, network.begin(ROWS, clean))
+        found = network(noisy[:, 3], times[:, 3, None], branch)
+        assert torch.allclose(found, network(noisy[:, 3], times[:, 3, None], alone), atol=1e-9)
+
+
+@torch.no_grad()
+def test_rows_of_different_length_under_bf16() -> None:
+    torch.manual_seed(0)
+    network = BlockCausal(BlockCausalConfig(width=WIDTH, layers=2, heads=2, time_width=16))
+    clean, noisy, times = (x.float() for x in inputs())
+    counts = torch.tensor([BLOCK, 2 * BLOCK, 0])
+    with torch.autocast("cpu", torch.bfloat16):
+        history = network.commit(clean[:, :2], network.begin(ROWS, clean), counts)
+        found = network(noisy[:, 2], times[:, 2, None], history)
+        for row, count in enumerate(counts.tolist()):
+            past = clean[row : row + 1, : count // BLOCK]
+            alone = network.commit(past, network.begin(1, clean))
+            single = network(noisy[row : row + 1, 2], times[row : row + 1, 2, None], alone)
+            # bf16 has 8 bits: the products' order differs between the two.
+            assert torch.allclose(found[row : row + 1], single, atol=0.05)
 
 
 @pytest.mark.parametrize("blocks_of_a_chunk", [1, 2, BLOCKS])

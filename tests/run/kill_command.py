@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from colaflex.cli.main import main as command
+from colaflex.files import sha256_file
 
 SETS = {
     "training.checkpoint_every": 2,
@@ -133,7 +134,7 @@ def interrupt(killer: Killer, name: str, stage: str) -> int:
     return code if code is not None else -1
 
 
-def final_state(folder: Path) -> tuple[Any, ...]:
+def final_state(folder: Path) -> dict[str, Any]:
     """Weights, records and result, but for times."""
     checkpoints = {p.name: p for p in (folder / "checkpoints").iterdir()}
     newest = max(name for name in checkpoints if name.startswith("prior-"))
@@ -142,14 +143,24 @@ def final_state(folder: Path) -> tuple[Any, ...]:
     result = json.loads((folder / "result.json").read_text())
     for stage in result["training"]["stages"]:
         del stage["seconds"]
-    return (
-        sorted(checkpoints),
-        (checkpoints[newest] / "model.safetensors").read_bytes(),
-        [{k: v for k, v in record.items() if k not in timed} for record in records],
-        result["training"]["stages"],
-        {k: v for k, v in result["metrics"].items() if not k.startswith("speed.")},
-        sorted(path.name for path in folder.iterdir()),
-    )
+    return {
+        "checkpoints": sorted(checkpoints),
+        "weights": sha256_file(checkpoints[newest] / "model.safetensors"),
+        "records": [{k: v for k, v in record.items() if k not in timed} for record in records],
+        "stages": result["training"]["stages"],
+        "metrics": {k: v for k, v in result["metrics"].items() if not k.startswith("speed.")},
+        "files": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+def differences(folder: Path, whole: dict[str, Any]) -> list[str]:
+    """What ended otherwise than in the run that nobody killed."""
+    here = final_state(folder)
+    return [
+        f"run {folder.name}: {part} {here[part]!r:.500}, expected {whole[part]!r:.500}"
+        for part in whole
+        if here[part] != whole[part]
+    ]
 
 
 def main(root: Path, spec: Path, prior: str, wanted: int) -> None:
@@ -160,15 +171,22 @@ def main(root: Path, spec: Path, prior: str, wanted: int) -> None:
     sys.stdout = kept
     longest = 1.1 * training_time(killer, "whole")
     whole = final_state(root / "whole")
-    draw, kills, runs, same = random.Random(prior), 0, 0, 0
+    draw, kills, runs = random.Random(prior), 0, 0
+    differing: list[str] = []
     while kills < wanted:
         runs += 1
         kills += run_with_kills(killer, str(runs), draw, longest, wanted - kills)
-        same += final_state(root / str(runs)) == whole
+        differing += differences(root / str(runs), whole)
     codes = [interrupt(killer, "stopped", stage) for stage in ("representation", "prior")]
     assert wait(killer.start("stopped"), 200) == 0, killer.log("stopped")
-    runs, same = runs + 1, same + (final_state(root / "stopped") == whole)
-    report = {"kills": kills, "runs": runs, "same": same, "interrupted": codes, "longest": longest}
+    differing += differences(root / "stopped", whole)
+    report = {
+        "kills": kills,
+        "runs": runs + 1,
+        "differing": differing,
+        "interrupted": codes,
+        "longest": longest,
+    }
     print(json.dumps(report))
 
 

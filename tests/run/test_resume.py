@@ -201,5 +201,6 @@ def test_killed_runs_end_bit_identically(
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(done.stdout)
     assert report["kills"] >= kills
-    assert report["same"] == report["runs"] >= 2
+    assert report["runs"] >= 2
+    assert report["differing"] == []
     assert report["interrupted"] == [130, 130]

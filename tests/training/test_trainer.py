@@ -133,6 +133,13 @@ def test_a_crash_in_finish_repeats_only_what_is_not_saved(tmp_path: Path) -> Non
     assert records(tmp_path / "cut") == records(tmp_path / "whole")
 
 
+def test_what_a_killed_writer_had_still_to_delete_is_deleted(tmp_path: Path) -> None:
+    train(tmp_path, keep_checkpoints=3)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 3
+    train(tmp_path, resume=True, keep_checkpoints=2)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
 @pytest.mark.parametrize("accumulate", [2, 4, 8])
 def test_accumulation_equals_one_large_batch(tmp_path: Path, accumulate: int) -> None:
     train(tmp_path / "one", with_settings(steps=8), log_every=1)
