@@ -39,9 +39,9 @@ class FixedRows:
         tokens = torch.zeros(rows, length, dtype=torch.int64)
         self.rows = TokenBatch(tokens, lengths, torch.ones(rows, dtype=torch.bool))
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
+    def batch(self, step: int) -> TokenBatch:
         """The rows."""
-        del step, rank, world
+        del step
         return self.rows
 
 

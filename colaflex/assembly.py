@@ -26,7 +26,8 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
     Every part draws its weights from a key of its own, so that a change of the prior leaves the
     representation's first weights as they are.
     """
-    vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask)
+    texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
+    vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
     if spec.baseline is not None:
         baseline: LanguageModel = _seeded(spec, spec.baseline, vocabulary=vocabulary)
         return baseline
@@ -40,13 +41,15 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
         vocabulary=vocabulary,
         max_segment_tokens=segmenter.max_segment_tokens,
     )
+    needed = {"vocabulary": vocabulary} if segmenter.needs_vocabulary else {}
     return LatentModel(
-        _seeded(spec, spec.segmenter),
+        _seeded(spec, spec.segmenter, **needed),
         representation,
         _seeded(spec, spec.prior, latent_dim=spec.representation.latent_dim),
         vocabulary,
         _coadaptation(spec),
         spec.training.for_stage("prior").max_tokens,
+        variable_segments=segmenter.variable,
     )
 
 

@@ -15,6 +15,20 @@ COMPONENTS = (
         "Segments of a fixed number of tokens, aligned to the end of the prompt.",
     ),
     Component(
+        "segmenter",
+        "phrase",
+        "colaflex.segmenters.phrase:Phrase",
+        "colaflex.segmenters.phrase_config:PhraseConfig",
+        "Phrases by rule: segments begin behind punctuation and at function words.",
+    ),
+    Component(
+        "segmenter",
+        "entropy",
+        "colaflex.segmenters.entropy:Entropy",
+        "colaflex.segmenters.entropy_config:EntropyConfig",
+        "Segments that begin where a small language model is unsure of the next token.",
+    ),
+    Component(
         "representation",
         "text_vae",
         "colaflex.representations.text_vae:TextVAE",

@@ -49,6 +49,7 @@ class LatentModel(LanguageModel):
         vocabulary: the tokens.
         coadaptation: how stage 2 goes.
         max_tokens: longest row in training; a longer prompt is heard from its end.
+        variable_segments: the segmenter's declaration.
     """
 
     shift: Tensor
@@ -62,10 +63,12 @@ class LatentModel(LanguageModel):
         vocabulary: Vocabulary,
         coadaptation: Coadaptation | None = None,
         max_tokens: int = 1024,
+        variable_segments: bool = False,
     ) -> None:
         super().__init__()
         self.segmenter, self.representation, self.prior = segmenter, representation, prior
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
+        self.variable_segments = variable_segments
         self.coadaptation = coadaptation or Coadaptation()
         self.register_buffer("shift", torch.zeros(representation.latent_dim))
         self.register_buffer("scale", torch.ones(representation.latent_dim))
@@ -98,6 +101,8 @@ class LatentModel(LanguageModel):
 
     def segment(self, tokens: TokenBatch) -> Segmentation:
         """Segments of every row, padded to what the batch's width holds of full segments."""
+        if tokens.segments is not None:
+            return Segmentation(tokens.segments)
         segmentation = self.segmenter.segment(tokens)
         room = tokens.tokens.shape[1] // self.representation.slots
         missing = room - segmentation.lengths.shape[1]
@@ -184,6 +189,8 @@ class LatentModel(LanguageModel):
 
     def _filled(self, batch: TokenBatch) -> TokenBatch:
         """Rows whose last segment is filled up with end-of-text, as training has it."""
+        if self.variable_segments:
+            return batch
         size = self.representation.slots
         width = -(-batch.tokens.shape[1] // size) * size
         tokens = nn.functional.pad(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
-from colaflex.whole_blocks import learned_segments, whole_blocks
+from colaflex.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
 
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel
@@ -60,7 +61,7 @@ class LatentTraining:
             prepare=lambda batch, step: self._complete(batch, END_SEGMENTS, CUT_ROWS, step.noise),
             counts=lambda batch: self._counts(batch, self.model.segment(batch).mask),
             losses=self._representation_losses,
-            flops=lambda batch: 3 * self._representation_flops(batch),
+            flops=lambda batch: 3 * (self._representation_flops(batch) + self._cutting(batch)),
             finish=self._fit_border,
         )
 
@@ -96,7 +97,11 @@ class LatentTraining:
         phase.start()
 
     def _complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
-        return whole_blocks(
+        complete = whole_blocks
+        if self.model.variable_segments:
+            segmenter, device = self.model.segmenter, self.model.device
+            complete = partial(whole_variable_blocks, segmenter=segmenter, device=device)
+        return complete(
             batch,
             self.model.representation.slots,
             block,
@@ -206,12 +211,13 @@ class LatentTraining:
         model.scale.copy_((square - mean.square()).clamp(min=1e-8).rsqrt())
 
     def _representation_flops(self, batch: TokenBatch) -> int:
-        rows, width = batch.tokens.shape
-        return self.model.representation.flops(rows, width // self.model.representation.slots)
+        return self.model.representation.flops(*self.model.segment(batch).lengths.shape)
+
+    def _cutting(self, batch: TokenBatch) -> int:
+        return self.model.segmenter.flops(*batch.tokens.shape)
 
     def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
-        rows, width = batch.tokens.shape
-        flops = phase.flops(rows, width // self.model.representation.slots)
+        flops = phase.flops(*self.model.segment(batch).lengths.shape) + self._cutting(batch)
         forward, learning = self._representation_flops(batch), self.plan.learning_share
         # Where it rests, only its encoder runs, about half of it.
         return flops + int(forward * (3 * learning + 0.5 * (1 - learning)))

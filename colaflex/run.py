@@ -312,11 +312,12 @@ class Experiment:
         evaluations = prior.network_evaluations(options.latents)
         if evaluations is None:
             return {}
-        tokens = prior.block_size * self.model.get_submodule("representation").slots
-        return {
-            "speed.network_evaluations_per_block": single(evaluations),
-            "speed.network_evaluations_per_token": single(evaluations / tokens),
-        }
+        cost = {"speed.network_evaluations_per_block": single(evaluations)}
+        segmenter = self.spec.segmenter
+        if segmenter is not None and not segmenter.capabilities().variable:
+            tokens = prior.block_size * segmenter.capabilities().max_segment_tokens
+            cost["speed.network_evaluations_per_token"] = single(evaluations / tokens)
+        return cost
 
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch
 
-__all__ = ["learned_segments", "whole_blocks"]
+__all__ = ["learned_segments", "whole_blocks", "whole_variable_blocks"]
 
 
 def whole_blocks(
@@ -54,6 +56,52 @@ def whole_blocks(
     boundary = torch.zeros(rows, width, dtype=torch.bool)
     boundary.scatter_(1, at[:, None], forced[:, None])
     return TokenBatch(tokens, lengths, batch.complete, boundary)
+
+
+def whole_variable_blocks(
+    batch: TokenBatch,
+    size: int,
+    block: int,
+    *,
+    segmenter: Segmenter,
+    device: torch.device,
+    end_of_text: int,
+    prompt_rows: float,
+    noise: Noise,
+) -> TokenBatch:
+    """As `whole_blocks`, where a segment's length depends on what it holds.
+
+    Args:
+        batch: rows as they were read.
+        size: most tokens of a segment.
+        block: segments of a block.
+        segmenter: asked for the segments of the filled rows, which are settled thereby.
+        device: where the segmenter lives.
+        end_of_text: what documents are filled up with.
+        prompt_rows: share of the rows in which a boundary is forced.
+        noise: of the step.
+    """
+    draws = noise.uniform("forced boundaries", (len(batch.lengths), 2), torch.zeros(()))
+    at = (draws[:, 1] * batch.lengths).long()
+    forced = (draws[:, 0] < prompt_rows) & (at > 0)
+    tokens = functional.pad(batch.tokens, (0, block * size), value=end_of_text)
+    boundary = torch.zeros_like(tokens, dtype=torch.bool).scatter_(1, at[:, None], forced[:, None])
+    filled = torch.where(batch.complete, batch.lengths + block * size, batch.lengths)
+    with torch.no_grad():
+        rows = TokenBatch(tokens, filled, batch.complete, boundary).to(device)
+        sizes = segmenter.segment(rows).lengths.cpu()
+    ends = sizes.cumsum(1)
+    begun = ((sizes > 0) & (ends - sizes < batch.lengths[:, None])).sum(1)
+    # Where a window ends is no boundary: its last segment might go on.
+    whole = torch.where(batch.complete, -(-begun // block), (begun - 1) // block).clamp(min=0)
+    whole = whole * block
+    sizes = functional.pad(sizes, (0, block))[:, : max(block, int(whole.max()))]
+    sizes = torch.where(torch.arange(sizes.shape[1]) < whole[:, None], sizes, 0)
+    lengths = sizes.sum(1)
+    width = int(lengths.max()) + 1  # a boundary forced at the widest row's end is kept
+    tokens = tokens[:, :width]
+    tokens[torch.arange(width) >= lengths[:, None]] = end_of_text
+    return TokenBatch(tokens, lengths, batch.complete, boundary[:, :width], sizes)
 
 
 def learned_segments(batch: TokenBatch, segmentation: Segmentation) -> Tensor:

@@ -15,12 +15,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SegmenterCapabilities:
-    """A segmenter's declaration."""
+    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`."""
 
     max_segment_tokens: int
     variable: bool = False
     learned: bool = False
     needs_states: bool = False
+    needs_vocabulary: bool = False
     levels: int = 1
 
 

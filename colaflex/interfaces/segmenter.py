@@ -24,6 +24,11 @@ class Segmenter(nn.Module, ABC):
             states: (batch, tokens, width) causal token states, where the segmenter needs them.
         """
 
+    def flops(self, batch: int, tokens: int) -> int:
+        """Model FLOPs of segmenting rows of so many tokens; none by default."""
+        del batch, tokens
+        return 0
+
     def losses(self, tokens: TokenBatch, segmentation: Segmentation) -> Losses:
         """The segmenter's own regularisers; none by default."""
         del tokens, segmentation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,11 +21,13 @@ class Vocabulary:
         size: number of token ids, special ones included.
         end_of_text: id that ends a document and fills what is left of its last block.
         mask: id that hides a token in masked-reconstruction losses.
+        texts: the text of each id, U+FFFD for bytes that are no character; empty where unknown.
     """
 
     size: int
     end_of_text: int
     mask: int
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class TokenBatch:
         lengths: (batch,) int64, tokens that count; of a complete row, its end-of-text included.
         complete: (batch,) bool, whether the document ends within the row.
         forced: (batch, tokens) bool, tokens at which a segment must begin, or None.
+        segments: (batch, segments) int64, the segments' lengths where they are settled, or None.
     """
 
     tokens: Tensor
     lengths: Tensor
     complete: Tensor
     forced: Tensor | None = None
+    segments: Tensor | None = None
 
     @cached_property
     def mask(self) -> Tensor:
@@ -51,15 +56,17 @@ class TokenBatch:
 
     def to(self, device: torch.device | str) -> TokenBatch:
         """The same batch on another device."""
-        forced = None if self.forced is None else self.forced.to(device)
-        return TokenBatch(
-            self.tokens.to(device), self.lengths.to(device), self.complete.to(device), forced
-        )
+        return self._each(lambda tensor: tensor.to(device))
 
     def rows(self, chosen: slice | Tensor) -> TokenBatch:
         """Some of the rows."""
-        forced = None if self.forced is None else self.forced[chosen]
-        return TokenBatch(self.tokens[chosen], self.lengths[chosen], self.complete[chosen], forced)
+        return self._each(lambda tensor: tensor[chosen])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> TokenBatch:
+        forced = None if self.forced is None else change(self.forced)
+        segments = None if self.segments is None else change(self.segments)
+        tokens, lengths, complete = map(change, (self.tokens, self.lengths, self.complete))
+        return TokenBatch(tokens, lengths, complete, forced, segments)
 
 
 @dataclass(frozen=True)

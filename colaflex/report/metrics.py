@@ -23,6 +23,8 @@ __all__ = [
     "describe",
     "generation_order",
     "place",
+    "row_label",
+    "row_order",
     "short_label",
 ]
 
@@ -258,9 +260,24 @@ def place(name: str) -> Placement:
         axis, at, metric = match.groups()
         return Placement(family, metric, axis=axis, at=float(at))
     row, _, metric = rest.partition(".")
-    if metric and row in ROWS:
+    # A corpus may bring references of its own: their rows are known by their metrics.
+    if metric and (row in ROWS or (not _known(rest) and _known(metric))):
         return Placement(family, metric, row=row)
     return Placement(family, rest)
+
+
+def _known(metric: str) -> bool:
+    return any(fnmatchcase(f"generation.{metric}", pattern) for pattern in METRICS)
+
+
+def row_label(row: str) -> str:
+    """Whose text it is, for humans."""
+    return ROWS.get(row, row.replace("_", " ").capitalize())
+
+
+def row_order(row: str) -> tuple[int, str]:
+    """Sort key: rows in the order of `ROWS`, unknown ones behind."""
+    return (list(ROWS).index(row) if row in ROWS else len(ROWS), row)
 
 
 def describe(name: str) -> MetricInfo:
@@ -292,7 +309,7 @@ def generation_order(metric: str) -> tuple[int, str]:
 
 def short_label(row: str) -> str:
     """A row's label where space is dear."""
-    label = ROWS[row].removesuffix(" sampler").removesuffix(" sentences")
+    label = row_label(row).removesuffix(" sampler").removesuffix(" sentences")
     return "Encoder latents" if row == "oracle_latents" else label
 
 

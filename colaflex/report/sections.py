@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.metrics import ROWS, MetricInfo, describe, generation_order, place
+from colaflex.report.metrics import (
+    MetricInfo,
+    describe,
+    generation_order,
+    place,
+    row_label,
+    row_order,
+)
 from colaflex.report.numbers import (
     compact,
     decimals,
@@ -80,7 +87,7 @@ class Generation:
         """Of each source its name, its label and its cells."""
         columns = [_column([self.at(row, m) for row in self.rows], m) for m in self.metrics]
         return [
-            (row, ROWS[row], [column[index] for column in columns])
+            (row, row_label(row), [column[index] for column in columns])
             for index, row in enumerate(self.rows)
         ]
 
@@ -128,9 +135,8 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
         at = place(name)
         if at.family == "generation" and at.axis is None and at.metric:
             table[at.row, at.metric] = measured
-    found = {row for row, _ in table}
     return Generation(
-        [row for row in ROWS if row in found],
+        sorted({row for row, _ in table}, key=row_order),
         sorted({metric for _, metric in table}, key=generation_order),
         table,
     )

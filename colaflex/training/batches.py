@@ -129,7 +129,7 @@ class TrainingOrder:
 
 
 class TrainingBatches:
-    """Batches of the train split by step, whole or one process's part."""
+    """Batches of the train split by step."""
 
     def __init__(self, index: TokenIndex, max_tokens: int, batch_size: int, seed: int) -> None:
         self._split = index.split("train")
@@ -137,22 +137,11 @@ class TrainingBatches:
         self.table = Rows.of(self._split, max_tokens)
         self.order = TrainingOrder(self.table.lengths, batch_size, seed)
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
-        """The rows of a step that process `rank` of `world` sees, as wide as the whole batch is.
-
-        Raises:
-            UserError: the batch can't be shared evenly.
-        """
+    def batch(self, step: int) -> TokenBatch:
+        """The rows of a step, as wide as the widest."""
         chosen = self.order.rows(step)
-        if len(chosen) % world:
-            raise UserError(
-                f"training.batch_size: {len(chosen)} rows can't be shared evenly by {world} "
-                f"processes"
-            )
         width = int(self.table.lengths[chosen].max())
-        share = len(chosen) // world
-        part = chosen[rank * share : (rank + 1) * share]
-        return self.table.batch(self._split, part, width, self._end_of_text)
+        return self.table.batch(self._split, chosen, width, self._end_of_text)
 
 
 def evaluation_batches(

@@ -59,10 +59,14 @@ class Totals:
 def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, share: Share) -> _Part:
     """A share of a step's batch as the stage wants it (on the CPU), and its tokens before that."""
     rows = plan.rows_of_a_share(share.of)
-    raw = order.batch(step, share.index, share.of)
-    noise = Noise(seed, step, plan.stage.name, share.index * rows, share.of * rows)
-    place = StageStep(step, plan.steps, noise)
-    return plan.stage.prepare(raw, place), place, int(raw.lengths.sum())
+    first, total = share.index * rows, share.of * rows
+    own = slice(first, first + rows)
+    # Prepared whole, so that all shares have one width, and draw noise of one shape.
+    raw = order.batch(step)
+    whole = StageStep(step, plan.steps, Noise(seed, step, plan.stage.name, 0, total))
+    prepared = plan.stage.prepare(raw, whole).rows(own)
+    noise = Noise(seed, step, plan.stage.name, first, total)
+    return prepared, StageStep(step, plan.steps, noise), int(raw.lengths[own].sum())
 
 
 class StageLoop:

@@ -53,8 +53,8 @@ class StageSettings(Protocol):
 class BatchOrder(Protocol):
     """Which rows a step sees: a pure function of the step."""
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> TokenBatch:
-        """Share `rank` of `world` equal shares of the step's rows, all as wide as the widest."""
+    def batch(self, step: int) -> TokenBatch:
+        """The step's rows, all as wide as the widest."""
         ...  # pragma: no cover
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import END, rows, small_model, step_noise
+from small_models import END, VOCABULARY, rows, small_model, step_noise
 from torch import Tensor
 
+import colaflex
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch
-from colaflex.whole_blocks import learned_segments, whole_blocks
+from colaflex.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
 
 
 @st.composite
@@ -148,3 +149,42 @@ def test_a_segment_that_a_prompt_cuts_is_not_learned() -> None:
     assert given.nonzero().tolist() == [[0, 2], [1, 2]]
     whole = learned_segments(replace(batch, forced=None), segmentation)
     assert torch.equal(whole, segmentation.mask)
+
+
+@settings(deadline=None, max_examples=100)
+@given(batches())
+def test_segments_of_any_length_make_whole_blocks(case: Any) -> None:
+    size, block, batch, noise = case
+    words = ("", "", *(f" {'the' if i % 3 else 'word'}{'.' * (i % 4 == 0)}" for i in range(10)))
+    vocabulary = replace(VOCABULARY, texts=words)
+    segmenter = colaflex.build("segmenter", "phrase", vocabulary=vocabulary, max_tokens=size + 1)
+    done = whole_variable_blocks(
+        batch,
+        size + 1,
+        block,
+        segmenter=segmenter,
+        device=torch.device("cpu"),
+        end_of_text=END,
+        prompt_rows=0.25,
+        noise=noise,
+    )
+    cut = segmenter.segment(done)
+    assert torch.equal(done.segments[:, : cut.lengths.shape[1]], cut.lengths)
+    assert done.segments.shape[1] % block == 0
+    width = batch.tokens.shape[1]
+    forced = torch.nn.functional.pad(done.forced, (0, width))[:, :width]
+    before = segmenter.segment(replace(batch, forced=forced))
+    for row, length in enumerate(batch.lengths.tolist()):
+        new, count = int(done.lengths[row]), int(cut.count[row])
+        assert count % block == 0
+        kept = min(length, new)
+        assert torch.equal(done.tokens[row, :kept], batch.tokens[row, :kept])
+        assert (done.tokens[row, kept:] == END).all()
+        if batch.complete[row]:
+            assert length <= new
+            assert count - int(before.count[row]) < block
+        else:
+            # What a window ends with may be the half of a segment, and is not learned.
+            assert new < length or not new
+            ends = before.lengths[row].cumsum(0).tolist()
+            assert new in (0, *ends)

@@ -27,6 +27,8 @@ from colaflex.report.style import elide, spread
         ("generation.at_guidance.1.5.kl.a", "generation", "kl.a", "model", "guidance", 1.5),
         ("generation.real", "generation", "real", "model", None, None),
         ("generation.other.thing", "generation", "other.thing", "model", None, None),
+        ("generation.other.distinct_2", "generation", "distinct_2", "other", None, None),
+        ("generation.copying.distinct_2", "generation", "copying.distinct_2", "model", None, None),
         ("task.lambada.accuracy", "task", "lambada.accuracy", "model", None, None),
         ("loose", "loose", "", "model", None, None),
     ],
