@@ -27,7 +27,7 @@ _LABELS = {
     "lr": ("learning rate", ""),
     "learning_rate": ("learning rate", ""),
     "tokens_per_second": ("throughput", "tokens/s"),
-    "grad_norm": ("gradient norm", ""),
+    "gradient_norm": ("gradient norm", ""),
     "log_snr": ("logSNR", "nats"),
 }
 _NOT_SERIES = {"step", "stage", "time", "seconds", "loss", "tokens", "epoch", "flops"}
@@ -49,7 +49,7 @@ def loss_curves(history: Records, limit: int = 9) -> list[StageCurves]:
         return []
     found = []
     for number_, (stage, records) in enumerate(_stages(history).items()):
-        terms = dict.fromkeys(key for r in records for key in r if key.startswith("terms/"))
+        terms = dict.fromkeys(key for r in records for key in r if _is_term(key))
         figures: list[Figure] = []
         for key in ("loss", *terms):
             steps, values = _series(records, key)
@@ -107,12 +107,14 @@ def course(history: Records) -> tuple[list[Figure], list[Figure]]:
     settings: list[Figure] = []
     statistics: list[Figure] = []
     for key in keys:
-        if key in _NOT_SERIES or key.startswith("terms/"):
+        if key in _NOT_SERIES or _is_term(key):
             continue
         lines = [_series(records, key, offsets[stage]) for stage, records in stages.items()]
         if sum(len(values) for _, values in lines) < 2:
             continue
-        label, unit = _LABELS.get(re.split("[./]", key)[-1], (_words(key), ""))
+        label, unit = _LABELS.get(
+            re.split("[./]", key)[-1], (_words(key.removeprefix("terms/")), "")
+        )
         home = settings if key in _LABELS else statistics
         svg = draw(
             f"fig-course-{len(settings) + len(statistics)}",
@@ -160,6 +162,11 @@ class _Course:
         # Whatever was recorded, all stages are in view: a name outside would squeeze the axes.
         axes.set_xlim(-0.01 * total, 1.01 * total)
         axes.yaxis.set_major_formatter(lambda value, _: tick(value))
+
+
+def _is_term(key: str) -> bool:
+    """Whether it is a part of the loss; what is recorded of the latents is none."""
+    return key.startswith("terms/") and not key.startswith("terms/latent_")
 
 
 def _stages(history: Records) -> dict[str, list[Mapping[str, Any]]]:

@@ -117,7 +117,7 @@ def _history(draw: random.Random) -> list[dict[str, Any]]:
                     "terms": values,
                     "learning_rate": 2e-3 * warm * (0.55 + 0.45 * math.cos(math.pi * share)),
                     "tokens_per_second": 41_000 * (1 + 0.02 * draw.gauss(0, 1)),
-                    "grad_norm": 0.3 + math.exp(-5 * share) + 0.05 * abs(draw.gauss(0, 1)),
+                    "gradient_norm": 0.3 + math.exp(-5 * share) + 0.05 * abs(draw.gauss(0, 1)),
                     "latent/log_snr": 4.9 - 4.5 * math.exp(-6 * share)
                     if stage == "representation"
                     else 4.9 + 0.02 * draw.gauss(0, 1),

@@ -171,7 +171,7 @@ def test_elide() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_what_only_a_short_stage_recorded_is_drawn_with_all_stages() -> None:
-    history = [{"stage": "short", "step": step, "grad_norm": 1.0 + step} for step in (2, 4)]
+    history = [{"stage": "short", "step": step, "gradient_norm": 1.0 + step} for step in (2, 4)]
     history += [{"stage": "long", "step": step} for step in (2, 90)]
     ((figure,), _) = course(history)
     assert "short" in figure.svg and "long" in figure.svg

@@ -144,7 +144,8 @@ def final_state(folder: Path) -> dict[str, Any]:
     for stage in result["training"]["stages"]:
         del stage["seconds"]
     return {
-        "checkpoints": sorted(checkpoints),
+        # Which one is second depends on where a run was asked to stop.
+        "checkpoints": (len(checkpoints), newest),
         "weights": sha256_file(checkpoints[newest] / "model.safetensors"),
         "records": [{k: v for k, v in record.items() if k not in timed} for record in records],
         "stages": result["training"]["stages"],
