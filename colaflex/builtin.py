@@ -36,6 +36,20 @@ COMPONENTS = (
         "Causal variational autoencoder over token segments with a Gaussian posterior.",
     ),
     Component(
+        "representation",
+        "text_ae",
+        "colaflex.representations.text_ae:TextAE",
+        "colaflex.representations.text_ae_config:TextAEConfig",
+        "Causal autoencoder over token segments, decoded through noise and dropout.",
+    ),
+    Component(
+        "representation",
+        "token_embedding",
+        "colaflex.representations.token_embedding:TokenEmbedding",
+        "colaflex.representations.token_embedding_config:TokenEmbeddingConfig",
+        "Learned embeddings as latents, one a token, read back through noise.",
+    ),
+    Component(
         "network",
         "block_causal",
         "colaflex.networks.block_causal:BlockCausal",

@@ -17,6 +17,7 @@ from colaflex.interfaces.component import ComponentConfig
 __all__ = [
     "CorpusConfig",
     "CouplingConfig",
+    "GaussianRepresentationConfig",
     "NetworkConfig",
     "PriorConfig",
     "RepresentationConfig",
@@ -41,15 +42,20 @@ class RepresentationConfig(ComponentConfig):
     kind: ClassVar[str] = "representation"
 
     latent_dim: int = Field(16, ge=1, le=4096, description="Channels of one latent.")
+
+    def capabilities(self) -> RepresentationCapabilities:
+        """What the representation reads and whether its latents have a density."""
+        raise NotImplementedError
+
+
+class GaussianRepresentationConfig(RepresentationConfig):
+    """Shared base of the configs of representations whose posterior is Gaussian."""
+
     log_snr: Annotated[float, Field(ge=-30, le=30)] | Literal["learned"] = Field(
         "learned",
         description="log(mean mu^2 / mean sigma^2) of the posterior (nats): learned, or fixed, "
         "then means pass a LayerNorm without affine and sigma^2 = exp(-log_snr).",
     )
-
-    def capabilities(self) -> RepresentationCapabilities:
-        """What the representation reads and whether its latents have a density."""
-        raise NotImplementedError
 
 
 class PriorConfig(ComponentConfig):

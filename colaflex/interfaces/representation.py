@@ -22,7 +22,8 @@ class Encoding:
     Attributes:
         losses: its terms.
         posterior: q(z | x) of the batch.
-        sample: (batch, segments, dim) the sample that was decoded.
+        sample: (batch, segments, dim) the sample that was decoded, before whatever noise is for
+            the decoder alone: what a prior learns.
     """
 
     losses: Losses

@@ -3,20 +3,19 @@
 References:
     Cola DLM (2026), section 2.2.1: -E log p(x|z) + beta KL(q || N(0, I)) + lambda_mask L_mask,
     https://arxiv.org/abs/2605.06548.
+    Kingma et al. (2016), free bits, https://arxiv.org/abs/1606.04934; for every latent, not for
+    the mean of a batch, as in CALM (2025), https://arxiv.org/abs/2510.27688.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from colaflex.interfaces.losses import LossTerm
-from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.representation import Encoding, Representation
-from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
-from colaflex.networks.cache import Cache
-from colaflex.networks.causal import CausalTransformer
+from colaflex.interfaces.losses import Losses, LossTerm
+from colaflex.interfaces.values import Posterior, Vocabulary
+from colaflex.representations.segment_autoencoder import SegmentAutoencoder, wide
 from colaflex.representations.text_vae_config import TextVAEConfig
 
 __all__ = ["TextVAE"]
@@ -25,125 +24,37 @@ LOG_VARIANCE_RANGE = (-30.0, 20.0)
 """The released Cola DLM code's clamp; keeps exp() finite."""
 
 
-class TextVAE(Representation):
-    """q(z | x) = N(mu, sigma^2) per segment; p(x | z) independent over the slots of a segment.
+class TextVAE(SegmentAutoencoder):
+    """q(z | x) = N(mu, sigma^2) per segment; p(x | z) independent over the slots of a segment."""
 
-    The tokens of a segment are embedded slot by slot and joined into one vector; a causal
-    transformer over those vectors gives the posterior. The decoder runs a causal transformer over
-    the latents and reads every slot's logits, end-of-segment among them, off its state.
-    """
+    config: TextVAEConfig
 
     def __init__(
         self, config: TextVAEConfig, *, vocabulary: Vocabulary, max_segment_tokens: int
     ) -> None:
-        super().__init__()
-        self.config, self.vocabulary = config, vocabulary
-        self.latent_dim, self.slots = config.latent_dim, max_segment_tokens
-        self.end_of_segment = vocabulary.size
-        width, inner = config.width, config.embedding_dim
-        # One embedding more, for slots that hold no token.
-        self.embedding = nn.Embedding(vocabulary.size + 1, inner)
-        self.join = nn.Linear(self.slots * inner, width)
-        self.encoder = CausalTransformer(width, config.encoder_layers, config.heads)
-        learned = config.log_snr == "learned"
-        self.posterior = nn.Linear(width, config.latent_dim * (2 if learned else 1))
-        self.lift = nn.Linear(config.latent_dim, width)
-        self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
-        self.part = nn.Linear(width, self.slots * inner)
-        self.unembedding = nn.Linear(inner, vocabulary.size + 1)
-        nn.init.normal_(self.embedding.weight, std=1.0)
-
-    def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
-        """The posterior of every segment's latent; see `Representation.encode`."""
-        grid, held = segmentation.slots(tokens.tokens, self.slots)
-        return self._posterior(self._states(grid, held))
-
-    def _states(self, grid: Tensor, held: Tensor) -> Tensor:
-        grid = torch.where(held, grid, self.end_of_segment)
-        states: Tensor = self.encoder(self.join(self.embedding(grid).flatten(2)))
-        return states
+        super().__init__(
+            config,
+            vocabulary=vocabulary,
+            max_segment_tokens=max_segment_tokens,
+            channels=config.latent_dim * (2 if config.log_snr == "learned" else 1),
+        )
 
     def _posterior(self, states: Tensor) -> Posterior:
-        out = _wide(self.posterior(states))
+        out = wide(self.posterior(states))
         if self.config.log_snr != "learned":
             mean = functional.layer_norm(out, (self.latent_dim,))
             return Posterior(mean, mean.new_full((1,), -float(self.config.log_snr)))
         mean, log_variance = out.chunk(2, -1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Logits of every slot; see `Representation.decode`."""
-        return self._logits(self.decoder(self.lift(latents)))
+    def _regularisers(self, posterior: Posterior, mask: Tensor) -> Losses:
+        """The rate, KL(q || N(0, I)) in nats."""
+        kl = self._free(posterior) if self.config.free_bits else posterior.kl()
+        return {"rate": LossTerm(kl[mask].sum(), "latents", self.config.rate_weight)}
 
-    def _logits(self, states: Tensor) -> Tensor:
-        slots = self.part(states).unflatten(-1, (self.slots, -1))
-        logits: Tensor = self.unembedding(functional.silu(slots))
-        return logits
-
-    def begin_decoding(self, rows: int) -> Cache:
-        """An empty decoder cache."""
-        return self.decoder.begin(rows, self.lift.weight)
-
-    def decode_next(
-        self, latents: Tensor, state: Cache, counts: Tensor | None = None
-    ) -> tuple[Tensor, Cache]:
-        """Logits of further latents; see `Representation.decode_next`."""
-        states, state = self.decoder.extend(self.lift(latents), state, counts)
-        return self._logits(states), state
-
-    def select_decoding(self, state: Cache, rows: Tensor) -> Cache:
-        """The decoder cache of some of the rows."""
-        return state.select(rows)
-
-    def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
-        """Terms "realisation", "rate" and "masked", in nats; see `Representation.losses`."""
-        config = self.config
-        grid, held = segmentation.slots(tokens.tokens, self.slots)
-        posterior = self._posterior(self._states(grid, held))
-        mask = segmentation.mask
-        sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
-        realisation = self._cross_entropy(self.decode(sample), grid, held, mask)
-        terms = {
-            "realisation": LossTerm(realisation, "tokens"),
-            "rate": LossTerm(posterior.kl()[mask].sum(), "latents", config.rate_weight),
-        }
-        if config.mask_weight:
-            masked = self._masked(grid, held, noise)
-            terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
-        return Encoding(terms, posterior, sample)
-
-    def _cross_entropy(self, logits: Tensor, grid: Tensor, held: Tensor, mask: Tensor) -> Tensor:
-        """Sum over the tokens and, of a short segment, the end-of-segment that follows them."""
-        target, counted = self._targets(grid, held, mask)
-        return functional.cross_entropy(_wide(logits[counted]), target[counted], reduction="sum")
-
-    def _targets(self, grid: Tensor, held: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        target = torch.where(held, grid, self.end_of_segment)
-        # The first empty slot of an existing segment has to say that the segment ends.
-        ends = functional.pad(held[..., :-1], (1, 0), value=True) & ~held & mask[..., None]
-        return target, held | ends
-
-    def _masked(self, grid: Tensor, held: Tensor, noise: Noise) -> Tensor:
-        """Cross-entropy of hidden tokens from a masked view of some rows (BERT-style)."""
-        config, like = self.config, self.lift.weight
-        rows = noise.uniform("masked rows", (grid.shape[0],), like) < config.mask_rows
-        tokens = noise.uniform("masked tokens", grid.shape, like) < config.mask_ratio
-        grid, held, hidden = grid[rows], held[rows], (tokens & held)[rows]
-        view = torch.where(hidden, self.vocabulary.mask, grid)
-        logits = self.decode(self._posterior(self._states(view, held)).mean)[hidden]
-        total = functional.cross_entropy(_wide(logits), grid[hidden], reduction="sum")
-        return total / (config.mask_ratio * config.mask_rows)
-
-    def flops(self, batch: int, segments: int) -> int:
-        """Model FLOPs of one forward pass of `losses`."""
-        linear = (self.join, self.posterior, self.lift, self.part)
-        per_segment = 2 * sum(m.weight.numel() for m in linear)
-        per_segment += 2 * self.slots * self.unembedding.weight.numel()
-        once = batch * segments * per_segment
-        once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
-        return int(once * (1 + (self.config.mask_rows if self.config.mask_weight else 0)))
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least fp32: softmax and densities are never computed in bf16."""
-    return x if x.dtype == torch.float64 else x.float()
+    def _free(self, posterior: Posterior) -> Tensor:
+        """The KL with the gradient of sum max(KL of a channel, free bits); its value is the KL."""
+        assert posterior.log_variance is not None
+        # A channel is a latent of one dimension.
+        channels = Posterior(posterior.mean[..., None], posterior.log_variance[..., None]).kl()
+        return torch.where(channels > self.config.free_bits, channels, channels.detach()).sum(-1)

@@ -59,6 +59,7 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _segments(spec)
     yield from _causality(spec)
     yield from _gate(spec)
+    yield from _reference(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -118,7 +119,22 @@ def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
             "holds them apart: neither entropy nor reference KL has a weight"
         )
         hint = "set training.weights.reference_kl or the representation's rate_weight above 0"
+        if not spec.representation.capabilities().continuous_density:
+            hint = f"leave it closed, for the latents of {spec.representation.type} have no density"
         yield ("training", "gradient_gate"), message, hint
+
+
+def _reference(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.representation is not None
+    training, representation = spec.training, spec.representation
+    if training.regime == "frozen" or training.weights.reference_kl == 0:
+        return
+    if not representation.capabilities().continuous_density:
+        message = (
+            f"the latents of {representation.type} are points without a density, of which there "
+            "is no KL divergence"
+        )
+        yield ("training", "weights", "reference_kl"), message, "set it to 0"
 
 
 def warnings(spec: Document) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import colaflex
 from colaflex.coadaptation import Coadaptation
@@ -23,23 +24,25 @@ def small_model(
     size: int = 2,
     block: int = 2,
     max_tokens: int = 24,
+    representation: str = "text_vae",
     **options: Any,
 ) -> LatentModel:
     """The same weights at every call; they are all random, so that nothing is hidden by zeros."""
     shape = {"width": 32, "layers": 2, "heads": 2, "time_width": 16}
+    if representation == "token_embedding":
+        size = 1
+    else:
+        options = {"width": 32, "heads": 2, "embedding_dim": 8, **options}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = LatentModel(
             colaflex.build("segmenter", "fixed_patch", size=size),
             colaflex.build(
                 "representation",
-                "text_vae",
+                representation,
                 vocabulary=VOCABULARY,
                 max_segment_tokens=size,
                 latent_dim=DIM,
-                width=32,
-                heads=2,
-                embedding_dim=8,
                 **options,
             ),
             colaflex.build(
@@ -58,8 +61,16 @@ def small_model(
                 small = "modulation" in name or "head" in name or "output" in name
                 if parameter.ndim > 1 and (small or "down" in name):
                     parameter.normal_(std=0.15)
-            model.representation.unembedding.weight.mul_(3.0)
+            if representation != "token_embedding":
+                model.representation.unembedding.weight.mul_(3.0)
     return model
+
+
+def token_bias(model: LatentModel) -> Tensor:
+    """The bias of every token's logit."""
+    part: Any = model.representation
+    bias: Tensor = part.bias if hasattr(part, "bias") else part.unembedding.bias
+    return bias
 
 
 def rows(lengths: list[int], complete: list[bool] | bool = True, width: int = 0) -> TokenBatch:

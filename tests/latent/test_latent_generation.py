@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import END, MASK, VOCABULARY, small_model
+from small_models import END, MASK, VOCABULARY, small_model, token_bias
 from torch import Tensor
 
 from colaflex.interfaces.noise import SampleNoise
@@ -39,7 +39,7 @@ def model(double: bool = True, endless: bool = True, **options: Any) -> LatentMo
     made = small_model(**options)
     if endless:
         with torch.no_grad():
-            made.representation.unembedding.bias[END] = -50.0
+            token_bias(made)[END] = -50.0
     return made.double() if double else made
 
 
@@ -124,12 +124,21 @@ def uncached(
 
 
 @pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-4)])
-@pytest.mark.parametrize("prior", ["flow_matching", "rectified_flow"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"prior": "flow_matching"},
+        {"prior": "rectified_flow"},
+        {"representation": "text_ae"},
+        {"representation": "token_embedding"},
+    ],
+    ids=lambda parts: next(iter(parts.values())),
+)
 @pytest.mark.parametrize("reencode", [False, True])
 def test_cached_generation_equals_uncached(
-    double: bool, tolerance: float, prior: str, reencode: bool
+    double: bool, tolerance: float, parts: dict[str, str], reencode: bool
 ) -> None:
-    made, latent = model(double, prior=prior), replace(STEPS, reencode=reencode)
+    made, latent = model(double, **parts), replace(STEPS, reencode=reencode)
     found, pieces = latents_and_logits(made, PROMPTS, 14, latent)
     for row, (prompt, key) in enumerate(zip(PROMPTS, row_keys(PROMPTS, 0), strict=True)):
         own = [

@@ -1,4 +1,4 @@
-"""The text VAE: causality, padding, incremental decoding, closed forms, and that it learns."""
+"""The text VAE: closed forms of its losses, a fixed logSNR, free bits, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,110 +8,10 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch.nn import functional
+from segments import DIM, LENGTHS, SIZE, SLOTS, batch, build, noise
 
-import colaflex
-from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+from colaflex.interfaces.values import Posterior
 from colaflex.representations.text_vae_config import TextVAEConfig
-
-SIZE, SLOTS, DIM = 13, 3, 4
-VOCABULARY = Vocabulary(SIZE, end_of_text=0, mask=1)
-LENGTHS = ([3, 3, 1, 2], [2, 3, 0, 0], [3, 3, 3, 3], [1, 0, 0, 0])
-"""Tokens of each segment, in four rows; 0 behind a row's last one."""
-
-
-def build(double: bool = True, **options: Any) -> Any:
-    torch.manual_seed(0)
-    shape = {"width": 32, "heads": 2, "embedding_dim": 8, "latent_dim": DIM}
-    vae = colaflex.build(
-        "representation",
-        "text_vae",
-        vocabulary=VOCABULARY,
-        max_segment_tokens=SLOTS,
-        **{**shape, **options},
-    )
-    for name, parameter in vae.named_parameters():
-        if "attention.output" in name or "feed.down" in name:  # small at first: would hide mistakes
-            torch.nn.init.normal_(parameter, std=0.3)
-    return vae.double() if double else vae
-
-
-def batch(
-    lengths: Any = LENGTHS, seed: int = 0, width: int = 12
-) -> tuple[TokenBatch, Segmentation]:
-    generator = torch.Generator().manual_seed(seed)
-    cut = torch.tensor(lengths)
-    tokens = torch.randint(2, SIZE, (len(cut), width), generator=generator)
-    total = cut.sum(1)
-    tokens[torch.arange(width) >= total[:, None]] = 0
-    return TokenBatch(tokens, total, torch.ones(len(cut), dtype=torch.bool)), Segmentation(cut)
-
-
-def noise(step: int = 0, first: int = 0) -> Noise:
-    return Noise(7, step, "test", first, len(LENGTHS))
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_later_tokens_never_touch_earlier_posteriors_or_logits(training: bool) -> None:
-    vae = build(double=False).requires_grad_(training)  # attention differs where gradients flow
-    tokens, segmentation = batch()
-    starts = segmentation.lengths.cumsum(1) - segmentation.lengths
-    before = vae.encode(tokens, segmentation)
-    logits = vae.decode(before.mean)
-    for segment in range(1, 4):
-        changed = tokens.tokens.clone()
-        late = torch.arange(12) >= starts[:, segment, None]
-        changed[late] = (changed[late] + 5) % SIZE
-        other = TokenBatch(changed, tokens.lengths, tokens.complete)
-        after = vae.encode(other, segmentation)
-        assert torch.equal(before.mean[:, :segment], after.mean[:, :segment])
-        assert torch.equal(before.log_variance[:, :segment], after.log_variance[:, :segment])
-        assert torch.equal(logits[:, :segment], vae.decode(after.mean)[:, :segment])
-        there = segmentation.mask[:, segment]
-        assert (before.mean != after.mean)[there, segment].any(-1).all()
-
-
-def test_a_row_is_the_same_alone_and_among_others() -> None:
-    vae = build()
-    tokens, segmentation = batch()
-    together = vae.encode(tokens, segmentation)
-    logits = vae.decode(together.mean)
-    for row, length in enumerate(tokens.lengths.tolist()):
-        count = int(segmentation.count[row])
-        alone = TokenBatch(
-            tokens.tokens[row : row + 1, :length],
-            tokens.lengths[row : row + 1],
-            tokens.complete[:1],
-        )
-        posterior = vae.encode(alone, Segmentation(segmentation.lengths[row : row + 1, :count]))
-        torch.testing.assert_close(posterior.mean[0], together.mean[row, :count], atol=1e-9, rtol=0)
-        found = vae.decode(posterior.mean)[0]
-        torch.testing.assert_close(found, logits[row, :count], atol=1e-9, rtol=0)
-
-
-@pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-5)])
-def test_decoding_piece_by_piece_equals_decoding_at_once(double: bool, tolerance: float) -> None:
-    vae = build(double)
-    generator = torch.Generator().manual_seed(3)
-    latents = torch.randn(3, 7, DIM, generator=generator, dtype=vae.lift.weight.dtype)
-    whole = vae.decode(latents)
-    # Rows advance by different amounts, some by none; every row ends at its own place.
-    pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
-    state, done = vae.begin_decoding(3), [0, 0, 0]
-    for counts in pieces:
-        width = max(counts)
-        piece = torch.full((3, width, DIM), 9.0, dtype=latents.dtype)  # void where not counted
-        for row, count in enumerate(counts):
-            piece[row, :count] = latents[row, done[row] : done[row] + count]
-        logits, state = vae.decode_next(piece, state, torch.tensor(counts))
-        for row, count in enumerate(counts):
-            expected = whole[row, done[row] : done[row] + count]
-            torch.testing.assert_close(
-                logits[row, :count], expected, atol=tolerance, rtol=tolerance
-            )
-            done[row] += count
-    assert done == [7, 7, 7]
 
 
 @pytest.mark.parametrize("log_snr", [-1.5, 0.0, 5.0])
@@ -155,27 +55,6 @@ def test_losses_are_what_they_say() -> None:
     assert terms["rate"].total.item() == pytest.approx(rate.item())
 
 
-def test_losses_add_up_however_the_rows_are_split() -> None:
-    vae = build(mask_rows=0.6, mask_ratio=0.5)
-    tokens, segmentation = batch()
-    for step in range(3):
-        whole = vae.losses(tokens, segmentation, noise(step=step))
-        for cut in (1, 2, 3):
-            parts = [
-                vae.losses(
-                    tokens.rows(slice(a, b)),
-                    Segmentation(segmentation.lengths[a:b]),
-                    noise(step=step, first=a),
-                )
-                for a, b in ((0, cut), (cut, 4))
-            ]
-            for name, term in whole.losses.items():
-                total = sum(part.losses[name].total for part in parts)
-                torch.testing.assert_close(total, term.total, atol=1e-9, rtol=1e-9)
-            joined = torch.cat([part.sample for part in parts])
-            torch.testing.assert_close(joined, whole.sample, atol=1e-9, rtol=0)
-
-
 def test_the_masked_loss_estimates_the_loss_over_all_tokens() -> None:
     vae = build(mask_rows=0.5, mask_ratio=0.3, encoder_layers=0, decoder_layers=0)
     torch.nn.init.zeros_(vae.unembedding.weight)
@@ -210,60 +89,101 @@ def test_gradients_reach_every_parameter(log_snr: Any) -> None:
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_model_flops_agree_with_torch_counting_dense_attention() -> None:
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
-    vae = build(mask_weight=0.0, double=False)
-    tokens, segmentation = batch([[3, 3, 3, 3]] * 4)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        vae.losses(tokens, segmentation, noise())
-    dense = 4 * 4 * 32 * 4 * (16 - 10)  # layers, 4 width, rows, the pairs that causality drops
-    assert counter.get_total_flops() == pytest.approx(vae.flops(4, 4) + dense, rel=0.01)
-
-
-def test_it_learns_to_reconstruct_unseen_text_and_where_short_segments_end() -> None:
-    vae = build(double=False, latent_dim=12, width=64, rate_weight=1e-3, mask_weight=0.0)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=4e-3)
-    choices = torch.tensor(LENGTHS)[:3]
-    order = torch.Generator().manual_seed(5)
-    for step in range(150):
-        lengths = choices[torch.randint(3, (32,), generator=order)].tolist()
-        tokens, segmentation = batch(lengths, seed=100 + step)
-        terms = vae.losses(tokens, segmentation, Noise(0, step)).losses
-        loss = terms["realisation"].total / tokens.lengths.sum()
-        loss = loss + terms["rate"].weight * terms["rate"].total / segmentation.count.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    lengths = choices[torch.randint(3, (64,), generator=order)].tolist()
-    tokens, segmentation = batch(lengths, seed=1)
-    with torch.no_grad():
-        best = vae.decode(vae.encode(tokens, segmentation).mode()).argmax(-1)
-    grid, held = segmentation.slots(tokens.tokens, SLOTS)
-    assert (best == grid)[held].float().mean() > 0.99
-    short = segmentation.mask & (segmentation.lengths < SLOTS)
-    ends = best.gather(2, segmentation.lengths.clamp(max=SLOTS - 1)[..., None])[short]
-    assert (ends == vae.end_of_segment).float().mean() > 0.99
-    assert (best == vae.end_of_segment)[held].float().mean() < 0.01
-
-
 def test_the_config_refuses_what_cannot_be_built() -> None:
     with pytest.raises(ValidationError, match="does not split into 3 heads"):
         TextVAEConfig(width=32, heads=3)
     with pytest.raises(ValidationError, match="one channel normalises to 0"):
         TextVAEConfig(latent_dim=1, log_snr=4.0)
+    with pytest.raises(ValidationError, match="free_bits needs a learned log_snr"):
+        TextVAEConfig(log_snr=4.0, free_bits=0.1)
     assert TextVAEConfig(latent_dim=1).capabilities().continuous_density
 
 
-def test_low_precision_keeps_densities_wide() -> None:
-    vae = build(double=False)
+# Free bits.
+
+
+def channel_kl(posterior: Posterior) -> torch.Tensor:
+    assert posterior.log_variance is not None
+    terms = posterior.mean.square() + posterior.log_variance.exp() - 1 - posterior.log_variance
+    return 0.5 * terms
+
+
+def rate(vae: Any) -> tuple[torch.Tensor, Posterior]:
+    tokens, segmentation = batch([[3, 3, 3, 3]] * 4)
+    encoding = vae.losses(tokens, segmentation, noise())
+    encoding.posterior.mean.retain_grad()
+    encoding.posterior.log_variance.retain_grad()
+    return encoding.losses["rate"].total, encoding.posterior
+
+
+def test_free_bits_leave_the_rate_and_take_the_gradient_of_channels_below_them() -> None:
+    plain, posterior = rate(build(mask_weight=0.0))
+    plain.backward()
+    kl = channel_kl(posterior)
+    floor = kl.flatten().sort().values[31:33].mean().item()  # between two of them
+    free, other = rate(build(mask_weight=0.0, free_bits=floor))
+    free.backward()
+    torch.testing.assert_close(free, plain)  # what is reported is the KL
+    below = kl <= floor
+    assert int(below.sum()) == 32
+    for one, two in ((posterior.mean, other.mean), (posterior.log_variance, other.log_variance)):
+        assert torch.equal(two.grad[below], torch.zeros_like(two.grad[below]))
+        torch.testing.assert_close(two.grad[~below], one.grad[~below])
+    # The gradient of sum max(KL, floor), by differences.
+    mean = posterior.mean.detach()
+    step = 1e-6 * torch.randn(mean.shape, generator=torch.Generator().manual_seed(0)).double()
+
+    def objective(at: torch.Tensor) -> torch.Tensor:
+        return channel_kl(Posterior(at, posterior.log_variance)).clamp(min=floor).sum()
+
+    found = (objective(mean + step) - objective(mean - step)).item() / 2
+    assert found == pytest.approx((other.mean.grad * step).sum().item(), rel=1e-4)
+
+
+def test_the_rate_alone_drives_channels_down_to_the_free_bits_and_no_further() -> None:
+    draws = torch.Generator().manual_seed(0)
+    start = 1.5 * torch.randn(2, 64, DIM, generator=draws).double()
+    began = channel_kl(Posterior(start[:1], start[1:]))
+    mask = torch.ones(1, 64, dtype=torch.bool)
+    for floor in (0.0, 0.5):
+        vae, at = build(free_bits=floor), start.clone().requires_grad_()
+        for _ in range(2000):
+            term = vae._regularisers(Posterior(at[:1], at[1:]), mask)["rate"]
+            (slope,) = torch.autograd.grad(term.total, at)
+            with torch.no_grad():
+                at -= 0.02 * slope
+        ended = channel_kl(Posterior(at[:1], at[1:])).detach()
+        if not floor:
+            assert ended.max() < 1e-3
+            continue
+        low = began <= floor
+        assert 0.1 < low.double().mean() < 0.9
+        assert torch.equal(ended[low], began[low])
+        # The last step begins above the floor and goes down by at most 0.02 · |slope|^2.
+        assert ended[~low].max() <= floor and ended[~low].min() > 0.9 * floor
+
+
+# Noise for the decoder.
+
+
+def test_the_decoders_noise_is_relative_to_each_latent_and_no_priors_business() -> None:
+    vae, disturbed = build(mask_weight=0.0), build(mask_weight=0.0, decoder_noise=0.5)
     tokens, segmentation = batch()
-    with torch.autocast("cpu", torch.bfloat16):
-        encoding = vae.losses(tokens, segmentation, noise())
-    assert encoding.posterior.mean.dtype == encoding.sample.dtype == torch.float32
-    plain = vae.losses(tokens, segmentation, noise())
-    for name, term in plain.losses.items():
-        assert encoding.losses[name].total.item() == pytest.approx(term.total.item(), rel=0.05)
-    reference = functional.mse_loss(encoding.posterior.mean, plain.posterior.mean)
-    assert reference < 1e-3 * plain.posterior.mean.square().mean()
+    plain, encoding = (v.losses(tokens, segmentation, noise()) for v in (vae, disturbed))
+    assert torch.equal(plain.sample, encoding.sample)
+    assert torch.equal(plain.losses["rate"].total, encoding.losses["rate"].total)
+    size = plain.sample.square().mean(-1, keepdim=True).sqrt()
+    drawn = noise().normal("decoder noise", plain.sample.shape, plain.sample)
+    grid, held = segmentation.slots(tokens.tokens, SLOTS)
+    logits = vae.decode(plain.sample + 0.5 * size * drawn)
+    expected = vae._cross_entropy(logits, grid, held, segmentation.mask)
+    torch.testing.assert_close(encoding.losses["realisation"].total, expected)
+    assert plain.losses["realisation"].total != expected
+
+
+def test_dropped_channels_are_zero_and_the_others_make_up_for_them() -> None:
+    vae = build(latent_dropout=0.25)
+    sample = torch.ones(4, 1000, 4).double()
+    fed = vae._disturbed(sample, noise())
+    assert set(fed.unique().tolist()) == {0.0, 1 / 0.75}
+    assert abs(fed.mean() - 1) < 5 * (0.25 / 0.75 / 16000) ** 0.5
