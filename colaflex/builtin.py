@@ -43,6 +43,13 @@ COMPONENTS = (
         "Flow matching re-trained on its teacher's noise-to-latent pairs: straighter paths.",
     ),
     Component(
+        "prior",
+        "gaussian",
+        "colaflex.priors.gaussian:Gaussian",
+        "colaflex.priors.gaussian_config:GaussianConfig",
+        "Linear-Gaussian conditional of each block, in closed form: the floor for all priors.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",
