@@ -44,6 +44,13 @@ COMPONENTS = (
     ),
     Component(
         "prior",
+        "autoregressive_latent",
+        "colaflex.priors.autoregressive_latent:AutoregressiveLatent",
+        "colaflex.priors.autoregressive_latent_config:AutoregressiveLatentConfig",
+        "One latent at a time; its head a Gaussian mixture, a diffusion, or an energy score.",
+    ),
+    Component(
+        "prior",
         "gaussian",
         "colaflex.priors.gaussian:Gaussian",
         "colaflex.priors.gaussian_config:GaussianConfig",
