@@ -71,6 +71,20 @@ COMPONENTS = (
         "Flow matching re-trained on its teacher's noise-to-latent pairs: straighter paths.",
     ),
     Component(
+        "prior",
+        "autoregressive_latent",
+        "colaflex.priors.autoregressive_latent:AutoregressiveLatent",
+        "colaflex.priors.autoregressive_latent_config:AutoregressiveLatentConfig",
+        "One latent at a time; its head a Gaussian mixture, a diffusion, or an energy score.",
+    ),
+    Component(
+        "prior",
+        "gaussian",
+        "colaflex.priors.gaussian:Gaussian",
+        "colaflex.priors.gaussian_config:GaussianConfig",
+        "Linear-Gaussian conditional of each block, in closed form: the floor for all priors.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",

@@ -1,0 +1,1 @@
+"""Heads of the autoregressive prior: distributions of one latent given a state."""
