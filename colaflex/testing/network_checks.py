@@ -194,7 +194,8 @@ def forward_ad(subject: Subject) -> None:
         return network.parallel(noisy, t, history)
 
     with sdpa_kernel(SDPBackend.MATH):
-        _, tangent = torch.func.jvp(states, (drawn_times,), (torch.ones_like(drawn_times),))
+        ones = torch.ones_like(drawn_times)
+        tangent: Tensor = torch.func.jvp(states, (drawn_times,), (ones,))[1]
     step = 1e-6
     difference = (states(drawn_times + step) - states(drawn_times - step)) / (2 * step)
     # Central differences of a function with frequencies up to 1000 are exact to about 1e-4.

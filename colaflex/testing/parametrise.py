@@ -53,14 +53,15 @@ class BoundCheck:
         """Run it: passes, or fails, skips or expects the failure, as pytest understands it."""
         import pytest
 
-        for subject in self._subjects():
-            result = judge(self.check, subject)
+        results = [judge(self.check, subject) for subject in self._subjects()]
+        for result in results:
             if result.status == "failed":
                 pytest.fail(f"{result.component}: {result.message}", pytrace=False)
+        for result in results:
             if result.status == "expected_failure":
                 pytest.xfail(result.reason)
-            if result.status == "skipped":
-                pytest.skip(result.reason)
+        if all(result.status == "skipped" for result in results):
+            pytest.skip(results[0].reason)
 
 
 class Subjects:

@@ -154,7 +154,7 @@ def autocast(subject: Subject) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         total = objective(prior.losses(batch(latents(prior).float()), Noise(5)))
     if total.requires_grad:
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
     for name, parameter in prior.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             raise Fault(f"the gradient of {name} is not finite")

@@ -117,7 +117,7 @@ def demand_gradients(
         value = loss(step)
         if not value.requires_grad:
             raise Fault("the losses carry no gradient at all")
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         for p in parameters:
             name = names.get(id(p), "a parameter that the module doesn't have")
             if p.grad is not None and not torch.isfinite(p.grad).all():

@@ -128,7 +128,7 @@ def learns(subject: Subject) -> None:
         noise = type(case.noise())(7, step, "check")
         terms = made.losses(tokens, segmentation, noise).losses
         optimizer.zero_grad()
-        (objective(terms) / tokens.lengths.sum()).backward()  # type: ignore[no-untyped-call]
+        (objective(terms) / tokens.lengths.sum()).backward()
         optimizer.step()
     if not error() < 0.7 * before:
         raise Fault(
@@ -143,7 +143,7 @@ def autocast(subject: Subject) -> None:
     made = case.shaken(double=False)
     with torch.autocast("cpu", torch.bfloat16):
         total = objective(_encoding(case, made).losses)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     for name, parameter in made.named_parameters():
         if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
             raise Fault(f"the gradient of {name} is not finite")

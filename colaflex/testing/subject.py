@@ -210,11 +210,16 @@ def kind_of(target: type, config_class: type[ComponentConfig] | None = None) -> 
 
 
 def _config_class(target: type) -> type[ComponentConfig]:
-    """The annotation of the constructor's first argument, or of the attribute `config`."""
+    """The annotation of the attribute `config`, or of the first argument of a constructor.
+
+    Of the class, else of the nearest base that has one.
+    """
     spelt = [_hints(target).get("config")]
-    parameters = list(inspect.signature(target).parameters)
-    if parameters:
-        spelt.append(_hints(target.__init__).get(parameters[0]))
+    for cls in target.__mro__:
+        own = cls.__dict__.get("__init__")
+        if inspect.isfunction(own):
+            names = list(inspect.signature(own).parameters)[1:2]
+            spelt += [_hints(own).get(name) for name in names]
     for found in spelt:
         if inspect.isclass(found) and issubclass(found, ComponentConfig):
             return found
