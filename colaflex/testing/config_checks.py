@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import annotated_types
@@ -44,9 +45,9 @@ def _import_trouble(module: str) -> str:
     """What goes wrong when a fresh Python imports the module, or nothing."""
     code = f"import sys, importlib; importlib.import_module({module!r})\n"
     code += "print('torch' in sys.modules)"
-    paths = os.pathsep.join(path for path in sys.path if path)
+    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     done = subprocess.run(  # noqa: S603  our own Python, and a module's name
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,

@@ -78,10 +78,10 @@ class Case:
         prior: Prior = self.subject.build(config, latent_dim=DIM)
         return prior.double() if double else prior.float()
 
-    def shaken(self, double: bool = True, **options: object) -> Prior:
+    def shaken(self, double: bool = True, scale: float = 0.1, **options: object) -> Prior:
         """A prior whose weights are all random."""
         prior = self.fresh(False, **options)
-        shake(prior)
+        shake(prior, scale)
         return prior.double() if double else prior
 
     def fitted(self) -> Prior:
@@ -106,9 +106,9 @@ class Case:
                     continue  # it learns by what its losses have seen
                 for group in optimizer.param_groups:
                     group["lr"] = FIT_RATE * 0.5 * (1 + math.cos(math.pi * step / count))
-                optimizer.zero_grad()
                 (loss / data[..., 0].numel()).backward()
                 optimizer.step()
+                optimizer.zero_grad()
         return prior.double()
 
 

@@ -67,7 +67,7 @@ def objective(terms: Losses) -> Tensor:
         if term.total.ndim:
             raise Fault(f"the loss term {name!r} has shape {tuple(term.total.shape)}, no scalar")
         if not torch.isfinite(term.total):
-            raise Fault(f"the loss term {name!r} is {float(term.total)}")
+            raise Fault(f"the loss term {name!r} is {term.total.item()}")
         total = total + term.weight * term.total
     return total
 
@@ -113,7 +113,6 @@ def demand_gradients(
     for step in range(11):
         if optimizer is None or (step > 3 and not waiting):
             return
-        optimizer.zero_grad()
         value = loss(step)
         if not value.requires_grad:
             raise Fault("the losses carry no gradient at all")
@@ -126,6 +125,7 @@ def demand_gradients(
                 waiting.discard(id(p))
         if step < 3:
             optimizer.step()
+        optimizer.zero_grad()
     if waiting:
         missing = sorted(names.get(i, "?") for i in waiting)
         raise Fault(f"no gradient reaches {', '.join(missing[:4])} ({len(missing)} in all)")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
-from colaflex.testing.probes import demand_close, gap
+from colaflex.testing.probes import demand_close, drawn, gap
 from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
 from colaflex.testing.results import Check, Fault, NotApplicable
 from colaflex.testing.subject import Subject
@@ -82,7 +82,8 @@ def causal(subject: Subject) -> None:
             after = made.encode(other, segmentation).mean
             what = f"latents before segment {segment} change with tokens from it on"
             demand_close(after[:, :segment], before[:, :segment], EXACT, what)
-            shifted = torch.cat([before[:, :segment], before[:, segment:] + 1.0], 1)
+            other_latents = before + drawn(*before.shape)
+            shifted = torch.cat([before[:, :segment], other_latents[:, segment:]], 1)
             what = f"logits before segment {segment} change with latents from it on"
             demand_close(made.decode(shifted)[:, :segment], logits[:, :segment], EXACT, what)
 
@@ -98,7 +99,7 @@ def informed(subject: Subject) -> None:
     after = made.encode(moved, segmentation).mean
     if bool(((before - after).abs().amax(-1) < 1e-9)[segmentation.mask].any()):
         raise Fault("a latent doesn't change with its segment's tokens")
-    if gap(made.decode(before), made.decode(before + 1.0)) < 1e-9:
+    if gap(made.decode(before), made.decode(before + drawn(*before.shape))) < 1e-9:
         raise Fault("logits don't change with the latents")
 
 

@@ -127,9 +127,9 @@ def learns(subject: Subject) -> None:
     for step in range(FIT_STEPS):
         noise = type(case.noise())(7, step, "check")
         terms = made.losses(tokens, segmentation, noise).losses
-        optimizer.zero_grad()
         (objective(terms) / tokens.lengths.sum()).backward()
         optimizer.step()
+        optimizer.zero_grad()
     if not error() < 0.7 * before:
         raise Fault(
             f"-log p(x | z) of its training tokens is {error():.2f} nats after {FIT_STEPS} steps, "

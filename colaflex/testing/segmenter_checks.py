@@ -174,7 +174,7 @@ def learned(subject: Subject) -> None:
     found = segmenter.segment(batch, _states(subject, batch))
     for name, term in segmenter.losses(batch, found).items():
         if not torch.isfinite(term.total):
-            raise Fault(f"the regulariser {name!r} is {float(term.total)}")
+            raise Fault(f"the regulariser {name!r} is {term.total.item()}")
 
 
 CHECKS = tuple(

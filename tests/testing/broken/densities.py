@@ -81,10 +81,9 @@ class DensityCountsPadding(Chain):
         return self.logs(latents.values).sum(1)
 
 
-class DensityForgetsItsScale(Chain):
+class DensityForgetsItsJacobian(Chain):
     def log_prob(self, latents):
-        with torch.no_grad():
-            return super().log_prob(latents) + (latents.mask * self.log_scale.sum()).sum(1)
+        return super().log_prob(latents.with_values(0.9 * latents.values))
 
 
 class DensityHasBatchStatistics(Chain):
@@ -96,6 +95,6 @@ class DensityHasBatchStatistics(Chain):
 FAULTS = {
     DensityOffByAConstant: ("prior.integrates", "integrates to 1.2"),
     DensityCountsPadding: ("prior.density", "don't count"),
-    DensityForgetsItsScale: ("prior.integrates", "integrates to"),
+    DensityForgetsItsJacobian: ("prior.integrates", "integrates to"),
     DensityHasBatchStatistics: ("prior.density", "alone and among others"),
 }
