@@ -183,6 +183,17 @@ def test_the_prior_of_the_guide_learns(site: Any, guide: dict[str, str], tmp_pat
     assert float(done.stdout.split()[-1]) > 0.8, done.stdout
 
 
+def test_the_prior_of_the_guide_conforms(site: Any, guide: dict[str, str], tmp_path: Path) -> None:
+    install_guide(site, guide)
+    done = site.run("plugins", "check", "colaflex_huber_flow.prior:HuberFlow", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(json.loads(done.stdout)) > 30
+    test = tmp_path / "test_conformance.py"
+    test.write_text(guide["test_conformance.py"])
+    shown = site.python("-m", "pytest", "--co", "-q", "-p", "no:cacheprovider", str(test))
+    assert "test_conformance[prior.pinned]" in shown.stdout, shown.stdout + shown.stderr
+
+
 def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:
     guide_page = ROOT / "docs/plugin-guide.md"
     hook = next(text for title, text in blocks(guide_page, "python") if not title)

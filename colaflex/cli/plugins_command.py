@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,6 +74,36 @@ def show_command(context: click.Context, kind: str, name: str, as_json: bool) ->
     if fields:
         rows = [(n, *_field(f)) for n, f in fields.items()]
         print_table(("option", "default", "what it is"), rows)
+
+
+@command.command("check")
+@click.argument("target")
+@click.argument("name", required=False)
+@click.option("--all", "show_all", is_flag=True, help="Show checks that passed as well.")
+@json_option
+@click.pass_context
+def check_command(
+    context: click.Context, target: str, name: str | None, show_all: bool, as_json: bool
+) -> int:
+    """Run the conformance kit on package.module:Class, or on a KIND and NAME.
+
+    Exit code 1 where a check fails.
+    """
+    del as_json
+    from colaflex.testing import check
+
+    results = check(target, name)
+    failed = any(result.status == "failed" for result in results)
+    if wants_json(context):
+        print_json([result.as_json() for result in results])
+        return int(failed)
+    shown = [r for r in results if show_all or r.status in ("failed", "expected_failure")]
+    if shown:
+        rows = [(r.component, r.name, r.status, r.message or r.reason) for r in shown]
+        print_table(("component", "check", "status", "what"), rows)
+    counts = Counter(result.status.replace("_", " ") for result in results)
+    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    return int(failed)
 
 
 def _field(field: Any) -> tuple[str, str]:

@@ -1,0 +1,22 @@
+"""What a component tells the conformance kit. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Conformance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conformance:
+    """A component's word on how it is to be checked: its class attribute `conformance`.
+
+    Attributes:
+        options: of the config, to make the component small and quick.
+        expected_failures: check -> why the component can't pass it; one that passes all the same
+            is a failure, so that the list stays true.
+    """
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    expected_failures: Mapping[str, str] = field(default_factory=dict)

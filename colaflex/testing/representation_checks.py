@@ -1,0 +1,185 @@
+"""What a representation promises of its encoder and decoder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.representation import Representation
+from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
+from colaflex.testing.probes import demand_close, drawn, gap
+from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
+from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.subject import Subject
+
+__all__ = ["CHECKS"]
+
+EXACT = 1e-9
+
+
+@torch.no_grad()
+def shapes(subject: Subject) -> None:
+    """A latent a segment, and logits of every slot with the end of the segment last."""
+    case = Case(subject)
+    made = case.fresh()
+    tokens, segmentation = case.batch()
+    rows, segments = segmentation.lengths.shape
+    kept = tokens.tokens.clone()
+    posterior = made.encode(tokens, segmentation)
+    wanted = (rows, segments, made.latent_dim)
+    if posterior.mean.shape != wanted:
+        raise Fault(f"the posterior's mean is {tuple(posterior.mean.shape)}, not {wanted}")
+    logits = made.decode(posterior.mode())
+    expected = (rows, segments, case.slots, SIZE + 1)
+    if logits.shape != expected:
+        raise Fault(f"logits are {tuple(logits.shape)}, not {expected}")
+    if made.slots != case.slots or made.end_of_segment != SIZE:
+        raise Fault(f"slots = {made.slots}, end_of_segment = {made.end_of_segment}")
+    declared = getattr(subject.config, "latent_dim", made.latent_dim)
+    if made.latent_dim != declared:
+        raise Fault(f"latent_dim is {made.latent_dim}, the config's is {declared}")
+    if not torch.equal(kept, tokens.tokens):
+        raise Fault("encode() changes the tokens that it is given")
+
+
+@torch.no_grad()
+def posterior(subject: Subject) -> None:
+    """The posterior is Gaussian where a density is declared, finite, and its KL not negative."""
+    case = Case(subject)
+    tokens, segmentation = case.batch()
+    for made in (case.fresh(), case.shaken()):
+        found: Posterior = made.encode(tokens, segmentation)
+        dense = found.log_variance is not None
+        if dense != subject.capabilities.continuous_density:
+            said = subject.capabilities.continuous_density
+            raise Fault(
+                f"continuous_density = {said}, and the posterior has "
+                f"{'a' if dense else 'no'} variance"
+            )
+        if not torch.isfinite(found.mean[segmentation.mask]).all():
+            raise Fault("a posterior's mean is not finite")
+        if dense:
+            divergence = found.kl()[segmentation.mask]
+            if not torch.isfinite(divergence).all() or float(divergence.min()) < -1e-9:
+                raise Fault(f"KL(q || N(0, I)) is {float(divergence.min()):.3g}")
+
+
+def causal(subject: Subject) -> None:
+    """Later tokens never touch the posteriors and logits of earlier segments."""
+    if subject.capabilities.causality != "causal":
+        raise NotApplicable(f"it declares itself {subject.capabilities.causality}")
+    case = Case(subject)
+    tokens, segmentation = case.batch()
+    starts = segmentation.lengths.cumsum(1) - segmentation.lengths
+    for learning in (True, False):
+        made = case.shaken().requires_grad_(learning)  # attention differs where gradients flow
+        before = made.encode(tokens, segmentation).mean
+        logits = made.decode(before)
+        for segment in range(1, segmentation.lengths.shape[1]):
+            late = torch.arange(tokens.tokens.shape[1]) >= starts[:, segment, None]
+            moved = torch.where(late, (tokens.tokens + 5) % SIZE, tokens.tokens)
+            other = TokenBatch(moved, tokens.lengths, tokens.complete)
+            after = made.encode(other, segmentation).mean
+            what = f"latents before segment {segment} change with tokens from it on"
+            demand_close(after[:, :segment], before[:, :segment], EXACT, what)
+            other_latents = before + drawn(*before.shape)
+            shifted = torch.cat([before[:, :segment], other_latents[:, segment:]], 1)
+            what = f"logits before segment {segment} change with latents from it on"
+            demand_close(made.decode(shifted)[:, :segment], logits[:, :segment], EXACT, what)
+
+
+@torch.no_grad()
+def informed(subject: Subject) -> None:
+    """A segment's latent depends on its own tokens, and its logits on its own latent."""
+    case = Case(subject)
+    made = case.shaken()
+    tokens, segmentation = case.batch()
+    before = made.encode(tokens, segmentation).mean
+    moved = TokenBatch((tokens.tokens - 1) % (SIZE - 2) + 2, tokens.lengths, tokens.complete)
+    after = made.encode(moved, segmentation).mean
+    if bool(((before - after).abs().amax(-1) < 1e-9)[segmentation.mask].any()):
+        raise Fault("a latent doesn't change with its segment's tokens")
+    if gap(made.decode(before), made.decode(before + drawn(*before.shape))) < 1e-9:
+        raise Fault("logits don't change with the latents")
+
+
+@torch.no_grad()
+def batch_independent(subject: Subject) -> None:
+    """A row is the same alone and among others, whatever its padding holds."""
+    case = Case(subject)
+    made = case.shaken()
+    tokens, segmentation = case.batch()
+    together = made.encode(tokens, segmentation).mean
+    logits = made.decode(together)
+    for row, length in enumerate(tokens.lengths.tolist()):
+        count = int(segmentation.count[row])
+        alone = TokenBatch(
+            tokens.tokens[row : row + 1, :length],
+            tokens.lengths[row : row + 1],
+            tokens.complete[:1],
+        )
+        own = made.encode(alone, Segmentation(segmentation.lengths[row : row + 1, :count])).mean
+        demand_close(own[0], together[row, :count], EXACT, f"latents of row {row} alone")
+        demand_close(made.decode(own)[0], logits[row, :count], EXACT, f"logits of row {row} alone")
+    filled = torch.where(tokens.mask, tokens.tokens, VOCABULARY.mask)
+    other = made.encode(TokenBatch(filled, tokens.lengths, tokens.complete), segmentation).mean
+    mask = segmentation.mask
+    demand_close(other[mask], together[mask], EXACT, "latents change with the padding's tokens")
+
+
+def _piecewise(made: Representation, latents: Tensor, tolerance: float) -> None:
+    """Rows advance by different amounts, some by none, and end at the same place."""
+    whole = made.decode(latents)
+    pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
+    state, done = made.begin_decoding(3), [0, 0, 0]
+    for counts in pieces:
+        piece = torch.full((3, max(counts), latents.shape[-1]), 9.0, dtype=latents.dtype)
+        for row, count in enumerate(counts):
+            piece[row, :count] = latents[row, done[row] : done[row] + count]
+        logits, following = made.decode_next(piece, state, torch.tensor(counts))
+        again, _ = made.decode_next(piece, state, torch.tensor(counts))
+        for row, count in enumerate(counts):
+            what = "a decoder state is changed by decoding from it"
+            demand_close(again[row, :count], logits[row, :count], tolerance, what)
+            expected = whole[row, done[row] : done[row] + count]
+            what = "logits piece by piece and at once"
+            demand_close(logits[row, :count], expected, tolerance, what)
+            done[row] += count
+        state = following
+
+
+@torch.no_grad()
+def incremental(subject: Subject) -> None:
+    """Decoded piece by piece equals decoded at once; states stay as they were."""
+    case = Case(subject)
+    for double, tolerance in ((True, EXACT), (False, 1e-5)):
+        made = case.shaken(double)
+        latents = case.latents(3, 7, made.latent_dim)
+        _piecewise(made, latents if double else latents.float(), tolerance)
+
+
+@torch.no_grad()
+def select(subject: Subject) -> None:
+    """The decoder state of some of the rows goes on as theirs alone."""
+    case = Case(subject)
+    made = case.shaken()
+    latents = case.latents(3, 5, made.latent_dim)
+    whole = made.decode(latents)
+    _, state = made.decode_next(latents[:, :3], made.begin_decoding(3))
+    order = torch.tensor([2, 0])
+    logits, _ = made.decode_next(latents[order, 3:], made.select_decoding(state, order))
+    demand_close(logits, whole[order, 3:], EXACT, "rows chosen and put in order")
+
+
+CHECKS = tuple(
+    Check(f"representation.{check.__name__}", check)
+    for check in (
+        shapes,
+        posterior,
+        causal,
+        informed,
+        batch_independent,
+        incremental,
+        select,
+    )
+)

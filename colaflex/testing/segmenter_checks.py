@@ -1,0 +1,192 @@
+"""What a segmenter promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.testing.probes import demand_own_draws, drawn
+from colaflex.testing.results import Check, Fault
+from colaflex.testing.subject import Subject
+
+__all__ = ["CHECKS"]
+
+ROWS, TOKENS, SIZE, WIDTH = 4, 17, 50, 16
+LENGTHS = (17, 9, 1, 14)
+
+
+def _segmenter(subject: Subject) -> Any:
+    return subject.once("segmenter", lambda: subject.build(width=WIDTH, vocabulary=None))
+
+
+def _batch(forced: bool = False) -> TokenBatch:
+    draws = torch.Generator().manual_seed(3)
+    tokens = torch.randint(2, SIZE, (ROWS, TOKENS), generator=draws)
+    lengths = torch.tensor(LENGTHS)
+    tokens[torch.arange(TOKENS) >= lengths[:, None]] = 0
+    marks = None
+    if forced:
+        marks = torch.rand(ROWS, TOKENS, generator=draws) < 0.2
+    return TokenBatch(tokens, lengths, torch.ones(ROWS, dtype=torch.bool), marks)
+
+
+def _states(subject: Subject, batch: TokenBatch) -> Tensor | None:
+    """Causal token states: a running mean of fixed random embeddings."""
+    if not subject.capabilities.needs_states:
+        return None
+    table = drawn(SIZE + 100, WIDTH, seed=4).float()
+    count = torch.arange(1, batch.tokens.shape[1] + 1)[:, None]
+    return table[batch.tokens].cumsum(1) / count
+
+
+def _segment(subject: Subject, batch: TokenBatch) -> Segmentation:
+    with torch.no_grad():
+        found: Segmentation = _segmenter(subject).segment(batch, _states(subject, batch))
+    return found
+
+
+def _starts(found: Segmentation, row: int) -> list[int]:
+    """The tokens at which the segments of a row begin."""
+    lengths = found.lengths[row]
+    lengths = lengths[lengths > 0]
+    starts: list[int] = (lengths.cumsum(0) - lengths).tolist()
+    return starts
+
+
+def partition(subject: Subject) -> None:
+    """Segments hold every token that counts, each once; empty ones only behind a row's last."""
+    for forced in (False, True):
+        batch = _batch(forced)
+        found = _segment(subject, batch)
+        if found.lengths.dtype != torch.int64 or found.lengths.shape[0] != ROWS:
+            shape = tuple(found.lengths.shape)
+            raise Fault(f"lengths are {found.lengths.dtype} {shape}, not int64 ({ROWS}, segments)")
+        if bool((found.lengths < 0).any()):
+            raise Fault("a segment has a negative length")
+        if found.lengths.sum(1).tolist() != batch.lengths.tolist():
+            raise Fault(
+                f"lengths add up to {found.lengths.sum(1).tolist()}, the rows have "
+                f"{batch.lengths.tolist()} tokens"
+            )
+        if bool((found.mask[:, 1:] & ~found.mask[:, :-1]).any()):
+            raise Fault("an empty segment stands before one that holds tokens")
+
+
+def longest(subject: Subject) -> None:
+    """No segment is longer than `max_segment_tokens`; without `variable`, whole ones are alike."""
+    declared = subject.capabilities
+    found = _segment(subject, _batch())
+    if int(found.lengths.max()) > declared.max_segment_tokens:
+        raise Fault(
+            f"a segment has {int(found.lengths.max())} tokens, max_segment_tokens is "
+            f"{declared.max_segment_tokens}"
+        )
+    if not declared.variable:
+        for row in range(ROWS):
+            whole = found.lengths[row][found.lengths[row] > 0][:-1]
+            if bool((whole != declared.max_segment_tokens).any()):
+                raise Fault(f"lengths vary, {whole.tolist()}, and `variable` is not declared")
+
+
+def forced(subject: Subject) -> None:
+    """A segment begins at every forced boundary that lies within its row."""
+    batch = _batch(forced=True)
+    found = _segment(subject, batch)
+    assert batch.forced is not None
+    for row in range(ROWS):
+        marks = (batch.forced[row] & batch.mask[row]).nonzero().flatten().tolist()
+        missed = set(marks) - set(_starts(found, row))
+        if missed:
+            raise Fault(f"no segment begins at the forced boundaries {sorted(missed)} of row {row}")
+
+
+def causal(subject: Subject) -> None:
+    """A boundary before token i depends on tokens up to i only."""
+    for forced in (False, True):
+        batch = _batch(forced)
+        before = _segment(subject, batch)
+        for cut in range(1, TOKENS, 3):
+            tokens = batch.tokens.clone()
+            tokens[:, cut:] = (tokens[:, cut:] * 7 + 3) % SIZE
+            after = _segment(
+                subject, TokenBatch(tokens, batch.lengths, batch.complete, batch.forced)
+            )
+            for row in range(ROWS):
+                one = [s for s in _starts(before, row) if s < cut]
+                other = [s for s in _starts(after, row) if s < cut]
+                if one != other:
+                    raise Fault(f"boundaries before token {cut} change with tokens behind it")
+
+
+def prefix_stable(subject: Subject) -> None:
+    """A text cut short has the boundaries it has within the whole."""
+    for forced in (False, True):
+        batch = _batch(forced)
+        whole = _segment(subject, batch)
+        for cut in range(1, TOKENS, 3):
+            marks = None if batch.forced is None else batch.forced[:, :cut]
+            lengths = batch.lengths.clamp(max=cut)
+            short = _segment(
+                subject, TokenBatch(batch.tokens[:, :cut], lengths, batch.complete, marks)
+            )
+            for row in range(ROWS):
+                kept = [s for s in _starts(whole, row) if s < int(lengths[row])]
+                if _starts(short, row) != kept:
+                    raise Fault(f"cut at token {cut}, row {row} is segmented otherwise")
+
+
+def row_independent(subject: Subject) -> None:
+    """Neighbours and padding change nothing."""
+    batch = _batch(forced=True)
+    together = _segment(subject, batch)
+    assert batch.forced is not None
+    for row, length in enumerate(LENGTHS):
+        filler = torch.full((1, 5), 7)
+        alone = TokenBatch(
+            torch.cat([batch.tokens[row : row + 1, :length], filler], 1),
+            batch.lengths[row : row + 1],
+            batch.complete[:1],
+            torch.cat([batch.forced[row : row + 1, :length], filler > 0], 1),
+        )
+        if _starts(_segment(subject, alone), 0) != _starts(together, row):
+            raise Fault(f"row {row} alone, with other padding, is segmented otherwise")
+
+
+def reproducible(subject: Subject) -> None:
+    """The same tokens give the same segments, and no global generator is drawn from."""
+    batch = _batch()
+    tokens = batch.tokens.clone()
+    demand_own_draws(lambda: [_segment(subject, batch).lengths], "segment()")
+    if not torch.equal(tokens, batch.tokens):
+        raise Fault("segment() changes the tokens that it is given")
+
+
+def learned(subject: Subject) -> None:
+    """`learned` is declared where there are weights; its regularisers are finite."""
+    segmenter = _segmenter(subject)
+    weights = [p for p in segmenter.parameters() if p.requires_grad]
+    if bool(weights) != subject.capabilities.learned:
+        raise Fault(f"learned = {subject.capabilities.learned}, and {len(weights)} weights learn")
+    batch = _batch()
+    found = segmenter.segment(batch, _states(subject, batch))
+    for name, term in segmenter.losses(batch, found).items():
+        if not torch.isfinite(term.total):
+            raise Fault(f"the regulariser {name!r} is {term.total.item()}")
+
+
+CHECKS = tuple(
+    Check(f"segmenter.{check.__name__}", check)
+    for check in (
+        partition,
+        longest,
+        forced,
+        causal,
+        prefix_stable,
+        row_independent,
+        reproducible,
+        learned,
+    )
+)
