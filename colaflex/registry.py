@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -131,6 +132,40 @@ class Registry(Catalogue):
                 error.add_note(f"raised while building {entry.described}")
             raise
 
+    def faults(self, plugin: Plugin) -> list[str]:
+        """What is wrong with the components of a ready plugin.
+
+        Looks at every config, and whether the module of every target is there; imports no target,
+        since those bring torch in.
+        """
+        if plugin.status != "ready":
+            return []
+        entries = [Entry(component, plugin.source) for component in plugin.components]
+        return [fault for entry in entries for fault in self._faults(entry)]
+
+    def _faults(self, entry: Entry) -> Iterator[str]:
+        path = entry.component.config
+        try:
+            self._config_class(entry).model_json_schema()
+        except ComponentError as error:
+            yield str(error)
+        except Exception as error:
+            yield f"{entry.described}: its config {path} has no JSON Schema: {cause(error)}"
+        if path in self.heavy_configs:
+            yield f"{entry.described}: its config {path} imports torch, which makes commands slow"
+        module = entry.component.target.partition(":")[0]
+        try:
+            with kept_off_stdout():
+                missing = importlib.util.find_spec(module) is None
+            problem = "there is no such module" if missing else ""
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problem = cause(error)
+        if problem:
+            target = entry.component.target
+            yield f"{entry.described} can't be used: its target {target}: {problem}"
+
     def life_cycle(self, *observers: object) -> LifeCycle:
         """The life-cycle hooks of all plugins, and of objects that observe this run alone."""
         hooks = [(p.source.place, p.hooks) for p in self.plugins if p.hooks is not None]
@@ -173,7 +208,9 @@ class Registry(Catalogue):
                 found: object = attrgetter(attribute)(importlib.import_module(module))
         except UserError:
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if entry.source.own or self._strict:
                 raise
             raise ComponentError(
@@ -207,13 +244,27 @@ def _without_rivals(plugin: Plugin, others: Iterable[Plugin]) -> Plugin:
     return plugin
 
 
+_discovering = False
+
+
 @functools.cache
 def registry() -> Registry:
-    """The registry of this process: plugins load at the first call, failures go to stderr once."""
+    """The registry of this process: plugins load at the first call, failures go to stderr once.
+
+    Raises:
+        ComponentError: a plugin asks for it while it is itself being loaded.
+    """
+    global _discovering
+    if _discovering:
+        raise ComponentError("a plugin is loaded before there is a registry; it can't ask for one")
     selection = Selection.from_environment()
     for warning in selection.misnamed([*installed(COMPONENTS), *installed(COMMANDS)]):
         print(f"warning: {warning}", file=sys.stderr)
-    found = Registry.discover(selection)
+    _discovering = True
+    try:
+        found = Registry.discover(selection)
+    finally:
+        _discovering = False
     for plugin in found.plugins:
         if plugin.status == "failed":
             print(plugin.warning, file=sys.stderr)

@@ -202,9 +202,10 @@ class Site:
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Python, in a process of its own that sees these distributions."""
+        path = [str(self.path), *filter(None, [os.environ.get("PYTHONPATH")])]
         return subprocess.run(
             [sys.executable, *arguments],
-            env={**os.environ, "PYTHONPATH": str(self.path), **environment},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), **environment},
             capture_output=True,
             text=True,
             timeout=120,

@@ -20,6 +20,7 @@ from colaflex.cli.main import COMMANDS, main
 from colaflex.cli.main import _cli as cli
 from colaflex.corpora.bible import __doc__ as bible_splits
 from colaflex.spec import Spec
+from colaflex.spec.yaml import read_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -192,6 +193,30 @@ def test_the_prior_of_the_guide_conforms(site: Any, guide: dict[str, str], tmp_p
     test.write_text(guide["test_conformance.py"])
     shown = site.python("-m", "pytest", "--co", "-q", "-p", "no:cacheprovider", str(test))
     assert "test_conformance[prior.pinned]" in shown.stdout, shown.stdout + shown.stderr
+
+
+def test_the_steps_of_the_guide_work(site: Any, guide: dict[str, str], tmp_path: Path) -> None:
+    """Its commands in order, at a small size: shown, checked, in the schema, run, overridden."""
+    install_guide(site, guide)
+    (tmp_path / "spec.yaml").write_text(guide["spec.yaml"])
+    page = ROOT / "docs/plugin-guide.md"
+    small = [
+        word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")
+    ]
+    lines = [shlex.split(line)[2:] for _, t in blocks(page, "console") for line in t.splitlines()]
+    commands = [[*line, *(small if line[0] == "run" else [])] for line in lines]
+    code = (
+        "import os\nfrom colaflex.cli.main import main\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        f"for each in {commands!r}:\n    print()\n    assert main(each) == 0, each"
+    )
+    done = site.python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("stage 1: reused") == 2
+    assert '"prior.huber_flow"' in done.stdout
+    for name, width in (("huber", 0.2), ("wide", 0.5)):
+        saved = read_file(tmp_path / "runs" / name / "spec.yaml").plain["prior"]
+        assert (saved["type"], saved["width"]) == ("colaflex-huber-flow:huber_flow", width)
 
 
 def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:

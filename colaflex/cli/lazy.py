@@ -12,7 +12,14 @@ import click
 from colaflex.cli.output import no_plugin_option
 from colaflex.errors import UserError
 from colaflex.hints import hint
-from colaflex.host.metadata import COMMANDS, PluginSource, Selection, installed, normalised
+from colaflex.host.metadata import (
+    COMMANDS,
+    PluginSource,
+    Selection,
+    installed,
+    normalised,
+    spare_libraries,
+)
 
 __all__ = ["Group", "LazyCommand", "LazyGroup"]
 
@@ -58,6 +65,7 @@ class LazyGroup(Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; raises UserError where a plugin's fails to load."""
+        spare_libraries()
         if cmd_name in self._table:
             module = importlib.import_module(self._table[cmd_name].module)
             command: click.Command = module.command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.lazy import Group
+from colaflex.cli.new_plugin import command as new_command
 from colaflex.cli.output import json_option, print_json, print_table, wants_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def command(context: click.Context, why: str | None, as_json: bool) -> None:
         _explain(why, as_json)
     elif not context.invoked_subcommand:
         _list(None, as_json)
+
+
+command.add_command(new_command)
 
 
 @command.command("list")
@@ -159,9 +163,13 @@ def _explain(name: str, as_json: bool) -> None:
             click.echo(plugin.reason)
         if plugin.trace:
             click.echo(f"\n{plugin.trace.rstrip()}")
+        for fault in registry().faults(plugin):
+            click.echo(fault)
 
 
-def _reason(plugin: Plugin) -> dict[str, str]:
+def _reason(plugin: Plugin) -> dict[str, str | list[str]]:
+    from colaflex.registry import registry
+
     return {
         "distribution": plugin.source.distribution,
         "version": plugin.source.version,
@@ -169,4 +177,5 @@ def _reason(plugin: Plugin) -> dict[str, str]:
         "status": plugin.status,
         "reason": plugin.reason,
         "traceback": plugin.trace,
+        "faults": registry().faults(plugin),
     }

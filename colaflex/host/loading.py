@@ -83,7 +83,9 @@ def load_plugin(source: PluginSource) -> Plugin:
             manager = hook_manager(source.load(), source.name)
             claimed += _offered(manager)
             _check(claimed)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # not every error is an Exception: pytest's skip is none
         trace = "".join(traceback.format_exception(error))
         named = tuple(component for component in claimed if not _not_text(component))
         return Plugin(source, "failed", cause(error), trace, named)
@@ -161,7 +163,10 @@ def _not_text(component: Component) -> list[str]:
 
 def cause(error: BaseException) -> str:
     """An error in one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # a stranger's error may fail to say what it is
+        text = ""
     if isinstance(error, PluginError):
         return text
     if isinstance(error, SystemExit):

@@ -24,6 +24,7 @@ __all__ = [
     "Selection",
     "installed",
     "normalised",
+    "spare_libraries",
 ]
 
 COMPONENTS = "colaflex"
@@ -73,7 +74,10 @@ class PluginSource:
 
     def load(self) -> Any:
         """Import what the entry point names; raises whatever the import raises."""
-        return metadata.EntryPoint(self.name, self.value, COMPONENTS).load()
+        point = metadata.EntryPoint(self.name, self.value, COMPONENTS)
+        if not point.pattern.match(self.value):
+            raise ValueError(f"the entry point is {self.value!r}, expected module or module:object")
+        return point.load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,23 @@ def installed(group: str) -> list[PluginSource]:
                 found.setdefault(normalised(sources[0].distribution), sources)
     sources = [source for of_one in found.values() for source in of_one]
     return sorted(sources, key=lambda s: (not s.own, normalised(s.distribution), s.name))
+
+
+def spare_libraries() -> None:
+    """Keep pydantic and torch from entry points where some can't be read.
+
+    Imported, they look through those of all distributions, and one malformed file stops them.
+    """
+    if not all(map(_readable, metadata.distributions())):
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+
+
+def _readable(distribution: metadata.Distribution) -> bool:
+    try:
+        return distribution.entry_points is not None
+    except (TypeError, ValueError):  # UnicodeDecodeError is one
+        return False
 
 
 def _entry_points_text(distribution: metadata.Distribution) -> str:

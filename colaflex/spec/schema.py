@@ -32,12 +32,25 @@ EXTENDS = {
 def ready_components(
     registry: Registry, kind: str
 ) -> Iterator[tuple[Entry, type[ComponentConfig]]]:
-    """Every usable component of a kind with its config class, by name."""
+    """Every usable component of a kind with its config class, by name.
+
+    One whose config fails is left out: `colaflex plugins` lists it, and an editor can't offer it.
+    """
     for name in registry.names(kind):
         try:
-            yield registry.find(kind, name), registry.config_class(kind, name)
+            entry, config = registry.find(kind, name), registry.config_class(kind, name)
         except UserError:
-            continue  # it is listed by `colaflex plugins`; an editor can't offer it
+            continue
+        if entry.source.own or _has_schema(config):
+            yield entry, config
+
+
+def _has_schema(config: type[ComponentConfig]) -> bool:
+    try:
+        config.model_json_schema()
+    except Exception:  # a stranger's field may be anything
+        return False
+    return True
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:

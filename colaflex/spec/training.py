@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 __all__ = [
     "REPRESENTATION_SHARE",
@@ -226,6 +233,12 @@ class Training(StageFields):
         500, ge=1, le=10_000_000, description="Steps between checkpoints."
     )
     keep_checkpoints: int = Field(2, ge=1, le=10_000, description="Latest checkpoints kept.")
+
+    @field_validator("stages", mode="after")
+    @classmethod
+    def _something_said(cls, stages: dict[str, Any]) -> dict[str, Any]:
+        """A stage of which nothing is said is not there: it digests and compares as none."""
+        return {name: own for name, own in stages.items() if own.model_dump(exclude_none=True)}
 
     def for_stage(self, name: str) -> StageSettings:
         """The settings of the stage `name`, with everything inherited filled in.

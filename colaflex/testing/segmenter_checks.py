@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
 from colaflex.testing.probes import demand_own_draws, drawn
 from colaflex.testing.results import Check, Fault
 from colaflex.testing.subject import Subject
@@ -18,8 +18,13 @@ ROWS, TOKENS, SIZE, WIDTH = 4, 17, 50, 16
 LENGTHS = (17, 9, 1, 14)
 
 
+WORDS = (" the", "word", ".", " more", "s", ",", " and", " it")
+
+
 def _segmenter(subject: Subject) -> Any:
-    return subject.once("segmenter", lambda: subject.build(width=WIDTH, vocabulary=None))
+    texts = tuple(WORDS[i % len(WORDS)] for i in range(SIZE))
+    vocabulary = Vocabulary(SIZE, end_of_text=0, mask=1, texts=texts)
+    return subject.once("segmenter", lambda: subject.build(width=WIDTH, vocabulary=vocabulary))
 
 
 def _batch(forced: bool = False) -> TokenBatch:

@@ -1,0 +1,1 @@
+"""Couplings by torchcfm."""
