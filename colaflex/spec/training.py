@@ -237,8 +237,16 @@ class Training(StageFields):
     @field_validator("stages", mode="after")
     @classmethod
     def _something_said(cls, stages: dict[str, Any]) -> dict[str, Any]:
-        """A stage of which nothing is said is not there: it digests and compares as none."""
-        return {name: own for name, own in stages.items() if own.model_dump(exclude_none=True)}
+        """A stage of which nothing is said is not there: it digests and compares as none.
+
+        Other names are kept, to be found wrong where the model has no such stage.
+        """
+        usual = {"representation", "prior"}
+        return {
+            name: own
+            for name, own in stages.items()
+            if name not in usual or own.model_dump(exclude_none=True)
+        }
 
     def for_stage(self, name: str) -> StageSettings:
         """The settings of the stage `name`, with everything inherited filled in.
