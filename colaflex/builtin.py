@@ -43,6 +43,20 @@ COMPONENTS = (
         "Flow matching re-trained on its teacher's noise-to-latent pairs: straighter paths.",
     ),
     Component(
+        "prior",
+        "normalizing_flow",
+        "colaflex.priors.normalizing_flow:NormalizingFlow",
+        "colaflex.priors.normalizing_flow_config:NormalizingFlowConfig",
+        "Exact density of each latent given all before it: a flow over its channels.",
+    ),
+    Component(
+        "prior",
+        "autoregressive_flow",
+        "colaflex.priors.autoregressive_flow:AutoregressiveFlow",
+        "colaflex.priors.autoregressive_flow_config:AutoregressiveFlowConfig",
+        "Exact density of each block: affine flows across its latents, forwards and backwards.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",
