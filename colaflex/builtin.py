@@ -57,6 +57,13 @@ COMPONENTS = (
         "Exact density of each block: affine flows across its latents, forwards and backwards.",
     ),
     Component(
+        "prior",
+        "cnf",
+        "colaflex.priors.cnf:Cnf",
+        "colaflex.priors.cnf_config:CnfConfig",
+        "Continuous flow fitted by maximum likelihood, after a start by flow matching.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",
