@@ -102,7 +102,8 @@ class AffineFlow(nn.Module):
 
     def _asked(self, context: Tensor, places: Places, order: Tensor) -> Tensor:
         """(rows, size, width): the context, and which position of the block is asked for."""
-        return self.context(context)[:, None] + self.place[places.index().gather(1, order)]
+        asked: Tensor = self.context(context)[:, None] + self.place[places.index().gather(1, order)]
+        return asked
 
     def _affine(self, states: Tensor) -> MonotonicAffineTransform:
         shift, scale = self.head(states).chunk(2, -1)
