@@ -144,10 +144,13 @@ class FlowPrior(Prior):
         """The objective over all counted positions of all noisings; `noise` drew the path."""
         per_position = self.objective(path, self.predictor(history, path, self.trained))
         total = torch.where(path.counted, per_position, 0.0).sum()
-        # Pinned prefixes of 0 to block - 1 positions do not count; their share is known beforehand.
-        pinned = self._pinned_share(noise) * (self.block_size - 1) / (2 * self.block_size)
-        share = path.data.shape[0] / history.shape[0] * (1.0 - pinned)
+        share = path.data.shape[0] / history.shape[0] * self.free_share(noise)
         return LossTerm(total / share, "latents")
+
+    def free_share(self, noise: Noise) -> float:
+        """Expected share of positions that are not pinned in this step, known beforehand."""
+        # Of a pinned block, 0 to block - 1 positions do not count.
+        return 1.0 - self._pinned_share(noise) * (self.block_size - 1) / (2 * self.block_size)
 
     @property
     def trained(self) -> Mapping[str, nn.Module]:

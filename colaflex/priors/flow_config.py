@@ -65,5 +65,5 @@ class FlowPriorConfig(PriorConfig):
     )
 
     def capabilities(self) -> PriorCapabilities:
-        """An ODE likelihood, guidance by empty history, blocks in order."""
+        """Guidance by empty history, blocks in order; a likelihood is for subclasses to declare."""
         return PriorCapabilities(likelihood="none", fewest_steps=1, guidance=True)

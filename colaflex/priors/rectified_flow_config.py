@@ -8,12 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.priors.flow_config import FlowPriorConfig, Schedule
+from colaflex.priors.flow_config import Schedule
+from colaflex.priors.flow_matching_config import FlowMatchingConfig
 
 __all__ = ["RectifiedFlowConfig"]
 
 
-class RectifiedFlowConfig(FlowPriorConfig):
+class RectifiedFlowConfig(FlowMatchingConfig):
     """Flow matching, then reflow: straight paths along the couplings of a frozen teacher."""
 
     teacher: Path | Literal["none"] = Field(
@@ -40,5 +41,5 @@ class RectifiedFlowConfig(FlowPriorConfig):
     def capabilities(self) -> PriorCapabilities:
         """As flow matching, and it needs a teacher."""
         return PriorCapabilities(
-            likelihood="none", fewest_steps=1, guidance=True, needs_teacher=True
+            likelihood="ode", fewest_steps=1, guidance=True, needs_teacher=True
         )

@@ -1,0 +1,72 @@
+"""Continuous normalizing flow: a velocity field fitted by maximum likelihood.
+
+References:
+    Neural Ordinary Differential Equations (Chen et al., 2018), https://arxiv.org/abs/1806.07366;
+    FFJORD (Grathwohl et al., 2019), https://arxiv.org/abs/1810.01367.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from colaflex.interfaces.losses import Losses, LossTerm
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.prior import PriorPhase
+from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.cnf_config import CnfConfig
+from colaflex.priors.flow_matching import FlowMatching, unlearned
+from colaflex.priors.likelihood import Integration
+
+__all__ = ["Cnf"]
+
+RUNGE_KUTTA_STAGES = 4
+
+
+class Cnf(FlowMatching):
+    """Maximises log p of the data along the ODE that samples it, after a start by flow matching."""
+
+    config: CnfConfig
+
+    def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
+        """Flow matching for the share `warm_start`, then maximum likelihood."""
+        del teacher_fraction
+        learned = [p for p in self.parameters() if p.requires_grad]
+        share = self.config.warm_start
+        likelihood = PriorPhase("prior", 1.0 - share, self.losses, learned, self.training_flops)
+        if not share:
+            return [likelihood]
+        matching = super().losses
+        return [
+            PriorPhase("warm_start", share, matching, learned, super().training_flops),
+            likelihood,
+        ]
+
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """One term, "nll": nats, mean over channels, per latent."""
+        noise, config = noise or Noise(0), self.config
+        drawn = self.draw_path(latents, noise, 1)
+        path = replace(drawn, pinned=drawn.pinned | unlearned(self.blocks(latents.mask)))
+        direction = None
+        if config.divergence == "hutchinson":
+            uniform = noise.uniform("flow divergence", path.data.shape, path.data)
+            direction = torch.where(uniform < 0.5, -1.0, 1.0).to(path.data)
+        integration = Integration(config.training_steps, direction)
+        # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
+        density = self.path_density(self.blocks(latents.values.detach()), path, integration)
+        total = torch.where(path.counted.any(-1), density, 0.0).sum()
+        return {"nll": LossTerm(-total / (self.free_share(noise) * self.latent_dim), "latents")}
+
+    def training_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one step: evaluations, their divergences, and twice both backwards."""
+        blocks, block = segments // self.block_size, self.block_size
+        once = self.network.flops(batch, blocks, block, 1, 1)
+        noisy = self.network.flops(batch, blocks, block, 2, 1) - once
+        head = 2 * self.latent_dim * self.network.width * segments * batch
+        exact = self.config.divergence == "exact"
+        pulls = block * self.latent_dim if exact else 1
+        evaluations = RUNGE_KUTTA_STAGES * self.config.training_steps
+        clean = once - noisy + head
+        return 3 * (clean + evaluations * (1 + pulls) * (noisy + 2 * head))

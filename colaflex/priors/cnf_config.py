@@ -1,0 +1,28 @@
+"""Config of the continuous-normalizing-flow prior. Imports no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from colaflex.priors.flow_matching_config import FlowMatchingConfig
+
+__all__ = ["CnfConfig"]
+
+
+class CnfConfig(FlowMatchingConfig):
+    """Continuous normalizing flow: a velocity field fitted by maximum likelihood."""
+
+    warm_start: float = Field(
+        0.8,
+        ge=0,
+        lt=1,
+        description="Share of the prior's budget in which flow matching initialises the velocity; "
+        "0 learns by likelihood from the start (no unit).",
+    )
+    training_steps: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="Runge-Kutta intervals of a training step's log densities, four network "
+        "evaluations each.",
+    )
