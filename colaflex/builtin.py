@@ -83,6 +83,9 @@ COMPONENTS = (
         "colaflex.priors.gaussian:Gaussian",
         "colaflex.priors.gaussian_config:GaussianConfig",
         "Linear-Gaussian conditional of each block, in closed form: the floor for all priors.",
+    ),
+    Component(
+        "prior",
         "normalizing_flow",
         "colaflex.priors.normalizing_flow:NormalizingFlow",
         "colaflex.priors.normalizing_flow_config:NormalizingFlowConfig",
