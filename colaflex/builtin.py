@@ -43,6 +43,27 @@ COMPONENTS = (
         "Flow matching re-trained on its teacher's noise-to-latent pairs: straighter paths.",
     ),
     Component(
+        "prior",
+        "consistency",
+        "colaflex.priors.consistency:Consistency",
+        "colaflex.priors.consistency_config:ConsistencyConfig",
+        "Jumps from any noise level to the data; trained on data or distilled from a teacher.",
+    ),
+    Component(
+        "prior",
+        "shortcut",
+        "colaflex.priors.shortcut:Shortcut",
+        "colaflex.priors.shortcut_config:ShortcutConfig",
+        "Flow matching that also learns long steps, each from two of half its length.",
+    ),
+    Component(
+        "prior",
+        "mean_flow",
+        "colaflex.priors.mean_flow:MeanFlow",
+        "colaflex.priors.mean_flow_config:MeanFlowConfig",
+        "Average velocities over steps of any length, learned by the mean-flow identity.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",

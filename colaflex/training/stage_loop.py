@@ -60,7 +60,7 @@ def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, sha
     """A share of a step's batch as the stage wants it (on the CPU), and its tokens before that."""
     rows = plan.rows_of_a_share(share.of)
     raw = order.batch(step, share.index, share.of)
-    noise = Noise(seed, step, plan.stage.name, share.index * rows, share.of * rows)
+    noise = Noise(seed, step, plan.stage.name, share.index * rows, share.of * rows, plan.steps)
     place = StageStep(step, plan.steps, noise)
     return plan.stage.prepare(raw, place), place, int(raw.lengths.sum())
 
