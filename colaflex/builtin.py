@@ -71,6 +71,13 @@ COMPONENTS = (
         "Noise drawn without regard to the data.",
     ),
     Component(
+        "coupling",
+        "minibatch_ot",
+        "colaflex.couplings.minibatch_ot:MinibatchOT",
+        "colaflex.couplings.minibatch_ot_config:MinibatchOTConfig",
+        "Noise exchanged between the rows of a batch, nearest to the data all in all.",
+    ),
+    Component(
         "corpus",
         "bible",
         "colaflex.corpora.bible:Bible",

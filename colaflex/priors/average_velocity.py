@@ -41,8 +41,12 @@ class AverageVelocity(PathPrior):
         Called without gradients.
         """
 
-    def distance(self, error: Tensor) -> Tensor:
-        """The loss of an error, (..., dim) -> (...); by default its mean square."""
+    def distance(self, error: Tensor, counted: Tensor) -> Tensor:
+        """The loss of every position by its error, (..., block, dim) -> (..., block).
+
+        Its mean square; `counted` (..., block) tells the positions that count.
+        """
+        del counted
         return error.square().mean(-1)
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
@@ -58,7 +62,8 @@ class AverageVelocity(PathPrior):
         target = self._targets(history, path, spans, chosen[:, 0])
         predict = self.predictor(history, path, self.trained)
         predicted = predict(path.point(), torch.stack([path.times, spans], -1))
-        return {"flow": self.flow_term(self.distance(predicted - target), path, latents, noise)}
+        per_position = self.distance(predicted - target, path.counted)
+        return {"flow": self.flow_term(per_position, path, latents, noise)}
 
     @torch.no_grad()
     def _targets(self, history: Tensor, path: Path, spans: Tensor, chosen: Tensor) -> Tensor:

@@ -64,13 +64,14 @@ class MeanFlow(AverageVelocity):
         field = super().field(state, guidance, pinned)
         return lambda time, points: field(self.config.time_scale * time, points)
 
-    def distance(self, error: Tensor) -> Tensor:
-        """The function of e = |error|^2 whose slope is the weight (e + c)^-p, 0 at e = 0.
+    def distance(self, error: Tensor, counted: Tensor) -> Tensor:
+        """A function of each block's mean squared error e whose slope is the weight (e + c)^-p.
 
-        Its gradient is that of e times the weight, the weight held: log(1 + e / c) for p = 1.
+        Its gradient is that of e times the weight, the weight held; log(1 + e / c) for p = 1.
         """
-        squared, power = error.square().sum(-1), self.config.weight_power
-        offset = self.config.weight_offset
+        power, offset = self.config.weight_power, self.config.weight_offset
+        squared = torch.where(counted, error.square().mean(-1), 0.0).sum(-1, keepdim=True)
+        squared = (squared / counted.sum(-1, keepdim=True).clamp(min=1)).expand(counted.shape)
         if power == 1.0:
             return torch.log1p(squared / offset)
         return ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)

@@ -32,25 +32,26 @@ class MeanFlowConfig(AverageVelocityConfig):
         description="Half the distance in t of those two points (finite differences only).",
     )
     time_scale: float = Field(
-        0.02,
+        0.001,
         gt=0,
         le=1,
-        description="Factor on the times that the network sees. Its fast features of time would "
-        "make the derivative large and noisy (no unit).",
+        description="Factor on the times that the network sees; 1/1000 undoes the scale of the "
+        "usual sinusoidal features, of which fast ones make the derivative large and noisy "
+        "(no unit).",
     )
     weight_power: float = Field(
         1.0,
         ge=0,
         le=2,
-        description="Power p of the adaptive weight 1 / (error + offset)^p; 0 is the plain "
-        "squared error (no unit).",
+        description="Power p of the adaptive weight 1 / (e + offset)^p, e the mean squared error "
+        "of a block; 0 is none. A block of few channels in all wants less: there the weight "
+        "prefers small errors that are small by chance (no unit).",
     )
     weight_offset: float = Field(
         0.01,
         gt=0,
         le=100,
-        description="Offset in the adaptive weight, to the squared error summed over channels "
-        "(squared latent units).",
+        description="Offset in the adaptive weight (squared latent units).",
     )
 
     @model_validator(mode="after")
