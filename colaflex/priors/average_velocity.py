@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -86,7 +87,7 @@ class AverageVelocity(PathPrior):
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
         """z_r = z_t - (t - r) u(z_t, t, t - r) from each time of the grid to the next."""
         points, grid = draw(0), self.grid(steps)
-        for time, then in zip(grid[:-1], grid[1:], strict=True):
+        for time, then in pairwise(grid):
             asked = torch.tensor([time, time - then], device=points.device)
             points = points - (time - then) * field(asked, points)
         return points

@@ -74,4 +74,5 @@ class MeanFlow(AverageVelocity):
         squared = (squared / counted.sum(-1, keepdim=True).clamp(min=1)).expand(counted.shape)
         if power == 1.0:
             return torch.log1p(squared / offset)
-        return ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)
+        found: Tensor = ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)
+        return found

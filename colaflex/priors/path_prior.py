@@ -59,7 +59,8 @@ class PathPrior(Prior):
             predict: the network's prediction, given the batch's history.
         """
         predicted = predict(path.point(), path.times[..., None])
-        return (predicted - path.velocity()).square().mean(-1)
+        error: Tensor = (predicted - path.velocity()).square().mean(-1)
+        return error
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """One term, "flow": the objective, mean over channels, per latent."""
@@ -146,7 +147,8 @@ class PathPrior(Prior):
             for s in range(samples)
             for b in range(blocks)
         ]
-        return torch.stack(paired, 1).unflatten(1, (samples, blocks)).transpose(0, 1)
+        together: Tensor = torch.stack(paired, 1).unflatten(1, (samples, blocks))
+        return together.transpose(0, 1)
 
     def _pinned_share(self, noise: Noise) -> float:
         """Share of pinned blocks in this step: 0 in most, as pinned positions cost extra time."""
@@ -223,16 +225,18 @@ class PathPrior(Prior):
     ) -> Tensor:
         """Descend from noise to data along the guided field; see `Prior.sample_block`."""
         weight = self.lift.weight
-        held = None if known is None else known.mask[..., None]
+
+        def held(points: Tensor) -> Tensor:
+            if known is None:
+                return points
+            return torch.where(known.mask[..., None], known.values, points)
 
         def draw(step: int) -> Tensor:
             purpose = f"flow {step}" if step else "flow"
-            fresh = noise.normal(purpose, (self.block_size, self.latent_dim), weight)
-            return fresh if known is None else torch.where(held, known.values, fresh)
+            return held(noise.normal(purpose, (self.block_size, self.latent_dim), weight))
 
         field = self.field(state, options.guidance, None if known is None else known.mask)
-        drawn = self.descend(field, draw, options.steps)
-        return drawn if known is None else torch.where(held, known.values, drawn)
+        return held(self.descend(field, draw, options.steps))
 
     @abstractmethod
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from random_priors import BLOCK, DIM, ROWS, batch, latents, shaken
@@ -72,7 +74,7 @@ def test_a_shortcut_takes_steps_of_learned_lengths() -> None:
     assert prior.grid(6) == [1, 0.75, 0.5, 0.375, 0.25, 0.125, 0]
     for steps in (*range(1, 130), 200):
         grid = prior.grid(steps)
-        lengths = [a - b for a, b in zip(grid[:-1], grid[1:], strict=True)]
+        lengths = [a - b for a, b in pairwise(grid)]
         assert len(lengths) == steps and grid[0] == 1 and grid[-1] == 0
         assert steps > 128 or all(length in {2.0**-k for k in range(8)} for length in lengths)
 
