@@ -32,6 +32,7 @@ class Noise:
         scope: name of the stage.
         first: index of this batch's first row in the global batch.
         total: rows of the global batch, or None where this batch is all of it.
+        steps: of the stage, or None where the training has no known end.
     """
 
     seed: int
@@ -39,6 +40,12 @@ class Noise:
     scope: str = ""
     first: int = 0
     total: int | None = None
+    steps: int | None = None
+
+    @property
+    def progress(self) -> float:
+        """How much of the stage lies behind, in [0, 1]; 1 where the end is not known."""
+        return min(1.0, self.step / self.steps) if self.steps else 1.0
 
     def _draw(self, purpose: str, shape: Sequence[int], kind: str) -> Tensor:
         total = self.total if self.total is not None else self.first + shape[0]

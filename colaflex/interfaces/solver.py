@@ -33,15 +33,19 @@ class Solver(ABC):
 
 
 class Coupling(ABC):
-    """Pairs noise with data before the path between them is drawn."""
+    """Pairs noise with data before the path between them is drawn, one block of each row at once.
+
+    A sampler draws noise without regard to anything, so a pairing may exchange noise between the
+    rows of a batch, never change it or move it to other positions.
+    """
 
     @abstractmethod
     def pair(self, data: Tensor, noise: Tensor, mask: Tensor, draws: Noise) -> Tensor:
         """The noise, rearranged to belong to the data.
 
         Args:
-            data: (batch, positions, dim).
-            noise: (batch, positions, dim).
-            mask: (batch, positions) bool, positions that count.
+            data: (batch, block, dim).
+            noise: (batch, block, dim).
+            mask: (batch, block) bool, positions that count.
             draws: keyed draws for a random pairing.
         """

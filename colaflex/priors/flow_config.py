@@ -4,66 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.interfaces.component import ComponentConfig, Slot
-from colaflex.interfaces.configs import PriorConfig, SolverConfig
+from colaflex.interfaces.component import Slot
+from colaflex.interfaces.configs import SolverConfig
+from colaflex.priors.path_config import PathPriorConfig, Schedule
 
 __all__ = ["FlowPriorConfig", "Schedule"]
 
 
-class Schedule(BaseModel):
-    """Which times training draws: t = sigmoid(loc + scale · n), n ~ N(0, 1); t = 1 is noise."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    distribution: Literal["logit_normal", "uniform"] = Field(
-        "logit_normal", description="Law of the training times; uniform ignores loc and scale."
-    )
-    loc: float = Field(
-        1.0, ge=-10, le=10, description="Mean of logit t; larger trains on more noise."
-    )
-    scale: float = Field(1.0, gt=0, le=10, description="Standard deviation of logit t.")
-
-
-class FlowPriorConfig(PriorConfig):
+class FlowPriorConfig(PathPriorConfig):
     """Shared base of priors that move noise to data along a learned velocity field."""
 
-    network: Annotated[ComponentConfig, Slot("network")] = Field(
-        "block_causal", description="Backbone under the prior."
-    )  # type: ignore[assignment]
-    schedule: Schedule = Field(Schedule(), description="Law of the training times.")
     solver: Annotated[SolverConfig, Slot("solver")] = Field(
         "euler", description="Integrator of the velocity field when sampling."
-    )  # type: ignore[assignment]
-    coupling: Annotated[ComponentConfig, Slot("coupling")] = Field(
-        "independent", description="How noise is paired with data in training."
     )  # type: ignore[assignment]
     prediction: Literal["velocity", "x0"] = Field(
         "velocity", description="What the network predicts: eps - z0, or the clean latent z0."
     )
-    noisings: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Noisings of each latent per step; they share one pass over the history.",
-    )
-    history_dropout: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Share of rows trained with empty history, the unconditional branch that "
-        "guidance needs.",
-    )
-    pinned_blocks: float = Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Share of blocks of which a random prefix is given clean in training, as the "
-        "tail of a prompt is when sampling (clean repaint).",
-    )
-
-    def capabilities(self) -> PriorCapabilities:
-        """Guidance by empty history, blocks in order; a likelihood is for subclasses to declare."""
-        return PriorCapabilities(likelihood="none", fewest_steps=1, guidance=True)

@@ -63,9 +63,9 @@ def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, sha
     own = slice(first, first + rows)
     # Prepared whole, so that all shares have one width, and draw noise of one shape.
     raw = order.batch(step)
-    whole = StageStep(step, plan.steps, Noise(seed, step, plan.stage.name, 0, total))
+    whole = StageStep(step, plan.steps, Noise(seed, step, plan.stage.name, 0, total, plan.steps))
     prepared = plan.stage.prepare(raw, whole).rows(own)
-    noise = Noise(seed, step, plan.stage.name, first, total)
+    noise = Noise(seed, step, plan.stage.name, first, total, plan.steps)
     return prepared, StageStep(step, plan.steps, noise), int(raw.lengths[own].sum())
 
 

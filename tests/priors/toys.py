@@ -64,7 +64,7 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / count))
             data = toy(rows, generator(10_000 + step))
             latents = LatentBatch(data, torch.ones(data.shape[:2], dtype=torch.bool))
-            terms = phase.losses(latents, Noise(0, step, phase.name))
+            terms = phase.losses(latents, Noise(0, step, phase.name, steps=count))
             optimizer.zero_grad()
             sum(term.weight * term.total for term in terms.values()).div(rows).backward()
             optimizer.step()

@@ -31,7 +31,10 @@ WRONG = [
     ("prior: {block_size: true}", "expected an integer from 1 to 4096, got true"),
     ("prior: {block_size: null}", "expected an integer from 1 to 4096, got null"),
     ("prior: {block_size: [1, 2]}", "expected an integer from 1 to 4096, got the list [1, 2]"),
-    ("prior: {teacher: none}", "2:9: prior.teacher: unknown key of flow_matching; rectified_flow"),
+    (
+        "prior: {teacher: none}",
+        "2:9: prior.teacher: unknown key of flow_matching; consistency, rec",
+    ),
     ("prior: {schedule: {lok: 1}}", "2:20: prior.schedule.lok: unknown key; did you mean `loc`?"),
     ("prior: {schedule: 1}", "prior.schedule: expected a map with distribution, loc, scale, got 1"),
     ("prior: {network: {widht: 1}}", "prior.network.widht: unknown key of block_causal; did you"),
@@ -111,7 +114,10 @@ SETS = [
     ("a..b=3", "is no setting"),
     ("training.learning_rat=1", "training.learning_rat: unknown key; did you mean `learning_rate`"),
     ("trainin.steps=1", "--set: trainin: unknown key; did you mean `training`?"),
-    ("prior.teacher=x", "prior.teacher: unknown key of flow_matching; rectified_flow has it"),
+    (
+        "prior.teacher=x",
+        "prior.teacher: unknown key of flow_matching; consistency, rectified_flow have",
+    ),
     ("evaluation.sweep_steps.9=1", "no item 9: the list has 6, counted from 0"),
     ("evaluation.sweep_steps.-1=1", "no item -1"),
     ("prior.block_size=[", "prior.block_size: not valid YAML"),

@@ -1,0 +1,99 @@
+"""Base of priors that learn the average velocity over a step, and so take steps of any length."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.solver import VelocityField
+from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.average_velocity_config import AverageVelocityConfig
+from colaflex.priors.path_prior import Draw, PathPrior
+from colaflex.priors.paths import Path, Predict
+
+__all__ = ["AverageVelocity"]
+
+
+class AverageVelocity(PathPrior):
+    """u(z_t, t, d; history): the average velocity between t and t - d; at d = 0, the velocity.
+
+    The network's two times are t and the span d. A derived class draws the spans and makes the
+    target of those that are not 0.
+    """
+
+    config: AverageVelocityConfig
+    n_times: ClassVar[int] = 2
+
+    @abstractmethod
+    def draw_spans(self, noise: Noise, samples: int, data: Tensor) -> tuple[Tensor, Tensor]:
+        """Times t and spans d <= t of self-taught blocks, each (samples · batch, blocks)."""
+
+    @abstractmethod
+    def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
+        """The average velocity over spans that the network should give, of the data's shape.
+
+        Called without gradients.
+        """
+
+    def distance(self, error: Tensor, counted: Tensor) -> Tensor:
+        """The loss of every position by its error, (..., block, dim) -> (..., block).
+
+        Its mean square; `counted` (..., block) tells the positions that count.
+        """
+        del counted
+        return error.square().mean(-1)
+
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """Term "flow": flow matching, and for a share of the rows the self-made target."""
+        noise, n = noise or Noise(0), self.config.noisings
+        data, history = self.blocks(latents.values), self.history(latents)
+        draws = noise.uniform("self-taught", (data.shape[0], n), data)
+        chosen = (draws < self.config.self_taught).T.reshape(-1, 1)
+        path = self.draw_path(latents, noise, n)
+        times, spans = self.draw_spans(noise, n, data)
+        path = replace(path, times=torch.where(chosen, times, path.times))
+        spans = torch.where(chosen, spans, 0.0)
+        target = self._targets(history, path, spans, chosen[:, 0])
+        predict = self.predictor(history, path, self.trained)
+        predicted = predict(path.point(), torch.stack([path.times, spans], -1))
+        per_position = self.distance(predicted - target, path.counted)
+        return {"flow": self.flow_term(per_position, path, latents, noise)}
+
+    @torch.no_grad()
+    def _targets(self, history: Tensor, path: Path, spans: Tensor, chosen: Tensor) -> Tensor:
+        """What each point should give; the network is asked only about the chosen rows."""
+        rows = chosen.nonzero()[:, 0]
+        if not len(rows):
+            # Processes that train together all run the network, or none does.
+            rows = rows.new_zeros(1)
+        part = path.rows(rows)
+        predict = self.predictor(history[rows % len(history)], part, self.trained)
+        made = torch.zeros_like(path.data).index_copy(
+            0, rows, self.target(part, spans[rows], predict).to(path.data.dtype)
+        )
+        return torch.where(chosen[:, None, None, None], made, path.velocity())
+
+    def grid(self, steps: int) -> list[float]:
+        """The times of a sampler of so many steps, from 1 to 0."""
+        return torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64).tolist()
+
+    def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
+        """z_r = z_t - (t - r) u(z_t, t, t - r) from each time of the grid to the next."""
+        points, grid = draw(0), self.grid(steps)
+        for time, then in pairwise(grid):
+            asked = torch.tensor([time, time - then], device=points.device)
+            points = points - (time - then) * field(asked, points)
+        return points
+
+    def training_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one step, self-made targets (two forward passes' worth) included."""
+        clean, noisy = self.forward_flops(batch, segments)
+        targets = self.config.self_taught * self.config.noisings * (clean + 2 * noisy)
+        return super().training_flops(batch, segments) + round(targets)

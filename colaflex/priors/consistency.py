@@ -1,0 +1,99 @@
+"""Consistency models: from any point of a path straight to its end at the data.
+
+References:
+    Consistency Models (Song et al., 2023), https://arxiv.org/abs/2303.01469;
+    Consistency Models Made Easy (Geng et al., 2024), https://arxiv.org/abs/2406.14548, for the
+    schedule of the distances and the weight.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.solver import VelocityField
+from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.consistency_config import ConsistencyConfig
+from colaflex.priors.path_prior import Draw
+from colaflex.priors.paths import Path, Predict
+from colaflex.priors.taught import TaughtPrior
+
+__all__ = ["Consistency"]
+
+
+class Consistency(TaughtPrior):
+    """f(z_t, t) = z_t - t F(z_t, t; history), which is the identity at t = 0.
+
+    F is the mean velocity between t and 0. Where that of a straight path is learned (the teacher's
+    flow matching) F is the velocity itself, so that the student may start from the teacher.
+    """
+
+    config: ConsistencyConfig
+
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """Term "consistency": how far f is from itself at an earlier point of the same path."""
+        noise = noise or Noise(0)
+        path = self.draw_path(latents, noise, self.config.noisings)
+        history = self.history(latents)
+        predict = self.predictor(history, path, self.trained)
+        earlier = self.earlier(path.times, noise.progress)
+        if self.config.mode == "training":
+            before = path.point(earlier)
+        else:
+            before = self._taught_points(history, path, earlier)
+        per_position = self._difference(path, predict, before, earlier)
+        return {"consistency": self.flow_term(per_position, path, latents, noise)}
+
+    def earlier(self, times: Tensor, progress: float) -> Tensor:
+        """r = t max(0, 1 - n(t) / 2^(1 + s)) after s doublings, n(t) = 1 + k sigmoid(-t)."""
+        doublings = min(int(progress * (1 + self.config.doublings)), self.config.doublings)
+        widened = 1.0 + self.config.widening * torch.sigmoid(-times)
+        return times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
+
+    def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
+        """The pseudo-Huber distance of f(z_t, t) to f(z_r, r), over t - r, (rows, blocks, block).
+
+        The latter is the target and carries no gradient.
+        """
+        with torch.no_grad():
+            target = self._end(predict, before, earlier)
+        found = self._end(predict, path.point(), path.times)
+        width = self.config.huber_width
+        squared = (found - target).square().mean(-1) + width**2
+        # The square root has no slope to speak of at 0.
+        distance = squared.clamp(min=1e-12).sqrt() - width
+        return distance / (path.times - earlier)[..., None]
+
+    @staticmethod
+    def _end(predict: Predict, points: Tensor, times: Tensor) -> Tensor:
+        return points - times[..., None, None] * predict(points, times[..., None])
+
+    @torch.no_grad()
+    def _taught_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:
+        """Where the teacher's flow takes z_t until r: one step by the midpoint rule."""
+        velocity = self.teacher_field(history, path, self.config.teacher_guidance)
+        half = 0.5 * (path.times - earlier)
+        point = path.point()
+        middle = point - half[..., None, None] * velocity(path.times, point)
+        return point - 2 * half[..., None, None] * velocity(path.times - half, middle)
+
+    def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
+        """To the data and, but for the last step, back to less noise than before, afresh."""
+        points = draw(0)
+        times = torch.linspace(1.0, 0.0, steps + 1, device=points.device)
+        for step, time in enumerate(times[:-1]):
+            if step:
+                points = torch.lerp(points, draw(step), time.to(points.dtype))
+            points = points - time.to(points.dtype) * field(time, points)
+        return points
+
+    def training_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one step: training, the target, and the teacher's two velocities."""
+        clean, noisy = self.forward_flops(batch, segments)
+        flops = super().training_flops(batch, segments) + self.config.noisings * noisy
+        if self.config.mode == "distillation":
+            branches = 1 if self.config.teacher_guidance == 1.0 else 2
+            flops += clean + 2 * branches * self.config.noisings * noisy
+        return flops

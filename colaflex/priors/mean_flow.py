@@ -1,0 +1,78 @@
+"""Mean flows: average velocities learned from velocities, by an identity between the two.
+
+References:
+    Mean Flows for One-step Generative Modeling (Geng et al., 2025),
+    https://arxiv.org/abs/2505.13447.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.average_velocity import AverageVelocity
+from colaflex.priors.mean_flow_config import MeanFlowConfig
+from colaflex.priors.paths import Path, Predict
+
+__all__ = ["MeanFlow"]
+
+
+class MeanFlow(AverageVelocity):
+    """u = v - d · du/dt along the path, the end r = t - d held; the target is that of u itself."""
+
+    config: MeanFlowConfig
+
+    def draw_spans(self, noise: Noise, samples: int, data: Tensor) -> tuple[Tensor, Tensor]:
+        """The larger of two times, and how far the other is."""
+        schedule = self.config.pair_schedule
+        one = self.draw_times(schedule, noise, samples, data, "mean flow times")
+        other = self.draw_times(schedule, noise, samples, data, "mean flow ends")
+        return torch.maximum(one, other), (one - other).abs()
+
+    def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
+        """v - d · du/dt, where z moves with v, t and d both with 1, and r stays."""
+        return path.velocity() - spans[..., None, None] * self.derivative(path, spans, predict)
+
+    def derivative(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
+        """du(z_t, t, t - r)/dt along the path, pinned positions at rest."""
+        speed = path.velocity().masked_fill(path.pinned[..., None], 0.0)
+        point, times = path.point(), torch.stack([path.times, spans], -1)
+        if self.config.derivative == "finite_difference":
+            step = self.config.difference_step
+            ahead = predict(point + step * speed, times + step)
+            behind = predict(point - step * speed, times - step)
+            return (ahead - behind) / (2 * step)
+        # Fused attention has no forward mode.
+        with sdpa_kernel(SDPBackend.MATH):
+            moved: Tensor = torch.func.jvp(
+                predict, (point, times), (speed, torch.ones_like(times))
+            )[1]
+        return moved
+
+    def predictor(self, history: Tensor, path: Path, modules: object) -> Predict:
+        """The base's, in slower time."""
+        predict = super().predictor(history, path, modules)
+        return lambda points, times: predict(points, self.config.time_scale * times)
+
+    def field(
+        self, state: object, guidance: float = 1.0, pinned: Tensor | None = None
+    ) -> VelocityField:
+        """The base's, in slower time."""
+        field = super().field(state, guidance, pinned)
+        return lambda time, points: field(self.config.time_scale * time, points)
+
+    def distance(self, error: Tensor, counted: Tensor) -> Tensor:
+        """A function of each block's mean squared error e whose slope is the weight (e + c)^-p.
+
+        Its gradient is that of e times the weight, the weight held; log(1 + e / c) for p = 1.
+        """
+        power, offset = self.config.weight_power, self.config.weight_offset
+        squared = torch.where(counted, error.square().mean(-1), 0.0).sum(-1, keepdim=True)
+        squared = (squared / counted.sum(-1, keepdim=True).clamp(min=1)).expand(counted.shape)
+        if power == 1.0:
+            return torch.log1p(squared / offset)
+        found: Tensor = ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)
+        return found

@@ -1,0 +1,110 @@
+"""Priors that learn from a teacher: a flow prior of the same network, frozen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from colaflex.interfaces.component import Builder
+from colaflex.interfaces.prior import Prior, PriorPhase
+from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.flow import FlowPrior
+from colaflex.priors.path_config import PathPriorConfig
+from colaflex.priors.path_prior import PathPrior
+from colaflex.priors.paths import Path
+
+__all__ = ["TaughtPrior"]
+
+
+class TaughtPrior(PathPrior):
+    """First its own teacher, by the base's losses, unless one was adopted; then `losses`.
+
+    Attributes:
+        teacher: frozen network, lift and head; empty where the config needs no teacher.
+        taught: whether a trained teacher was adopted.
+    """
+
+    def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
+        super().__init__(config, latent_dim=latent_dim, build=build)
+        parts = dict(self.trained) if config.capabilities().needs_teacher else {}
+        self.teacher = nn.ModuleDict(copy.deepcopy(parts)).requires_grad_(False)
+        self.taught = False
+
+    def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
+        """The teacher's training, unless one was adopted or none is needed, then the prior's."""
+        learned = [p for p in self.parameters() if p.requires_grad]
+        if self.taught or not self.teacher:
+            return [PriorPhase("prior", 1.0, self.losses, learned, self.training_flops)]
+        teacher = PriorPhase(
+            "teacher", teacher_fraction, super().losses, learned, super().training_flops
+        )
+        student = PriorPhase(
+            "prior",
+            1.0 - teacher_fraction,
+            self.losses,
+            learned,
+            self.training_flops,
+            self._freeze_teacher,
+        )
+        return [teacher, student]
+
+    def adopt_teacher(self, teacher: Prior) -> None:
+        """Take a trained flow prior of the same network as the teacher, and start from it."""
+        name = type(self).__name__
+        if not self.teacher:
+            raise ValueError(f"{name} learns from no teacher with these options")
+        if not isinstance(teacher, FlowPrior):
+            raise ValueError(f"{name} needs a flow-type prior as its teacher")
+        for key in ("prediction", "block_size", "network"):
+            own, other = getattr(self.config, key, "velocity"), getattr(teacher.config, key)
+            if own != other:
+                raise ValueError(f"the teacher's {key} is {other}, not {own}")
+        if self.latent_dim != teacher.latent_dim:
+            raise ValueError(f"the teacher's latents have {teacher.latent_dim} channels")
+        for part in self.teacher:
+            getattr(self, part).load_state_dict(getattr(teacher, part).state_dict())
+        self._freeze_teacher()
+        self.taught = True
+
+    def _freeze_teacher(self) -> None:
+        for name, copied in self.teacher.items():
+            copied.load_state_dict(getattr(self, name).state_dict())
+
+    def teacher_field(self, history: Tensor, path: Path, guidance: float) -> VelocityField:
+        """The teacher's guided velocity, 0 at pinned positions.
+
+        It is asked at a scalar time or at (rows, blocks) times, and at (rows, blocks, block, dim)
+        points; call it without gradients.
+        """
+        predict = self.predictor(history, path, self.teacher)
+        held = path.pinned[..., None]
+        # Guidance is off where the history is empty.
+        unguided = path.blind[:, None].repeat(1, path.data.shape[1])
+        unguided[:, 0] = True
+
+        def velocity(time: Tensor, points: Tensor) -> Tensor:
+            times = torch.atleast_2d(time.to(points.dtype)).expand(len(points), -1)
+            predicted = predict(points, times[..., None])
+            if guidance != 1.0:
+                free = self._unconditional(points, time, path.pinned)
+                mixed = torch.lerp(free, predicted, guidance)
+                predicted = torch.where(unguided[..., None, None], predicted, mixed)
+            moved = self.as_velocity(predicted, points, times[..., None, None])
+            return torch.where(held, 0.0, moved)
+
+        return velocity
+
+    def _unconditional(self, points: Tensor, time: Tensor, pinned: Tensor) -> Tensor:
+        """The teacher's prediction of every block alone, (rows, blocks, block, dim)."""
+        alone = points.flatten(0, 1)
+        times = time.to(points.dtype).expand(points.shape[:2]).reshape(-1, 1, 1)
+        if bool(pinned.any()):
+            times = torch.where(pinned.flatten(0, 1)[..., None], 0.0, times)
+        elif time.ndim == 0:
+            times = times[:1]
+        network, lift, head = (self.teacher[name] for name in ("network", "lift", "head"))
+        predicted: Tensor = head(network(lift(alone), times, None))
+        return predicted.to(points.dtype).view_as(points)
