@@ -6,9 +6,12 @@ References:
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
@@ -24,6 +27,7 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
     """Learns the straight line between each noise and where its teacher's ODE takes it."""
 
     config: RectifiedFlowConfig
+    conformance: ClassVar[Conformance] = Conformance(options={"teacher_steps": 8})
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "reflow": flow matching between each noise and the teacher's sample from it."""

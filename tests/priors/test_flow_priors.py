@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -320,5 +321,11 @@ def test_a_prior_is_built_from_one_word(name: str) -> None:
     assert (prior.latent_dim, prior.block_size) == (16, 16)
     assert prior.sample(1, 1, SamplingOptions(1)).shape == (1, 16, 16)
     assert prior.config.capabilities().needs_teacher is (name == "rectified_flow")
-    with pytest.raises(NotImplementedError, match="declares no likelihood"):
-        prior.log_prob(LatentBatch(torch.zeros(1, 16, 16), torch.ones(1, 16, dtype=torch.bool)))
+    latents = LatentBatch(torch.zeros(1, 16, 16), torch.ones(1, 16, dtype=torch.bool))
+    if prior.config.capabilities().likelihood == "none":
+        with pytest.raises(NotImplementedError, match="declares no likelihood"):
+            prior.log_prob(latents)
+    else:
+        # Untrained, the velocity is zero: the density is that of the noise.
+        expected = -0.5 * 16 * 16 * math.log(2 * math.pi)
+        assert float(prior.log_prob(latents)) == pytest.approx(expected, rel=1e-5)

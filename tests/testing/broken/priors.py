@@ -14,6 +14,7 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.flow_matching import FlowMatching
+from colaflex.priors.shortcut import Shortcut
 
 
 class PeeksAtLaterBlocks(FlowMatching):
@@ -151,7 +152,7 @@ class LearnsBackwards(FlowMatching):
         return (predict(path.point(), path.times[..., None]) + path.velocity()).square().mean(-1)
 
 
-class HasAnUndeclaredDensity(FlowMatching):
+class HasAnUndeclaredDensity(Shortcut):
     def log_prob(self, latents):
         return latents.values.square().sum((1, 2))
 
