@@ -247,6 +247,12 @@ class _Representer(SafeRepresenter):
         flat = not any(isinstance(item, dict | list) for item in sequence)
         return super().represent_sequence(tag, sequence, flow_style=flat)
 
+    def represent_scalar(self, tag: Any, value: Any, style: Any = None, anchor: Any = None) -> Any:
+        # Written plain, a text that begins with a question mark is read as a key within a list.
+        if style is None and isinstance(value, str) and value.startswith("?"):
+            style = "'"
+        return super().represent_scalar(tag, value, style, anchor)
+
 
 def write_yaml(data: Mapping[str, Any]) -> str:
     """Plain data as YAML 1.2, keys in the order given."""

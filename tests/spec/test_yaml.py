@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from colaflex.errors import UserError
@@ -36,6 +36,7 @@ DATA = st.dictionaries(
 
 @settings(deadline=None)
 @given(DATA)
+@example({"0": ["??", "?>", "?;", "?0", "? a", "?"]})
 def test_what_is_written_is_read_back(data: Any):
     back = read_text(write_yaml(data), FILE).plain
     assert back == data
