@@ -49,7 +49,7 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
         vocabulary,
         _coadaptation(spec),
         spec.training.for_stage("prior").max_tokens,
-        variable_segments=segmenter.variable,
+        segments=segmenter,
     )
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
 from colaflex.coadaptation import Coadaptation
+from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.language_model import (
     GeneratedTokens,
     LanguageModel,
@@ -49,7 +51,7 @@ class LatentModel(LanguageModel):
         vocabulary: the tokens.
         coadaptation: how stage 2 goes.
         max_tokens: longest row in training; a longer prompt is heard from its end.
-        variable_segments: the segmenter's declaration.
+        segments: the segmenter's declaration.
     """
 
     shift: Tensor
@@ -63,12 +65,12 @@ class LatentModel(LanguageModel):
         vocabulary: Vocabulary,
         coadaptation: Coadaptation | None = None,
         max_tokens: int = 1024,
-        variable_segments: bool = False,
+        segments: SegmenterCapabilities | None = None,
     ) -> None:
         super().__init__()
         self.segmenter, self.representation, self.prior = segmenter, representation, prior
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
-        self.variable_segments = variable_segments
+        self.segments = segments or SegmenterCapabilities(representation.slots)
         self.coadaptation = coadaptation or Coadaptation()
         self.register_buffer("shift", torch.zeros(representation.latent_dim))
         self.register_buffer("scale", torch.ones(representation.latent_dim))
@@ -101,14 +103,23 @@ class LatentModel(LanguageModel):
 
     def segment(self, tokens: TokenBatch) -> Segmentation:
         """Segments of every row, padded to what the batch's width holds of full segments."""
-        if tokens.segments is not None:
+        if tokens.segments is not None and not self.segments.learned:
             return Segmentation(tokens.segments)
-        segmentation = self.segmenter.segment(tokens)
+        found = self.cut(tokens)  # with its probabilities, also where the lengths are settled
+        if tokens.segments is not None:
+            return replace(found, lengths=tokens.segments)
         room = tokens.tokens.shape[1] // self.representation.slots
-        missing = room - segmentation.lengths.shape[1]
+        missing = room - found.lengths.shape[1]
         if missing <= 0:
-            return segmentation
-        return Segmentation(nn.functional.pad(segmentation.lengths, (0, missing)))
+            return found
+        return replace(found, lengths=nn.functional.pad(found.lengths, (0, missing)))
+
+    def cut(self, tokens: TokenBatch) -> Segmentation:
+        """The segmenter's segments, given the states that it needs."""
+        needed = self.segments.needs_states
+        return self.segmenter.segment(
+            tokens, self.representation.token_states(tokens) if needed else None
+        )
 
     def encode(self, tokens: TokenBatch) -> tuple[LatentBatch, Posterior]:
         """The modes of the latents, normalised, and the raw posterior."""
@@ -126,7 +137,7 @@ class LatentModel(LanguageModel):
         if not any(cut):
             return [[] for _ in cut]
         batch = self._batch(cut)
-        lengths = self.segmenter.segment(batch).lengths.tolist()
+        lengths = self.cut(batch).lengths.tolist()
         return [_split(prompt, sizes) for prompt, sizes in zip(cut, lengths, strict=True)]
 
     def encode_segments(self, rows: Sequence[Segments]) -> tuple[Tensor, Tensor]:
@@ -137,7 +148,8 @@ class LatentModel(LanguageModel):
             return self.shift.new_zeros(len(rows), 0, len(self.shift)), counts
         lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
         batch = self._batch([[token for segment in row for token in segment] for row in rows])
-        posterior = self.representation.encode(batch, Segmentation(lengths))
+        batch = replace(batch, segments=lengths)
+        posterior = self.representation.encode(batch, self.segment(batch))
         return self.normalised(posterior.mode()), counts
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
@@ -171,7 +183,7 @@ class LatentModel(LanguageModel):
     def reconstruct(self, tokens: TokenBatch) -> Reconstructed:
         """Rows through the modes of their latents; see `LanguageModel.reconstruct`."""
         whole = self._filled(tokens)
-        segmentation = self.segmenter.segment(whole)
+        segmentation = self.cut(whole)
         posterior = self.representation.encode(whole, segmentation)
         logits = self.representation.decode(posterior.mode()).float()
         grid, _ = segmentation.slots(whole.tokens, self.representation.slots)
@@ -189,7 +201,7 @@ class LatentModel(LanguageModel):
 
     def _filled(self, batch: TokenBatch) -> TokenBatch:
         """Rows whose last segment is filled up with end-of-text, as training has it."""
-        if self.variable_segments:
+        if self.segments.variable:
             return batch
         size = self.representation.slots
         width = -(-batch.tokens.shape[1] // size) * size

@@ -69,7 +69,9 @@ class LatentTraining:
         plan, model = self.plan, self.model
         groups = [ParameterGroup("prior", phase.parameters)]
         if plan.regime != "frozen":
-            parts = list(model.representation.parameters())
+            # A segmenter is frozen after stage 1, and so is what it reads.
+            fixed = () if plan.regime == "scratch" else self._read_by_segmenter()
+            parts = [p for p in model.representation.parameters() if p not in fixed]
             if plan.regime == "scratch":
                 parts += list(model.segmenter.parameters())
             groups.append(ParameterGroup("representation", parts, plan.lr_ratio))
@@ -91,6 +93,11 @@ class LatentTraining:
             start=lambda: self._start_phase(phase),
         )
 
+    def _read_by_segmenter(self) -> set[torch.nn.Parameter]:
+        if not self.model.segments.needs_states:
+            return set()
+        return set(self.model.representation.token_state_parameters())
+
     def _start_phase(self, phase: PriorPhase) -> None:
         if self.model.reference is not None and phase.name == self._phases()[0].name:
             self.model.reference.load_state_dict(self.model.representation.state_dict())
@@ -98,9 +105,8 @@ class LatentTraining:
 
     def _complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
         complete = whole_blocks
-        if self.model.variable_segments:
-            segmenter, device = self.model.segmenter, self.model.device
-            complete = partial(whole_variable_blocks, segmenter=segmenter, device=device)
+        if self.model.segments.variable:
+            complete = partial(whole_variable_blocks, cut=self.model.cut, device=self.model.device)
         return complete(
             batch,
             self.model.representation.slots,

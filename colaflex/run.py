@@ -176,7 +176,10 @@ class Experiment:
 
     def _data(self) -> Data:
         tokenizer = self.spec.tokenizer
-        path = None if tokenizer.path is None else str(tokenizer.path)
+        representation = self.spec.representation
+        own = None if representation is None else representation.tokenizer_file()
+        given = own or tokenizer.path
+        path = None if given is None else str(given)
         if self.spec.stage1_run is not None:
             # A representation reads the tokens it was trained on, whatever the corpus is now.
             path = str(self.spec.stage1_run / "tokenizer.json")

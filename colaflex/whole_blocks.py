@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch
 
 __all__ = ["learned_segments", "whole_blocks", "whole_variable_blocks"]
@@ -63,7 +64,7 @@ def whole_variable_blocks(
     size: int,
     block: int,
     *,
-    segmenter: Segmenter,
+    cut: Callable[[TokenBatch], Segmentation],
     device: torch.device,
     end_of_text: int,
     prompt_rows: float,
@@ -75,8 +76,8 @@ def whole_variable_blocks(
         batch: rows as they were read.
         size: most tokens of a segment.
         block: segments of a block.
-        segmenter: asked for the segments of the filled rows, which are settled thereby.
-        device: where the segmenter lives.
+        cut: asked for the segments of the filled rows, which are settled thereby.
+        device: where they are cut.
         end_of_text: what documents are filled up with.
         prompt_rows: share of the rows in which a boundary is forced.
         noise: of the step.
@@ -89,7 +90,7 @@ def whole_variable_blocks(
     filled = torch.where(batch.complete, batch.lengths + block * size, batch.lengths)
     with torch.no_grad():
         rows = TokenBatch(tokens, filled, batch.complete, boundary).to(device)
-        sizes = segmenter.segment(rows).lengths.cpu()
+        sizes = cut(rows).lengths.cpu()
     ends = sizes.cumsum(1)
     begun = ((sizes > 0) & (ends - sizes < batch.lengths[:, None])).sum(1)
     # Where a window ends is no boundary: its last segment might go on.

@@ -27,12 +27,18 @@ class SegmenterCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class RepresentationCapabilities:
-    """A representation's declaration."""
+    """A representation's declaration.
+
+    `token_states` are causal states of tokens, for a segmenter that needs them; `levels` is how
+    many levels of segments it can read.
+    """
 
     continuous_density: bool
     reads: Literal["tokens", "bytes", "own_tokenizer"] = "tokens"
     variable_length: bool = True
     token_aligned: bool = False
+    token_states: bool = False
+    levels: int = 1
     causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
 
 

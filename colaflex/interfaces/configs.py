@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -46,6 +47,14 @@ class RepresentationConfig(ComponentConfig):
     def capabilities(self) -> RepresentationCapabilities:
         """What the representation reads and whether its latents have a density."""
         raise NotImplementedError
+
+    def tokenizer_file(self) -> Path | None:
+        """The tokenizer.json of one that reads its own tokenizer, None otherwise.
+
+        Raises:
+            UserError: it can't be found.
+        """
+        return None
 
 
 class GaussianRepresentationConfig(RepresentationConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,14 @@ class Representation(nn.Module, ABC):
     latent_dim: int
     slots: int
     end_of_segment: int
+
+    def token_states(self, tokens: TokenBatch) -> Tensor:
+        """(batch, tokens, width): causal states of the tokens, where they are declared."""
+        raise NotImplementedError(f"{type(self).__name__} declares no token states")
+
+    def token_state_parameters(self) -> Iterator[nn.Parameter]:
+        """What gives the token states; it is frozen along with the segmenter that needs them."""
+        return iter(())
 
     @abstractmethod
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:

@@ -74,17 +74,21 @@ class Segmentation:
     """Which span of tokens each latent stands for.
 
     Attributes:
-        lengths: (batch, segments) int64, tokens of each segment in order; 0 behind the last one.
+        lengths: (batch, segments) int64, tokens of each segment in order; 0 behind the last one,
+            and of a coarse segment, whose tokens are those of the fine ones that follow it.
         boundary_probability: (batch, tokens), differentiable, where the segmenter is learned.
+        level: (batch, segments) int64, 0 the finest, or None where there is one level.
     """
 
     lengths: Tensor
     boundary_probability: Tensor | None = None
+    level: Tensor | None = None
 
     @cached_property
     def mask(self) -> Tensor:
         """(batch, segments) bool: segments that exist."""
-        return self.lengths > 0
+        held = self.lengths > 0
+        return held if self.level is None else held | (self.level > 0)
 
     @cached_property
     def count(self) -> Tensor:

@@ -52,6 +52,8 @@ class Entropy(Segmenter):
     def segment(self, tokens: TokenBatch, states: Tensor | None = None) -> Segmentation:
         """Segment every row; `states` are not looked at."""
         del states
+        if tokens.segments is not None:
+            return Segmentation(tokens.segments)
         before = functional.pad(tokens.tokens, (1, 0), value=self.end_of_text)[:, :-1]
         if not before.numel():
             return cut_rows(tokens, self.config.max_tokens)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from packaging.requirements import InvalidRequirement, Requirement
 
 from colaflex.spec.problems import KeyPath, Origin, Problem
-from colaflex.spec.sections import Document
+from colaflex.spec.sections import Document, Tokenizer
 
 __all__ = ["missing_requirements", "refusals", "warnings"]
 
@@ -56,6 +56,7 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
             yield (name,), "required where there is no baseline", ""
             return
     yield from _stages(spec)
+    yield from _tokens(spec)
     yield from _segments(spec)
     yield from _causality(spec)
     yield from _gate(spec)
@@ -74,6 +75,14 @@ def _stages(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
             yield ("training", "stages", name), "no stage of a latent model", hint
 
 
+def _tokens(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.representation is not None
+    own = spec.representation.capabilities().reads == "own_tokenizer"
+    if own and spec.tokenizer != Tokenizer():
+        message = f"the representation {spec.representation.type} brings its own tokenizer"
+        yield ("tokenizer",), message, "remove it"
+
+
 def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     assert spec.segmenter is not None
     assert spec.representation is not None
@@ -82,6 +91,12 @@ def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     if segments.variable and not representation.variable_length:
         message = f"the representation {name} can't read segments of variable length"
         yield ("segmenter",), message, "choose a segmenter of fixed length"
+    if segments.needs_states and not representation.token_states:
+        message = f"the representation {name} has no causal token states, which the segmenter needs"
+        yield ("segmenter",), message, "choose a segmenter that needs none"
+    if segments.levels > representation.levels:
+        message = f"the representation {name} can't read segments of {segments.levels} levels"
+        yield ("segmenter",), message, "choose a segmenter of one level"
     if representation.token_aligned and segments.max_segment_tokens > 1:
         message = f"the representation {name} has one latent a token"
         yield ("segmenter",), message, "choose segments of one token"

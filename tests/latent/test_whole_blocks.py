@@ -162,7 +162,7 @@ def test_segments_of_any_length_make_whole_blocks(case: Any) -> None:
         batch,
         size + 1,
         block,
-        segmenter=segmenter,
+        cut=segmenter.segment,
         device=torch.device("cpu"),
         end_of_text=END,
         prompt_rows=0.25,
