@@ -1,0 +1,223 @@
+"""All priors on one representation and one budget: python benchmarks/priors.py --out runs/priors.
+
+Each prior learns the latents of the same stage 1 (specs/priors.yaml) with as many model FLOPs as
+flow matching takes there, teachers included. A prior that costs little a step gets more steps, up
+to a limit. Reported at 1, 2, 4 and 16 steps: valid sentences, coherent stories, network
+evaluations and sampling speed. A finished or interrupted row is not begun anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import colaflex
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.run import Experiment, RunOptions
+from colaflex.spec import Spec
+from colaflex.training.progress import SilentProgress
+from colaflex.training.stage_loop import Share, prepared_batch
+
+STEPS = (1, 2, 4, 16)
+MOST_STEPS = 1.5
+"""Times the spec's steps that a cheap prior gets at most."""
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "benchmarks" / "results" / "priors.json"
+TABLE = ROOT / "docs" / "priors.md"
+TIMED_TEXTS = 64
+SAMPLED_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prior of the comparison: its name here, its word, and what is set besides the spec."""
+
+    name: str
+    prior: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+TRUNK = {"transformer.width": 128, "transformer.layers": 4, "transformer.heads": 4}
+STATE = {"width": 128, "layers": 4, "heads": 4}
+ROWS = (
+    Row("flow_matching", "flow_matching"),
+    Row("rectified_flow", "rectified_flow"),
+    Row("consistency, training", "consistency"),
+    Row("consistency, distillation", "consistency", {"mode": "distillation"}),
+    Row("shortcut", "shortcut"),
+    Row("mean_flow", "mean_flow"),
+    Row("cnf", "cnf"),
+    Row("hybrid", "hybrid"),
+    Row("autoregressive_latent, mixture", "autoregressive_latent", TRUNK),
+    Row(
+        "autoregressive_latent, diffusion",
+        "autoregressive_latent",
+        {"head": "diffusion", "diffusion.width": 128, **TRUNK},
+    ),
+    Row(
+        "autoregressive_latent, energy",
+        "autoregressive_latent",
+        {"head": "energy", "energy.width": 128, **TRUNK},
+    ),
+    Row("normalizing_flow", "normalizing_flow", STATE),
+    Row("autoregressive_flow", "autoregressive_flow", STATE),
+    Row("gaussian", "gaussian"),
+)
+
+
+def overrides(row: Row, spec: Spec) -> dict[str, Any]:
+    """What makes the spec that of a row."""
+    changes = {"prior": row.prior, **{f"prior.{key}": v for key, v in row.options.items()}}
+    with_prior = spec.override({**changes, "sampling.guidance": 1})
+    assert with_prior.prior is not None
+    if not with_prior.prior.capabilities().guidance:
+        changes["sampling.guidance"] = 1
+    return changes
+
+
+def prior_flops(spec: Spec) -> float:
+    """Mean model FLOPs of one step of stage 2, by each phase's share of the steps."""
+    with TemporaryDirectory() as folder:
+        experiment = Experiment(
+            spec, Path(folder) / "run", RunOptions(quiet=True), SilentProgress()
+        )
+        plans = [p for p in experiment.plans() if p.stage.name != "representation"]
+        total = sum(plan.steps * mean_cost(experiment, plan) for plan in plans)
+    return total / sum(plan.steps for plan in plans)
+
+
+def mean_cost(experiment: Experiment, plan: Any) -> float:
+    """Mean model FLOPs of one step of a stage."""
+    order, seed = experiment.order(plan), experiment.spec.seed
+    batches = (prepared_batch(plan, order, seed, i, Share())[0] for i in range(SAMPLED_BATCHES))
+    return sum(map(plan.stage.flops, batches)) / SAMPLED_BATCHES
+
+
+def matched(row: Row, spec: Spec, budget: float) -> dict[str, Any]:
+    """The overrides of a row, its steps such that its FLOPs are the budget."""
+    changes = overrides(row, spec)
+    steps = spec.training.for_stage("prior").steps
+    afforded = round(budget / prior_flops(spec.override(changes)))
+    return {**changes, "training.stages.prior.steps": min(afforded, round(MOST_STEPS * steps))}
+
+
+def train(row: Row, path: Path, changes: Mapping[str, Any], folder: Path) -> None:
+    """The run of a row, in a process of its own; goes on with what is there."""
+    sets = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
+    resume = ["--resume"] if folder.exists() else []
+    print(f"== {row.name}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "colaflex", "run", str(path), *sets, "--out", str(folder)]
+    subprocess.run([*command, *resume], check=True, stdout=subprocess.DEVNULL)
+
+
+def record(row: Row, folder: Path) -> dict[str, Any]:
+    """What the table shows of a finished run."""
+    loaded: Any = colaflex.load(folder)
+    result, prior = loaded.result, loaded.model.prior
+    guidance = loaded.spec.sampling.guidance
+    at: dict[str, Any] = {}
+    for steps in STEPS:
+        evaluations = prior.network_evaluations(SamplingOptions(steps, guidance))
+        if evaluations in [found["evaluations"] for found in at.values()]:
+            continue  # steps are nothing to this prior
+        at[str(steps)] = {
+            "evaluations": evaluations,
+            "tokens_per_second": speed(loaded, steps),
+            **{
+                name: result["metrics"][f"generation.at_steps.{steps}.{name}"]
+                for name in ("valid_sentences", "coherent_documents")
+            },
+        }
+    stages = [s for s in result["training"]["stages"] if s["name"] != "representation"]
+    return {
+        "name": row.name,
+        "representation": result["stage1_digest"],
+        "parameters": result["parameters"]["prior"],
+        "guidance": guidance,
+        "stages": [s["name"] for s in stages],
+        **{key: sum(s[key] for s in stages) for key in ("steps", "flops", "seconds")},
+        "at_steps": at,
+    }
+
+
+def speed(loaded: Any, steps: int) -> float:
+    """Tokens per second of texts generated in one batch."""
+    loaded.generate([""] * 8, steps=steps)
+    began = time.perf_counter()
+    texts = loaded.generate([""] * TIMED_TEXTS, steps=steps, seed=1)
+    return float(sum(len(t.tokens) for t in texts) / (time.perf_counter() - began))
+
+
+def share(value: Mapping[str, Any]) -> str:
+    """A share in percent with its interval."""
+    return f"{100 * value['value']:.0f} [{100 * value['low']:.0f}, {100 * value['high']:.0f}]"
+
+
+def table(records: list[dict[str, Any]]) -> Iterator[str]:
+    """The lines of the Markdown table."""
+    yield "| prior | steps | evaluations a block | valid sentences, % | coherent stories, % |" + (
+        " tokens/s | prior parameters, M | training steps | training TFLOP | training minutes |"
+    )
+    yield "|---" * 10 + "|"
+    for found in records:
+        name = f"`{found['name'].split(',')[0]}`" + "".join(found["name"].partition(",")[1:])
+        if len(found["stages"]) > 1:
+            name += f" (after {found['stages'][0].replace('_', ' ')})"
+        cost = (
+            f"{found['parameters'] / 1e6:.2f} | {found['steps']:,} | {found['flops'] / 1e12:.1f} "
+            f"| {found['seconds'] / 60:.1f}"
+        )
+        one = len(found["at_steps"]) == 1
+        for steps, at in found["at_steps"].items():
+            quality = f"{share(at['valid_sentences'])} | {share(at['coherent_documents'])}"
+            yield (
+                f"| {name} | {'any' if one else steps} | {at['evaluations']} | {quality} "
+                f"| {at['tokens_per_second']:,.0f} | {cost} |"
+            )
+            name, cost = "", " | | | "
+
+
+def write_table(records: list[dict[str, Any]]) -> None:
+    """Put the table into its page, between its marks."""
+    begin, end = "<!-- table: priors -->", "<!-- end -->"
+    page = TABLE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(begin)
+    lines = "\n".join(table(records))
+    TABLE.write_text(f"{before}{begin}\n{lines}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--spec", type=Path, default=ROOT / "specs" / "priors.yaml")
+    parser.add_argument("--only", nargs="+", default=[row.name for row in ROWS], metavar="ROW")
+    given = parser.parse_args()
+    spec = Spec.load(given.spec)
+    steps = spec.training.for_stage("prior").steps
+    budget = steps * prior_flops(spec)
+    chosen = [row for row in ROWS if row.name in given.only]
+    for row in chosen:
+        folder = given.out / row.name.replace(", ", "-")
+        if not (folder / "result.json").exists():
+            train(row, given.spec, matched(row, spec, budget), folder)
+    known = {r["name"]: r for r in json.loads(RECORDS.read_text())} if RECORDS.exists() else {}
+    for row in chosen:
+        known[row.name] = record(row, given.out / row.name.replace(", ", "-"))
+    records = [known[row.name] for row in ROWS if row.name in known]
+    RECORDS.parent.mkdir(exist_ok=True)
+    RECORDS.write_text(json.dumps(records, indent=1) + "\n")
+    write_table(records)
+    print("\n".join(table(records)))
+
+
+if __name__ == "__main__":
+    main()
