@@ -99,7 +99,7 @@ def mean_cost(experiment: Experiment, plan: Any) -> float:
     """Mean model FLOPs of one step of a stage."""
     order, seed = experiment.order(plan), experiment.spec.seed
     batches = (prepared_batch(plan, order, seed, i, Share())[0] for i in range(SAMPLED_BATCHES))
-    return sum(map(plan.stage.flops, batches)) / SAMPLED_BATCHES
+    return float(sum(map(plan.stage.flops, batches)) / SAMPLED_BATCHES)
 
 
 def matched(row: Row, spec: Spec, budget: float) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class LatentTraining:
             self.model.representation.slots,
             block,
             end_of_text=self.model.vocabulary.end_of_text,
-            prompt_rows=cut,
+            prompt_rows=cut if self.model.segments.aligned else 0.0,
             noise=noise,
         )
 

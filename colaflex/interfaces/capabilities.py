@@ -15,7 +15,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SegmenterCapabilities:
-    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`."""
+    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`.
+
+    One that is not `aligned` begins no segment at the end of a prompt.
+    """
 
     max_segment_tokens: int
     variable: bool = False
@@ -23,6 +26,7 @@ class SegmenterCapabilities:
     needs_states: bool = False
     needs_vocabulary: bool = False
     levels: int = 1
+    aligned: bool = True
 
 
 @dataclass(frozen=True, slots=True)

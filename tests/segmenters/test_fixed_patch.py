@@ -116,3 +116,20 @@ def test_the_config_says_how_long_a_segment_is() -> None:
     assert FixedPatchConfig(size=7).capabilities().max_segment_tokens == 7
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         FixedPatchConfig(size=0)
+
+
+def test_patches_that_are_not_aligned_stay_on_their_grid() -> None:
+    tokens = torch.arange(7)[None]
+    forced = torch.zeros(1, 7, dtype=torch.bool)
+    forced[0, 3] = True
+    batch = TokenBatch(tokens, torch.tensor([7]), torch.tensor([True]), forced)
+    aligned = colaflex.build("segmenter", "fixed_patch", size=2)
+    assert aligned.segment(batch).lengths.tolist() == [[2, 1, 2, 2]]
+    fixed = colaflex.build("segmenter", "fixed_patch", size=2, align_prompts=False)
+    assert fixed.segment(batch).lengths.tolist() == [[2, 2, 2, 1]]
+    assert (
+        not colaflex.registry.registry()
+        .config("segmenter", {"type": "fixed_patch", "align_prompts": False})
+        .capabilities()
+        .aligned
+    )
