@@ -129,11 +129,15 @@ def record(row: Row, folder: Path) -> dict[str, Any]:
         evaluations = prior.network_evaluations(SamplingOptions(steps, guidance))
         if evaluations in [found["evaluations"] for found in at.values()]:
             continue  # steps are nothing to this prior
+        # The spec's own number of steps is no part of its sweep.
+        own = (
+            "generation" if steps == loaded.spec.sampling.steps else f"generation.at_steps.{steps}"
+        )
         at[str(steps)] = {
             "evaluations": evaluations,
             "tokens_per_second": speed(loaded, steps),
             **{
-                name: result["metrics"][f"generation.at_steps.{steps}.{name}"]
+                name: result["metrics"][f"{own}.{name}"]
                 for name in ("valid_sentences", "coherent_documents")
             },
         }

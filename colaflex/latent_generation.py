@@ -6,7 +6,6 @@ length stand in one batch without seeing each other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,20 +24,7 @@ from colaflex.token_sampling import draw_tokens
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel, Segments
 
-__all__ = ["BlockGenerator", "decoded_rows", "row_keys"]
-
-
-def row_keys(
-    prompts: Sequence[Sequence[int]], seed: int, earlier: Sequence[Sequence[int]] = ()
-) -> tuple[str, ...]:
-    """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch."""
-    before = Counter(tuple(prompt) for prompt in earlier)
-    keys = []
-    for prompt in prompts:
-        tokens = tuple(prompt)
-        keys.append(f"{seed}:{tokens}:{before[tokens]}")
-        before[tokens] += 1
-    return tuple(keys)
+__all__ = ["BlockGenerator", "decoded_rows"]
 
 
 def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[int]]:

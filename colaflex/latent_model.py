@@ -21,6 +21,7 @@ from colaflex.interfaces.language_model import (
     Reconstructed,
     Stage,
 )
+from colaflex.interfaces.noise import row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.representation import Representation
@@ -32,7 +33,7 @@ from colaflex.interfaces.values import (
     TokenBatch,
     Vocabulary,
 )
-from colaflex.latent_generation import BlockGenerator, decoded_rows, row_keys
+from colaflex.latent_generation import BlockGenerator, decoded_rows
 from colaflex.latent_training import LatentTraining
 
 __all__ = ["LatentModel", "Segments"]

@@ -25,6 +25,7 @@ SUMMARIES = {
     "network": "Recurrent network: a GRU reads the history, others mix the block.",
     "solver": "Adams-Bashforth: order 2, one network evaluation a step.",
     "coupling": "Sliced minibatch optimal transport between noise and data.",
+    "baseline": "Recurrent language model over tokens, with an exact likelihood.",
     "corpus": "Sums of which is known whether they are right.",
 }
 """The kinds that there are templates for, and what each makes."""
@@ -110,6 +111,7 @@ def render(names: PackageNames, kind: str) -> dict[str, str]:
         f"{names.package}/config.py": f"{kind}/config.py.j2",
         f"{names.package}/{kind}.py": f"{kind}/component.py.j2",
         f"tests/test_{names.component}.py": f"{kind}/test.py.j2",
+        f"tests/test_{names.component}_conforms.py": "conforms.py.j2",
     }
     values = {
         "kind": kind,

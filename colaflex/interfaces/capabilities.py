@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "BaselineCapabilities",
     "NetworkCapabilities",
     "PriorCapabilities",
     "RepresentationCapabilities",
@@ -55,6 +56,13 @@ class PriorCapabilities:
     guidance: bool = True
     order: Literal["block", "latent"] = "block"
     needs_teacher: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineCapabilities:
+    """A baseline's declaration: what its `log_likelihood` is."""
+
+    likelihood: Literal["exact", "bound", "none"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import (
+    BaselineCapabilities,
     NetworkCapabilities,
     PriorCapabilities,
     RepresentationCapabilities,
@@ -16,6 +17,7 @@ from colaflex.interfaces.capabilities import (
 from colaflex.interfaces.component import ComponentConfig
 
 __all__ = [
+    "BaselineConfig",
     "CorpusConfig",
     "CouplingConfig",
     "GaussianRepresentationConfig",
@@ -79,6 +81,16 @@ class PriorConfig(ComponentConfig):
     def capabilities(self) -> PriorCapabilities:
         """Likelihood, fewest useful steps, guidance and order."""
         raise NotImplementedError
+
+
+class BaselineConfig(ComponentConfig):
+    """Shared base of the configs of language models without latents."""
+
+    kind: ClassVar[str] = "baseline"
+
+    def capabilities(self) -> BaselineCapabilities:
+        """Whether it has a likelihood."""
+        return BaselineCapabilities()
 
 
 class NetworkConfig(ComponentConfig):

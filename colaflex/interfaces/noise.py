@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Noise", "SampleNoise", "generator_for"]
+__all__ = ["Noise", "SampleNoise", "generator_for", "row_keys"]
 
 
 def generator_for(*key: object) -> torch.Generator:
@@ -85,3 +86,16 @@ class SampleNoise:
     def select(self, rows: Sequence[int]) -> SampleNoise:
         """The draws of some of the rows."""
         return SampleNoise(tuple(self.keys[row] for row in rows))
+
+
+def row_keys(
+    prompts: Sequence[Sequence[int]], seed: int, earlier: Sequence[Sequence[int]] = ()
+) -> tuple[str, ...]:
+    """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch."""
+    before = Counter(tuple(prompt) for prompt in earlier)
+    keys = []
+    for prompt in prompts:
+        tokens = tuple(prompt)
+        keys.append(f"{seed}:{tokens}:{before[tokens]}")
+        before[tokens] += 1
+    return tuple(keys)

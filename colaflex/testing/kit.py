@@ -18,6 +18,7 @@ MODULES = {
     "network": ("network_checks",),
     "solver": ("solver_checks",),
     "coupling": ("coupling_checks",),
+    "baseline": ("baseline_checks",),
     "corpus": ("corpus_checks",),
 }
 

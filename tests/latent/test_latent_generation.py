@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from small_models import END, MASK, VOCABULARY, small_model, token_bias
 from torch import Tensor
 
-from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Known
-from colaflex.latent_generation import BlockGenerator, row_keys
+from colaflex.latent_generation import BlockGenerator
 from colaflex.latent_model import LatentModel
 from colaflex.token_sampling import draw_tokens
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 
 import pytest
-from broken import configs, densities, parts, priors
+from broken import baselines, configs, densities, parts, priors
 
 from colaflex.testing import check
 
-FAULTS = {**priors.FAULTS, **densities.FAULTS, **configs.FAULTS, **parts.FAULTS}
+FAULTS = {
+    **priors.FAULTS,
+    **densities.FAULTS,
+    **configs.FAULTS,
+    **parts.FAULTS,
+    **baselines.FAULTS,
+}
 
 
 def test_there_are_many() -> None:
@@ -29,3 +35,9 @@ def test_a_sound_prior_with_a_density_passes_all() -> None:
     assert {r.name for r in results if r.status == "failed"} == set(), results
     passed = {r.name for r in results if r.status == "passed"}
     assert {"prior.density", "prior.integrates", "prior.fits", "prior.recovers"} <= passed
+
+
+def test_a_sound_baseline_passes_all() -> None:
+    results = check(baselines.Unigram)
+    assert {r.name for r in results if r.status == "failed"} == set(), results
+    assert "baseline.likelihood" in {r.name for r in results if r.status == "passed"}
