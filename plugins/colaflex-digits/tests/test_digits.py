@@ -32,15 +32,20 @@ TINY = {
     "training": {
         "log_every": 5,
         "stages": {
-            "representation": {"steps": 120, "warmup_steps": 5, "learning_rate": 1e-2},
+            "representation": {
+                "steps": 100,
+                "batch_size": 16,
+                "warmup_steps": 5,
+                "learning_rate": 1e-2,
+            },
             "prior": {"steps": 10, "batch_size": 8},
         },
     },
     "sampling": {"steps": 2},
     "evaluation": {
         "samples": 4,
-        "documents": 40,
-        "sweep_steps": [1],
+        "documents": 16,
+        "sweep_steps": [],
         "sweep_guidance": [],
         "sweep_samples": 2,
         "bootstrap": 100,
