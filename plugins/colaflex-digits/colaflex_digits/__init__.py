@@ -1,0 +1,1 @@
+"""Handwritten digits, seen and drawn by a colaflex model."""
