@@ -91,7 +91,8 @@ class SentenceEncoding(Representation):
                     text = "".join(self.texts[i] for i in ids[start : start + size])
                     found[row, segment] = encoder.vector(text)
                 start += size
-        return (ENCODER_WIDTH**0.5 * found).to(self.lift.weight)
+        scaled: Tensor = ENCODER_WIDTH**0.5 * found
+        return scaled.to(self.lift.weight)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits of every slot; see `Representation.decode`."""
