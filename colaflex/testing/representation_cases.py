@@ -17,7 +17,9 @@ from colaflex.testing.subject import Subject
 __all__ = ["SIZE", "VOCABULARY", "Case"]
 
 SIZE = 13
-VOCABULARY = Vocabulary(SIZE, end_of_text=0, mask=1)
+WORDS = "light water day night earth sea tree king son city road"
+TEXTS = ("<|end|>", "<|mask|>", *(f" {word}" for word in WORDS.split()))
+VOCABULARY = Vocabulary(SIZE, end_of_text=0, mask=1, texts=TEXTS)
 VARIED = ((3, 3, 1, 2), (2, 3, 0, 0), (3, 3, 3, 3), (1, 0, 0, 0))
 EVEN = ((3, 3, 3, 3), (3, 3, 0, 0), (3, 3, 3, 3), (3, 0, 0, 0))
 

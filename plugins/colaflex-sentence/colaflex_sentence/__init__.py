@@ -1,0 +1,1 @@
+"""Sentences as segments, and their vectors as latents."""
