@@ -127,7 +127,7 @@ def document(cell: Cell) -> dict[str, Any]:
             "max_tokens": TOKENS,
             "stages": {"representation": {"steps": STEPS}, "prior": {"steps": STEPS}},
             "learning_rate": 0.01,
-            "representation_lr_ratio": 0.1,
+            "representation_lr_ratio": 0.02,
             "lr_schedule": "constant",
             "warmup_steps": 0,
             "log_every": 1,
