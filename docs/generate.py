@@ -9,7 +9,9 @@ from pathlib import Path
 from colaflex.host.metadata import Selection
 from colaflex.registry import Registry
 from colaflex.report.metrics import METRICS, ROWS
+from colaflex.spec import Spec
 from colaflex.spec.document import reference
+from colaflex.spec.problems import SpecError
 
 __all__ = ["main", "pages"]
 
@@ -31,10 +33,71 @@ This page is generated from `colaflex.report.metrics`.
 """
 
 
+COMBINATIONS = """# Combinations
+
+Any representation goes with any prior and any segmenter, unless what they declare of themselves
+(`capabilities()` of their configs, which depend on their options) rules it out. Then the spec is
+refused before anything is trained, by `colaflex spec validate` as by `colaflex run`, with the
+reason and what to choose instead. What is refused in itself:
+
+| refused | because |
+|---|---|
+| a segmenter of variable length | the representation reads segments of one length only |
+| a segmenter that needs token states | the representation has no causal states of tokens |
+| a segmenter of several levels | the representation reads fewer levels |
+| segments of more than one token | the representation has one latent a token |
+| a bidirectional representation | the prior's block is not the whole sequence |
+| an open `training.gradient_gate` | neither entropy nor reference KL holds the latents apart |
+| a weight on `reference_kl` | the latents are points, of which there is no KL divergence |
+| `sampling.guidance` other than 1 | the prior can't be guided |
+
+Representations (rows) and segmenters (columns), each with the options that it has by default:
+"""
+
+COVERED = """
+Options change the answer: with `fixed_patch` of `size: 1` a representation with one latent a token
+is at home. No prior is refused for its kind.
+
+Of each combination that is not refused, `pytest -m matrix -n 2` shows that it builds from a spec,
+learns on a fixed batch, goes on from a checkpoint to the very same weights, and generates; the
+usual tests do so for a selection in which every two components that can meet do.
+
+This page is generated from what the components declare.
+"""
+
+
 def pages() -> dict[Path, str]:
     """The text of every generated page, of colaflex's own components only."""
     own = Registry.discover(Selection(allowed=frozenset()))
-    return {DOCS / "spec.md": reference(own), DOCS / "metrics.md": "\n".join(_metrics())}
+    return {
+        DOCS / "spec.md": reference(own),
+        DOCS / "metrics.md": "\n".join(_metrics()),
+        DOCS / "combinations.md": "\n".join(_combinations(own)),
+    }
+
+
+def _combinations(own: Registry) -> Iterator[str]:
+    yield COMBINATIONS
+    segmenters = own.names("segmenter")
+    yield "| | " + " | ".join(f"`{name}`" for name in segmenters) + " |"
+    yield "|---" * (len(segmenters) + 1) + "|"
+    for name in own.names("representation"):
+        cells = [_refusal(name, segmenter) or "yes" for segmenter in segmenters]
+        yield f"| `{name}` | " + " | ".join(cells) + " |"
+    yield COVERED
+
+
+def _refusal(representation: str, segmenter: str) -> str:
+    """Why a representation and a segmenter don't go together; "" where they do."""
+    parts = {"representation": representation, "segmenter": segmenter, "prior": "flow_matching"}
+    try:
+        Spec.parse({"name": "combination", "corpus": "worlds", **parts})
+    except SpecError as error:
+        said = (
+            p.message.removeprefix(f"the representation {representation} ") for p in error.problems
+        )
+        return "no: it " + "; it ".join(said)
+    return ""
 
 
 def _metrics() -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from random_priors import BLOCK, BLOCKS, DIM, ROWS, batch, keys, known, latents, prefix, total
+from random_priors import BLOCK, BLOCKS, DIM, ROWS, keys, known, latents, prefix, total
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 from toys import (
@@ -22,11 +23,12 @@ from toys import (
 )
 
 import colaflex
-from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.heads.energy import energy_score
+from colaflex.testing import conformance_checks
 
 HEADS = ("gaussian_mixture", "diffusion", "energy")
 OPTIONS = SamplingOptions(steps=3)
@@ -58,38 +60,19 @@ def shaken(head: str, double: bool = True) -> Any:
     return prior.double() if double else prior
 
 
-# Invariances.
+# Invariances; the kit checks the mixture among all components.
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-4)])
-@torch.no_grad()
-def test_a_row_does_not_depend_on_its_batch(head: str, double: bool, tolerance: float) -> None:
-    # A block is a generation in small: each latent is drawn from the one before, rounded.
-    prior, values = shaken(head, double), latents(double=double)
-    lengths, given = [2, 0, 3, 1, 2], [1, 0, 0, 3, 2]
-    pins = known(latents(seed=3, double=double), given)
-    state = prefix(prior, values, lengths)
-    together = prior.sample_block(state, keys(), OPTIONS, pins)
-    assert torch.equal(together, prior.sample_block(state, keys(), OPTIONS, pins))
-    order = [3, 1, 0]
-    chosen = torch.tensor(order)
-    some = prior.sample_block(
-        prior.select(state, chosen),
-        keys().select(order),
-        OPTIONS,
-        Known(pins.values[chosen], pins.mask[chosen]),
-    )
-    torch.testing.assert_close(some, together[chosen], atol=tolerance, rtol=tolerance)
-    for row in range(ROWS):
-        own = values[row : row + 1, : lengths[row] * BLOCK]
-        alone = prior.sample_block(
-            prior.commit(prior.begin(1), own),
-            keys([row]),
-            OPTIONS,
-            Known(pins.values[row : row + 1], pins.mask[row : row + 1]) if given[row] else None,
-        )
-        torch.testing.assert_close(alone[0], together[row], atol=tolerance, rtol=tolerance)
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(*each.values, id=f"{head}-{each.id}")
+        for head in HEADS[1:]
+        for each in conformance_checks("prior", "autoregressive_latent", config={"head": head})
+    ],
+)
+def test_every_head_conforms(check: Callable[[], None]) -> None:
+    check()
 
 
 @pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-9), (False, 1e-5)])
@@ -139,18 +122,6 @@ def test_known_positions_stay_and_are_heard(head: str) -> None:
     assert torch.equal(drawn, prior.sample_block(state, keys(), OPTIONS, arbitrary))
 
 
-@torch.no_grad()
-def test_equal_keys_give_equal_samples_and_others_differ() -> None:
-    prior = shaken("gaussian_mixture")
-    drawn = prior.sample_block(prior.begin(3), SampleNoise(("a", "b", "a")), OPTIONS)
-    torch.testing.assert_close(drawn[0], drawn[2], atol=1e-9, rtol=0)
-    assert not torch.allclose(drawn[0], drawn[1])
-    assert not torch.allclose(drawn[0, 0], drawn[0, 1])
-    few, many = (prior.sample(rows, 2, OPTIONS, seed=5) for rows in (2, 4))
-    torch.testing.assert_close(few, many[:2], atol=1e-9, rtol=0)
-    assert not torch.allclose(few, prior.sample(2, 2, OPTIONS, seed=6))
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_latents_are_blind_to_later_ones_and_themselves(training: bool) -> None:
     prior, values = shaken("energy"), latents()
@@ -169,32 +140,6 @@ def test_latents_are_blind_to_later_ones_and_themselves(training: bool) -> None:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_losses_add_up_however_the_rows_are_split(head: str) -> None:
-    prior, whole = shaken(head), batch(latents(), [3, 1, 2, 0, 3])
-    ((name, expected),) = prior.losses(whole, Noise(4, 2, "x", 0, ROWS)).items()
-    assert expected.per == "latents"
-    for cut in (1, 4):
-        joined = sum(
-            prior.losses(
-                LatentBatch(whole.values[a:b], whole.mask[a:b]), Noise(4, 2, "x", a, ROWS)
-            )[name].total
-            for a, b in ((0, cut), (cut, ROWS))
-        )
-        torch.testing.assert_close(joined, expected.total, atol=1e-9, rtol=1e-9)
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_what_lies_behind_a_rows_end_never_matters(head: str) -> None:
-    prior, values, counts = shaken(head), latents(), [3, 1, 2, 0, 3]
-    mask = batch(values, counts).mask
-    one, two = (
-        total(prior.losses(batch(each, counts), Noise(1)))
-        for each in (values, torch.where(mask[..., None], values, 50.0))
-    )
-    torch.testing.assert_close(one, two, atol=1e-9, rtol=1e-9)
-
-
-@pytest.mark.parametrize("head", HEADS)
 def test_the_encoder_learns_from_what_is_predicted_only(head: str) -> None:
     prior = shaken(head)
     values = latents().requires_grad_()
@@ -203,20 +148,6 @@ def test_the_encoder_learns_from_what_is_predicted_only(head: str) -> None:
     total(prior.losses(LatentBatch(values, mask), Noise(0))).backward()
     touched = values.grad.abs().sum((0, 2)).view(BLOCKS, BLOCK).sum(1)
     assert touched[0] == touched[2] == 0 and touched[1] > 0
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_after_three_steps_every_gradient_is_alive(head: str) -> None:
-    prior, data = built(head), batch(latents(16, 1, double=False))
-    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-3)
-    for step in range(4):
-        optimizer.zero_grad()
-        total(prior.losses(data, Noise(0, step))).backward()
-        if step < 3:
-            optimizer.step()
-    for name, parameter in prior.named_parameters():
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
 
 
 # Distributions.
