@@ -15,7 +15,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SegmenterCapabilities:
-    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`."""
+    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`.
+
+    Of two levels, the first of every `group` segments is coarse and stands for the fine ones that
+    follow in the group, which no block's end may separate; a representation that reads two levels
+    is then built with `group=`.
+    """
 
     max_segment_tokens: int
     variable: bool = False
@@ -23,6 +28,7 @@ class SegmenterCapabilities:
     needs_states: bool = False
     needs_vocabulary: bool = False
     levels: int = 1
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)
