@@ -40,6 +40,7 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
         spec.representation,
         vocabulary=vocabulary,
         max_segment_tokens=segmenter.max_segment_tokens,
+        **({"group": segmenter.group} if segmenter.levels > 1 else {}),
     )
     needed = {"vocabulary": vocabulary} if segmenter.needs_vocabulary else {}
     return LatentModel(

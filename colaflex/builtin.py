@@ -29,6 +29,13 @@ COMPONENTS = (
         "Segments that begin where a small language model is unsure of the next token.",
     ),
     Component(
+        "segmenter",
+        "pyramid",
+        "colaflex.segmenters.pyramid:Pyramid",
+        "colaflex.segmenters.pyramid_config:PyramidConfig",
+        "Two levels: a coarse latent before every run of fine ones, in one sequence.",
+    ),
+    Component(
         "representation",
         "text_vae",
         "colaflex.representations.text_vae:TextVAE",

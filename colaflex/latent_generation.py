@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.language_model import GeneratedTokens
+from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Known
@@ -36,10 +37,26 @@ def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[
         mask: (batch, segments) bool, segments that exist.
     """
     generator = BlockGenerator(model, SamplingOptions(), TokenSampling(), 0)
-    best = logits.masked_fill(generator.banned, -torch.inf).argmax(-1).tolist()
+    banned = banned_tokens(model, logits.shape[1])
+    best = logits.masked_fill(banned, -torch.inf).argmax(-1).tolist()
     counts = mask.sum(1).tolist()
     room = logits.shape[1] * logits.shape[2] + 1
     return [generator.read(row[:n], room)[0] for row, n in zip(best, counts, strict=True)]
+
+
+def banned_tokens(model: LatentModel, places: int) -> Tensor:
+    """(places, slots, size + 1) bool: what the segments at the first places of a row can't hold.
+
+    A segment holds at least one token, a coarse one none.
+    """
+    end = model.representation.end_of_segment
+    fine = torch.zeros(model.representation.slots, model.vocabulary.size + 1, dtype=torch.bool)
+    fine[:, model.vocabulary.mask] = True
+    fine[0, end] = True
+    coarse = torch.ones_like(fine)
+    coarse[:, end] = False
+    at = coarse_places(torch.arange(places), model.segments.group)
+    return torch.where(at[:, None, None], coarse, fine).to(model.device)
 
 
 @dataclass
@@ -53,6 +70,7 @@ class _Rows:
     seen: Tensor
     blocks: list[int]
     segments: list[Segments]
+    prompts: list[int]
     produced: list[int] = field(default_factory=list)
 
     def keep(self, model: LatentModel, chosen: list[int]) -> None:
@@ -65,6 +83,7 @@ class _Rows:
         self.seen = self.seen[rows]
         self.blocks = [self.blocks[i] for i in chosen]
         self.segments = [self.segments[i] for i in chosen]
+        self.prompts = [self.prompts[i] for i in chosen]
         self.produced = [self.produced[i] for i in chosen]
 
 
@@ -88,12 +107,8 @@ class BlockGenerator:
         self.model = model
         self.latent_sampling, self.token_sampling = latent_sampling, token_sampling
         self.max_new_tokens = max_new_tokens
-        vocabulary, slots = model.vocabulary, model.representation.slots
-        banned = torch.zeros(slots, vocabulary.size + 1, dtype=torch.bool)
-        banned[:, vocabulary.mask] = True
-        # A segment holds at least one token.
-        banned[0, model.representation.end_of_segment] = True
-        self.banned = banned.to(model.device)
+        # Blocks are of whole groups, and so alike.
+        self.banned = banned_tokens(model, model.prior.block_size)
 
     @torch.no_grad()
     def run(
@@ -130,7 +145,7 @@ class BlockGenerator:
         """The block's latents as the encoder has them from its tokens."""
         for segments, more in zip(rows.segments, fresh, strict=True):
             segments.extend(self._held(slots) for slots in more)
-        latents, counts = self.model.encode_segments(rows.segments)
+        latents, counts = self.model.encode_segments(rows.segments, rows.prompts)
         block = self.model.prior.block_size
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
         return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
@@ -167,6 +182,7 @@ class BlockGenerator:
             seen,
             (whole // block).tolist(),
             segments,
+            [sum(map(len, row)) for row in segments],
             [0] * count,
         )
         if not bool(rest.any()):

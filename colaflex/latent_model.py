@@ -22,6 +22,7 @@ from colaflex.interfaces.language_model import (
     Stage,
 )
 from colaflex.interfaces.noise import row_keys
+from colaflex.interfaces.levels import levelled, places_of
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.representation import Representation
@@ -39,7 +40,7 @@ from colaflex.latent_training import LatentTraining
 __all__ = ["LatentModel", "Segments"]
 
 Segments = list[list[int]]
-"""The tokens of one row, segment by segment."""
+"""The tokens of one row, segment by segment; none in a coarse one."""
 
 
 class LatentModel(LanguageModel):
@@ -104,16 +105,17 @@ class LatentModel(LanguageModel):
 
     def segment(self, tokens: TokenBatch) -> Segmentation:
         """Segments of every row, padded to what the batch's width holds of full segments."""
+        group = self.segments.group
         if tokens.segments is not None and not self.segments.learned:
-            return Segmentation(tokens.segments)
+            return levelled(tokens.segments, group)
         found = self.cut(tokens)  # with its probabilities, also where the lengths are settled
-        if tokens.segments is not None:
-            return replace(found, lengths=tokens.segments)
-        room = tokens.tokens.shape[1] // self.representation.slots
-        missing = room - found.lengths.shape[1]
-        if missing <= 0:
-            return found
-        return replace(found, lengths=nn.functional.pad(found.lengths, (0, missing)))
+        lengths = tokens.segments
+        if lengths is None:
+            room = places_of(tokens.tokens.shape[1] // self.representation.slots, group)
+            missing = max(0, room - found.lengths.shape[1])
+            lengths = nn.functional.pad(found.lengths, (0, missing))
+        settled = levelled(lengths, group)
+        return replace(found, lengths=settled.lengths, level=settled.level)
 
     def cut(self, tokens: TokenBatch) -> Segmentation:
         """The segmenter's segments, given the states that it needs."""
@@ -126,7 +128,8 @@ class LatentModel(LanguageModel):
         """The modes of the latents, normalised, and the raw posterior."""
         segmentation = self.segment(tokens)
         posterior = self.representation.encode(tokens, segmentation)
-        return LatentBatch(self.normalised(posterior.mode()), segmentation.mask), posterior
+        latents = self.normalised(posterior.mode())
+        return LatentBatch(latents, segmentation.mask, segmentation.level), posterior
 
     def encode_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Normalised latents (rows, segments, dim) of prompts and how many each has."""
@@ -138,11 +141,22 @@ class LatentModel(LanguageModel):
         if not any(cut):
             return [[] for _ in cut]
         batch = self._batch(cut)
-        lengths = self.cut(batch).lengths.tolist()
+        found = self.cut(batch)
+        lengths = [
+            sizes[:count]
+            for sizes, count in zip(found.lengths.tolist(), found.count.tolist(), strict=True)
+        ]
         return [_split(prompt, sizes) for prompt, sizes in zip(cut, lengths, strict=True)]
 
-    def encode_segments(self, rows: Sequence[Segments]) -> tuple[Tensor, Tensor]:
-        """Normalised latents (rows, segments, dim) of given segments and how many each row has."""
+    def encode_segments(
+        self, rows: Sequence[Segments], prompts: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised latents (rows, segments, dim) of given segments and how many each row has.
+
+        Args:
+            rows: the segments.
+            prompts: tokens of each row's prompt, behind which a boundary was forced.
+        """
         sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
         counts = torch.tensor([len(row) for row in rows], device=self.device)
         if not int(counts.max()):
@@ -150,6 +164,11 @@ class LatentModel(LanguageModel):
         lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
         batch = self._batch([[token for segment in row for token in segment] for row in rows])
         batch = replace(batch, segments=lengths)
+        if prompts is not None:
+            ends = torch.tensor(prompts, device=self.device)[:, None]
+            batch = replace(
+                batch, forced=torch.arange(batch.tokens.shape[1], device=self.device) == ends
+            )
         posterior = self.representation.encode(batch, self.segment(batch))
         return self.normalised(posterior.mode()), counts
 
@@ -220,4 +239,4 @@ class LatentModel(LanguageModel):
 
 def _split(tokens: list[int], sizes: Sequence[int]) -> Segments:
     ends = list(accumulate(sizes))
-    return [tokens[end - size : end] for end, size in zip(ends, sizes, strict=True) if size]
+    return [tokens[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.language_model import ParameterGroup, Stage, StageStep
+from colaflex.interfaces.levels import fine_lengths, fine_places, spread
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["LatentTraining"]
 
 END_SEGMENTS = 4
-"""Stage 1 completes documents with end-of-text to a multiple of so many segments."""
+"""Stage 1 completes documents with end-of-text to a multiple of so many segments.
+
+Of two levels, of the fewest whole groups with so many.
+"""
 
 CUT_ROWS = 0.25
 """Stage 1: share of the rows with a segment cut at a random token, to learn short segments."""
@@ -52,13 +56,15 @@ class LatentTraining:
         return self.model.prior.phases(self.plan.teacher_fraction)
 
     def _representation_stage(self) -> Stage:
+        group = self.model.segments.group
+        end = -(-END_SEGMENTS // group) * group
         parts = (*self.model.segmenter.parameters(), *self.model.representation.parameters())
         return Stage(
             name="representation",
             share=1.0,
             settings="representation",
             groups=[ParameterGroup("representation", parts)],
-            prepare=lambda batch, step: self._complete(batch, END_SEGMENTS, CUT_ROWS, step.noise),
+            prepare=lambda batch, step: self._complete(batch, end, CUT_ROWS, step.noise),
             counts=lambda batch: self._counts(batch, self.model.segment(batch).mask),
             losses=self._representation_losses,
             flops=lambda batch: 3 * (self._representation_flops(batch) + self._cutting(batch)),
@@ -87,7 +93,7 @@ class LatentTraining:
             prepare=lambda batch, step: self._complete(
                 batch, model.prior.block_size, plan.prompt_rows, step.noise
             ),
-            counts=lambda batch: self._counts(batch, learned_segments(batch, model.segment(batch))),
+            counts=lambda batch: self._counts(batch, self._learned(batch, model.segment(batch))),
             losses=losses,
             flops=lambda batch: self._stage_two_flops(batch, phase),
             start=lambda: self._start_phase(phase),
@@ -104,17 +110,28 @@ class LatentTraining:
         phase.start()
 
     def _complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
-        complete = whole_blocks
+        complete, group = whole_blocks, self.model.segments.group
         if self.model.segments.variable:
-            complete = partial(whole_variable_blocks, cut=self.model.cut, device=self.model.device)
-        return complete(
+            complete = partial(whole_variable_blocks, cut=self._fine, device=self.model.device)
+        # Tokens are in fine segments alone, of which every block holds equally many.
+        done = complete(
             batch,
             self.model.representation.slots,
-            block,
+            fine_places(block, group),
             end_of_text=self.model.vocabulary.end_of_text,
             prompt_rows=cut if self.model.segments.aligned else 0.0,
             noise=noise,
         )
+        if done.segments is None:
+            return done
+        return replace(done, segments=spread(done.segments, group))
+
+    def _fine(self, batch: TokenBatch) -> Segmentation:
+        lengths = self.model.cut(batch).lengths
+        return Segmentation(fine_lengths(lengths, self.model.segments.group))
+
+    def _learned(self, batch: TokenBatch, segmentation: Segmentation) -> Tensor:
+        return learned_segments(batch, segmentation, self.model.segments.group)
 
     def _counts(self, batch: TokenBatch, learned: Tensor) -> Counts:
         return {
@@ -158,7 +175,8 @@ class LatentTraining:
                 posterior = self.model.representation.encode(batch, segmentation)
                 shape = posterior.mean.shape
                 sample = posterior.sample(step.noise.normal("posterior", shape, posterior.mean))
-        latents = LatentBatch(self.model.normalised(sample), learned_segments(batch, segmentation))
+        learned = self._learned(batch, segmentation)
+        latents = LatentBatch(self.model.normalised(sample), learned, segmentation.level)
         for name, term in prior_losses(latents, step.noise).items():
             terms[name] = replace(term, weight=term.weight * plan.prior_weight)
         return {**terms, **self._statistics(posterior, segmentation.mask)}

@@ -18,6 +18,7 @@ from colaflex.hooks import RunInfo
 from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.levels import fine_places
 from colaflex.interfaces.metric import Measurement
 from colaflex.loading import load
 from colaflex.measuring import evaluator
@@ -318,7 +319,8 @@ class Experiment:
         cost = {"speed.network_evaluations_per_block": single(evaluations)}
         segmenter = self.spec.segmenter
         if segmenter is not None and not segmenter.capabilities().variable:
-            tokens = prior.block_size * segmenter.capabilities().max_segment_tokens
+            segments = segmenter.capabilities()
+            tokens = fine_places(prior.block_size, segments.group) * segments.max_segment_tokens
             cost["speed.network_evaluations_per_token"] = single(evaluations / tokens)
         return cost
 

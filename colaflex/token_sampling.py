@@ -28,7 +28,7 @@ def draw_tokens(
         options: temperature, top-k, top-p and repetition penalty.
         noise: the rows' draws.
         seen: (rows, size) bool, tokens that stand in each row already; updated in place.
-        banned: (slots, size) bool, what must not be drawn.
+        banned: (slots, size) or (segments, slots, size) bool, what must not be drawn.
         given: (rows, segments) bool, segments that are not new: what is drawn there is not seen.
 
     Returns:

@@ -19,6 +19,9 @@ class SegmenterCapabilities:
     """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`.
 
     One that is not `aligned` begins no segment at the end of a prompt.
+    Of two levels, the first of every `group` segments is coarse and stands for the fine ones that
+    follow in the group, which no block's end may separate; a representation that reads two levels
+    is then built with `group=`.
     """
 
     max_segment_tokens: int
@@ -28,6 +31,7 @@ class SegmenterCapabilities:
     needs_vocabulary: bool = False
     levels: int = 1
     aligned: bool = True
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from colaflex.interfaces.representation import Encoding, Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
+from colaflex.representations.levels import Levels
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 
 __all__ = ["SegmentAutoencoder", "wide"]
@@ -32,6 +33,7 @@ class SegmentAutoencoder(Representation):
         vocabulary: the tokens.
         max_segment_tokens: slots of a segment.
         channels: outputs of the encoder's head, for each latent.
+        group: where the first of so many segments is coarse, their number; 1 for one level.
     """
 
     config: SegmentAutoencoderConfig
@@ -43,6 +45,7 @@ class SegmentAutoencoder(Representation):
         vocabulary: Vocabulary,
         max_segment_tokens: int,
         channels: int,
+        group: int = 1,
     ) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
@@ -59,6 +62,7 @@ class SegmentAutoencoder(Representation):
         self.part = nn.Linear(width, self.slots * inner)
         self.unembedding = nn.Linear(inner, vocabulary.size + 1)
         nn.init.normal_(self.embedding.weight, std=1.0)
+        self.levels = Levels(group, width, inner) if group > 1 else None
 
     @abstractmethod
     def _posterior(self, states: Tensor) -> Posterior:
@@ -72,16 +76,28 @@ class SegmentAutoencoder(Representation):
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
         """The posterior of every segment's latent; see `Representation.encode`."""
         grid, held = segmentation.slots(tokens.tokens, self.slots)
-        return self._posterior(self._states(grid, held))
+        return self._posterior(self._states(grid, held, self._members(tokens, segmentation)))
 
-    def _states(self, grid: Tensor, held: Tensor) -> Tensor:
+    def _members(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
+        if self.levels is None:
+            return segmentation.mask
+        return self.levels.members(tokens, segmentation)
+
+    def _states(self, grid: Tensor, held: Tensor, members: Tensor) -> Tensor:
         grid = torch.where(held, grid, self.end_of_segment)
-        states: Tensor = self.encoder(self.join(self.embedding(grid).flatten(2)))
+        vectors: Tensor = self.join(self.embedding(grid).flatten(2))
+        if self.levels is not None:
+            vectors = self.levels.read(vectors, members)
+        states: Tensor = self.encoder(vectors)
         return states
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits of every slot; see `Representation.decode`."""
-        return self._logits(self.decoder(self.lift(latents)))
+        return self._logits(self.decoder(self._lifted(latents)))
+
+    def _lifted(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
+        lifted: Tensor = self.lift(latents)
+        return lifted if self.levels is None else self.levels.mark(lifted, before)
 
     def _logits(self, states: Tensor) -> Tensor:
         slots = self.part(states).unflatten(-1, (self.slots, -1))
@@ -96,7 +112,7 @@ class SegmentAutoencoder(Representation):
         self, latents: Tensor, state: Cache, counts: Tensor | None = None
     ) -> tuple[Tensor, Cache]:
         """Logits of further latents; see `Representation.decode_next`."""
-        states, state = self.decoder.extend(self.lift(latents), state, counts)
+        states, state = self.decoder.extend(self._lifted(latents, state.lengths), state, counts)
         return self._logits(states), state
 
     def select_decoding(self, state: Cache, rows: Tensor) -> Cache:
@@ -104,18 +120,28 @@ class SegmentAutoencoder(Representation):
         return state.select(rows)
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
-        """Terms "realisation", the regularisers, "masked"; see `Representation.losses`."""
+        """Terms "realisation", the regularisers, "coarse", "masked"; see `Representation.losses`.
+
+        "coarse", where there are two levels: a coarse latent's tokens in no order, from the
+        decoder's state there, which has seen none of its fine latents.
+        """
         config = self.config
         grid, held = segmentation.slots(tokens.tokens, self.slots)
-        posterior = self._posterior(self._states(grid, held))
-        mask = segmentation.mask
+        members, mask = self._members(tokens, segmentation), segmentation.mask
+        posterior = self._posterior(self._states(grid, held, members))
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
-        logits = self.decode(self._disturbed(sample, noise))
-        realisation = self._cross_entropy(logits, grid, held, mask)
+        states = self.decoder(self._lifted(self._disturbed(sample, noise)))
+        realisation = self._cross_entropy(
+            self._logits(states), grid, held, segmentation.lengths > 0
+        )
         terms = {"realisation": LossTerm(realisation, "tokens")}
         terms.update(self._regularisers(posterior, mask))
+        if self.levels is not None:
+            logits = wide(self.unembedding(self.levels.gist_states(states))[..., :-1])
+            bag = self.levels.bag(logits, grid, held & members[..., None])
+            terms["coarse"] = LossTerm(bag, "tokens", config.coarse_weight)
         if config.mask_weight:
-            masked = self._masked(grid, held, noise)
+            masked = self._masked(grid, held, members, noise)
             terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
         return Encoding(terms, posterior, sample)
 
@@ -143,14 +169,14 @@ class SegmentAutoencoder(Representation):
         ends = functional.pad(held[..., :-1], (1, 0), value=True) & ~held & mask[..., None]
         return target, held | ends
 
-    def _masked(self, grid: Tensor, held: Tensor, noise: Noise) -> Tensor:
+    def _masked(self, grid: Tensor, held: Tensor, members: Tensor, noise: Noise) -> Tensor:
         """Cross-entropy of hidden tokens from a masked view of some rows (BERT-style)."""
         config, like = self.config, self.lift.weight
         rows = noise.uniform("masked rows", (grid.shape[0],), like) < config.mask_rows
         tokens = noise.uniform("masked tokens", grid.shape, like) < config.mask_ratio
         grid, held, hidden = grid[rows], held[rows], (tokens & held)[rows]
         view = torch.where(hidden, self.vocabulary.mask, grid)
-        logits = self.decode(self._posterior(self._states(view, held)).mean)[hidden]
+        logits = self.decode(self._posterior(self._states(view, held, members[rows])).mean)[hidden]
         total = functional.cross_entropy(wide(logits), grid[hidden], reduction="sum")
         return total / (config.mask_ratio * config.mask_rows)
 
@@ -159,6 +185,8 @@ class SegmentAutoencoder(Representation):
         linear = (self.join, self.posterior, self.lift, self.part)
         per_segment = 2 * sum(m.weight.numel() for m in linear)
         per_segment += 2 * self.slots * self.unembedding.weight.numel()
+        if self.levels is not None:
+            per_segment += self.levels.flops(self.unembedding.weight.numel())
         once = batch * segments * per_segment
         once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
         return int(once * (1 + (self.config.mask_rows if self.config.mask_weight else 0)))

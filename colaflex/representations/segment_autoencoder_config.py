@@ -43,6 +43,14 @@ class SegmentAutoencoderConfig(RepresentationConfig):
         0.25, gt=0, le=1, description="Share of the rows that are read a second time, masked."
     )
 
+    coarse_weight: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="Where segments have two levels: weight of telling from a coarse latent which "
+        "tokens it stands for, nats per token.",
+    )
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         if self.width % (2 * self.heads):

@@ -26,13 +26,19 @@ class TextAE(SegmentAutoencoder):
     """
 
     def __init__(
-        self, config: TextAEConfig, *, vocabulary: Vocabulary, max_segment_tokens: int
+        self,
+        config: TextAEConfig,
+        *,
+        vocabulary: Vocabulary,
+        max_segment_tokens: int,
+        group: int = 1,
     ) -> None:
         super().__init__(
             config,
             vocabulary=vocabulary,
             max_segment_tokens=max_segment_tokens,
             channels=config.latent_dim,
+            group=group,
         )
 
     def _posterior(self, states: Tensor) -> Posterior:

@@ -30,13 +30,19 @@ class TextVAE(SegmentAutoencoder):
     config: TextVAEConfig
 
     def __init__(
-        self, config: TextVAEConfig, *, vocabulary: Vocabulary, max_segment_tokens: int
+        self,
+        config: TextVAEConfig,
+        *,
+        vocabulary: Vocabulary,
+        max_segment_tokens: int,
+        group: int = 1,
     ) -> None:
         super().__init__(
             config,
             vocabulary=vocabulary,
             max_segment_tokens=max_segment_tokens,
             channels=config.latent_dim * (2 if config.log_snr == "learned" else 1),
+            group=group,
         )
 
     def _posterior(self, states: Tensor) -> Posterior:

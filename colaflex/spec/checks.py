@@ -58,6 +58,7 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _stages(spec)
     yield from _tokens(spec)
     yield from _segments(spec)
+    yield from _groups(spec)
     yield from _causality(spec)
     yield from _gate(spec)
     yield from _reference(spec)
@@ -102,6 +103,20 @@ def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("segmenter",), message, "choose segments of one token"
 
 
+def _groups(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.segmenter is not None
+    assert spec.prior is not None
+    group, block = spec.segmenter.capabilities().group, spec.prior.block_size
+    if block % group:
+        message = (
+            f"a block of {block} would separate a coarse latent from its run: the segmenter "
+            f"{spec.segmenter.type} has groups of {group}"
+        )
+        below, above = block // group * group, -(-block // group) * group
+        sizes = f"{below} or {above}" if below else f"{above}"
+        yield ("prior", "block_size"), message, f"choose a multiple of {group}: {sizes}"
+
+
 def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     assert spec.segmenter is not None
     assert spec.representation is not None
@@ -112,6 +127,8 @@ def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     shortest = 1 if segmenter.variable else segmenter.max_segment_tokens
     longest = max(spec.training.for_stage(stage).max_tokens for stage in LATENT_STAGES)
     latents = -(-longest // shortest)
+    if segmenter.levels > 1:
+        latents += -(-latents // (segmenter.group - 1))
     if spec.prior.capabilities().order != "block" or spec.prior.block_size < latents:
         message = (
             f"the representation {spec.representation.type} is bidirectional: its latents know "

@@ -13,7 +13,11 @@ __all__ = ["check", "checks_of"]
 
 MODULES = {
     "prior": ("prior_training_checks", "prior_sampling_checks", "prior_law_checks"),
-    "representation": ("representation_checks", "representation_training_checks"),
+    "representation": (
+        "representation_checks",
+        "representation_training_checks",
+        "representation_level_checks",
+    ),
     "segmenter": ("segmenter_checks",),
     "network": ("network_checks",),
     "solver": ("solver_checks",),

@@ -12,7 +12,7 @@ from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
 from colaflex.testing.results import Check, Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "EXACT", "demand_piecewise"]
 
 EXACT = 1e-9
 
@@ -127,8 +127,8 @@ def batch_independent(subject: Subject) -> None:
     demand_close(other[mask], together[mask], EXACT, "latents change with the padding's tokens")
 
 
-def _piecewise(made: Representation, latents: Tensor, tolerance: float) -> None:
-    """Rows advance by different amounts, some by none, and end at the same place."""
+def demand_piecewise(made: Representation, latents: Tensor, tolerance: float) -> None:
+    """Fault unless rows that advance by different amounts decode as at once."""
     whole = made.decode(latents)
     pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
     state, done = made.begin_decoding(3), [0, 0, 0]
@@ -155,7 +155,7 @@ def incremental(subject: Subject) -> None:
     for double, tolerance in ((True, EXACT), (False, 1e-5)):
         made = case.shaken(double)
         latents = case.latents(3, 7, made.latent_dim)
-        _piecewise(made, latents if double else latents.float(), tolerance)
+        demand_piecewise(made, latents if double else latents.float(), tolerance)
 
 
 @torch.no_grad()

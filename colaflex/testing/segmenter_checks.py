@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
 from colaflex.testing.probes import demand_own_draws, drawn
 from colaflex.testing.results import Check, Fault
@@ -108,6 +109,28 @@ def forced(subject: Subject) -> None:
             raise Fault(f"no segment begins at the forced boundaries {sorted(missed)} of row {row}")
 
 
+def levels(subject: Subject) -> None:
+    """Of two levels, the first of every `group` segments is coarse: without tokens, fine follow."""
+    group = subject.capabilities.group
+    if (subject.capabilities.levels > 1) != (group > 1):
+        raise Fault(f"levels = {subject.capabilities.levels}, and its groups are of {group}")
+    for forced in (False, True):
+        found = _segment(subject, _batch(forced))
+        if (found.level is not None) != (group > 1):
+            said = "no levels" if found.level is None else "levels"
+            raise Fault(f"its segments have {said}, its groups are of {group}")
+        if found.level is None:
+            continue
+        places = torch.arange(found.lengths.shape[1])
+        coarse = found.mask & coarse_places(places, group)
+        if not torch.equal(found.level, coarse.long()):
+            raise Fault(f"levels {found.level[0].tolist()} are not the first of every {group}")
+        if bool((found.lengths[coarse] > 0).any()):
+            raise Fault("a coarse segment holds tokens")
+        if bool((found.count % group == 1).any()):
+            raise Fault("a coarse segment stands before no fine one")
+
+
 def causal(subject: Subject) -> None:
     """A boundary before token i depends on tokens up to i only."""
     for forced in (False, True):
@@ -188,6 +211,7 @@ CHECKS = tuple(
         partition,
         longest,
         forced,
+        levels,
         causal,
         prefix_stable,
         row_independent,

@@ -12,6 +12,7 @@ from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.latent_model import LatentModel
+from colaflex.registry import registry
 
 END, MASK = 0, 1
 VOCABULARY = Vocabulary(12, end_of_text=END, mask=MASK)
@@ -25,6 +26,7 @@ def small_model(
     block: int = 2,
     max_tokens: int = 24,
     representation: str = "text_vae",
+    run: int = 0,
     **options: Any,
 ) -> LatentModel:
     """The same weights at every call; they are all random, so that nothing is hidden by zeros."""
@@ -33,10 +35,14 @@ def small_model(
         size = 1
     else:
         options = {"width": 32, "heads": 2, "embedding_dim": 8, **options}
+    segments = registry().config("segmenter", {"type": "fixed_patch", "size": size})
+    if run:
+        options = {**options, "group": run + 1}
+        segments = registry().config("segmenter", {"type": "pyramid", "run": run, "fine": segments})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = LatentModel(
-            colaflex.build("segmenter", "fixed_patch", size=size),
+            registry().build(segments),
             colaflex.build(
                 "representation",
                 representation,
@@ -55,6 +61,7 @@ def small_model(
             VOCABULARY,
             plan,
             max_tokens,
+            segments.capabilities(),
         )
         with torch.no_grad():
             for name, parameter in model.named_parameters():

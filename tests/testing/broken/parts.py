@@ -17,6 +17,7 @@ from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.networks.block_causal import BlockCausal
 from colaflex.representations.text_vae import TextVAE
 from colaflex.segmenters.fixed_patch import FixedPatch
+from colaflex.segmenters.pyramid import Pyramid
 from colaflex.solvers.ode import OdeSolver
 from colaflex.solvers.ode_config import EulerConfig
 
@@ -114,6 +115,17 @@ class SegmentsByTheBatch(FixedPatch):
         forced = torch.zeros_like(tokens.tokens, dtype=torch.bool)
         forced[:, 1:2] = even
         return super().segment(replace_forced(tokens, forced))
+
+
+class LevelsByTheRow(Pyramid):
+    def segment(self, tokens, states=None):
+        found = super().segment(tokens)
+        return replace(found, level=found.level.flip(0))
+
+
+class CoarseKnowsWhatIsYetToCome(TextVAE):
+    def encode(self, tokens, segmentation):
+        return super().encode(replace(tokens, forced=None), segmentation)
 
 
 class Shuffles(Worlds):
@@ -218,6 +230,8 @@ FAULTS = {
     IgnoresForced: ("segmenter.forced", "forced boundaries"),
     CutsTooRarely: ("segmenter.longest", "a segment has 4 tokens, max_segment_tokens is 2"),
     DropsAToken: ("segmenter.partition", "add up to"),
+    LevelsByTheRow: ("segmenter.levels", "a coarse segment stands before no fine one"),
+    CoarseKnowsWhatIsYetToCome: ("representation.level_causal", "behind a forced boundary"),
     SegmentsByTheBatch: ("segmenter.row_independent", "segmented otherwise"),
     Shuffles: ("corpus.repeatable", "another order"),
     HasItsOwnSplit: ("corpus.documents", "'development'"),
