@@ -29,6 +29,13 @@ COMPONENTS = (
         "Segments that begin where a small language model is unsure of the next token.",
     ),
     Component(
+        "segmenter",
+        "learned_boundary",
+        "colaflex.segmenters.learned_boundary:LearnedBoundary",
+        "colaflex.segmenters.learned_boundary_config:LearnedBoundaryConfig",
+        "Segments that begin where a learned scorer says so, by neighbouring token states.",
+    ),
+    Component(
         "representation",
         "text_vae",
         "colaflex.representations.text_vae:TextVAE",

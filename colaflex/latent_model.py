@@ -116,10 +116,16 @@ class LatentModel(LanguageModel):
 
     def cut(self, tokens: TokenBatch) -> Segmentation:
         """The segmenter's segments, given the states that it needs."""
-        needed = self.segments.needs_states
-        return self.segmenter.segment(
-            tokens, self.representation.token_states(tokens) if needed else None
-        )
+        if not self.segments.needs_states:
+            return self.segmenter.segment(tokens)
+        states = self.representation.token_states(tokens)
+        return replace(self.segmenter.segment(tokens, states), states=states)
+
+    def settled(self, tokens: TokenBatch) -> Segmentation:
+        """As `segment`, where the lengths alone matter: of rows that have them, nothing is run."""
+        if tokens.segments is not None and self.segments.learned:
+            return Segmentation(tokens.segments)
+        return self.segment(tokens)
 
     def encode(self, tokens: TokenBatch) -> tuple[LatentBatch, Posterior]:
         """The modes of the latents, normalised, and the raw posterior."""

@@ -15,7 +15,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SegmenterCapabilities:
-    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`."""
+    """A segmenter's declaration.
+
+    One that needs the vocabulary is built with `vocabulary=`, one that needs token states with
+    their channels, `width=`.
+    """
 
     max_segment_tokens: int
     variable: bool = False
