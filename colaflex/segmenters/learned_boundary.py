@@ -21,13 +21,17 @@ from colaflex.segmenters.learned_boundary_config import LearnedBoundaryConfig
 
 __all__ = ["LearnedBoundary"]
 
+PACE = 3.0
+"""Cosine per unit of the level's parameter, so that usual learning rates move it far enough."""
+
 
 class LearnedBoundary(Segmenter):
-    """A segment begins at token i where p_i = (1 - cos(W_q h_i, W_k h_(i-1))) / 2 >= 1/2.
+    """A segment begins at token i where p_i = (1 + level - cos(W_q h_i, W_k h_(i-1))) / 2 >= 1/2.
 
     h are the representation's causal token states. p is 1 at a row's first token and behind
-    end-of-text. What the representation makes of p, and the ratio loss, teach the scorer; a head
-    that foresees the next token from h makes the states tell where something new begins.
+    end-of-text. What the representation makes of p teaches the scorer, and a head that foresees the
+    next token from h makes the states tell where something new begins. The ratio loss pulls towards
+    the rate; the level, 0 in H-Net, follows the cosine's quantile until the rate is met.
 
     Args:
         config: target rate, longest segment and weights.
@@ -47,6 +51,7 @@ class LearnedBoundary(Segmenter):
         for projection in (self.query, self.key):
             nn.init.eye_(projection.weight)
         self.head = nn.Linear(width, vocabulary.size) if config.next_token_weight else None
+        self.level = nn.Parameter(torch.zeros(()))
 
     def segment(self, tokens: TokenBatch, states: Tensor | None = None) -> Segmentation:
         """Segment every row by its token states."""
@@ -63,8 +68,9 @@ class LearnedBoundary(Segmenter):
         query, key = self.query(states[:, 1:]), self.key(states[:, :-1])
         if query.dtype != torch.float64:  # decisions are never made in bf16
             query, key = query.float(), key.float()
-        p = (1 - functional.cosine_similarity(query, key, dim=-1)) / 2
-        p = functional.pad(p, (1, 0), value=1.0)
+        level = self.level.detach() * PACE
+        p = (1 + level - functional.cosine_similarity(query, key, dim=-1)) / 2
+        p = functional.pad(p.clamp(0, 1), (1, 0), value=1.0)
         return torch.where(self._filler(tokens), 1.0, p)
 
     def _filler(self, tokens: TokenBatch) -> Tensor:
@@ -73,24 +79,27 @@ class LearnedBoundary(Segmenter):
         return functional.pad(ends, (1, 0), value=False)
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation) -> Losses:
-        """Terms "ratio" and "next_token" (nats); "boundary_rate" is reported.
+        """Terms "ratio", "threshold" and "next_token" (nats); "boundary_rate" is reported.
 
         The ratio loss N / (N - 1) ((1 - F) (1 - G) + (N - 1) F G), 1 / N the target, is taken row
         by row, weighted by the row's tokens, so that the parts of a split batch add up to the
-        whole. F is the share of tokens that begin a segment, for whatever reason, G the mean p.
+        whole. F is the share of tokens that begin a segment, for whatever reason, G the mean p. The
+        threshold's gradient, F - 1 / N for each token, is that of a pinball loss.
         """
         p = segmentation.boundary_probability
         assert p is not None
         counted = tokens.mask & ~self._filler(tokens)
         number = counted.sum(1)
         many = number.clamp(min=1)
-        actual = (self._starts(tokens, segmentation) & counted).sum(1) / many
+        starts = (self._starts(tokens, segmentation) & counted).sum(1)
+        actual = starts / many
         mean = torch.where(counted, p, 0.0).sum(1) / many
         n = 1 / self.config.rate
         ratio = n / (n - 1) * ((1 - actual) * (1 - mean) + (n - 1) * actual * mean)
         begun = segmentation.mask.sum().to(p.dtype)
         terms = {
             "ratio": LossTerm((ratio * number).sum(), "tokens", self.config.rate_weight),
+            "threshold": LossTerm(self.level * (starts - self.config.rate * number).sum(), "tokens"),
             "boundary_rate": LossTerm(begun, "tokens", 0.0),
         }
         if self.head is not None and segmentation.states is not None:
