@@ -193,7 +193,7 @@ def main() -> None:
     print(f"target rate {given.rate}; words begin at {rows[0]['words_rate']:.3f} of the bytes\n")
     print("| segmenter | rate | F1 | precision | recall |\n|---|---|---|---|---|")
     for row in rows:
-        shares = (f"{m.value:.3f} ({m.low:.3f}-{m.high:.3f})" for m in map(row.get, SHARES))
+        shares = (f"{m.value:.3f} ({m.low:.3f}-{m.high:.3f})" for m in map(row.__getitem__, SHARES))
         print(f"| {row['segmenter']} | {row['rate']:.3f} | {' | '.join(shares)} |")
     for row in rows:
         if "example" in row:

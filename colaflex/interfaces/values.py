@@ -88,8 +88,10 @@ class Segmentation:
 
     def rows(self, chosen: slice | Tensor) -> Segmentation:
         """The segments of some of the rows."""
-        held = (self.lengths, self.boundary_probability, self.states, self.level)
-        return Segmentation(*(None if each is None else each[chosen] for each in held))
+        held = (self.boundary_probability, self.states, self.level)
+        return Segmentation(
+            self.lengths[chosen], *(None if each is None else each[chosen] for each in held)
+        )
 
     @cached_property
     def mask(self) -> Tensor:
@@ -127,7 +129,8 @@ class Segmentation:
         """(batch, tokens, width) of tokens -> (batch, segments, size, width), as `slots`."""
         index = self._places(size, states.shape[1]).flatten(1)
         wide = index[..., None].expand(-1, -1, states.shape[-1])
-        return states.gather(1, wide).unflatten(1, (-1, size))
+        laid: Tensor = states.gather(1, wide).unflatten(1, (-1, size))
+        return laid
 
     def _places(self, size: int, tokens: int) -> Tensor:
         slot = torch.arange(size, device=self.lengths.device)

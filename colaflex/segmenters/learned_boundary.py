@@ -21,7 +21,7 @@ from colaflex.segmenters.learned_boundary_config import LearnedBoundaryConfig
 
 __all__ = ["LearnedBoundary"]
 
-PACE = 3.0
+PACE = 10.0
 """Cosine per unit of the level's parameter, so that usual learning rates move it far enough."""
 
 
@@ -99,7 +99,9 @@ class LearnedBoundary(Segmenter):
         begun = segmentation.mask.sum().to(p.dtype)
         terms = {
             "ratio": LossTerm((ratio * number).sum(), "tokens", self.config.rate_weight),
-            "threshold": LossTerm(self.level * (starts - self.config.rate * number).sum(), "tokens"),
+            "threshold": LossTerm(
+                self.level * (starts - self.config.rate * number).sum(), "tokens"
+            ),
             "boundary_rate": LossTerm(begun, "tokens", 0.0),
         }
         if self.head is not None and segmentation.states is not None:

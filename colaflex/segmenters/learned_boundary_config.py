@@ -18,7 +18,7 @@ class LearnedBoundaryConfig(SegmenterConfig):
     )
     max_tokens: int = Field(12, ge=2, le=256, description="Most tokens of one segment.")
     rate_weight: float = Field(
-        0.03, ge=0, le=100, description="Weight of the ratio loss that holds the rate."
+        1.0, ge=0, le=100, description="Weight of the ratio loss that pulls towards the rate."
     )
     next_token_weight: float = Field(
         1.0,
