@@ -150,9 +150,7 @@ def test_every_weight_learns_and_what_does_not_count_has_no_say() -> None:
 LEARNED = {"type": "learned_boundary", "max_tokens": 4, "rate": 0.4, "rate_weight": 1.0}
 
 
-def test_it_trains_resumes_generates_and_is_frozen_with_its_prior(
-    tiny: Path, tmp_path: Path
-) -> None:
+def test_it_trains_generates_and_is_frozen_with_its_prior(tiny: Path, tmp_path: Path) -> None:
     spec = Spec.load(tiny).override({"segmenter": LEARNED, "representation.token_layers": 1})
     result = colaflex.run(spec, tmp_path / "run")
     assert result["parameters"]["segmenter"] == 2 * 8 * 8 + 9 * 300 + 1
