@@ -4,6 +4,8 @@ Trains stage 1 on bytes, for each learned segmenter, and compares where segments
 text with where words begin: at the byte before the first letter, mostly a space, or at that letter.
 Either is a sound convention; each segmenter is held to the one that it agrees with better, and the
 table says to which. Fixed patches of the same rate are given the phase that suits them best, too.
+Rows are the beginnings of documents, as long as in training; their first byte, with which all
+begins, is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def words_begin(text: str, ahead: int) -> Starts:
     data = text.encode()
     held = [chr(byte).isalnum() or byte >= 0x80 or byte == ord("'") for byte in data]
     first = {i for i in range(len(held)) if held[i] and (i == 0 or not held[i - 1])}
-    return frozenset(max(i - ahead, 0) for i in first)
+    return frozenset(i - ahead for i in first if i > ahead)
 
 
 def experiment(
@@ -101,7 +103,8 @@ def starts_of(model: LatentModel, documents: Sequence[Sequence[int]]) -> list[St
         row = torch.tensor([document])
         batch = TokenBatch(row, torch.tensor([row.shape[1]]), torch.tensor([False]))
         segmentation = model.cut(batch)
-        found.append(frozenset(segmentation.starts[0][segmentation.mask[0]].tolist()))
+        begins = segmentation.starts[0][segmentation.mask[0]].tolist()
+        found.append(frozenset(begins) - {0})
     return found
 
 
@@ -123,6 +126,15 @@ def agreement(found: Sequence[Starts], truth: Sequence[Starts]) -> dict[str, Mea
     }
 
 
+def held_out(
+    given: argparse.Namespace, run: Experiment, split: Split
+) -> tuple[list[list[int]], list[str]]:
+    """The beginnings of documents of the split, as bytes and as text."""
+    documents = run.data.index.split(split).first(given.documents)
+    rows = [document[: given.max_tokens] for document in documents]
+    return rows, [run.data.tokenizer.decode(row) for row in rows]
+
+
 def learned(given: argparse.Namespace, name: str, split: Split) -> dict[str, Any]:
     """A learned segmenter after stage 1: its rate, and how its segments agree with words."""
     began = time.perf_counter()
@@ -130,8 +142,7 @@ def learned(given: argparse.Namespace, name: str, split: Split) -> dict[str, Any
     with TemporaryDirectory() as folder:
         run = experiment(given, segmenter, Path(folder) / "run")
         model = trained(run)
-        documents = run.data.index.split(split).first(given.documents)
-        texts = [run.data.tokenizer.decode(document) for document in documents]
+        documents, texts = held_out(given, run, split)
     found = starts_of(model, documents)
     return {
         "segmenter": name,
@@ -145,24 +156,23 @@ def patches(given: argparse.Namespace, split: Split) -> dict[str, Any]:
     """Fixed patches of the rate, at the phase with the highest F1."""
     segmenter, size = {"type": "fixed_patch", "size": round(1 / given.rate)}, round(1 / given.rate)
     with TemporaryDirectory() as folder:
-        data = experiment(given, segmenter, Path(folder) / "run").data
-    documents = data.index.split(split).first(given.documents)
-    texts = [data.tokenizer.decode(document) for document in documents]
+        run = experiment(given, segmenter, Path(folder) / "run")
+        documents, texts = held_out(given, run, split)
     found = []
     for phase in range(size):
-        starts = [frozenset({0, *range(phase, len(d), size)}) for d in documents]
+        starts = [frozenset(range(phase, len(d), size)) - {0} for d in documents]
         found.append({"segmenter": f"fixed_patch {size}", **measured(starts, texts)})
     return max(found, key=lambda row: row["f1"].value)
 
 
 def measured(found: Sequence[Starts], texts: Sequence[str]) -> dict[str, Any]:
     """The rate of segments, that of words, and their agreement."""
-    judged = []
+    judged: list[dict[str, Any]] = []
     for name, ahead in (("space", 1), ("letter", 0)):
         truth = [words_begin(text, ahead) for text in texts]
         judged.append({"words_at": name, **agreement(found, truth)})
     best = max(judged, key=lambda row: row["f1"].value)
-    size = sum(len(text.encode()) for text in texts)
+    size = sum(len(text.encode()) - 1 for text in texts)
     rates = {"rate": sum(map(len, found)) / size, "words_rate": sum(map(len, truth)) / size}
     return {**rates, **best}
 
@@ -177,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, value in (
         ("steps", 600), ("rows", 8), ("max-tokens", 128), ("width", 96), ("token-width", 64),
-        ("token-layers", 2), ("longest", 12), ("documents", 200), ("seed", 0), ("threads", 2),
+        ("token-layers", 2), ("longest", 12), ("documents", 400), ("seed", 0), ("threads", 2),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float, default=0.2)

@@ -83,12 +83,15 @@ class LearnedBoundary(Segmenter):
 
         The ratio loss N / (N - 1) ((1 - F) (1 - G) + (N - 1) F G), 1 / N the target, is taken row
         by row, weighted by the row's tokens, so that the parts of a split batch add up to the
-        whole. F is the share of tokens that begin a segment, for whatever reason, G the mean p. The
+        whole. F is the share of tokens that begin a segment, unforced, G the mean p. The
         threshold's gradient, F - 1 / N for each token, is that of a pinball loss.
         """
         p = segmentation.boundary_probability
         assert p is not None
-        counted = tokens.mask & ~self._filler(tokens)
+        text = tokens.mask & ~self._filler(tokens)
+        counted = functional.pad(text[:, 1:], (1, 0), value=False)  # where there is a choice
+        if tokens.forced is not None:
+            counted = counted & ~tokens.forced
         number = counted.sum(1)
         many = number.clamp(min=1)
         starts = (self._starts(tokens, segmentation) & counted).sum(1)
@@ -105,7 +108,7 @@ class LearnedBoundary(Segmenter):
             "boundary_rate": LossTerm(begun, "tokens", 0.0),
         }
         if self.head is not None and segmentation.states is not None:
-            terms["next_token"] = self._next_token(tokens, segmentation.states, counted)
+            terms["next_token"] = self._next_token(tokens, segmentation.states, text)
         return terms
 
     def _starts(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
@@ -114,9 +117,9 @@ class LearnedBoundary(Segmenter):
         places = places.to(tokens.tokens.device)
         return places.scatter_(1, segmentation.starts, segmentation.mask)[:, :-1]
 
-    def _next_token(self, tokens: TokenBatch, states: Tensor, counted: Tensor) -> LossTerm:
+    def _next_token(self, tokens: TokenBatch, states: Tensor, text: Tensor) -> LossTerm:
         assert self.head is not None
-        foreseen = counted[:, 1:]
+        foreseen = text[:, 1:]
         logits, target = self.head(states[:, :-1][foreseen]), tokens.tokens[:, 1:][foreseen]
         logits = logits if logits.dtype == torch.float64 else logits.float()
         total = functional.cross_entropy(logits, target, reduction="sum")

@@ -21,7 +21,7 @@ class LearnedBoundaryConfig(SegmenterConfig):
         1.0, ge=0, le=100, description="Weight of the ratio loss that pulls towards the rate."
     )
     next_token_weight: float = Field(
-        1.0,
+        3.0,
         ge=0,
         le=100,
         description="Weight of foreseeing the next token from the token states, nats per token; "
