@@ -42,7 +42,9 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
         max_segment_tokens=segmenter.max_segment_tokens,
         **({"group": segmenter.group} if segmenter.levels > 1 else {}),
     )
-    needed = {"vocabulary": vocabulary} if segmenter.needs_vocabulary else {}
+    needed: dict[str, object] = {"vocabulary": vocabulary} if segmenter.needs_vocabulary else {}
+    if segmenter.needs_states:
+        needed["width"] = representation.token_width
     return LatentModel(
         _seeded(spec, spec.segmenter, **needed),
         representation,

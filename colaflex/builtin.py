@@ -30,6 +30,13 @@ COMPONENTS = (
     ),
     Component(
         "segmenter",
+        "learned_boundary",
+        "colaflex.segmenters.learned_boundary:LearnedBoundary",
+        "colaflex.segmenters.learned_boundary_config:LearnedBoundaryConfig",
+        "Segments that begin where a learned scorer says so, by neighbouring token states.",
+    ),
+    Component(
+        "segmenter",
         "pyramid",
         "colaflex.segmenters.pyramid:Pyramid",
         "colaflex.segmenters.pyramid_config:PyramidConfig",

@@ -21,8 +21,8 @@ from colaflex.interfaces.language_model import (
     Reconstructed,
     Stage,
 )
-from colaflex.interfaces.noise import row_keys
 from colaflex.interfaces.levels import levelled, places_of
+from colaflex.interfaces.noise import row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.representation import Representation
@@ -119,10 +119,16 @@ class LatentModel(LanguageModel):
 
     def cut(self, tokens: TokenBatch) -> Segmentation:
         """The segmenter's segments, given the states that it needs."""
-        needed = self.segments.needs_states
-        return self.segmenter.segment(
-            tokens, self.representation.token_states(tokens) if needed else None
-        )
+        if not self.segments.needs_states:
+            return self.segmenter.segment(tokens)
+        states = self.representation.token_states(tokens)
+        return replace(self.segmenter.segment(tokens, states), states=states)
+
+    def settled(self, tokens: TokenBatch) -> Segmentation:
+        """As `segment`, where the lengths alone matter: of rows that have them, nothing is run."""
+        if tokens.segments is not None and self.segments.learned:
+            return levelled(tokens.segments, self.segments.group)
+        return self.segment(tokens)
 
     def encode(self, tokens: TokenBatch) -> tuple[LatentBatch, Posterior]:
         """The modes of the latents, normalised, and the raw posterior."""

@@ -65,7 +65,7 @@ class LatentTraining:
             settings="representation",
             groups=[ParameterGroup("representation", parts)],
             prepare=lambda batch, step: self._complete(batch, end, CUT_ROWS, step.noise),
-            counts=lambda batch: self._counts(batch, self.model.segment(batch).mask),
+            counts=lambda batch: self._counts(batch, self.model.settled(batch).mask),
             losses=self._representation_losses,
             flops=lambda batch: 3 * (self._representation_flops(batch) + self._cutting(batch)),
             finish=self._fit_border,
@@ -93,7 +93,7 @@ class LatentTraining:
             prepare=lambda batch, step: self._complete(
                 batch, model.prior.block_size, plan.prompt_rows, step.noise
             ),
-            counts=lambda batch: self._counts(batch, self._learned(batch, model.segment(batch))),
+            counts=lambda batch: self._counts(batch, self._learned(batch, model.settled(batch))),
             losses=losses,
             flops=lambda batch: self._stage_two_flops(batch, phase),
             start=lambda: self._start_phase(phase),
@@ -170,6 +170,8 @@ class LatentTraining:
             gate = plan.gate.value(step.index / step.total) if plan.gate else 0.0
             sample = torch.lerp(sample.detach(), sample, gate) if gate else sample.detach()
             terms.update(self._reference_term(batch, segmentation, posterior))
+            if plan.regime == "scratch":
+                terms.update(self.model.segmenter.losses(batch, segmentation))
         else:
             with torch.no_grad():
                 posterior = self.model.representation.encode(batch, segmentation)
@@ -196,7 +198,9 @@ class LatentTraining:
         if self.model.reference is None:
             return {}
         with torch.no_grad():
-            fixed = self.model.reference.encode(batch, segmentation)
+            # The reference reads with states of its own.
+            own = replace(segmentation, states=None)
+            fixed = self.model.reference.encode(batch, own)
         divergence = posterior.kl(fixed)[segmentation.mask].sum()
         return {"reference_kl": LossTerm(divergence, "latents", self.plan.reference_kl)}
 
@@ -235,13 +239,15 @@ class LatentTraining:
         model.scale.copy_((square - mean.square()).clamp(min=1e-8).rsqrt())
 
     def _representation_flops(self, batch: TokenBatch) -> int:
-        return self.model.representation.flops(*self.model.segment(batch).lengths.shape)
+        representation = self.model.representation
+        by_segment = representation.flops(*self.model.settled(batch).lengths.shape)
+        return by_segment + representation.token_flops(*batch.tokens.shape)
 
     def _cutting(self, batch: TokenBatch) -> int:
         return self.model.segmenter.flops(*batch.tokens.shape)
 
     def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
-        flops = phase.flops(*self.model.segment(batch).lengths.shape) + self._cutting(batch)
+        flops = phase.flops(*self.model.settled(batch).lengths.shape) + self._cutting(batch)
         forward, learning = self._representation_flops(batch), self.plan.learning_share
         # Where it rests, only its encoder runs, about half of it.
         return flops + int(forward * (3 * learning + 0.5 * (1 - learning)))

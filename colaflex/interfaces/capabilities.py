@@ -16,9 +16,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SegmenterCapabilities:
-    """A segmenter's declaration; one that needs the vocabulary is built with `vocabulary=`.
+    """A segmenter's declaration.
 
-    One that is not `aligned` begins no segment at the end of a prompt.
+    One that needs the vocabulary is built with `vocabulary=`, one that needs token states with
+    their channels, `width=`. One that is not `aligned` begins no segment at the end of a prompt.
     Of two levels, the first of every `group` segments is coarse and stands for the fine ones that
     follow in the group, which no block's end may separate; a representation that reads two levels
     is then built with `group=`.

@@ -47,6 +47,11 @@ class Representation(nn.Module, ABC):
     slots: int
     end_of_segment: int
 
+    @property
+    def token_width(self) -> int:
+        """Channels of the token states; 0 where there are none."""
+        return 0
+
     def token_states(self, tokens: TokenBatch) -> Tensor:
         """(batch, tokens, width): causal states of the tokens, where they are declared."""
         raise NotImplementedError(f"{type(self).__name__} declares no token states")
@@ -104,3 +109,8 @@ class Representation(nn.Module, ABC):
     @abstractmethod
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one forward pass of encoder and decoder as in `losses`."""
+
+    def token_flops(self, batch: int, tokens: int) -> int:
+        """Those of what runs token by token besides, in rows of so many; none by default."""
+        del batch, tokens
+        return 0

@@ -77,18 +77,32 @@ class Segmentation:
         lengths: (batch, segments) int64, tokens of each segment in order; 0 behind the last one,
             and of a coarse segment, whose tokens are those of the fine ones that follow it.
         boundary_probability: (batch, tokens), differentiable, where the segmenter is learned.
+        states: (batch, tokens, width), the token states by which the rows were cut, if any were.
         level: (batch, segments) int64, 0 the finest, or None where there is one level.
     """
 
     lengths: Tensor
     boundary_probability: Tensor | None = None
+    states: Tensor | None = None
     level: Tensor | None = None
+
+    def rows(self, chosen: slice | Tensor) -> Segmentation:
+        """The segments of some of the rows."""
+        held = (self.boundary_probability, self.states, self.level)
+        return Segmentation(
+            self.lengths[chosen], *(None if each is None else each[chosen] for each in held)
+        )
 
     @cached_property
     def mask(self) -> Tensor:
         """(batch, segments) bool: segments that exist."""
         held = self.lengths > 0
         return held if self.level is None else held | (self.level > 0)
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """(batch, segments) int64: each segment's first token; behind the last, the row's end."""
+        return self.lengths.cumsum(1) - self.lengths
 
     @cached_property
     def count(self) -> Tensor:
@@ -106,11 +120,21 @@ class Segmentation:
             (batch, segments, size) tokens, with arbitrary tokens in empty slots, and the bool mask
             of the slots that hold one.
         """
-        starts = self.lengths.cumsum(1) - self.lengths
         slot = torch.arange(size, device=tokens.device)
-        index = (starts[..., None] + slot).clamp_(max=tokens.shape[1] - 1)
+        index = self._places(size, tokens.shape[1])
         grid = tokens.gather(1, index.flatten(1)).view(index.shape)
         return grid, slot < self.lengths[..., None]
+
+    def spread(self, states: Tensor, size: int) -> Tensor:
+        """(batch, tokens, width) of tokens -> (batch, segments, size, width), as `slots`."""
+        index = self._places(size, states.shape[1]).flatten(1)
+        wide = index[..., None].expand(-1, -1, states.shape[-1])
+        laid: Tensor = states.gather(1, wide).unflatten(1, (-1, size))
+        return laid
+
+    def _places(self, size: int, tokens: int) -> Tensor:
+        slot = torch.arange(size, device=self.lengths.device)
+        return (self.starts[..., None] + slot).clamp_(max=tokens - 1)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding, Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
+from colaflex.networks.boundaries import confident, smoothed
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.levels import Levels
@@ -26,7 +29,9 @@ class SegmentAutoencoder(Representation):
     The tokens of a segment are embedded slot by slot and joined into one vector; a causal
     transformer over those vectors gives the states of which a subclass makes the posterior. The
     decoder runs a causal transformer over the latents and reads every slot's logits,
-    end-of-segment among them, off its state; slots are independent given that state.
+    end-of-segment among them, off its state; slots are independent given that state. With
+    `token_layers`, what is joined are causal states of the tokens, and learned boundaries take
+    part: see `colaflex.networks.boundaries`.
 
     Args:
         config: sizes, and how the decoder's input is disturbed in training.
@@ -54,6 +59,7 @@ class SegmentAutoencoder(Representation):
         width, inner = config.width, config.embedding_dim
         # One embedding more, for slots that hold no token.
         self.embedding = nn.Embedding(vocabulary.size + 1, inner)
+        self.token_encoder: CausalTransformer | None = None
         self.join = nn.Linear(self.slots * inner, width)
         self.encoder = CausalTransformer(width, config.encoder_layers, config.heads)
         self.posterior = nn.Linear(width, channels)
@@ -63,6 +69,9 @@ class SegmentAutoencoder(Representation):
         self.unembedding = nn.Linear(inner, vocabulary.size + 1)
         nn.init.normal_(self.embedding.weight, std=1.0)
         self.levels = Levels(group, width, inner) if group > 1 else None
+        if config.token_layers:
+            heads = next(n for n in range(config.heads, 0, -1) if inner % (2 * n) == 0)
+            self.token_encoder = CausalTransformer(inner, config.token_layers, heads)
 
     @abstractmethod
     def _posterior(self, states: Tensor) -> Posterior:
@@ -75,17 +84,43 @@ class SegmentAutoencoder(Representation):
 
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
         """The posterior of every segment's latent; see `Representation.encode`."""
-        grid, held = segmentation.slots(tokens.tokens, self.slots)
-        return self._posterior(self._states(grid, held, self._members(tokens, segmentation)))
+        members = self._members(tokens, segmentation)
+        return self._posterior(self._states(tokens.tokens, segmentation, members))
+
+    @property
+    def token_width(self) -> int:
+        """Channels of the token states; 0 where there are none."""
+        return 0 if self.token_encoder is None else self.token_encoder.width
+
+    def token_states(self, tokens: TokenBatch) -> Tensor:
+        """(batch, tokens, width): what the token layers make of the tokens."""
+        return self._token_states(tokens.tokens)
+
+    def _token_states(self, tokens: Tensor) -> Tensor:
+        assert self.token_encoder is not None
+        states: Tensor = self.token_encoder(self.embedding(tokens))
+        return states
+
+    def token_state_parameters(self) -> Iterator[nn.Parameter]:
+        """Embeddings and token layers."""
+        if self.token_encoder is not None:
+            yield from self.embedding.parameters()
+            yield from self.token_encoder.parameters()
 
     def _members(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
         if self.levels is None:
             return segmentation.mask
         return self.levels.members(tokens, segmentation)
 
-    def _states(self, grid: Tensor, held: Tensor, members: Tensor) -> Tensor:
-        grid = torch.where(held, grid, self.end_of_segment)
-        vectors: Tensor = self.join(self.embedding(grid).flatten(2))
+    def _states(self, tokens: Tensor, segmentation: Segmentation, members: Tensor) -> Tensor:
+        grid, held = segmentation.slots(tokens, self.slots)
+        read = self.embedding(torch.where(held, grid, self.end_of_segment))
+        if self.token_encoder is not None:
+            heard = segmentation.states
+            heard = self._token_states(tokens) if heard is None else heard
+            heard = segmentation.spread(confident(heard, segmentation), self.slots)
+            read = torch.where(held[..., None], heard, read)
+        vectors = smoothed(self.join(read.flatten(2)), segmentation)
         if self.levels is not None:
             vectors = self.levels.read(vectors, members)
         states: Tensor = self.encoder(vectors)
@@ -128,7 +163,7 @@ class SegmentAutoencoder(Representation):
         config = self.config
         grid, held = segmentation.slots(tokens.tokens, self.slots)
         members, mask = self._members(tokens, segmentation), segmentation.mask
-        posterior = self._posterior(self._states(grid, held, members))
+        posterior = self._posterior(self._states(tokens.tokens, segmentation, members))
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         states = self.decoder(self._lifted(self._disturbed(sample, noise)))
         realisation = self._cross_entropy(
@@ -141,7 +176,7 @@ class SegmentAutoencoder(Representation):
             bag = self.levels.bag(logits, grid, held & members[..., None])
             terms["coarse"] = LossTerm(bag, "tokens", config.coarse_weight)
         if config.mask_weight:
-            masked = self._masked(grid, held, members, noise)
+            masked = self._masked(tokens.tokens, segmentation, members, noise)
             terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
         return Encoding(terms, posterior, sample)
 
@@ -169,14 +204,24 @@ class SegmentAutoencoder(Representation):
         ends = functional.pad(held[..., :-1], (1, 0), value=True) & ~held & mask[..., None]
         return target, held | ends
 
-    def _masked(self, grid: Tensor, held: Tensor, members: Tensor, noise: Noise) -> Tensor:
+    def _masked(
+        self, tokens: Tensor, segmentation: Segmentation, members: Tensor, noise: Noise
+    ) -> Tensor:
         """Cross-entropy of hidden tokens from a masked view of some rows (BERT-style)."""
         config, like = self.config, self.lift.weight
-        rows = noise.uniform("masked rows", (grid.shape[0],), like) < config.mask_rows
-        tokens = noise.uniform("masked tokens", grid.shape, like) < config.mask_ratio
-        grid, held, hidden = grid[rows], held[rows], (tokens & held)[rows]
-        view = torch.where(hidden, self.vocabulary.mask, grid)
-        logits = self.decode(self._posterior(self._states(view, held, members[rows])).mean)[hidden]
+        drawn = (*segmentation.lengths.shape, self.slots)
+        rows = noise.uniform("masked rows", drawn[:1], like) < config.mask_rows
+        chosen = noise.uniform("masked tokens", drawn, like) < config.mask_ratio
+        tokens, segmentation = tokens[rows], replace(segmentation.rows(rows), states=None)
+        grid, held = segmentation.slots(tokens, self.slots)
+        hidden = chosen[rows] & held
+        place = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        at = segmentation.slots(place, self.slots)[0][hidden]
+        view = tokens.index_put(
+            (hidden.nonzero()[:, 0], at), tokens.new_tensor(self.vocabulary.mask)
+        )
+        states = self._states(view, segmentation, members[rows])
+        logits = self.decode(self._posterior(states).mean)[hidden]
         total = functional.cross_entropy(wide(logits), grid[hidden], reduction="sum")
         return total / (config.mask_ratio * config.mask_rows)
 
@@ -189,7 +234,18 @@ class SegmentAutoencoder(Representation):
             per_segment += self.levels.flops(self.unembedding.weight.numel())
         once = batch * segments * per_segment
         once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
-        return int(once * (1 + (self.config.mask_rows if self.config.mask_weight else 0)))
+        return int(once * self._views)
+
+    def token_flops(self, batch: int, tokens: int) -> int:
+        """Model FLOPs of the token layers."""
+        if self.token_encoder is None:
+            return 0
+        return int(self.token_encoder.flops(batch, tokens) * self._views)
+
+    @property
+    def _views(self) -> float:
+        """How often `losses` reads a row: a masked one a second time."""
+        return 1 + (self.config.mask_rows if self.config.mask_weight else 0)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -19,6 +19,13 @@ class SegmentAutoencoderConfig(RepresentationConfig):
     decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
     heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
     embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
+    token_layers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Causal transformer layers over the token embeddings, before they are joined "
+        "by segment; with any, segmenters that need token states can be chosen.",
+    )
     decoder_noise: float = Field(
         0.0,
         ge=0,
@@ -57,4 +64,6 @@ class SegmentAutoencoderConfig(RepresentationConfig):
             raise ValueError(
                 f"width {self.width} does not split into {self.heads} heads of even width"
             )
+        if self.token_layers and self.embedding_dim % 2:
+            raise ValueError(f"token_layers need an even embedding_dim, not {self.embedding_dim}")
         return self

@@ -31,4 +31,6 @@ class TextAEConfig(SegmentAutoencoderConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of tokens in segments of any length, causal over segments."""
-        return RepresentationCapabilities(continuous_density=False, levels=2)
+        return RepresentationCapabilities(
+            continuous_density=False, token_states=self.token_layers > 0, levels=2
+        )

@@ -40,4 +40,6 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
-        return RepresentationCapabilities(continuous_density=True, levels=2)
+        return RepresentationCapabilities(
+            continuous_density=True, token_states=self.token_layers > 0, levels=2
+        )

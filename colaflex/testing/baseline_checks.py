@@ -193,7 +193,7 @@ def likelihood(subject: Subject) -> None:
     row = case.batch.rows(slice(1, 2))
     alone = model.log_likelihood(replace(row, tokens=row.tokens[:, : LENGTHS[1]]))
     assert alone is not None
-    demand_close(alone, found[1:2], 1e-9, "a row's likelihood depends on its neighbours, or on fillers")
+    demand_close(alone, found[1:2], 1e-9, "a row's likelihood depends on neighbours or fillers")
     if declared != "exact":
         return
     tokens = torch.tensor([[2, 3, token] for token in range(SIZE)])

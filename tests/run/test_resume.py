@@ -204,3 +204,15 @@ def test_killed_runs_end_bit_identically(
     assert report["runs"] >= 2
     assert report["differing"] == []
     assert report["interrupted"] == [130, 130]
+
+
+def test_learned_segments_go_on_as_they_were(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = {"type": "learned_boundary", "max_tokens": 4, "rate": 0.4}
+    options = {**QUICK, "segmenter": learned, "representation.token_layers": 1}
+    lab = Lab(Spec.load(tiny).override(options), tmp_path, monkeypatch)
+    lab.use("own")
+    lab.crash("representation", 4)
+    assert lab.resume() == [("representation", 3), ("prior", 0)]
+    assert lab.same
