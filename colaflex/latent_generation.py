@@ -67,6 +67,7 @@ class _Rows:
     seen: Tensor
     blocks: list[int]
     segments: list[Segments]
+    prompts: list[int]
     produced: list[int] = field(default_factory=list)
 
     def keep(self, model: LatentModel, chosen: list[int]) -> None:
@@ -79,6 +80,7 @@ class _Rows:
         self.seen = self.seen[rows]
         self.blocks = [self.blocks[i] for i in chosen]
         self.segments = [self.segments[i] for i in chosen]
+        self.prompts = [self.prompts[i] for i in chosen]
         self.produced = [self.produced[i] for i in chosen]
 
 
@@ -144,7 +146,7 @@ class BlockGenerator:
         """The block's latents as the encoder has them from its tokens."""
         for segments, more in zip(rows.segments, fresh, strict=True):
             segments.extend(self._held(slots) for slots in more)
-        latents, counts = self.model.encode_segments(rows.segments)
+        latents, counts = self.model.encode_segments(rows.segments, rows.prompts)
         block = self.model.prior.block_size
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
         return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
@@ -181,6 +183,7 @@ class BlockGenerator:
             seen,
             (whole // block).tolist(),
             segments,
+            [sum(map(len, row)) for row in segments],
             [0] * count,
         )
         if not bool(rest.any()):

@@ -140,8 +140,15 @@ class LatentModel(LanguageModel):
         lengths = self.cut(batch).lengths.tolist()
         return [_split(prompt, sizes) for prompt, sizes in zip(cut, lengths, strict=True)]
 
-    def encode_segments(self, rows: Sequence[Segments]) -> tuple[Tensor, Tensor]:
-        """Normalised latents (rows, segments, dim) of given segments and how many each row has."""
+    def encode_segments(
+        self, rows: Sequence[Segments], prompts: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Normalised latents (rows, segments, dim) of given segments and how many each row has.
+
+        Args:
+            rows: tokens by segment.
+            prompts: tokens of the prompt with which each row begins, where one goes on behind it.
+        """
         sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
         counts = torch.tensor([len(row) for row in rows], device=self.device)
         if not int(counts.max()):
@@ -149,6 +156,9 @@ class LatentModel(LanguageModel):
         lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
         batch = self._batch([[token for segment in row for token in segment] for row in rows])
         batch = replace(batch, segments=lengths)
+        if prompts is not None:
+            forced = torch.arange(batch.tokens.shape[1]) == torch.tensor(prompts)[:, None]
+            batch = replace(batch, forced=forced.to(self.device))
         posterior = self.representation.encode(batch, self.segment(batch))
         return self.normalised(posterior.mode()), counts
 

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from colaflex.interfaces.configs import RepresentationConfig
+from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
 __all__ = ["SegmentAutoencoderConfig"]
 
 
-class SegmentAutoencoderConfig(RepresentationConfig):
+class SegmentAutoencoderConfig(SegmentDecoderConfig):
     """Encoder and decoder over token segments, causal over segments."""
 
-    width: int = Field(256, ge=8, le=16384, description="Channels of encoder and decoder.")
-    encoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the encoder.")
-    decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
-    heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
-    embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
-    decoder_noise: float = Field(
-        0.0,
-        ge=0,
-        le=10,
-        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
-        "units of each latent's root mean square; 0 is off.",
-    )
-    latent_dropout: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Share of the latents' channels that the decoder learns to do without.",
-    )
     mask_weight: float = Field(
         0.1,
         ge=0,
@@ -42,11 +22,3 @@ class SegmentAutoencoderConfig(RepresentationConfig):
     mask_rows: float = Field(
         0.25, gt=0, le=1, description="Share of the rows that are read a second time, masked."
     )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads of even width"
-            )
-        return self
