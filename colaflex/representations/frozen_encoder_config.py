@@ -7,13 +7,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from colaflex.errors import UserError
 from colaflex.interfaces.capabilities import RepresentationCapabilities
-from colaflex.representations.pretrained_folder import (
-    encoder_folder,
-    local_folder,
-    weights_digest,
-)
+from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
 from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
 __all__ = ["FrozenEncoderConfig"]
@@ -66,9 +61,7 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
     @field_validator("encoder")
     @classmethod
     def _absolute(cls, encoder: str) -> str:
-        """A folder stays the same from wherever a run is loaded."""
-        path = Path(encoder).expanduser()
-        return str(path.resolve()) if path.is_dir() else encoder
+        return absolute(encoder)
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of the encoder's own tokens, blind to later blocks."""
@@ -85,8 +78,5 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
 
     def contents(self) -> Mapping[str, str]:
         """The encoder by its weights, wherever it lies; of one on the hub, its name stands."""
-        try:
-            folder = local_folder(self.encoder)
-        except UserError:
-            return {}  # not here: its name stands, and building the model tells
-        return {} if folder is None else {"encoder": weights_digest(folder)}
+        found = content_digest(self.encoder)
+        return {"encoder": found} if found else {}

@@ -13,7 +13,14 @@ import tokenizers
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
 
-__all__ = ["PACKAGE", "Brackets", "brackets", "encoder_folder", "local_folder", "weights_digest"]
+__all__ = [
+    "Brackets",
+    "absolute",
+    "brackets",
+    "content_digest",
+    "encoder_folder",
+    "weights_digest",
+]
 
 PACKAGE = "package:"
 NEEDED = ("config.json", "tokenizer.json", "*.safetensors")
@@ -45,6 +52,21 @@ def local_folder(encoder: str) -> Path | None:
     if not folder.is_dir():
         raise UserError(f"representation encoder {encoder}: the package has no folder {inner!r}")
     return folder
+
+
+def absolute(encoder: str) -> str:
+    """A folder by its whole path, so that it is found from wherever a run is loaded."""
+    path = Path(encoder).expanduser()
+    return str(path.resolve()) if path.is_dir() else encoder
+
+
+def content_digest(encoder: str) -> str:
+    """The weights' digest of an encoder on this machine; "" where its name has to stand for it."""
+    try:
+        folder = local_folder(encoder)
+    except UserError:
+        return ""  # a package that is not here: building the model tells
+    return "" if folder is None else weights_digest(folder)
 
 
 def encoder_folder(encoder: str) -> Path:

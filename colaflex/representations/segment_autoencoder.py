@@ -13,6 +13,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.causal import CausalTransformer
+from colaflex.representations.alignment import Alignment
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 from colaflex.representations.segment_decoder import SegmentDecoder, wide
 
@@ -51,6 +52,9 @@ class SegmentAutoencoder(SegmentDecoder):
         self.posterior = nn.Linear(width, channels)
         self._add_decoder()
         nn.init.normal_(self.embedding.weight, std=1.0)
+        self.alignment: Alignment | None = None
+        if config.alignment != "none":
+            self.alignment = Alignment(config.alignment, vocabulary, width)
 
     @abstractmethod
     def _posterior(self, states: Tensor) -> Posterior:
@@ -75,7 +79,8 @@ class SegmentAutoencoder(SegmentDecoder):
         """Terms "realisation", the regularisers, "masked"; see `Representation.losses`."""
         config = self.config
         grid, held = segmentation.slots(tokens.tokens, self.slots)
-        posterior = self._posterior(self._states(grid, held))
+        states = self._states(grid, held)
+        posterior = self._posterior(states)
         mask = segmentation.mask
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         logits = self.decode(self._disturbed(sample, noise))
@@ -85,6 +90,9 @@ class SegmentAutoencoder(SegmentDecoder):
         if config.mask_weight:
             masked = self._masked(grid, held, noise)
             terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
+        if self.alignment is not None and config.alignment != "none":
+            apart = self.alignment(states, tokens, segmentation)
+            terms["alignment"] = LossTerm(apart, "latents", config.alignment.weight)
         return Encoding(terms, posterior, sample)
 
     def _masked(self, grid: Tensor, held: Tensor, noise: Noise) -> Tensor:
@@ -105,4 +113,13 @@ class SegmentAutoencoder(SegmentDecoder):
         per_segment += 2 * self.slots * self.unembedding.weight.numel()
         once = batch * segments * per_segment
         once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
-        return int(once * (1 + (self.config.mask_rows if self.config.mask_weight else 0)))
+        total = int(once * (1 + (self.config.mask_rows if self.config.mask_weight else 0)))
+        if self.alignment is not None:
+            total += self.alignment.flops(batch, segments) + self.frozen_flops(batch, segments)
+        return total
+
+    def frozen_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of the frozen encoder that is aligned to, if any."""
+        if self.alignment is None:
+            return 0
+        return self.alignment.frozen_flops(batch, segments * self.slots)

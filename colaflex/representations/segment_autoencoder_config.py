@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from pydantic import Field
 
+from colaflex.representations.alignment_config import AlignmentConfig
+from colaflex.representations.pretrained_folder import content_digest
 from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
 __all__ = ["SegmentAutoencoderConfig"]
@@ -22,3 +27,18 @@ class SegmentAutoencoderConfig(SegmentDecoderConfig):
     mask_rows: float = Field(
         0.25, gt=0, le=1, description="Share of the rows that are read a second time, masked."
     )
+    alignment: AlignmentConfig | Literal["none"] = Field(
+        "none",
+        description="A frozen pretrained encoder whose states the encoder's learn to resemble "
+        "(extra hf), or none.",
+    )
+
+    def contents(self) -> Mapping[str, str]:
+        """The alignment with its encoder by its weights, wherever it lies."""
+        if self.alignment == "none":
+            return {}
+        found, rest = (
+            content_digest(self.alignment.encoder),
+            self.alignment.model_dump_json(exclude={"encoder"}),
+        )
+        return {"alignment": f"{found} {rest}"} if found else {}
