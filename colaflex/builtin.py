@@ -64,6 +64,20 @@ COMPONENTS = (
         "Learned embeddings as latents, one a token, read back through noise.",
     ),
     Component(
+        "representation",
+        "frozen_bert",
+        "colaflex.representations.frozen_bert:FrozenBert",
+        "colaflex.representations.frozen_bert_config:FrozenBertConfig",
+        "States of a frozen BERT, read block by block, compressed to a latent a segment.",
+    ),
+    Component(
+        "representation",
+        "frozen_t5",
+        "colaflex.representations.frozen_t5:FrozenT5",
+        "colaflex.representations.frozen_t5_config:FrozenT5Config",
+        "States of a frozen T5 encoder, read block by block, compressed to a latent a segment.",
+    ),
+    Component(
         "network",
         "block_causal",
         "colaflex.networks.block_causal:BlockCausal",

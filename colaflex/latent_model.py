@@ -160,8 +160,8 @@ class LatentModel(LanguageModel):
         """Normalised latents (rows, segments, dim) of given segments and how many each row has.
 
         Args:
-            rows: the segments.
-            prompts: tokens of each row's prompt, behind which a boundary was forced.
+            rows: tokens by segment.
+            prompts: tokens of the prompt with which each row begins, where one goes on behind it.
         """
         sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
         counts = torch.tensor([len(row) for row in rows], device=self.device)
@@ -171,10 +171,8 @@ class LatentModel(LanguageModel):
         batch = self._batch([[token for segment in row for token in segment] for row in rows])
         batch = replace(batch, segments=lengths)
         if prompts is not None:
-            ends = torch.tensor(prompts, device=self.device)[:, None]
-            batch = replace(
-                batch, forced=torch.arange(batch.tokens.shape[1], device=self.device) == ends
-            )
+            forced = torch.arange(batch.tokens.shape[1]) == torch.tensor(prompts)[:, None]
+            batch = replace(batch, forced=forced.to(self.device))
         posterior = self.representation.encode(batch, self.segment(batch))
         return self.normalised(posterior.mode()), counts
 

@@ -67,7 +67,8 @@ class LatentTraining:
             prepare=lambda batch, step: self._complete(batch, end, CUT_ROWS, step.noise),
             counts=lambda batch: self._counts(batch, self.model.settled(batch).mask),
             losses=self._representation_losses,
-            flops=lambda batch: 3 * (self._representation_flops(batch) + self._cutting(batch)),
+            flops=lambda batch: self._representation_flops(batch, 3) + 3 * self._cutting(batch),
+            fit=self._fit_representation,
             finish=self._fit_border,
         )
 
@@ -97,6 +98,7 @@ class LatentTraining:
             losses=losses,
             flops=lambda batch: self._stage_two_flops(batch, phase),
             start=lambda: self._start_phase(phase),
+            fit=lambda batches: self._fit_from_scratch(phase, batches),
         )
 
     def _read_by_segmenter(self) -> set[torch.nn.Parameter]:
@@ -219,6 +221,14 @@ class LatentTraining:
                 terms["latent_noise"] = variance.mean(-1).sum()
         return {name: LossTerm(total, "latents", 0.0) for name, total in terms.items()}
 
+    def _fit_representation(self, batches: Iterator[TokenBatch]) -> None:
+        model, some = self.model, islice(batches, STATISTICS_BATCHES)
+        model.representation.fit((batch, model.segment(batch)) for batch in some)
+
+    def _fit_from_scratch(self, phase: PriorPhase, batches: Iterator[TokenBatch]) -> None:
+        if self.plan.regime == "scratch" and phase.name == self._phases()[0].name:
+            self._fit_representation(batches)
+
     @torch.no_grad()
     def _fit_border(self, batches: Iterator[TokenBatch]) -> None:
         """Fit shift and scale so that sampled latents have mean 0 and mean square 1."""
@@ -238,16 +248,19 @@ class LatentTraining:
         model.shift.copy_(mean)
         model.scale.copy_((square - mean.square()).clamp(min=1e-8).rsqrt())
 
-    def _representation_flops(self, batch: TokenBatch) -> int:
-        representation = self.model.representation
-        by_segment = representation.flops(*self.model.settled(batch).lengths.shape)
-        return by_segment + representation.token_flops(*batch.tokens.shape)
+    def _representation_flops(self, batch: TokenBatch, passes: float) -> int:
+        """Of so many forward passes, a backward pass being two; what is frozen has one."""
+        representation, shape = self.model.representation, self.model.settled(batch).lengths.shape
+        frozen = representation.frozen_flops(*shape)
+        learned = representation.flops(*shape) - frozen
+        learned += representation.token_flops(*batch.tokens.shape)
+        return int(frozen + passes * learned)
 
     def _cutting(self, batch: TokenBatch) -> int:
         return self.model.segmenter.flops(*batch.tokens.shape)
 
     def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
         flops = phase.flops(*self.model.settled(batch).lengths.shape) + self._cutting(batch)
-        forward, learning = self._representation_flops(batch), self.plan.learning_share
+        learning = self.plan.learning_share
         # Where it rests, only its encoder runs, about half of it.
-        return flops + int(forward * (3 * learning + 0.5 * (1 - learning)))
+        return flops + self._representation_flops(batch, 3 * learning + 0.5 * (1 - learning))

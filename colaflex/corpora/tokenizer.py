@@ -33,7 +33,7 @@ WHOLE_CHARACTERS = 10_000_000
 
 # Under what names other tokenizers have the two special tokens; ours are added where none exists.
 _END_NAMES = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
-_MASK_NAMES = (MASK, "[MASK]", "<mask>")
+_MASK_NAMES = (MASK, "[MASK]", "<mask>", "<extra_id_0>")
 
 
 class Tokenizer:

@@ -40,7 +40,8 @@ class RepresentationCapabilities:
     """A representation's declaration.
 
     `token_states` are causal states of tokens, for a segmenter that needs them; `levels` is how
-    many levels of segments it can read.
+    many levels of segments it can read. A block-causal one encodes `block_size` segments together,
+    counted from the row's start or the last forced boundary.
     """
 
     continuous_density: bool
@@ -50,6 +51,7 @@ class RepresentationCapabilities:
     token_states: bool = False
     levels: int = 1
     causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
+    block_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
@@ -28,6 +28,13 @@ class ComponentConfig(BaseModel):
     def capabilities(self) -> Any:
         """What the component can do with these options: its kind's declaration, or None."""
         return None
+
+    def contents(self) -> Mapping[str, str]:
+        """Option -> digest of what it names but does not hold, such as a folder of weights.
+
+        In the digest of a spec it stands for the option's value.
+        """
+        return {}
 
 
 class Builder(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 __all__ = ["Conformance"]
 
@@ -14,9 +15,12 @@ class Conformance:
 
     Attributes:
         options: of the config, to make the component small and quick.
+        files: writes what options must name, such as a pretrained model, into an empty folder, and
+            answers these options.
         expected_failures: check -> why the component can't pass it; one that passes all the same
             is a failure, so that the list stays true.
     """
 
     options: Mapping[str, object] = field(default_factory=dict)
+    files: Callable[[Path], Mapping[str, object]] | None = None
     expected_failures: Mapping[str, str] = field(default_factory=dict)

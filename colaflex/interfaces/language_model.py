@@ -59,6 +59,8 @@ class Stage:
         counts: the divisors of the loss terms of a prepared batch.
         losses: loss terms of a prepared batch.
         start: called once before the stage's first step, not when resumed within it.
+        fit: called after `start`, under the same rule; gets batches of training data, from which
+            constants that the stage learns with are fitted.
         finish: called once after its last step; gets batches of training data (latent statistics).
         flops: model FLOPs of one training step on a prepared batch.
     """
@@ -72,6 +74,7 @@ class Stage:
     losses: Callable[[TokenBatch, StageStep], Losses]
     flops: Callable[[TokenBatch], int]
     start: Callable[[], None] = field(default=lambda: None)
+    fit: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
     finish: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,13 @@ class Representation(nn.Module, ABC):
         """What gives the token states; it is frozen along with the segmenter that needs them."""
         return iter(())
 
+    def fit(self, batches: Iterable[tuple[TokenBatch, Segmentation]]) -> None:
+        """Fit constants, such as statistics, to training data; once, before the first step.
+
+        Every process gets the same batches. By default there is nothing to fit.
+        """
+        del batches
+
     @abstractmethod
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
         """The posterior of every segment's latent, (batch, segments, dim)."""
@@ -113,4 +120,9 @@ class Representation(nn.Module, ABC):
     def token_flops(self, batch: int, tokens: int) -> int:
         """Those of what runs token by token besides, in rows of so many; none by default."""
         del batch, tokens
+        return 0
+
+    def frozen_flops(self, batch: int, segments: int) -> int:
+        """The part of `flops` that has no backward pass: encoders that never learn."""
+        del batch, segments
         return 0

@@ -12,24 +12,23 @@ from torch.nn import functional
 
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.representation import Encoding, Representation
+from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.boundaries import confident, smoothed
-from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
+from colaflex.representations.alignment import Alignment
 from colaflex.representations.levels import Levels
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
+from colaflex.representations.segment_decoder import SegmentDecoder, wide
 
-__all__ = ["SegmentAutoencoder", "wide"]
+__all__ = ["SegmentAutoencoder"]
 
 
-class SegmentAutoencoder(Representation):
+class SegmentAutoencoder(SegmentDecoder):
     """Lifts token segments to vectors and back, causal over segments both ways.
 
     The tokens of a segment are embedded slot by slot and joined into one vector; a causal
-    transformer over those vectors gives the states of which a subclass makes the posterior. The
-    decoder runs a causal transformer over the latents and reads every slot's logits,
-    end-of-segment among them, off its state; slots are independent given that state. With
+    transformer over those vectors gives the states of which a subclass makes the posterior. With
     `token_layers`, what is joined are causal states of the tokens, and learned boundaries take
     part: see `colaflex.networks.boundaries`.
 
@@ -52,10 +51,7 @@ class SegmentAutoencoder(Representation):
         channels: int,
         group: int = 1,
     ) -> None:
-        super().__init__()
-        self.config, self.vocabulary = config, vocabulary
-        self.latent_dim, self.slots = config.latent_dim, max_segment_tokens
-        self.end_of_segment = vocabulary.size
+        super().__init__(config, vocabulary, max_segment_tokens)
         width, inner = config.width, config.embedding_dim
         # One embedding more, for slots that hold no token.
         self.embedding = nn.Embedding(vocabulary.size + 1, inner)
@@ -63,15 +59,15 @@ class SegmentAutoencoder(Representation):
         self.join = nn.Linear(self.slots * inner, width)
         self.encoder = CausalTransformer(width, config.encoder_layers, config.heads)
         self.posterior = nn.Linear(width, channels)
-        self.lift = nn.Linear(config.latent_dim, width)
-        self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
-        self.part = nn.Linear(width, self.slots * inner)
-        self.unembedding = nn.Linear(inner, vocabulary.size + 1)
+        self._add_decoder()
         nn.init.normal_(self.embedding.weight, std=1.0)
         self.levels = Levels(group, width, inner) if group > 1 else None
         if config.token_layers:
             heads = next(n for n in range(config.heads, 0, -1) if inner % (2 * n) == 0)
             self.token_encoder = CausalTransformer(inner, config.token_layers, heads)
+        self.alignment: Alignment | None = None
+        if config.alignment != "none":
+            self.alignment = Alignment(config.alignment, vocabulary, width)
 
     @abstractmethod
     def _posterior(self, states: Tensor) -> Posterior:
@@ -126,33 +122,9 @@ class SegmentAutoencoder(Representation):
         states: Tensor = self.encoder(vectors)
         return states
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Logits of every slot; see `Representation.decode`."""
-        return self._logits(self.decoder(self._lifted(latents)))
-
     def _lifted(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
-        lifted: Tensor = self.lift(latents)
+        lifted = super()._lifted(latents, before)
         return lifted if self.levels is None else self.levels.mark(lifted, before)
-
-    def _logits(self, states: Tensor) -> Tensor:
-        slots = self.part(states).unflatten(-1, (self.slots, -1))
-        logits: Tensor = self.unembedding(functional.silu(slots))
-        return logits
-
-    def begin_decoding(self, rows: int) -> Cache:
-        """An empty decoder cache."""
-        return self.decoder.begin(rows, self.lift.weight)
-
-    def decode_next(
-        self, latents: Tensor, state: Cache, counts: Tensor | None = None
-    ) -> tuple[Tensor, Cache]:
-        """Logits of further latents; see `Representation.decode_next`."""
-        states, state = self.decoder.extend(self._lifted(latents, state.lengths), state, counts)
-        return self._logits(states), state
-
-    def select_decoding(self, state: Cache, rows: Tensor) -> Cache:
-        """The decoder cache of some of the rows."""
-        return state.select(rows)
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
         """Terms "realisation", the regularisers, "coarse", "masked"; see `Representation.losses`.
@@ -163,7 +135,8 @@ class SegmentAutoencoder(Representation):
         config = self.config
         grid, held = segmentation.slots(tokens.tokens, self.slots)
         members, mask = self._members(tokens, segmentation), segmentation.mask
-        posterior = self._posterior(self._states(tokens.tokens, segmentation, members))
+        read = self._states(tokens.tokens, segmentation, members)
+        posterior = self._posterior(read)
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         states = self.decoder(self._lifted(self._disturbed(sample, noise)))
         realisation = self._cross_entropy(
@@ -178,31 +151,10 @@ class SegmentAutoencoder(Representation):
         if config.mask_weight:
             masked = self._masked(tokens.tokens, segmentation, members, noise)
             terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
+        if self.alignment is not None and config.alignment != "none":
+            apart = self.alignment(read, tokens, segmentation)
+            terms["alignment"] = LossTerm(apart, "latents", config.alignment.weight)
         return Encoding(terms, posterior, sample)
-
-    def _disturbed(self, sample: Tensor, noise: Noise) -> Tensor:
-        """The latents as the decoder learns to read them: channels dropped, noise added."""
-        dropout, std = self.config.latent_dropout, self.config.decoder_noise
-        fed = sample
-        if dropout:
-            kept = noise.uniform("latent dropout", sample.shape, sample) >= dropout
-            fed = fed * kept / (1 - dropout)
-        if std:
-            # Each latent by its own size: no other row takes part, and none can outgrow the noise.
-            size = sample.detach().square().mean(-1, keepdim=True).sqrt()
-            fed = fed + std * size * noise.normal("decoder noise", sample.shape, sample)
-        return fed
-
-    def _cross_entropy(self, logits: Tensor, grid: Tensor, held: Tensor, mask: Tensor) -> Tensor:
-        """Sum over the tokens and, of a short segment, the end-of-segment that follows them."""
-        target, counted = self._targets(grid, held, mask)
-        return functional.cross_entropy(wide(logits[counted]), target[counted], reduction="sum")
-
-    def _targets(self, grid: Tensor, held: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        target = torch.where(held, grid, self.end_of_segment)
-        # The first empty slot of an existing segment has to say that the segment ends.
-        ends = functional.pad(held[..., :-1], (1, 0), value=True) & ~held & mask[..., None]
-        return target, held | ends
 
     def _masked(
         self, tokens: Tensor, segmentation: Segmentation, members: Tensor, noise: Noise
@@ -234,7 +186,16 @@ class SegmentAutoencoder(Representation):
             per_segment += self.levels.flops(self.unembedding.weight.numel())
         once = batch * segments * per_segment
         once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
-        return int(once * self._views)
+        total = int(once * self._views)
+        if self.alignment is not None:
+            total += self.alignment.flops(batch, segments) + self.frozen_flops(batch, segments)
+        return total
+
+    def frozen_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of the frozen encoder that is aligned to, if any."""
+        if self.alignment is None:
+            return 0
+        return self.alignment.frozen_flops(batch, segments * self.slots)
 
     def token_flops(self, batch: int, tokens: int) -> int:
         """Model FLOPs of the token layers."""
@@ -246,8 +207,3 @@ class SegmentAutoencoder(Representation):
     def _views(self) -> float:
         """How often `losses` reads a row: a masked one a second time."""
         return 1 + (self.config.mask_rows if self.config.mask_weight else 0)
-
-
-def wide(x: Tensor) -> Tensor:
-    """At least fp32: softmax and densities are never computed in bf16."""
-    return x if x.dtype == torch.float64 else x.float()

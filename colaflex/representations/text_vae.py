@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.values import Posterior, Vocabulary
-from colaflex.representations.segment_autoencoder import SegmentAutoencoder, wide
+from colaflex.representations.segment_autoencoder import SegmentAutoencoder
+from colaflex.representations.segment_decoder import wide
 from colaflex.representations.text_vae_config import TextVAEConfig
 
 __all__ = ["TextVAE"]

@@ -17,7 +17,7 @@ from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding, Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
-from colaflex.representations.segment_autoencoder import wide
+from colaflex.representations.segment_decoder import wide
 from colaflex.representations.token_embedding_config import TokenEmbeddingConfig
 
 __all__ = ["TokenEmbedding"]

@@ -45,6 +45,8 @@ def canonical(value: Any, registry: Registry, *, contents: bool = True) -> Any:
     """
     if isinstance(value, ComponentConfig):
         named = _changed(value, registry, contents)
+        if contents:
+            named |= value.contents()
         return {"type": registry.entry_of(value).qualified, **named}
     if isinstance(value, BaseModel):
         return _changed(value, registry, contents)

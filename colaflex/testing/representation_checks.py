@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -65,10 +67,13 @@ def posterior(subject: Subject) -> None:
 
 
 def causal(subject: Subject) -> None:
-    """Later tokens never touch the posteriors and logits of earlier segments."""
-    if subject.capabilities.causality != "causal":
-        raise NotApplicable(f"it declares itself {subject.capabilities.causality}")
-    case = Case(subject)
+    """Later tokens never touch the posteriors and logits of earlier blocks.
+
+    A block is a segment, unless the component declares itself block-causal.
+    """
+    if subject.capabilities.causality == "bidirectional":
+        raise NotApplicable("it declares itself bidirectional")
+    case, block = Case(subject), subject.capabilities.block_size
     tokens, segmentation = case.batch()
     starts = segmentation.lengths.cumsum(1) - segmentation.lengths
     for learning in (True, False):
@@ -80,12 +85,33 @@ def causal(subject: Subject) -> None:
             moved = torch.where(late, (tokens.tokens + 5) % SIZE, tokens.tokens)
             other = TokenBatch(moved, tokens.lengths, tokens.complete)
             after = made.encode(other, segmentation).mean
-            what = f"latents before segment {segment} change with tokens from it on"
-            demand_close(after[:, :segment], before[:, :segment], EXACT, what)
+            blind = segment // block * block
+            what = f"latents before segment {blind} change with tokens from segment {segment} on"
+            demand_close(after[:, :blind], before[:, :blind], EXACT, what)
             other_latents = before + drawn(*before.shape)
             shifted = torch.cat([before[:, :segment], other_latents[:, segment:]], 1)
             what = f"logits before segment {segment} change with latents from it on"
             demand_close(made.decode(shifted)[:, :segment], logits[:, :segment], EXACT, what)
+
+
+@torch.no_grad()
+def forced(subject: Subject) -> None:
+    """Before a forced boundary, latents are those of a text that ends there: a prompt's."""
+    if subject.capabilities.causality == "bidirectional":
+        raise NotApplicable("it declares itself bidirectional")
+    case = Case(subject)
+    made = case.shaken()
+    tokens, segmentation = case.batch([case.lengths[0]])
+    starts = segmentation.lengths.cumsum(1) - segmentation.lengths
+    for segment in range(1, segmentation.lengths.shape[1]):
+        end = int(starts[0, segment])
+        boundary = torch.arange(tokens.tokens.shape[1])[None] == end
+        whole = replace(tokens, forced=boundary)
+        prompt = TokenBatch(tokens.tokens[:, :end], torch.tensor([end]), tokens.complete & False)
+        cut = Segmentation(segmentation.lengths[:, :segment])
+        found = made.encode(whole, segmentation).mean[:, :segment]
+        what = f"latents of a prompt of {segment} segments, and of as many before the boundary"
+        demand_close(found, made.encode(prompt, cut).mean, EXACT, what)
 
 
 @torch.no_grad()
@@ -177,6 +203,7 @@ CHECKS = tuple(
         shapes,
         posterior,
         causal,
+        forced,
         informed,
         batch_independent,
         incremental,

@@ -74,7 +74,8 @@ class Subject:
         """Its config, small."""
         if isinstance(self.options, ComponentConfig):
             return self.options
-        options = {**self.required, **self.conformance.options, **(self.options or {})}
+        options = {**self.required, **self._files, **self.conformance.options}
+        options |= self.options or {}
         return small_config(self.config_class, options, self.type)
 
     @property
@@ -89,12 +90,27 @@ class Subject:
         wanted = [n for n, f in fields.items() if f.is_required() and n == "path"]
         return {name: self.once("documents", self._documents) for name in wanted}
 
-    def _documents(self) -> str:
+    @property
+    def _files(self) -> Mapping[str, object]:
+        """Options that name files, which the component writes for the kit."""
+        write = self.conformance.files
+        if write is None:
+            return {}
+        try:
+            return self.once("files", lambda: write(Path(self._folder())))
+        except (UserError, ImportError) as error:
+            raise missing(error) from error
+
+    def _folder(self) -> str:
         folder = tempfile.TemporaryDirectory(prefix="colaflex-check-")
-        self._made["folder"] = folder  # it goes when the subject does
-        text = "\n\n".join(f"Document {i} tells of {i % 7} things." for i in range(60))
-        Path(folder.name, "documents.txt").write_text(text, encoding="utf-8")
+        self._made.setdefault("folders", []).append(folder)  # it goes when the subject does
         return folder.name
+
+    def _documents(self) -> str:
+        folder = self._folder()
+        text = "\n\n".join(f"Document {i} tells of {i % 7} things." for i in range(60))
+        Path(folder, "documents.txt").write_text(text, encoding="utf-8")
+        return folder
 
     def build(self, config: ComponentConfig | None = None, **context: Any) -> Any:
         """A new instance, with the same weights at every call.

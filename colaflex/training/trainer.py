@@ -199,6 +199,7 @@ class Trainer:
         first = 0
         if resumed is None:
             stage.start()
+            stage.fit(self._training_batches(plan, order))
         loop = StageLoop(self.model, plan, order, options.seed, self.processes, options.precision)
         with loop:
             if resumed is not None:
