@@ -6,19 +6,29 @@ has a line in `OPTIONS`.
 
 from __future__ import annotations
 
+import atexit
+import importlib.util
+import shutil
+import tempfile
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.configs import PriorConfig
+from colaflex.interfaces.conformance import Conformance
 from colaflex.registry import registry
 from colaflex.spec.canonical import plain
 from colaflex.testing.small import small_config
 
 __all__ = ["STEPS", "Cell", "Part", "cells", "document", "features", "refusals"]
+
+NOTHING = Conformance()
+EXTRA = ("frozen_bert", "frozen_t5")
+"""Components that need the extra hf."""
 
 KINDS = ("segmenter", "representation", "prior")
 
@@ -27,8 +37,11 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "fixed_patch": {"": {"size": 2}, "tokens": {"size": 1}},
     "phrase": {"": {"max_tokens": 4}},
     "entropy": {"": {"max_tokens": 4, "width": 8, "layers": 1}},
+    "learned_boundary": {"": {"max_tokens": 4}},
+    "pyramid": {"": {"run": 1}},
     # representations
-    "text_vae": {"": {}, "fixed log_snr": {"log_snr": 3.0}},
+    "text_vae": {"": {}, "fixed log_snr": {"log_snr": 3.0}, "token states": {"token_layers": 1}},
+    "text_ae": {"": {}, "token states": {"token_layers": 1}},
     # priors
     "autoregressive_latent": {
         head: {"head": head, "transformer": {"width": 16, "layers": 1, "heads": 2}}
@@ -67,7 +80,17 @@ class Part:
 def _config(part: Part) -> ComponentConfig:
     options = OPTIONS.get(part.name, {"": {}})[part.variant]
     config_class = registry().config_class(part.kind, part.name)
-    return small_config(config_class, options, part.name)
+    return small_config(config_class, {**_files(part), **options}, part.name)
+
+
+def _files(part: Part) -> Mapping[str, object]:
+    """The options that name what a component reads from disk, such as a pretrained encoder."""
+    told: Conformance = getattr(registry().target(part.kind, part.name), "conformance", NOTHING)
+    if told.files is None:
+        return {}
+    folder = Path(tempfile.mkdtemp(prefix="colaflex-matrix-"))
+    atexit.register(shutil.rmtree, folder)
+    return told.files(folder)
 
 
 class Cell(NamedTuple):
@@ -84,6 +107,8 @@ class Cell(NamedTuple):
 def parts(kind: str) -> list[Part]:
     """All variants of all components of a kind that ship with colaflex."""
     own = [e.component.name for e in registry().entries(kind) if e.distribution == "colaflex"]
+    if importlib.util.find_spec("transformers") is None:
+        own = [name for name in own if name not in EXTRA]
     return [Part(kind, name, variant) for name in own for variant in OPTIONS.get(name, {"": {}})]
 
 
@@ -111,6 +136,7 @@ def document(cell: Cell) -> dict[str, Any]:
     The representation learns along slowly: a prior that is judged by 20 steps needs latents that
     stay where they are.
     """
+    own = cell.representation.config.capabilities().reads == "own_tokenizer"
     return {
         "name": "cell",
         "corpus": {
@@ -120,7 +146,7 @@ def document(cell: Cell) -> dict[str, Any]:
             "test_documents": 2,
             "judge_documents": 2,
         },
-        "tokenizer": {"vocab_size": 280},
+        **({} if own else {"tokenizer": {"vocab_size": 280}}),
         **{part.kind: plain(part.config, registry()) for part in cell},
         "training": {
             "batch_size": 4,
