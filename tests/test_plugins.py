@@ -29,8 +29,9 @@ def project(folder: Path) -> dict[str, Any]:
 def files(folder: Path) -> dict[str, str]:
     """The texts of its import packages' files, by their path."""
     inits = folder.glob("*/__init__.py")
-    paths = (path for init in inits for path in init.parent.rglob("*.py"))
-    return {str(path.relative_to(folder)): path.read_text() for path in paths}
+    paths = (path for init in inits for path in init.parent.rglob("*.*"))
+    texts = (path for path in paths if path.suffix in (".py", ".json"))
+    return {str(path.relative_to(folder)): path.read_text() for path in texts}
 
 
 def missing(folder: Path) -> list[str]:
