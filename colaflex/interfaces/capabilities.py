@@ -30,7 +30,8 @@ class RepresentationCapabilities:
     """A representation's declaration.
 
     `token_states` are causal states of tokens, for a segmenter that needs them; `levels` is how
-    many levels of segments it can read.
+    many levels of segments it can read; `stage_one_options` are options in use that act on the
+    rate to the base alone, which only stage 1 has.
     """
 
     continuous_density: bool
@@ -39,6 +40,7 @@ class RepresentationCapabilities:
     token_aligned: bool = False
     token_states: bool = False
     levels: int = 1
+    stage_one_options: tuple[str, ...] = ()
     causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
 
 

@@ -40,4 +40,6 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
-        return RepresentationCapabilities(continuous_density=True)
+        return RepresentationCapabilities(
+            continuous_density=True, stage_one_options=("free_bits",) if self.free_bits else ()
+        )
