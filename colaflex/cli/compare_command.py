@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def command(runs: tuple[Path, ...], as_json: bool) -> int:
-    """Show what differs between RUNS, in their specs and in their metrics."""
+    """Show what differs between RUNS, in their specs, their stages and their metrics."""
     if len(runs) < 2:
         raise UserError("compare takes two runs or more")
     from colaflex.evaluation.compare import compare_metrics
@@ -28,11 +28,14 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     specs = [Spec.load(run / "spec.yaml") for run in runs]
     differing = _spec_differences(specs)
     metrics = compare_metrics([result["metrics"] for result in results])
+    stages = _stage_steps(results)
     names = [str(run) for run in runs]
     if as_json:
-        print_json({"runs": names, "specs": differing, "metrics": metrics})
+        print_json({"runs": names, "specs": differing, "stages": stages, "metrics": metrics})
         return 0
     print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differing])
+    rows = [[s["stage"], *("-" if n is None else str(n) for n in s["steps"])] for s in stages]
+    print_table(["steps of stage", *names], rows)
     print_table(["metric", *names], [_metric_row(row) for row in metrics])
     return 0
 
@@ -42,6 +45,13 @@ def _spec_differences(specs: list[Any]) -> list[dict[str, Any]]:
     keys = dict.fromkeys(key for values in flat for key in values)
     rows = [{"key": key, "values": [values.get(key) for values in flat]} for key in keys]
     return [row for row in rows if any(value != row["values"][0] for value in row["values"])]
+
+
+def _stage_steps(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each stage of any run, its steps in every run: how each came to be what it is."""
+    runs = [{s["name"]: s["steps"] for s in result["training"]["stages"]} for result in results]
+    names = dict.fromkeys(name for stages in runs for name in stages)
+    return [{"stage": name, "steps": [stages.get(name) for stages in runs]} for name in names]
 
 
 def _metric_row(row: dict[str, Any]) -> list[str]:

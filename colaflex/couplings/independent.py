@@ -21,3 +21,7 @@ class Independent(Coupling):
         """The noise, untouched."""
         del data, mask, draws
         return noise
+
+    def pair_all(self, data: Tensor, noise: Tensor, mask: Tensor, draws: Noise) -> Tensor:
+        """The noise, untouched: no block is looked at."""
+        return self.pair(data, noise, mask, draws)

@@ -40,8 +40,9 @@ class RepresentationCapabilities:
     """A representation's declaration.
 
     `token_states` are causal states of tokens, for a segmenter that needs them; `levels` is how
-    many levels of segments it can read. A block-causal one encodes `block_size` segments together,
-    counted from the row's start or the last forced boundary.
+    many levels of segments it can read; `stage_one_options` are options in use that act on the
+    rate to the base alone, which only stage 1 has. A block-causal one encodes `block_size` segments
+    together, counted from the row's start or the last forced boundary.
     """
 
     continuous_density: bool
@@ -50,6 +51,7 @@ class RepresentationCapabilities:
     token_aligned: bool = False
     token_states: bool = False
     levels: int = 1
+    stage_one_options: tuple[str, ...] = ()
     causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
     block_size: int = 1
 

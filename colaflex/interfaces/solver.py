@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
@@ -33,7 +35,7 @@ class Solver(ABC):
 
 
 class Coupling(ABC):
-    """Pairs noise with data before the path between them is drawn, one block of each row at once.
+    """Pairs noise with data before the path between them is drawn.
 
     A sampler draws noise without regard to anything, so a pairing may exchange noise between the
     rows of a batch, never change it or move it to other positions.
@@ -41,7 +43,7 @@ class Coupling(ABC):
 
     @abstractmethod
     def pair(self, data: Tensor, noise: Tensor, mask: Tensor, draws: Noise) -> Tensor:
-        """The noise, rearranged to belong to the data.
+        """The noise, rearranged to belong to the data, one block of each row at once.
 
         Args:
             data: (batch, block, dim).
@@ -49,3 +51,28 @@ class Coupling(ABC):
             mask: (batch, block) bool, positions that count.
             draws: keyed draws for a random pairing.
         """
+
+    def pair_all(self, data: Tensor, noise: Tensor, mask: Tensor, draws: Noise) -> Tensor:
+        """The same for all blocks and noisings of a batch; here, one after the other.
+
+        Block by block, so that what is rearranged stays at its place in the document. A coupling
+        that can pair them together, or need not look at them, says so here.
+
+        Args:
+            data: (batch, blocks, block, dim).
+            noise: (samples, batch, blocks, block, dim).
+            mask: (batch, blocks, block) bool, positions that count.
+            draws: keyed draws; each block of each noising has a scope of its own.
+        """
+        samples, _, blocks = noise.shape[:3]
+        paired = [
+            self.pair(
+                data[:, b],
+                noise[s, :, b],
+                mask[:, b],
+                replace(draws, scope=f"{draws.scope}/{s}/{b}"),
+            )
+            for s in range(samples)
+            for b in range(blocks)
+        ]
+        return torch.stack(paired, 1).unflatten(1, (samples, blocks)).transpose(0, 1)

@@ -52,16 +52,27 @@ class MeanFlow(AverageVelocity):
             )[1]
         return moved
 
-    def predictor(self, history: Tensor, path: Path, modules: object) -> Predict:
+    def predictor(
+        self,
+        history: Tensor,
+        path: Path,
+        modules: object,
+        told: Tensor | None = None,
+        past: object = None,
+    ) -> Predict:
         """The base's, in slower time."""
-        predict = super().predictor(history, path, modules)
+        predict = super().predictor(history, path, modules, told, past)
         return lambda points, times: predict(points, self.config.time_scale * times)
 
     def field(
-        self, state: object, guidance: float = 1.0, pinned: Tensor | None = None
+        self,
+        state: object,
+        guidance: float = 1.0,
+        pinned: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> VelocityField:
         """The base's, in slower time."""
-        field = super().field(state, guidance, pinned)
+        field = super().field(state, guidance, pinned, told)
         return lambda time, points: field(self.config.time_scale * time, points)
 
     def distance(self, error: Tensor, counted: Tensor) -> Tensor:

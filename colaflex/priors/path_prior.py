@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -77,12 +76,17 @@ class PathPrior(Prior):
         return self.blocks(latents.values.detach())
 
     def flow_term(
-        self, per_position: Tensor, path: Path, latents: LatentBatch, noise: Noise
+        self,
+        per_position: Tensor,
+        path: Path,
+        latents: LatentBatch,
+        noise: Noise,
+        weight: float = 1.0,
     ) -> LossTerm:
         """A loss over all counted positions of all noisings; `noise` drew the path."""
         total = torch.where(path.counted, per_position, 0.0).sum()
         share = path.data.shape[0] / latents.values.shape[0] * self.free_share(noise)
-        return LossTerm(total / share, "latents")
+        return LossTerm(total / share, "latents", weight)
 
     def free_share(self, noise: Noise) -> float:
         """Expected share of positions that are not pinned in this step, known beforehand."""
@@ -99,19 +103,44 @@ class PathPrior(Prior):
         blocks: Tensor = values.unflatten(1, (-1, self.block_size))
         return blocks
 
-    def predictor(self, history: Tensor, path: Path, modules: Any) -> Predict:
-        """The prediction of some modules at any points and times, given the batch's history."""
+    def past(self, history: Tensor, modules: Any) -> Any:
+        """The network's history of a batch; its last block is history to nobody."""
+        clean = modules["lift"](history[:, :-1])
+        network = modules["network"]
+        return network.commit(clean, network.begin(clean.shape[0], clean))
+
+    def opening(self, path: Path) -> Tensor:
+        """(samples · batch, blocks) bool: blocks that open a document, and know it."""
+        opens = torch.zeros(path.data.shape[:2], dtype=torch.bool, device=path.data.device)
+        opens[:, 0] = ~path.blind
+        return opens
+
+    def predictor(
+        self,
+        history: Tensor,
+        path: Path,
+        modules: Any,
+        told: Tensor | None = None,
+        past: Any = None,
+    ) -> Predict:
+        """The prediction of some modules at any points and times, given the batch's history.
+
+        Args:
+            history: (batch, blocks, block, dim) clean latents.
+            path: its pinned positions and blind rows hold.
+            modules: network, lift and head.
+            told: (samples · batch, blocks, block, width), what is added to the lifted points.
+            past: of `history`, where it is there already.
+        """
         pinned = path.pinned if bool(path.pinned.any()) else None
         blind = path.blind if bool(path.blind.any()) else None
         network, lift, head = modules["network"], modules["lift"], modules["head"]
-        opens = torch.zeros(path.data.shape[:2], dtype=torch.bool, device=path.data.device)
-        opens[:, 0] = ~path.blind
-        # The last block is history to nobody.
-        clean = lift(history[:, :-1])
-        past = network.commit(clean, network.begin(clean.shape[0], clean))
+        opens = self.opening(path)
+        seen = self.past(history, modules) if past is None else past
 
         def predict(points: Tensor, times: Tensor) -> Tensor:
-            states = network.parallel(lift(points, opens), times, past, pinned, blind)
+            lifted = lift(points, opens) if told is None else lift(points, opens) + told
+            states = network.parallel(lifted, times, seen, pinned, blind)
             predicted: Tensor = head(states)
             return predicted.to(points.dtype)
 
@@ -130,28 +159,12 @@ class PathPrior(Prior):
         blind = noise.uniform("flow blind", (batch, n), data).T.flatten()
         return Path(
             data=data.repeat(n, 1, 1, 1),
-            noise=self._paired(data, eps.transpose(0, 1), mask, noise).flatten(0, 1),
+            noise=self.coupling.pair_all(data, eps.transpose(0, 1), mask, noise).flatten(0, 1),
             times=self.draw_times(config.schedule, noise, n, data),
             pinned=pinned,
             counted=mask.repeat(n, 1, 1) & ~pinned,
             blind=blind < config.history_dropout,
         )
-
-    def _paired(self, data: Tensor, eps: Tensor, mask: Tensor, noise: Noise) -> Tensor:
-        """Noise (samples, batch, blocks, block, dim) as the coupling gives it to the data.
-
-        Block by block, so that what a coupling rearranges stays at its place in the document.
-        """
-        samples, _, blocks = eps.shape[:3]
-        paired = [
-            self.coupling.pair(
-                data[:, b], eps[s, :, b], mask[:, b], replace(noise, scope=f"{noise.scope}/{s}/{b}")
-            )
-            for s in range(samples)
-            for b in range(blocks)
-        ]
-        together: Tensor = torch.stack(paired, 1).unflatten(1, (samples, blocks))
-        return together.transpose(0, 1)
 
     def _pinned_share(self, noise: Noise) -> float:
         """Share of pinned blocks in this step: 0 in most, as pinned positions cost extra time."""
@@ -227,6 +240,17 @@ class PathPrior(Prior):
         known: Known | None = None,
     ) -> Tensor:
         """Descend from noise to data along the guided field; see `Prior.sample_block`."""
+        return self.descended(state, noise, options, known)
+
+    def descended(
+        self,
+        state: Any,
+        noise: SampleNoise,
+        options: SamplingOptions,
+        known: Known | None,
+        told: Tensor | None = None,
+    ) -> Tensor:
+        """The same where positions are told something; see `field`."""
         weight = self.lift.weight
 
         def held(points: Tensor) -> Tensor:
@@ -238,7 +262,7 @@ class PathPrior(Prior):
             purpose = f"flow {step}" if step else "flow"
             return held(noise.normal(purpose, (self.block_size, self.latent_dim), weight))
 
-        field = self.field(state, options.guidance, None if known is None else known.mask)
+        field = self.field(state, options.guidance, None if known is None else known.mask, told)
         return held(self.descend(field, draw, options.steps))
 
     @abstractmethod
@@ -252,23 +276,32 @@ class PathPrior(Prior):
         """
 
     def field(
-        self, state: Any, guidance: float = 1.0, pinned: Tensor | None = None
+        self,
+        state: Any,
+        guidance: float = 1.0,
+        pinned: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> VelocityField:
         """The (guided) velocity field of the next block given a prefix.
 
         It is asked at a scalar time, or (n_times,) where the prior conditions on several. Guidance
-        is off in rows whose history is empty.
+        is off in rows whose history is empty. `told` (rows, block, width) is added to the lifted
+        points.
         """
         opens = state.lengths == 0
         guided = guidance != 1.0 and not bool(opens.all())
+
+        def lifted(points: Tensor, opens: Tensor | None) -> Tensor:
+            found: Tensor = self.lift(points, opens)
+            return found if told is None else found + told
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
             times = time.to(points.dtype).reshape(1, 1, -1)
             if pinned is not None:
                 times = torch.where(pinned[..., None], 0.0, times)
-            conditional = self.head(self.network(self.lift(points, opens), times, state.history))
+            conditional = self.head(self.network(lifted(points, opens), times, state.history))
             if guided:
-                free = self.head(self.network(self.lift(points), times, None))
+                free = self.head(self.network(lifted(points, None), times, None))
                 mixed = torch.lerp(free, conditional, guidance)
                 conditional = torch.where(opens[:, None, None], conditional, mixed)
             moved = self.as_velocity(conditional.to(points.dtype), points, times)

@@ -41,5 +41,8 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
     def capabilities(self) -> RepresentationCapabilities:
         """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
         return RepresentationCapabilities(
-            continuous_density=True, token_states=self.token_layers > 0, levels=2
+            continuous_density=True,
+            token_states=self.token_layers > 0,
+            levels=2,
+            stage_one_options=("free_bits",) if self.free_bits else (),
         )

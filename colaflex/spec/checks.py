@@ -60,6 +60,7 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _segments(spec)
     yield from _groups(spec)
     yield from _causality(spec)
+    yield from _scratch(spec)
     yield from _gate(spec)
     yield from _reference(spec)
     assert spec.prior is not None
@@ -136,6 +137,15 @@ def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         )
         hint = f"set prior.block_size to at least {latents}, or choose a causal representation"
         yield ("representation",), message, hint
+
+
+def _scratch(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    assert spec.representation is not None
+    if spec.training.regime != "scratch":
+        return
+    for option in spec.representation.capabilities().stage_one_options:
+        message = "acts in stage 1 alone, and training.regime scratch has none"
+        yield ("representation", option), message, "remove it, or choose another regime"
 
 
 def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:

@@ -32,6 +32,7 @@ def other(finished: Path, tmp_path: Path) -> Path:
         "high": 0.995,
         "n": 50,
     }
+    result["training"]["stages"].insert(1, {"name": "teacher", "steps": 3})
     del result["metrics"]["speed.seconds_per_sample"]
     (folder / "result.json").write_text(json.dumps(result))
     return folder
@@ -47,6 +48,9 @@ def test_json_has_specs_and_metrics(colaflex_command: Command, finished: Path, o
     assert specs["prior.type"] == types
     assert specs["prior.teacher_steps"][0] is None and specs["prior.teacher_steps"][1] > 0
     assert "prior.block_size" not in specs and "corpus.type" not in specs
+    stages = {row["stage"]: row["steps"] for row in done.json["stages"]}
+    assert len(stages["prior"]) == 3 and all(steps > 0 for steps in stages["prior"])
+    assert stages["teacher"] == [None, 3, None]
     metrics = {row["metric"]: row for row in done.json["metrics"]}
     accuracy = metrics["reconstruction.token_accuracy"]
     assert len(accuracy["values"]) == 3 and len(accuracy["differences"]) == 2
@@ -56,11 +60,12 @@ def test_json_has_specs_and_metrics(colaflex_command: Command, finished: Path, o
     assert metrics["speed.seconds_per_sample"]["differences"][0] is None
 
 
-def test_text_is_two_tables(colaflex_command: Command, finished: Path, other: Path) -> None:
+def test_text_is_three_tables(colaflex_command: Command, finished: Path, other: Path) -> None:
     done = colaflex_command("compare", finished, other)
     assert done.code == 0
     assert "prior.type" in done.out and "reconstruction.token_accuracy" in done.out
     assert "0.99 [0.98, 0.995]" in done.out
+    assert "steps of stage" in done.out and "teacher" in done.out
 
 
 def test_torch_is_never_imported(site: Any, finished: Path, other: Path) -> None:

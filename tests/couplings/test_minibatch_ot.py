@@ -66,3 +66,13 @@ def test_given_the_data_the_noise_is_normal_no_more() -> None:
     data, noise = drawn(400, 4)
     found = paired(data, noise)
     assert (data * found).mean() > 0.3 > 0.1 > (data * noise).mean().abs()
+
+
+def test_every_block_of_every_noising_is_paired_at_its_place() -> None:
+    data, noise = drawn(ROWS * 2, 5)[0], drawn(ROWS * 2 * 2, 6)[0]
+    data, noise = data.view(ROWS, 2, BLOCK, DIM), noise.view(2, ROWS, 2, BLOCK, DIM)
+    mask = torch.ones(ROWS, 2, BLOCK, dtype=torch.bool)
+    found = colaflex.build("coupling", "minibatch_ot").pair_all(data, noise, mask, Noise(0))
+    for sample, block in itertools.product(range(2), range(2)):
+        alone = paired(data[:, block], noise[sample, :, block])
+        assert torch.equal(found[sample, :, block], alone)

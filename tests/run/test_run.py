@@ -345,6 +345,22 @@ def test_every_regime_runs_to_its_end(
     assert len(made[0].tokens) <= 4
 
 
+def test_a_start_by_flow_matching_is_marked_as_a_stage_of_its_own(
+    tiny: Path, tmp_path: Path, finished: Path
+) -> None:
+    likelihood = {"type": "cnf", "warm_start": 0.5, "training_steps": 1, "likelihood_steps": 1}
+    spec = Spec.load(tiny).override({**QUICK, "evaluation.samples": 2, "prior": likelihood})
+    result = colaflex.run(spec, tmp_path / "cnf")
+    stages = {stage["name"]: stage for stage in result["training"]["stages"]}
+    assert list(stages) == ["representation", "warm_start", "prior"]
+    assert stages["warm_start"]["steps"] > 0 and stages["prior"]["steps"] > 0
+    records = lines(tmp_path / "cnf" / "metrics.jsonl")
+    for stage, term in (("warm_start", "loss.flow"), ("prior", "loss.nll")):
+        own = [r for r in records if r["stage"] == stage and term in r]
+        assert own and all(math.isfinite(r[term]) for r in own)
+    assert "warm_start" in (tmp_path / "cnf" / "report.html").read_text("utf-8")
+
+
 def test_a_frozen_representation_stays_and_a_joint_one_moves(tiny: Path, tmp_path: Path) -> None:
     spec = Spec.load(tiny).override(QUICK)
     for regime in ("frozen", "joint"):

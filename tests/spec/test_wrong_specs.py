@@ -92,6 +92,10 @@ WRONG = [
         "training: {gradient_gate: {start: 1}}\nrepresentation: {rate_weight: 0}",
         "neither entropy nor reference KL has a weight; set training.weights.reference_kl",
     ),
+    (
+        "representation: {type: text_vae, free_bits: 0.1}\ntraining: {regime: scratch}",
+        "representation.free_bits: acts in stage 1 alone, and training.regime scratch has none",
+    ),
 ]
 
 
@@ -268,3 +272,6 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
         "sampling.steps: 2 is below the fewest steps that are useful with the prior tiger, 4"
     ]
     assert parse({"corpus": "bible"}).warnings == []
+    for bits, regime in ((0.1, "joint"), (0, "scratch")):
+        representation = {"type": "text_vae", "free_bits": bits}
+        parse({"corpus": "bible", "representation": representation, "training": {"regime": regime}})
