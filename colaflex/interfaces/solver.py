@@ -75,4 +75,5 @@ class Coupling(ABC):
             for s in range(samples)
             for b in range(blocks)
         ]
-        return torch.stack(paired, 1).unflatten(1, (samples, blocks)).transpose(0, 1)
+        together: Tensor = torch.stack(paired, 1).unflatten(1, (samples, blocks))
+        return together.transpose(0, 1)
