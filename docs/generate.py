@@ -56,7 +56,8 @@ Representations (rows) and segmenters (columns), each with the options that it h
 
 COVERED = """
 Options change the answer: with `fixed_patch` of `size: 1` a representation with one latent a token
-is at home. No prior is refused for its kind.
+is at home, and with `token_layers: 1` or more `text_vae` and `text_ae` have the token states that
+`learned_boundary` needs. No prior is refused for its kind.
 
 Of each combination that is not refused, `pytest -m matrix -n 2` shows that it builds from a spec,
 learns on a fixed batch, goes on from a checkpoint to the very same weights, and generates; the

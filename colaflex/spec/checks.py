@@ -95,7 +95,14 @@ def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("segmenter",), message, "choose a segmenter of fixed length"
     if segments.needs_states and not representation.token_states:
         message = f"the representation {name} has no causal token states, which the segmenter needs"
-        yield ("segmenter",), message, "choose a segmenter that needs none"
+        yield (
+            ("segmenter",),
+            message,
+            (
+                "choose a segmenter that needs none, or options that give it some, such as token_layers of "
+                "text_vae"
+            ),
+        )
     if segments.levels > representation.levels:
         message = f"the representation {name} can't read segments of {segments.levels} levels"
         yield ("segmenter",), message, "choose a segmenter of one level"
