@@ -95,14 +95,8 @@ def _segments(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("segmenter",), message, "choose a segmenter of fixed length"
     if segments.needs_states and not representation.token_states:
         message = f"the representation {name} has no causal token states, which the segmenter needs"
-        yield (
-            ("segmenter",),
-            message,
-            (
-                "choose a segmenter that needs none, or options that give it some, such as token_layers of "
-                "text_vae"
-            ),
-        )
+        hint = "choose one that needs none, or options that give it some (token_layers of text_vae)"
+        yield ("segmenter",), message, hint
     if segments.levels > representation.levels:
         message = f"the representation {name} can't read segments of {segments.levels} levels"
         yield ("segmenter",), message, "choose a segmenter of one level"
