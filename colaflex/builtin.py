@@ -155,6 +155,13 @@ COMPONENTS = (
         "Average velocities over steps of any length, learned by the mean-flow identity.",
     ),
     Component(
+        "prior",
+        "hybrid",
+        "colaflex.priors.hybrid:Hybrid",
+        "colaflex.priors.hybrid_config:HybridConfig",
+        "A code out of a learned codebook for each latent, and a flow for what it leaves.",
+    ),
+    Component(
         "coupling",
         "independent",
         "colaflex.couplings.independent:Independent",

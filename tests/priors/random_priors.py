@@ -15,7 +15,7 @@ from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
 
 DIM, BLOCK, BLOCKS, ROWS = 3, 4, 3, 5
-PRIORS = ("flow_matching", "rectified_flow", "consistency", "shortcut", "mean_flow")
+PRIORS = ("flow_matching", "rectified_flow", "consistency", "shortcut", "mean_flow", "hybrid")
 OPTIONS = SamplingOptions(steps=3, guidance=1.7)
 
 
