@@ -92,7 +92,10 @@ class LatentTraining:
             settings="prior",
             groups=groups,
             prepare=lambda batch, step: self._complete(
-                batch, model.prior.block_size, plan.prompt_rows, step.noise
+                batch,
+                model.prior.block_size,
+                step.noise.in_some_steps(plan.prompt_rows),
+                step.noise,
             ),
             counts=lambda batch: self._counts(batch, self._learned(batch, model.settled(batch))),
             losses=losses,
@@ -133,7 +136,7 @@ class LatentTraining:
         return Segmentation(fine_lengths(lengths, self.model.segments.group))
 
     def _learned(self, batch: TokenBatch, segmentation: Segmentation) -> Tensor:
-        return learned_segments(batch, segmentation, self.model.segments.group)
+        return learned_segments(batch, segmentation, self.model.prior.block_size)
 
     def _counts(self, batch: TokenBatch, learned: Tensor) -> Counts:
         return {

@@ -106,17 +106,17 @@ def whole_variable_blocks(
     return TokenBatch(tokens, lengths, batch.complete, boundary[:, :width], sizes)
 
 
-def learned_segments(batch: TokenBatch, segmentation: Segmentation, group: int = 1) -> Tensor:
+def learned_segments(batch: TokenBatch, segmentation: Segmentation, block: int = 1) -> Tensor:
     """(batch, segments) bool: all segments but those that end where a boundary was forced.
 
-    As the end of a prompt they are only ever given, never generated; and with them what stands
-    before them in their group, whose coarse segment reaches as far as the boundary.
+    As the end of a prompt they are only ever given, never generated, and with them what stands
+    before them in their block.
     """
     if batch.forced is None:
         return segmentation.mask
     ends = segmentation.lengths.cumsum(1)
     # One place more: the end of a row that is full forces nothing.
     forced = torch.nn.functional.pad(batch.forced, (0, 1))
-    cut = grouped(forced.gather(1, ends) & (segmentation.lengths > 0), group)
+    cut = grouped(forced.gather(1, ends) & (segmentation.lengths > 0), block)
     given = cut.flip(2).cumsum(2).flip(2) > 0
     return segmentation.mask & ~given.flatten(1)[:, : ends.shape[1]]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 __all__ = ["Noise", "SampleNoise", "generator_for", "row_keys"]
 
+SOME_STEPS = 0.25
+
 
 def generator_for(*key: object) -> torch.Generator:
     """A CPU generator whose state is a pure function of the key."""
@@ -47,6 +49,15 @@ class Noise:
     def progress(self) -> float:
         """How much of the stage lies behind, in [0, 1]; 1 where the end is not known."""
         return min(1.0, self.step / self.steps) if self.steps else 1.0
+
+    def in_some_steps(self, share: float) -> float:
+        """A share to be met on average, all of it in a quarter of the steps: 0 in the others.
+
+        For what makes a step dearer once it occurs; all that ask meet in the same steps.
+        """
+        often = max(SOME_STEPS, share)
+        draw = generator_for(self.seed, self.scope, "some steps", self.step)
+        return share / often if float(torch.rand((), generator=draw)) < often else 0.0
 
     def _draw(self, purpose: str, shape: Sequence[int], kind: str) -> Tensor:
         total = self.total if self.total is not None else self.first + shape[0]

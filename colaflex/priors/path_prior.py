@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.network import Network
-from colaflex.interfaces.noise import Noise, SampleNoise, generator_for
+from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.solver import Coupling, VelocityField
@@ -28,9 +28,6 @@ __all__ = ["Draw", "PathPrior"]
 
 Draw = Callable[[int], Tensor]
 """(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
-
-PINNED_STEPS = 0.25
-"""Share of the steps in which blocks with pinned positions are trained."""
 
 
 class PathPrior(Prior):
@@ -91,7 +88,9 @@ class PathPrior(Prior):
     def free_share(self, noise: Noise) -> float:
         """Expected share of positions that are not pinned in this step, known beforehand."""
         # Of a pinned block, 0 to block - 1 positions do not count.
-        return 1.0 - self._pinned_share(noise) * (self.block_size - 1) / (2 * self.block_size)
+        return 1.0 - noise.in_some_steps(self.config.pinned_blocks) * (self.block_size - 1) / (
+            2 * self.block_size
+        )
 
     @property
     def trained(self) -> Mapping[str, nn.Module]:
@@ -154,8 +153,15 @@ class PathPrior(Prior):
         eps = noise.normal("flow noise", (batch, n, blocks, block, dim), data)
         draws = noise.uniform("flow prefix", (batch, n, blocks, 2), data)
         draws = draws.transpose(0, 1).flatten(0, 1)
-        prefix = torch.where(draws[..., 0] < self._pinned_share(noise), draws[..., 1] * block, 0.0)
+        prefix = torch.where(
+            draws[..., 0] < noise.in_some_steps(self.config.pinned_blocks),
+            draws[..., 1] * block,
+            0.0,
+        )
         pinned = torch.arange(block, device=data.device) < prefix.long()[..., None]
+        # What is not learned before what is (the end of a prompt) is given, as when sampling.
+        behind = mask.flip(2).cumsum(2).flip(2) > 0
+        pinned |= (~mask & behind).repeat(n, 1, 1)
         blind = noise.uniform("flow blind", (batch, n), data).T.flatten()
         return Path(
             data=data.repeat(n, 1, 1, 1),
@@ -165,13 +171,6 @@ class PathPrior(Prior):
             counted=mask.repeat(n, 1, 1) & ~pinned,
             blind=blind < config.history_dropout,
         )
-
-    def _pinned_share(self, noise: Noise) -> float:
-        """Share of pinned blocks in this step: 0 in most, as pinned positions cost extra time."""
-        draw = generator_for(noise.seed, noise.scope, "pinned step", noise.step)
-        often = max(PINNED_STEPS, self.config.pinned_blocks)
-        chosen = float(torch.rand((), generator=draw)) < often
-        return self.config.pinned_blocks / often if chosen else 0.0
 
     def draw_times(
         self,

@@ -195,10 +195,23 @@ def test_blocks_are_blind_to_later_ones(training: bool) -> None:
         assert not torch.allclose(before[:, block], after[:, block])
 
 
+def test_what_is_not_learned_before_what_is_counts_as_given() -> None:
+    prior, values = shaken(pinned_blocks=0.0), latents()
+    mask = torch.ones(values.shape[:2], dtype=torch.bool)
+    mask[0, :2] = False  # a prompt that ends within the first block
+    mask[1, -1] = False  # nothing is learned behind
+    path = prior.draw_path(LatentBatch(values, mask), Noise(0), 2)
+    expected = torch.zeros_like(prior.blocks(mask))
+    expected[0, 0, :2] = True
+    assert torch.equal(path.pinned, expected.repeat(2, 1, 1))
+    assert torch.equal(path.counted, prior.blocks(mask).repeat(2, 1, 1))
+    assert torch.equal(path.point()[0, 0, :2], values[0, :2])
+
+
 @torch.no_grad()
 def test_training_sees_what_sampling_sees() -> None:
     prior, values = shaken(pinned_blocks=0.6, history_dropout=0.4), latents()
-    path = prior.draw_path(batch(values), Noise(3), 1)
+    path = prior.draw_path(batch(values), Noise(0), 1)
     assert path.pinned.any() and path.blind.any()
     points = path.point()
     predict = prior.predictor(prior.blocks(values), path, prior.trained)
