@@ -15,6 +15,14 @@ from colaflex.interfaces.values import Segmentation, TokenBatch
 __all__ = ["learned_segments", "whole_blocks", "whole_variable_blocks"]
 
 
+def prompt_ends(draws: Tensor, batch: TokenBatch) -> Tensor:
+    """(rows,) int64: where a prompt might end, in the mean behind a third of a row.
+
+    What follows is cut as it would be after such a prompt: the later it ends, the less of it.
+    """
+    return (draws.square() * batch.lengths).long()
+
+
 def whole_blocks(
     batch: TokenBatch,
     size: int,
@@ -37,21 +45,19 @@ def whole_blocks(
         noise: of the step.
     """
     rows = len(batch.lengths)
-    room = -(-batch.tokens.shape[1] // (size * block)) * block
-    width = room * size
     draws = noise.uniform("forced boundaries", (rows, 2), torch.zeros(()))
-    at = (draws[:, 1] * batch.lengths).long()
+    at = prompt_ends(draws[:, 1], batch)
+    forced = (draws[:, 0] < prompt_rows) & (size > 1)
+    at = torch.where(forced, at, 0)
     head = -(-at // size)
     segments = head - (at - batch.lengths) // size
-    # A document has to fit, for the few that fill the batch are not worth another block; a window
-    # is cut anyway.
-    fits = (segments <= room) | ~batch.complete
-    forced = (draws[:, 0] < prompt_rows) & fits & (size > 1)
-    at, head = torch.where(forced, at, 0), torch.where(forced, head, 0)
-    segments = torch.where(forced, segments.clamp(max=room), -(-batch.lengths // size))
     rounded = torch.where(batch.complete, -(-segments // block) * block, segments // block * block)
     lengths = (at + (rounded - head) * size).clamp(min=0)
     lengths = torch.where(batch.complete, lengths, torch.minimum(lengths, batch.lengths))
+    # A boundary may make a document one block longer than the batch is wide. Its width is that
+    # of every process's rows, whichever of them are cut.
+    room = -(-batch.tokens.shape[1] // (size * block)) + (prompt_rows > 0 and size > 1)
+    width = room * block * size
     tokens = batch.tokens.new_full((rows, width), end_of_text)
     tokens[:, : batch.tokens.shape[1]] = batch.tokens
     tokens[torch.arange(width) >= lengths[:, None]] = end_of_text
@@ -84,7 +90,7 @@ def whole_variable_blocks(
         noise: of the step.
     """
     draws = noise.uniform("forced boundaries", (len(batch.lengths), 2), torch.zeros(()))
-    at = (draws[:, 1] * batch.lengths).long()
+    at = prompt_ends(draws[:, 1], batch)
     forced = (draws[:, 0] < prompt_rows) & (at > 0)
     tokens = functional.pad(batch.tokens, (0, block * size), value=end_of_text)
     boundary = torch.zeros_like(tokens, dtype=torch.bool).scatter_(1, at[:, None], forced[:, None])

@@ -101,8 +101,8 @@ class TinyModel(LanguageModel):
                 self.counts,
                 self.denoise,
                 lambda batch: batch.tokens.numel(),
-                lambda: self._start(0),
-                self._finish,
+                start=lambda: self._start(0),
+                finish=self._finish,
             ),
             Stage(
                 "prior",
@@ -116,7 +116,7 @@ class TinyModel(LanguageModel):
                 self.counts,
                 self.predict_next,
                 lambda batch: 2 * batch.tokens.numel(),
-                lambda: self._start(1),
+                start=lambda: self._start(1),
             ),
         ]
 
