@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from page_tables import write_table
+
 import colaflex
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.registry import registry
@@ -215,15 +217,6 @@ def table(records: list[dict[str, Any]]) -> Iterator[str]:
             head, cost = "", [""] * len(cost)
 
 
-def write_table(records: list[dict[str, Any]]) -> None:
-    """Put the table into its page, between its marks."""
-    begin, end = "<!-- table: priors -->", "<!-- end -->"
-    page = TABLE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(begin)
-    lines = "\n".join(table(records))
-    TABLE.write_text(f"{before}{begin}\n{lines}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
@@ -244,7 +237,7 @@ def main() -> None:
     records = [known[row.name] for row in ROWS if row.name in known]
     RECORDS.parent.mkdir(exist_ok=True)
     RECORDS.write_text(json.dumps(records, indent=1) + "\n")
-    write_table(records)
+    write_table(TABLE, "priors", table(records))
     print("\n".join(table(records)))
 
 

@@ -8,6 +8,7 @@ from exact_priors import EXACT, exact_prior, whole
 from toys import (
     GAUSSIAN_COVARIANCE,
     GAUSSIAN_MEAN,
+    chain,
     energy_distance,
     fit,
     gaussian,
@@ -60,13 +61,8 @@ def test_a_mixture_is_recovered(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_a_block_is_drawn_given_the_one_before(name: str) -> None:
-    def walk(rows: int, draws: torch.Generator) -> torch.Tensor:
-        first = torch.randn(rows, 1, generator=draws)
-        second = 0.9 * first + 0.3 * torch.randn(rows, 1, generator=draws)
-        return torch.stack([first, second], 1)
-
-    prior = fit(exact_prior(name, 1), walk, steps=150, rows=128)
-    values = walk(2000, generator(7))
+    prior = fit(exact_prior(name, 1), chain, steps=150, rows=128)
+    values = chain(2000, generator(7))
     mask = torch.tensor([False, True]).expand(2000, -1)
     with torch.no_grad():
         found = prior.log_prob(LatentBatch(values, mask))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from random_priors import BLOCK, ROWS, batch, keys, known, latents, prefix
-from toys import energy_distance, fit, gaussian, generator, mixture, sampled, small_prior
+from toys import chain, energy_distance, fit, gaussian, generator, mixture, sampled, small_prior
 
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
@@ -197,16 +197,11 @@ def test_a_correlated_gaussian_is_recovered() -> None:
 
 
 def test_a_block_is_drawn_given_the_one_before() -> None:
-    def walk(rows: int, draws: torch.Generator) -> torch.Tensor:
-        first = torch.randn(rows, 1, generator=draws)
-        second = 0.9 * first + 0.3 * torch.randn(rows, 1, generator=draws)
-        return torch.stack([first, second], 1)
-
     small = {"width": 32, "layers": 1, "time_width": 32}
     options = {"schedule": {"loc": 0.0}, "history_dropout": 0, "network": small}
     prior = small_prior("hybrid", 1, codes=8, code_layers=1, **options)
-    fit(prior, walk, steps=250, rows=64, rate=1e-2)
-    truth = walk(2000, generator(8))
+    fit(prior, chain, steps=250, rows=64, rate=1e-2)
+    truth = chain(2000, generator(8))
     drawn = sampled(prior, 2000, blocks=2, steps=8)
     assert energy_distance(drawn.flatten(1), truth.flatten(1)) < 0.015
     first, second = drawn.flatten(1).unbind(1)

@@ -129,7 +129,7 @@ def test_the_clean_latent_can_be_predicted_instead() -> None:
 MAP = torch.tensor([[0.9, 0.3], [-0.5, 0.7]])
 
 
-def chain(rows: int, draws: torch.Generator) -> torch.Tensor:
+def rotated(rows: int, draws: torch.Generator) -> torch.Tensor:
     """Two blocks of one latent; the second is linear in the first, and noise of deviation 0.3."""
     first = torch.randn(rows, 2, generator=draws)
     second = first @ MAP.T + 0.3 * torch.randn(rows, 2, generator=draws)
@@ -137,7 +137,7 @@ def chain(rows: int, draws: torch.Generator) -> torch.Tensor:
 
 
 def test_a_block_is_drawn_given_the_one_before() -> None:
-    prior = fit(small_prior("flow_matching", 2, **OPTIONS), chain, steps=400)
+    prior = fit(small_prior("flow_matching", 2, **OPTIONS), rotated, steps=400)
     first, second = sampled(prior, ROWS, blocks=2, steps=8).unbind(1)
     found = torch.linalg.lstsq(first, second).solution.T
     torch.testing.assert_close(found, MAP, atol=0.12, rtol=0)

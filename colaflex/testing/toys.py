@@ -1,0 +1,123 @@
+"""Distributions that are known in closed form, for priors to be trained on and held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.values import LatentBatch
+
+__all__ = ["TOYS", "Toy", "energy_distance", "fit"]
+
+Sampler = Callable[[int, torch.Generator], Tensor]
+"""(rows, generator) -> (rows, segments, dim)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Toy:
+    """A known distribution of rows of latents.
+
+    Args:
+        sample: draws rows, (rows, blocks * block_size, dim).
+        log_prob: of such rows, (rows,), nats.
+        dim: channels of a latent.
+        block_size: latents of a block.
+        blocks: of a row.
+    """
+
+    sample: Sampler
+    log_prob: Callable[[Tensor], Tensor]
+    dim: int
+    block_size: int
+    blocks: int
+
+
+MIXTURE = MixtureSameFamily(
+    Categorical(torch.tensor([1.0, 1.0, 2.0])),
+    MultivariateNormal(
+        torch.tensor([[1.2, 0.0], [-0.6, 1.0], [-0.6, -1.0]]), 0.25**2 * torch.eye(2)
+    ),
+)
+
+
+def mixture(rows: int, draws: torch.Generator) -> Tensor:
+    """Three Gaussians of deviation 0.25 around (1.2, 0), (-0.6, 1), (-0.6, -1); weights 1:1:2."""
+    centres = MIXTURE.component_distribution.mean
+    which = torch.multinomial(MIXTURE.mixture_distribution.probs, rows, True, generator=draws)
+    return (centres[which] + 0.25 * torch.randn(rows, 2, generator=draws))[:, None]
+
+
+GAUSSIAN_MEAN = torch.linspace(-0.7, 0.7, 8)
+GAUSSIAN_COVARIANCE = 0.8 ** (torch.arange(8) - torch.arange(8)[:, None]).abs() * torch.outer(
+    torch.linspace(0.6, 1.3, 8), torch.linspace(0.6, 1.3, 8)
+)
+
+
+def gaussian(rows: int, draws: torch.Generator) -> Tensor:
+    """8-D, neighbouring channels correlated by 0.8; two latents of four channels."""
+    root = torch.linalg.cholesky(GAUSSIAN_COVARIANCE)
+    drawn: Tensor = GAUSSIAN_MEAN + torch.randn(rows, 8, generator=draws) @ root.T
+    return drawn.view(rows, 2, 4)
+
+
+def chain(rows: int, draws: torch.Generator) -> Tensor:
+    """Two blocks of one number: z_1 standard normal, z_2 = 0.9 z_1 and noise of deviation 0.3."""
+    first = torch.randn(rows, 1, generator=draws)
+    second = 0.9 * first + 0.3 * torch.randn(rows, 1, generator=draws)
+    return torch.stack([first, second], 1)
+
+
+def _law(mean: Tensor, covariance: Tensor) -> Callable[[Tensor], Tensor]:
+    law = MultivariateNormal(mean, covariance)
+
+    def log_prob(values: Tensor) -> Tensor:
+        found: Tensor = law.log_prob(values.flatten(1))
+        return found
+
+    return log_prob
+
+
+TOYS = {
+    "mixture": Toy(mixture, lambda values: MIXTURE.log_prob(values.flatten(1)), 2, 1, 1),
+    "gaussian": Toy(gaussian, _law(GAUSSIAN_MEAN, GAUSSIAN_COVARIANCE), 4, 2, 1),
+    "chain": Toy(chain, _law(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 0.9]])), 1, 1, 2),
+}
+
+
+def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-3) -> Any:
+    """Train the phases of a prior one after the other, each with a cosine schedule.
+
+    Args:
+        prior: trained in place, and returned.
+        toy: what it sees, drawn anew for every step.
+        steps: of all phases.
+        rows: of a step.
+        rate: AdamW's, at the start of each phase.
+    """
+    for phase in prior.phases(teacher_fraction=0.5):
+        phase.start()
+        count = max(1, round(steps * phase.share))
+        optimizer = torch.optim.AdamW(phase.parameters, lr=rate, betas=(0.9, 0.99))
+        for step in range(count):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / count))
+            data = toy(rows, torch.Generator().manual_seed(10_000 + step))
+            latents = LatentBatch(data, torch.ones(data.shape[:2], dtype=torch.bool))
+            terms = phase.losses(latents, Noise(0, step, phase.name, steps=count))
+            optimizer.zero_grad()
+            sum(term.weight * term.total for term in terms.values()).div(rows).backward()
+            optimizer.step()
+    return prior
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased; of (rows, dim) and (rows, dim)."""
+    within = [torch.pdist(z.double()).mean() for z in (x, y)]
+    return float(2 * torch.cdist(x.double(), y.double()).mean() - within[0] - within[1])
