@@ -56,7 +56,7 @@ class Case:
 EXACT = {"steps": 400, "rows": 128}
 CASES = (
     Case("flow_matching", "flow_matching", FLOW, (16,), FAITHFUL, (0.1, 0.2, 0.1)),
-    Case("rectified_flow", "rectified_flow", FLOW, (1, 2, 4, 16), FEW_STEPS, (0.15, 0.3, 0.15)),
+    Case("rectified_flow", "rectified_flow", FLOW, (1, 2, 4, 16), FEW_STEPS, (0.3, 0.7, 0.2)),
     Case("consistency, training", "consistency", {**FLOW, "doublings": 5}, (1, 2, 4), FEW_STEPS),
     Case(
         "consistency, distillation",

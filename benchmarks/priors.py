@@ -53,6 +53,7 @@ MOST_STEPS = 1.5
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "results" / "priors.json"
 TABLE = ROOT / "docs" / "priors.md"
+PLOT = ROOT / "docs" / "images" / "priors.png"
 SAMPLED_BATCHES = 16
 
 
@@ -217,6 +218,38 @@ def table(records: list[dict[str, Any]]) -> Iterator[str]:
             head, cost = "", [""] * len(cost)
 
 
+def plot(records: list[dict[str, Any]]) -> None:
+    """Coherent stories against sampling steps; priors without steps stand at one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes: Any = figure.subplots()
+    lines = [r for r in records if len(r["at_steps"]) > 1]
+    for index, found in enumerate([*lines, *(r for r in records if r not in lines)]):
+        at = {int(steps): value[SHOWN[-1]] for steps, value in found["at_steps"].items()}
+        shares = [100 * v["value"] for v in at.values()]
+        below = [100 * (v["value"] - v["low"]) for v in at.values()]
+        above = [100 * (v["high"] - v["value"]) for v in at.values()]
+        axes.errorbar(
+            list(at),
+            shares,
+            (below, above),
+            label=found["name"],
+            color=f"C{index % 10}",
+            marker="o" if found in lines else "x",
+            markersize=4,
+            linewidth=1.2,
+            linestyle="-" if index < 10 else "--",
+            elinewidth=0.8,
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(STEPS, map(str, STEPS))
+    axes.set(xlabel="sampling steps", ylabel="coherent stories, %", ylim=(-2, 100))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(PLOT, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
@@ -238,6 +271,7 @@ def main() -> None:
     RECORDS.parent.mkdir(exist_ok=True)
     RECORDS.write_text(json.dumps(records, indent=1) + "\n")
     write_table(TABLE, "priors", table(records))
+    plot(records)
     print("\n".join(table(records)))
 
 

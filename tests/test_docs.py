@@ -182,6 +182,10 @@ def test_the_prior_of_the_guide_learns(site: Any, guide: dict[str, str], tmp_pat
     done = site.python(str(tmp_path / "try_it.py"))
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) > 0.8, done.stdout
+    (tmp_path / "learns.py").write_text(guide["learns.py"])
+    done = site.python(str(tmp_path / "learns.py"))
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.04, done.stdout
 
 
 def test_the_prior_of_the_guide_conforms(site: Any, guide: dict[str, str], tmp_path: Path) -> None:

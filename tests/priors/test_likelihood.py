@@ -10,7 +10,18 @@ import torch
 from exact_priors import Given, whole
 from random_priors import BLOCK, BLOCKS, DIM, ROWS, batch, latents, prefix, shaken, smooth
 from torch import Tensor
-from toys import GAUSSIAN_COVARIANCE, GAUSSIAN_MEAN, fit, gaussian, generator, sampled, small_prior
+from toys import (
+    GAUSSIAN_COVARIANCE,
+    GAUSSIAN_MEAN,
+    chain,
+    energy_distance,
+    fit,
+    gaussian,
+    generator,
+    mixture,
+    sampled,
+    small_prior,
+)
 
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
@@ -195,3 +206,13 @@ def test_a_cnf_learns_from_scratch() -> None:
     drawn = sampled(prior, 2000, steps=16)
     assert float(drawn.mean()) == pytest.approx(1.0, abs=0.1)
     assert float(drawn.std()) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("toy", "dim", "blocks"), [(mixture, 2, 1), (chain, 1, 2)])
+def test_a_cnf_draws_from_what_it_learned(toy: Any, dim: int, blocks: int) -> None:
+    network = {"width": 32, "layers": 1, "time_width": 32}
+    options = {"schedule": {"loc": 0.0}, "history_dropout": 0.0, "network": network}
+    prior = small_prior("cnf", dim, training_steps=2, **options)
+    fit(prior, toy, 250, rows=64, rate=1e-2)
+    drawn, truth = sampled(prior, 3000, blocks, steps=16), toy(3000, generator(1))
+    assert energy_distance(drawn.flatten(1), truth.flatten(1)) < 0.045
