@@ -38,6 +38,8 @@ Bounds = tuple[float, float, float]
 """Of the mixture, the Gaussian, and the chain."""
 FAITHFUL: Bounds = (0.01, 0.02, 0.01)
 FEW_STEPS: Bounds = (0.03, 0.05, 0.02)
+MOMENTS: Bounds = (0.09, 0.02, 0.01)
+"""Of what is affine in a single latent: at best the Gaussian with the mixture's moments."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ CASES = (
         "autoregressive_flow",
         {**SMALL, "flow_layers": 1},
         (16,),
-        FAITHFUL,
-        (0.8, 0.15, 0.05),
+        MOMENTS,
+        (1.5, 0.15, 0.05),
         EXACT,
     ),
     Case(
@@ -120,9 +122,8 @@ CASES = (
         "gaussian",
         {},
         (16,),
-        # Its best is the Gaussian with the mixture's moments.
-        (0.07, 0.01, 0.01),
-        (0.8, 0.05, 0.05),
+        MOMENTS,
+        (1.5, 0.05, 0.05),
         {"steps": 40},
     ),
 )
