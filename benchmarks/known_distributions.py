@@ -39,7 +39,10 @@ Bounds = tuple[float, float, float]
 FAITHFUL: Bounds = (0.01, 0.02, 0.01)
 FEW_STEPS: Bounds = (0.03, 0.05, 0.02)
 MOMENTS: Bounds = (0.09, 0.02, 0.01)
-"""Of what is affine in a single latent: at best the Gaussian with the mixture's moments."""
+"""Of what is affine in a single latent: at best the Gaussian with the mixture's moments, 0.075 away.
+
+Its KL divergence from the mixture is 1.378 nats.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Case:
 EXACT = {"steps": 400, "rows": 128}
 CASES = (
     Case("flow_matching", "flow_matching", FLOW, (16,), FAITHFUL, (0.1, 0.2, 0.1)),
-    Case("rectified_flow", "rectified_flow", FLOW, (1, 2, 4, 16), FEW_STEPS, (0.3, 0.7, 0.2)),
+    Case("rectified_flow", "rectified_flow", FLOW, (1, 2, 4, 16), FEW_STEPS, (0.15, 0.3, 0.15)),
     Case("consistency, training", "consistency", {**FLOW, "doublings": 5}, (1, 2, 4), FEW_STEPS),
     Case(
         "consistency, distillation",
