@@ -39,7 +39,7 @@ Bounds = tuple[float, float, float]
 FAITHFUL: Bounds = (0.01, 0.02, 0.01)
 FEW_STEPS: Bounds = (0.03, 0.05, 0.02)
 MOMENTS: Bounds = (0.09, 0.02, 0.01)
-"""Of what is affine in a single latent: at best the Gaussian with the mixture's moments, 0.075 away.
+"""Of what is affine in a single latent: at best a Gaussian with its moments, 0.075 away.
 
 Its KL divergence from the mixture is 1.378 nats.
 """
