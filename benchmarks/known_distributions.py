@@ -61,7 +61,15 @@ class Case:
 EXACT = {"steps": 400, "rows": 128}
 CASES = (
     Case("flow_matching", "flow_matching", FLOW, (16,), FAITHFUL, (0.1, 0.2, 0.1)),
-    Case("rectified_flow", "rectified_flow", FLOW, (1, 2, 4, 16), FEW_STEPS, (0.15, 0.3, 0.15)),
+    Case(
+        "rectified_flow",
+        "rectified_flow",
+        {**FLOW, "teacher_steps": 32},
+        (1, 2, 4, 16),
+        FEW_STEPS,
+        (0.15, 0.3, 0.15),
+        {"steps": 1600},
+    ),
     Case("consistency, training", "consistency", {**FLOW, "doublings": 5}, (1, 2, 4), FEW_STEPS),
     Case(
         "consistency, distillation",
@@ -78,7 +86,7 @@ CASES = (
         (1, 2, 4, 16),
         FEW_STEPS,
     ),
-    Case("cnf", "cnf", FLOW, (16,), FEW_STEPS, (0.1, 0.2, 0.1)),
+    Case("cnf", "cnf", FLOW, (16,), FEW_STEPS, (0.1, 0.2, 0.1), {"steps": 800, "rows": 128}),
     Case("hybrid", "hybrid", {**FLOW, "codes": 16, "code_layers": 1}, (16,), FAITHFUL),
     Case(
         "autoregressive_latent, mixture",

@@ -74,7 +74,7 @@ class LatentTraining:
 
     def _prior_stage(self, phase: PriorPhase) -> Stage:
         plan, model = self.plan, self.model
-        groups = [ParameterGroup("prior", phase.parameters)]
+        groups = [ParameterGroup("prior", phase.parameters, phase.lr_ratio)]
         if plan.regime != "frozen":
             # A segmenter is frozen after stage 1, and so is what it reads.
             fixed = () if plan.regime == "scratch" else self._read_by_segmenter()

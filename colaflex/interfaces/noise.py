@@ -56,8 +56,12 @@ class Noise:
         For what makes a step dearer once it occurs; all that ask meet in the same steps.
         """
         often = max(SOME_STEPS, share)
-        draw = generator_for(self.seed, self.scope, "some steps", self.step)
-        return share / often if float(torch.rand((), generator=draw)) < often else 0.0
+        return share / often if self.of_step("some steps") < often else 0.0
+
+    def of_step(self, purpose: str) -> float:
+        """A uniform draw in [0, 1), one for all rows of the step."""
+        draw = generator_for(self.seed, self.scope, purpose, self.step)
+        return float(torch.rand((), generator=draw))
 
     def _draw(self, purpose: str, shape: Sequence[int], kind: str) -> Tensor:
         total = self.total if self.total is not None else self.first + shape[0]

@@ -42,6 +42,7 @@ class PriorPhase:
         parameters: what learns.
         start: called once before the first step of the phase (not when resumed).
         flops: (batch, segments) -> model FLOPs of one training step, backward included.
+        lr_ratio: factor on the prior's learning rate.
     """
 
     name: str
@@ -50,6 +51,7 @@ class PriorPhase:
     parameters: Sequence[nn.Parameter]
     flops: Callable[[int, int], int]
     start: Callable[[], None] = field(default=lambda: None)
+    lr_ratio: float = 1.0
 
 
 class Prior(nn.Module, ABC):

@@ -38,6 +38,7 @@ class Cnf(FlowMatching):
         likelihood = PriorPhase("prior", 1.0 - share, self.losses, learned, self.training_flops)
         if not share:
             return [likelihood]
+        likelihood = replace(likelihood, lr_ratio=self.config.likelihood_rate)
         matching = super().losses
         return [
             PriorPhase("warm_start", share, matching, learned, super().training_flops),
@@ -53,7 +54,9 @@ class Cnf(FlowMatching):
         if config.divergence == "hutchinson":
             uniform = noise.uniform("flow divergence", path.data.shape, path.data)
             direction = torch.where(uniform < 0.5, -1.0, 1.0).to(path.data)
-        integration = Integration(config.training_steps, direction)
+        # On a fixed grid the field learns to exploit the solver's error.
+        shift = noise.of_step("flow grid") - 0.5
+        integration = Integration(config.training_steps, direction, shift)
         # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
         density = self.path_density(self.blocks(latents.values.detach()), path, integration)
         total = torch.where(path.counted.any(-1), density, 0.0).sum()

@@ -19,8 +19,14 @@ class CnfConfig(FlowMatchingConfig):
         description="Share of the prior's budget in which flow matching initialises the velocity; "
         "0 learns by likelihood from the start (no unit).",
     )
+    likelihood_rate: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Learning rate by likelihood after a warm start, as a share of the stage's.",
+    )
     training_steps: int = Field(
-        4,
+        8,
         ge=1,
         le=1024,
         description="Runge-Kutta intervals of a training step's log densities, four network "

@@ -30,13 +30,22 @@ class Integration:
     """How a log density is integrated.
 
     Attributes:
-        steps: equal intervals of the classical Runge-Kutta method (its 3/8 form).
+        steps: intervals of the classical Runge-Kutta method (its 3/8 form).
         direction: of the data's shape, random signs whose quadratic form estimates the divergence
             without bias; None takes it exactly.
+        shift: in [-0.5, 0.5], how far of an interval the edges between intervals are moved; with 0
+            all are of one length.
     """
 
     steps: int
     direction: Tensor | None = None
+    shift: float = 0.0
+
+    def edges(self) -> Tensor:
+        """(steps + 1,) from 0 to 1."""
+        edges = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
+        edges[1:-1] += self.shift / self.steps
+        return edges
 
 
 def log_density(
@@ -77,8 +86,7 @@ def _integrated(
 ) -> Any:
     def grid(function: Any, state: Any, times: Tensor) -> Tensor:
         del function, state
-        first, last = float(times[0]), float(times[-1])
-        return torch.linspace(first, last, integration.steps + 1).to(times)
+        return integration.edges().to(times)
 
     return torchdiffeq.odeint(
         dynamics, start, ends, method="rk4", options={"grid_constructor": grid}

@@ -99,7 +99,7 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
         toy: what it sees, drawn anew for every step.
         steps: of all phases.
         rows: of a step.
-        rate: AdamW's, at the start of each phase.
+        rate: AdamW's, at the start of each phase, times the phase's own factor.
     """
     for phase in prior.phases(teacher_fraction=0.5):
         phase.start()
@@ -107,7 +107,7 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
         optimizer = torch.optim.AdamW(phase.parameters, lr=rate, betas=(0.9, 0.99))
         for step in range(count):
             for group in optimizer.param_groups:
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / count))
+                group["lr"] = rate * phase.lr_ratio * 0.5 * (1 + math.cos(math.pi * step / count))
             data = toy(rows, torch.Generator().manual_seed(10_000 + step))
             latents = LatentBatch(data, torch.ones(data.shape[:2], dtype=torch.bool))
             terms = phase.losses(latents, Noise(0, step, phase.name, steps=count))

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from exact_priors import Given, whole
+from hypothesis import given
+from hypothesis import strategies as st
 from random_priors import BLOCK, BLOCKS, DIM, ROWS, batch, latents, prefix, shaken, smooth
 from torch import Tensor
 from toys import (
@@ -167,11 +169,29 @@ def test_the_loss_is_the_log_density() -> None:
     torch.testing.assert_close(loss_of(prior, values).detach(), expected, atol=1e-9, rtol=0)
 
 
+@given(st.integers(1, 20), st.floats(-0.5, 0.5))
+def test_moved_edges_leave_the_ends(steps: int, shift: float) -> None:
+    edges = Integration(steps, shift=shift).edges()
+    assert (len(edges), edges[0], edges[-1]) == (steps + 1, 0.0, 1.0)
+    assert bool((edges.diff() >= 0.5 / steps - 1e-12).all())
+
+
+def test_every_training_step_has_its_own_grid() -> None:
+    """What one fixed grid misjudges could be learned."""
+    prior = smooth(shaken("cnf", divergence="exact", training_steps=2, **PLAIN))
+    values = whole(latents(2, 1))
+    found = [
+        float(prior.losses(values, Noise(0, step))["nll"].total.detach()) for step in (0, 1, 0)
+    ]
+    assert found[0] == found[2] != found[1]
+
+
 def test_a_cnf_starts_with_flow_matching_unless_told_not_to() -> None:
     prior = shaken("cnf", warm_start=0.75)
     first, second = prior.phases()
     assert (first.name, first.share, second.name) == ("warm_start", 0.75, "prior")
     assert second.share == pytest.approx(0.25)
+    assert (first.lr_ratio, second.lr_ratio) == (1.0, 0.2)
     assert set(first.losses(batch(latents()), Noise(0))) == {"flow"}
     assert set(second.losses(batch(latents()), Noise(0))) == {"nll"}
     assert second.flops(2, 8) > 8 * first.flops(2, 8)
