@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 
+from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
@@ -29,6 +31,7 @@ class Cnf(FlowMatching):
     """Maximises log p of the data along the ODE that samples it, after a start by flow matching."""
 
     config: CnfConfig
+    conformance: ClassVar[Conformance] = Conformance(options={"training_steps": 2})
 
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """Flow matching for the share `warm_start`, then maximum likelihood."""

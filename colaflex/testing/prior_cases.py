@@ -105,7 +105,9 @@ class Case:
                 if optimizer is None or not loss.requires_grad:
                     continue  # it learns by what its losses have seen
                 for group in optimizer.param_groups:
-                    group["lr"] = FIT_RATE * 0.5 * (1 + math.cos(math.pi * step / count))
+                    group["lr"] = (
+                        FIT_RATE * phase.lr_ratio * 0.5 * (1 + math.cos(math.pi * step / count))
+                    )
                 (loss / data[..., 0].numel()).backward()
                 optimizer.step()
                 optimizer.zero_grad()
