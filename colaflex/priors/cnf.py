@@ -59,7 +59,7 @@ class Cnf(FlowMatching):
             direction = torch.where(uniform < 0.5, -1.0, 1.0).to(path.data)
         # On a fixed grid the field learns to exploit the solver's error.
         shift = noise.of_step("flow grid") - 0.5
-        integration = Integration(config.training_steps, direction, shift)
+        integration = Integration(config.training_steps, direction, shift, self.first_time)
         # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
         density = self.path_density(self.blocks(latents.values.detach()), path, integration)
         total = torch.where(path.counted.any(-1), density, 0.0).sum()

@@ -44,6 +44,11 @@ class FlowPrior(PathPrior):
             return prediction
         return (points - prediction) / times.clamp(min=SMALLEST_TIME)
 
+    @property
+    def first_time(self) -> float:
+        """The time from which on the velocity is what was learned."""
+        return SMALLEST_TIME if self.config.prediction == "x0" else 0.0
+
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
         """The solver's way along the field."""
         return self.follow(field, draw(0), steps)

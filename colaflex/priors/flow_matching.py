@@ -48,9 +48,9 @@ class FlowMatching(FlowPrior):
         )
         exact = self.config.divergence == "exact"
         direction = None if exact else block_directions(data)
-        density = self.path_density(
-            data, path, Integration(self.config.likelihood_steps, direction)
-        )
+        steps = self.config.likelihood_steps
+        integration = Integration(steps, direction, first=self.first_time)
+        density = self.path_density(data, path, integration)
         return torch.where(counted.any(-1), density, 0.0).sum(1)
 
     def path_density(self, history: Tensor, path: Path, integration: Integration) -> Tensor:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torchdiffeq
@@ -33,19 +32,21 @@ class Integration:
         steps: intervals of the classical Runge-Kutta method (its 3/8 form).
         direction: of the data's shape, random signs whose quadratic form estimates the divergence
             without bias; None takes it exactly.
-        shift: in [-0.5, 0.5], how far of an interval the edges between intervals are moved; with 0
-            all are of one length.
+        shift: in [-0.5, 0.5], how far of an interval the edges between intervals are moved.
+        first: time that stands for the data's. Where it is not 0, the field changes as 1 / t: edges
+            are in even ratios, not of even distance.
     """
 
     steps: int
     direction: Tensor | None = None
     shift: float = 0.0
+    first: float = 0.0
 
     def edges(self) -> Tensor:
-        """(steps + 1,) from 0 to 1."""
-        edges = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
-        edges[1:-1] += self.shift / self.steps
-        return edges
+        """(steps + 1,) from the first time to 1."""
+        shares = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
+        shares[1:-1] += self.shift / self.steps
+        return self.first ** (1 - shares) if self.first else shares
 
 
 def log_density(
@@ -71,26 +72,20 @@ def log_density(
             spread = _divergence(moved, points, signs, differentiable)
         return (moved, spread) if differentiable else (moved.detach(), spread)
 
-    ends = torch.tensor([0.0, 1.0], dtype=data.dtype, device=data.device)
+    edges = integration.edges().to(data)
     start = (data, torch.zeros_like(data[..., 0, 0]))
     # Only the plain attention kernel has second derivatives.
     with sdpa_kernel(SDPBackend.MATH):
-        points, gained = _integrated(dynamics, start, ends, integration)
+        points, gained = torchdiffeq.odeint(
+            dynamics,
+            start,
+            edges[[0, -1]],
+            method="rk4",
+            options={"grid_constructor": lambda *_: edges},
+        )
     normal = -0.5 * (points[-1].square() + math.log(2 * math.pi)).sum(-1)
     density: Tensor = torch.where(free, normal, 0.0).sum(-1) + gained[-1]
     return density
-
-
-def _integrated(
-    dynamics: Any, start: tuple[Tensor, Tensor], ends: Tensor, integration: Integration
-) -> Any:
-    def grid(function: Any, state: Any, times: Tensor) -> Tensor:
-        del function, state
-        return integration.edges().to(times)
-
-    return torchdiffeq.odeint(
-        dynamics, start, ends, method="rk4", options={"grid_constructor": grid}
-    )
 
 
 def _divergence(

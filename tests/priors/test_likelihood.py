@@ -65,6 +65,21 @@ def test_the_density_of_a_linear_flow_is_gaussian(exact: bool) -> None:
         assert abs(error.mean()) < 5 * 0.7 / 800**0.5
 
 
+def test_few_intervals_resolve_what_is_divided_by_time() -> None:
+    """(z - E[z0 | z]) / t of data N(0, 1/4): the density is that of z at the first time."""
+    first, spread = 0.02, 0.5
+
+    def velocity(time: Tensor, points: Tensor) -> Tensor:
+        share = (1 - time) * spread**2 / ((1 - time) ** 2 * spread**2 + time**2)
+        return (1 - share) / time * points
+
+    data = torch.linspace(-1, 1, 9).double().view(9, 1, 1, 1)
+    free = torch.ones(9, 1, 1, dtype=torch.bool)
+    found = log_density(velocity, data, free, Integration(8, first=first))
+    law = torch.distributions.Normal(0.0, math.hypot((1 - first) * spread, first))
+    torch.testing.assert_close(found, law.log_prob(data[..., 0, 0]), atol=1e-3, rtol=0)
+
+
 def test_directions_belong_to_the_block_they_are_for() -> None:
     data = torch.randn(3, 2, 4, 2, generator=generator(0))
     signs = block_directions(data)
@@ -169,11 +184,12 @@ def test_the_loss_is_the_log_density() -> None:
     torch.testing.assert_close(loss_of(prior, values).detach(), expected, atol=1e-9, rtol=0)
 
 
-@given(st.integers(1, 20), st.floats(-0.5, 0.5))
-def test_moved_edges_leave_the_ends(steps: int, shift: float) -> None:
-    edges = Integration(steps, shift=shift).edges()
-    assert (len(edges), edges[0], edges[-1]) == (steps + 1, 0.0, 1.0)
-    assert bool((edges.diff() >= 0.5 / steps - 1e-12).all())
+@given(st.integers(1, 20), st.floats(-0.5, 0.5), st.sampled_from([0.0, 0.02]))
+def test_moved_edges_leave_the_ends(steps: int, shift: float, first: float) -> None:
+    edges = Integration(steps, shift=shift, first=first).edges()
+    assert (len(edges), edges[0], edges[-1]) == (steps + 1, first, 1.0)
+    even = edges.log() / -math.log(first) if first else edges
+    assert bool((even.diff() >= 0.5 / steps - 1e-12).all())
 
 
 def test_every_training_step_has_its_own_grid() -> None:
