@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
-from colaflex.testing.probes import drawn, objective, shake
+from colaflex.testing.fitting import fit_batches
+from colaflex.testing.probes import drawn, shake
 from colaflex.testing.subject import Subject
 
 __all__ = [
@@ -93,24 +94,11 @@ class Case:
         return [self.shaken(), self.fitted()]
 
     def _fit(self) -> Prior:
+        def data(step: int) -> LatentBatch:
+            return batch(toy(FIT_ROWS, prior.block_size, seed=1000 + step).float())
+
         prior = self.fresh(False)
-        for phase in prior.phases(teacher_fraction=0.5):
-            phase.start()
-            count = max(1, round(FIT_STEPS * phase.share))
-            learned = list(phase.parameters)
-            optimizer = torch.optim.AdamW(learned, FIT_RATE, (0.9, 0.99)) if learned else None
-            for step in range(count):
-                data = toy(FIT_ROWS, prior.block_size, seed=1000 + step).float()
-                loss = objective(phase.losses(batch(data), Noise(0, step, phase.name)))
-                if optimizer is None or not loss.requires_grad:
-                    continue  # it learns by what its losses have seen
-                for group in optimizer.param_groups:
-                    group["lr"] = (
-                        FIT_RATE * phase.lr_ratio * 0.5 * (1 + math.cos(math.pi * step / count))
-                    )
-                (loss / data[..., 0].numel()).backward()
-                optimizer.step()
-                optimizer.zero_grad()
+        fit_batches(prior, data, FIT_STEPS, FIT_RATE)
         return prior.double()
 
 

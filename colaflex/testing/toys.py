@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
+from colaflex.testing.fitting import fit_batches
 
 __all__ = ["TOYS", "Toy", "energy_distance", "fit"]
 
@@ -101,19 +100,12 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
         rows: of a step.
         rate: AdamW's, at the start of each phase, times the phase's own factor.
     """
-    for phase in prior.phases(teacher_fraction=0.5):
-        phase.start()
-        count = max(1, round(steps * phase.share))
-        optimizer = torch.optim.AdamW(phase.parameters, lr=rate, betas=(0.9, 0.99))
-        for step in range(count):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * phase.lr_ratio * 0.5 * (1 + math.cos(math.pi * step / count))
-            data = toy(rows, torch.Generator().manual_seed(10_000 + step))
-            latents = LatentBatch(data, torch.ones(data.shape[:2], dtype=torch.bool))
-            terms = phase.losses(latents, Noise(0, step, phase.name, steps=count))
-            optimizer.zero_grad()
-            sum(term.weight * term.total for term in terms.values()).div(rows).backward()
-            optimizer.step()
+
+    def batch(step: int) -> LatentBatch:
+        data = toy(rows, torch.Generator().manual_seed(10_000 + step))
+        return LatentBatch(data, torch.ones(data.shape[:2], dtype=torch.bool))
+
+    fit_batches(prior, batch, steps, rate)
     return prior
 
 
