@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from colaflex.representations.pretrained_encoder import transformers_library
 
@@ -18,12 +20,15 @@ TEXTS = ("In the beginning was the word , and the word was good .", "The end of 
 def small_bert(folder: Path, texts: Sequence[str] = TEXTS) -> Mapping[str, object]:
     """Write a BERT of two layers, and a WordPiece tokenizer; the options that name them."""
     library = transformers_library()
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106  no password
+    words = _counted(texts)
+    letters = sorted({letter for word in words for letter in word})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = dict.fromkeys([*special, *letters, *(f"##{x}" for x in letters), *words])
+    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106  no password
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    backend.train_from_iterator(texts, trainer)
+    backend.add_special_tokens(special)
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -42,17 +47,16 @@ def small_bert(folder: Path, texts: Sequence[str] = TEXTS) -> Mapping[str, objec
 def small_t5(folder: Path, texts: Sequence[str] = TEXTS) -> Mapping[str, object]:
     """Write the encoder of a T5 of two layers, and a tokenizer; the options that name them."""
     library = transformers_library()
-    backend = Tokenizer(models.Unigram())
+    words = Counter({f"▁{word}": count for word, count in _counted(texts).items()})
+    letters = Counter({letter: 1 for word in words for letter in word if letter not in words})
+    special = ["<pad>", "</s>", "<unk>", "<extra_id_0>"]
+    pieces = [(piece, math.log(count / 100)) for piece, count in (words + letters).items()]
+    backend = Tokenizer(
+        models.Unigram([(piece, 0.0) for piece in special] + pieces, special.index("<unk>"), False)
+    )
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
-    special = ["<pad>", "</s>", "<unk>", "<extra_id_0>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200,
-        special_tokens=special,
-        unk_token="<unk>",  # noqa: S106  no password
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
+    backend.add_special_tokens(special)
     backend.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
@@ -67,6 +71,11 @@ def small_t5(folder: Path, texts: Sequence[str] = TEXTS) -> Mapping[str, object]
         tie_word_embeddings=False,
     )
     return _written(folder, library.T5EncoderModel, config, backend)
+
+
+def _counted(texts: Sequence[str]) -> Counter[str]:
+    """Words of the texts in order: a trained vocabulary would be another one in every process."""
+    return Counter(word for text in texts for word in text.split())
 
 
 def _written(folder: Path, kind: type, config: object, backend: Tokenizer) -> Mapping[str, object]:

@@ -49,6 +49,7 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "consistency": {"": {}, "distillation": {"mode": "distillation"}},
     "cnf": {"": {"training_steps": 1}},
+    "hybrid": {"": {"codes": 8, "code_layers": 1}},
 }
 """Of each component its variants by name, with their options beside what is small anyway."""
 
