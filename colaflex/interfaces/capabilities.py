@@ -8,6 +8,7 @@ from typing import Literal
 __all__ = [
     "BaselineCapabilities",
     "NetworkCapabilities",
+    "Place",
     "PriorCapabilities",
     "RepresentationCapabilities",
     "SegmenterCapabilities",
@@ -68,10 +69,32 @@ class PriorCapabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A model's place in the view of generation as a stochastic path (Cola DLM, 2026, section 11).
+
+    Attributes:
+        state_space: what the path runs over, e.g. "prefixes of tokens".
+        path: its role: direct generation, recovery of an observation (it runs over text, or over
+            what is text up to rounding), or transport of a prior (over a latent that a decoder
+            then realises as text).
+        factorisation: of the density, e.g. "∏ p(x_i | x_<i)".
+        continuity: where continuous values come in, e.g. "nowhere".
+        explicit_latent: whether there is a latent apart from the text, with a posterior.
+    """
+
+    state_space: str
+    path: str
+    factorisation: str
+    continuity: str
+    explicit_latent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineCapabilities:
-    """A baseline's declaration: what its `log_likelihood` is."""
+    """A baseline's declaration: what its `log_likelihood` is, and its place among models."""
 
     likelihood: Literal["exact", "bound", "none"] = "none"
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Language models without latents, to hold latent models against."""

@@ -1,0 +1,1 @@
+"""Boards: fair comparisons, from a grid of runs to records, ranks and a page."""
