@@ -184,11 +184,17 @@ def warnings(spec: Document) -> Iterator[str]:
     """What will work, but hardly as meant."""
     if spec.prior is None:
         return
-    fewest = spec.prior.capabilities().fewest_steps
-    given = {("sampling", "steps"): spec.sampling.steps}
-    for (section, key), steps in given.items():
-        if steps < fewest:
-            yield (
-                f"{section}.{key}: {steps} is below the fewest steps that are useful with the "
-                f"prior {spec.prior.type}, {fewest}"
-            )
+    fewest, steps = spec.prior.capabilities().fewest_steps, spec.sampling.steps
+    if steps < fewest:
+        yield (
+            f"sampling.steps: {steps} is below the fewest steps that are useful with the prior "
+            f"{spec.prior.type}, {fewest}"
+        )
+    assert spec.representation is not None
+    read, block = spec.representation.capabilities().block_size, spec.prior.block_size
+    if spec.sampling.reencode and block % read:
+        yield (
+            f"sampling.reencode: the representation {spec.representation.type} reads {read} "
+            f"segments together, and a block of {block} ends within them, where it has learned "
+            f"little; choose a prior.block_size that is a multiple of {read}"
+        )

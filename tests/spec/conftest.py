@@ -54,12 +54,17 @@ CONFIGS = '''
 
     class Mole(RepresentationConfig):
         """Sees both ways."""
-        sight: Literal["bidirectional", "causal", "aligned"] = Field("causal", description="How.")
+        sight: Literal["bidirectional", "block_causal", "causal", "aligned"] = Field(
+            "causal", description="How."
+        )
+        together: int = Field(1, ge=1, description="Segments read together.")
 
         def capabilities(self):
             if self.sight == "aligned":
                 return RepresentationCapabilities(True, token_aligned=True, variable_length=False)
-            return RepresentationCapabilities(False, causality=self.sight)
+            return RepresentationCapabilities(
+                False, causality=self.sight, block_size=self.together
+            )
 
     class Worm(SegmenterConfig):
         """Variable lengths."""

@@ -272,6 +272,12 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
         "sampling.steps: 2 is below the fewest steps that are useful with the prior tiger, 4"
     ]
     assert parse({"corpus": "bible"}).warnings == []
+    torn = {**whole, "representation": {"type": "mole", "sight": "block_causal", "together": 4}}
+    torn = {**torn, "sampling": {"reencode": True}}
+    (warning,) = parse({**torn, "prior": {"block_size": 6}}).warnings
+    assert "reads 4 segments together" in warning
+    assert "multiple of 4" in warning
+    assert parse({**torn, "prior": {"block_size": 8}}).warnings == []
     for bits, regime in ((0.1, "joint"), (0, "scratch")):
         representation = {"type": "text_vae", "free_bits": bits}
         parse({"corpus": "bible", "representation": representation, "training": {"regime": regime}})
