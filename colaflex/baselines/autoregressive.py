@@ -66,7 +66,7 @@ class Autoregressive(SingleStageBaseline):
         return 3 * (self.trunk.flops(rows, positions) + output)
 
     @property
-    def _output(self) -> nn.Parameter:
+    def _output(self) -> Tensor:
         """(size, width), weights of the output layer."""
         return self.embedding.weight if self.head is None else self.head.weight
 

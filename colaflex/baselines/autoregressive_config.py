@@ -34,7 +34,7 @@ class AutoregressiveConfig(BaselineConfig):
         return self
 
     def capabilities(self) -> BaselineCapabilities:
-        """An exact likelihood, token by token."""
+        """An exact likelihood; neither solver steps nor guidance."""
         return BaselineCapabilities(
             likelihood="exact",
             place=Place(
@@ -43,4 +43,6 @@ class AutoregressiveConfig(BaselineConfig):
                 factorisation="∏ p(x_i | x_<i)",
                 continuity="nowhere",
             ),
+            steps=False,
+            guidance=False,
         )
