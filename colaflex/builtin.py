@@ -176,6 +176,13 @@ COMPONENTS = (
         "Noise exchanged between the rows of a batch, nearest to the data all in all.",
     ),
     Component(
+        "baseline",
+        "autoregressive",
+        "colaflex.baselines.autoregressive:Autoregressive",
+        "colaflex.baselines.autoregressive_config:AutoregressiveConfig",
+        "Decoder-only transformer over tokens, with an exact likelihood.",
+    ),
+    Component(
         "corpus",
         "bible",
         "colaflex.corpora.bible:Bible",

@@ -11,6 +11,7 @@ from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import GenerationOptions
+from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
@@ -38,16 +39,26 @@ def evaluator(
         samples=section.samples,
         documents=section.documents,
         prompt_tokens=section.prompt_tokens,
-        sweep_steps=section.sweep_steps,
-        sweep_guidance=section.sweep_guidance,
+        sweep_steps=section.sweep_steps if _samples_by(spec).steps else (),
+        sweep_guidance=section.sweep_guidance if _samples_by(spec).guidance else (),
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
         judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
-        max_tokens=spec.training.for_stage("prior").max_tokens,
+        max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
         seed=spec.seed,
     )
     options = GenerationOptions(**spec.sampling.model_dump())
     return Evaluator(model, data, corpus, options, plan, say)
+
+
+def _samples_by(spec: Spec) -> BaselineCapabilities:
+    """Whether steps and guidance act; a prior is swept over both."""
+    return BaselineCapabilities() if spec.baseline is None else spec.baseline.capabilities()
+
+
+def _last_stage(spec: Spec) -> str:
+    """The stage whose settings the finished model has its longest row from."""
+    return "prior" if spec.baseline is None else "baseline"
 
 
 def evaluate_run(

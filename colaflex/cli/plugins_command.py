@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from colaflex.cli.output import json_option, print_json, print_table, wants_json
 
 if TYPE_CHECKING:
     from colaflex.host.loading import Plugin
+    from colaflex.interfaces.component import ComponentConfig
 
 __all__ = ["command"]
 
@@ -50,7 +52,7 @@ def list_command(context: click.Context, kind: str | None, as_json: bool) -> Non
 @json_option
 @click.pass_context
 def show_command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
-    """Show one component: where it comes from, and its options."""
+    """Show one component: where it comes from, and its options; of a baseline, also its place."""
     del as_json
     from colaflex.registry import registry
 
@@ -69,11 +71,12 @@ def show_command(context: click.Context, kind: str, name: str, as_json: bool) ->
         "interface": component.interface,
         "component_version": component.version,
     }
+    place = {"place": _place(config)} if kind == "baseline" else {}
     if wants_json(context):
-        print_json({**about, "schema": config.model_json_schema()})
+        print_json({**about, **place, "schema": config.model_json_schema()})
         return
-    for key, value in about.items():
-        click.echo(f"{key.replace('_', ' '):18}{value}")
+    for key, value in {**about, **(place.get("place") or {})}.items():
+        click.echo(f"{key.replace('_', ' '):18}{_word(value)}")
     fields = {n: f for n, f in config.model_fields.items() if n != "type"}
     if fields:
         rows = [(n, *_field(f)) for n, f in fields.items()]
@@ -108,6 +111,24 @@ def check_command(
     counts = Counter(result.status.replace("_", " ") for result in results)
     click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     return int(failed)
+
+
+def _word(value: object) -> object:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+def _place(config: type[ComponentConfig]) -> dict[str, Any] | None:
+    """A baseline's place among models with its default options; None where it tells none."""
+    from pydantic import ValidationError
+
+    from colaflex.interfaces.configs import BaselineConfig
+
+    try:
+        made = config()
+    except ValidationError:  # some options have no default
+        return None
+    place = made.capabilities().place if isinstance(made, BaselineConfig) else None
+    return None if place is None else asdict(place)
 
 
 def _field(field: Any) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "LATENT_MODEL",
     "BaselineCapabilities",
     "NetworkCapabilities",
     "Place",
@@ -89,12 +90,28 @@ class Place:
     explicit_latent: bool = False
 
 
+LATENT_MODEL = Place(
+    state_space="compressed latent sequences",
+    path="transport of a prior",
+    factorisation="∫ p(x | z0) p(z0) dz0",
+    continuity="the latent",
+    explicit_latent=True,
+)
+"""The place of segmenter, representation and prior together."""
+
+
 @dataclass(frozen=True, slots=True)
 class BaselineCapabilities:
-    """A baseline's declaration: what its `log_likelihood` is, and its place among models."""
+    """A baseline's declaration: what its `log_likelihood` is, and its place among models.
+
+    `steps` and `guidance` tell whether it samples by those of `SamplingOptions`: what does not is
+    measured at no sweep over them, and refused a guidance.
+    """
 
     likelihood: Literal["exact", "bound", "none"] = "none"
     place: Place | None = None
+    steps: bool = True
+    guidance: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         for name in ("segmenter", "representation", "prior"):
             if getattr(spec, name) is not None:
                 yield (name,), "a baseline needs none", f"remove `{name}` or `baseline`"
+        if spec.sampling.guidance != 1 and not spec.baseline.capabilities().guidance:
+            message = f"the baseline {spec.baseline.type} can't be guided"
+            yield ("sampling", "guidance"), message, "set it to 1"
         return
     for name in ("segmenter", "representation", "prior"):
         if getattr(spec, name) is None:
@@ -183,6 +186,7 @@ def _reference(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
 def warnings(spec: Document) -> Iterator[str]:
     """What will work, but hardly as meant."""
     if spec.prior is None:
+        yield from _same_texts(spec)
         return
     fewest, steps = spec.prior.capabilities().fewest_steps, spec.sampling.steps
     if steps < fewest:
@@ -197,4 +201,15 @@ def warnings(spec: Document) -> Iterator[str]:
             f"sampling.reencode: the representation {spec.representation.type} reads {read} "
             f"segments together, and a block of {block} ends within them, where it has learned "
             f"little; choose a prior.block_size that is a multiple of {read}"
+        )
+
+
+def _same_texts(spec: Document) -> Iterator[str]:
+    """A baseline without solver steps has no chance but that of its tokens."""
+    if spec.baseline is None or spec.baseline.capabilities().steps:
+        return
+    if spec.sampling.temperature == 0 and spec.evaluation.samples > 1:
+        yield (
+            f"sampling.temperature: at 0 the baseline {spec.baseline.type} takes the most probable "
+            "tokens, so that all texts behind the same prompt are the same; 1 draws from the model"
         )

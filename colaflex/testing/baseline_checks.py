@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.capabilities import Place
 from colaflex.interfaces.language_model import LanguageModel, Stage, StageStep
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
@@ -28,6 +29,7 @@ SIZE, END, MASK = 11, 0, 1
 LENGTHS, WIDTH = (8, 5, 8, 1), 8
 PROMPTS: tuple[list[int], ...] = ([2, 3, 4], [], [5], [2, 3, 4])
 STEPS = 100
+DRAWS = 2000
 Made = dict[int, tuple[list[int], str | None]]
 
 
@@ -209,6 +211,45 @@ def likelihood(subject: Subject) -> None:
     )
 
 
+def drawn(subject: Subject) -> None:
+    """Tokens drawn behind a prompt at temperature 1 are as frequent as a declared likelihood says.
+
+    The mask apart, which is never drawn. Of a token of probability p, the share among n draws lies
+    within 5 sqrt(p (1 - p) / n) + 1 / n of it: a sound baseline fails in one of 10^5 cases.
+    """
+    if subject.capabilities.likelihood != "exact":
+        raise NotApplicable("it declares no exact likelihood")
+    case = Case(subject)
+    model = case.shaken()
+    made = case.generated(model, ([2],) * DRAWS, 1).values()
+    shares = torch.zeros(SIZE, dtype=torch.float64)
+    for tokens, _ in made:
+        shares[tokens[0] if tokens else END] += 1 / DRAWS
+    rows = torch.tensor([[2, token] for token in range(SIZE)])
+    complete = torch.arange(SIZE) == END
+    log_p = model.log_likelihood(TokenBatch(rows, torch.full((SIZE,), 2), complete))
+    assert log_p is not None
+    said = log_p.detach().masked_fill(torch.arange(SIZE) == MASK, -torch.inf).softmax(0)
+    allowed = 5 * (said * (1 - said) / DRAWS).sqrt() + 1 / DRAWS
+    for token in ((shares - said).abs() > allowed).nonzero()[:, 0].tolist():
+        raise Fault(
+            f"token {token} is {shares[token]:.3f} of {DRAWS:,} draws, and by log_likelihood() "
+            f"its probability is {said[token]:.3f}"
+        )
+
+
+def place(subject: Subject) -> None:
+    """A place among models that is declared is told in full."""
+    declared = subject.capabilities.place
+    if declared is None:
+        raise NotApplicable("it declares no place among models")
+    if not isinstance(declared, Place):
+        raise Fault(f"its place is {declared!r}, expected a colaflex.interfaces.capabilities.Place")
+    for name, value in asdict(declared).items():
+        if name != "explicit_latent" and not (isinstance(value, str) and value.strip()):
+            raise Fault(f"its place says nothing of {name}")
+
+
 CHECKS = tuple(
     Check(f"baseline.{check.__name__}", check)
     for check in (
@@ -220,5 +261,7 @@ CHECKS = tuple(
         generates,
         own_rows,
         likelihood,
+        drawn,
+        place,
     )
 )

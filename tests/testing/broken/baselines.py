@@ -8,6 +8,7 @@ import torch
 from broken.unigram_config import UnigramConfig
 from torch import nn
 
+from colaflex.interfaces.capabilities import BaselineCapabilities, Place
 from colaflex.interfaces.language_model import (
     GeneratedTokens,
     LanguageModel,
@@ -121,6 +122,20 @@ class SeesItsNeighbours(Unigram):
         return super().draw([f"{key}{len(keys)}" for key in keys], step)
 
 
+class DrawsTooSharply(Unigram):
+    def probabilities(self):
+        return (1.5 * super().probabilities().log()).softmax(-1)
+
+
+class UntoldConfig(UnigramConfig):
+    def capabilities(self) -> BaselineCapabilities:
+        return BaselineCapabilities("exact", Place("tokens", "direct generation", " ", "nowhere"))
+
+
+class IsNowhere(Unigram):
+    config: UntoldConfig
+
+
 class NeverEnds(Unigram):
     def generate_tokens(self, prompts, seed, max_new_tokens, latent, tokens, earlier=()):
         for made in super().generate_tokens(prompts, seed, max_new_tokens, latent, tokens):
@@ -150,6 +165,8 @@ FAULTS = {
     DrawsTheMask: ("baseline.generates", "the mask"),
     DrawsFromTheGlobalGenerator: ("baseline.own_rows", "global random generator"),
     SeesItsNeighbours: ("baseline.own_rows", "alone gives"),
+    DrawsTooSharply: ("baseline.drawn", "of 2,000 draws, and by log_likelihood"),
+    IsNowhere: ("baseline.place", "says nothing of factorisation"),
     NeverEnds: ("baseline.generates", "ends with None"),
     CostsNothing: ("baseline.flops", "cost 0"),
     LeavesWeightsOut: ("baseline.parts", "in no part"),
