@@ -106,12 +106,14 @@ class BaselineCapabilities:
 
     `steps` and `guidance` tell whether it samples by those of `SamplingOptions`: what does not is
     measured at no sweep over them, and refused a guidance.
+    One that needs the length of the longest row in training is built with `max_tokens=`.
     """
 
     likelihood: Literal["exact", "bound", "none"] = "none"
     place: Place | None = None
     steps: bool = True
     guidance: bool = True
+    needs_max_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
