@@ -176,6 +176,13 @@ COMPONENTS = (
         "Noise exchanged between the rows of a batch, nearest to the data all in all.",
     ),
     Component(
+        "baseline",
+        "plaid",
+        "colaflex.baselines.plaid:Plaid",
+        "colaflex.baselines.plaid_config:PlaidConfig",
+        "Diffusion on learned token embeddings, trained by its variational bound.",
+    ),
+    Component(
         "corpus",
         "bible",
         "colaflex.corpora.bible:Bible",
