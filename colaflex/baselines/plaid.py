@@ -80,7 +80,7 @@ class Plaid(LanguageModel):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         network = build(config.network, n_times=1)
-        self.denoiser = Denoiser(vocabulary.size, config.embedding_dim, network)
+        self.denoiser = Denoiser(vocabulary.size, config.embedding_dim, config.block_size, network)
         self.schedule = NoiseSchedule(config.first_gamma, config.last_gamma)
 
     def stages(self) -> Sequence[Stage]:
@@ -102,7 +102,9 @@ class Plaid(LanguageModel):
         """What has weights."""
         denoiser = self.denoiser
         return {
-            "embedding": nn.ModuleList([denoiser.embedding, denoiser.lift, denoiser.marks]),
+            "embedding": nn.ModuleList(
+                [denoiser.embedding, denoiser.lift, denoiser.marks, denoiser.places]
+            ),
             "network": denoiser.network,
             "head": denoiser.head,
             "schedule": self.schedule,

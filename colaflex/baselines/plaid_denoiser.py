@@ -13,7 +13,10 @@ from torch.nn import functional
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.interfaces.network import Network
 
-__all__ = ["Denoiser", "Points"]
+__all__ = ["Denoiser", "Points", "conditioning"]
+
+PLACE_SIZE = 0.3
+"""Standard deviation of the places at first, about that of what embeddings are lifted to."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,18 @@ class Denoiser(nn.Module):
     Args:
         size: tokens of the vocabulary.
         dim: channels of an embedding.
+        block: positions of a block.
         network: the backbone.
     """
 
-    def __init__(self, size: int, dim: int, network: Network) -> None:
+    def __init__(self, size: int, dim: int, block: int, network: Network) -> None:
         super().__init__()
         self.embedding = nn.Embedding(size, dim)
         self.lift = nn.Linear(2 * dim, network.width)
         self.marks = nn.Embedding(3, network.width)  # given, unknown, opening
+        # Attention knows how far apart positions are; in pure noise nothing tells where they are.
+        self.places = nn.Embedding(block, network.width)
+        nn.init.normal_(self.places.weight, std=PLACE_SIZE)
         self.network = network
         self.head = nn.Linear(network.width, size)
         for start in (self.marks.weight, self.head.weight, self.head.bias):
@@ -82,9 +89,9 @@ class Denoiser(nn.Module):
         return self.network.commit(lifted, self.network.begin(len(clean), lifted))
 
     def lifted(self, values: Tensor, told: Tensor | None = None) -> Tensor:
-        """(..., dim) -> (..., width), with what each position is told of itself beside it."""
+        """(..., block, dim) -> (..., block, width), what each position is told of itself beside it."""
         joined = torch.cat([values, torch.zeros_like(values) if told is None else told], -1)
-        lifted: Tensor = self.lift(joined.to(self.lift.weight.dtype))
+        lifted: Tensor = self.lift(joined.to(self.lift.weight.dtype)) + self.places.weight
         return lifted
 
     def read(self, points: Points, told: Tensor | None = None) -> Tensor:
