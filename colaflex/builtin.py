@@ -183,6 +183,13 @@ COMPONENTS = (
         "Decoder-only transformer over tokens, with an exact likelihood.",
     ),
     Component(
+        "baseline",
+        "plaid",
+        "colaflex.baselines.plaid:Plaid",
+        "colaflex.baselines.plaid_config:PlaidConfig",
+        "Diffusion on learned token embeddings, trained by its variational bound.",
+    ),
+    Component(
         "corpus",
         "bible",
         "colaflex.corpora.bible:Bible",

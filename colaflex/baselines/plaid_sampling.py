@@ -1,0 +1,230 @@
+"""Generation with `plaid`: ancestral sampling of one block after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
+from colaflex.baselines.plaid_config import PlaidConfig
+from colaflex.baselines.plaid_denoiser import Denoiser, Points, conditioning
+from colaflex.interfaces.language_model import GeneratedTokens
+from colaflex.interfaces.noise import SampleNoise, row_keys
+from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.values import Vocabulary
+from colaflex.token_sampling import draw_tokens
+
+__all__ = ["Sampler"]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that go on.
+
+    Attributes:
+        index: (rows,) number of each one's prompt.
+        tokens: (rows, block) what is given of the next block.
+        given: (rows, block) bool.
+        opens: (rows,) bool, whether the next block is the document's first.
+        seen: (rows, size + 1) bool, tokens that stand in the row already.
+        past: the network's history.
+    """
+
+    index: Tensor
+    tokens: Tensor
+    given: Tensor
+    opens: Tensor
+    seen: Tensor
+    past: Any
+
+
+class Sampler:
+    """Draws documents block by block.
+
+    A block is drawn whole, from noise at t = 1 to t = 0 in `options.steps` intervals; what a prompt
+    gives of it is held at its clean embeddings, and the network told so. Tokens are then read from
+    p(x | z_0).
+
+    Args:
+        denoiser: the model.
+        schedule: its levels of noise.
+        config: its options.
+        vocabulary: of its tokens.
+        options: steps and guidance.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        schedule: NoiseSchedule,
+        config: PlaidConfig,
+        vocabulary: Vocabulary,
+        options: SamplingOptions,
+    ) -> None:
+        self.denoiser, self.config, self.vocabulary = denoiser, config, vocabulary
+        self.options = options
+        self.device = denoiser.head.weight.device
+        with torch.no_grad():
+            self.table = denoiser.table()
+            times = torch.linspace(1, 0, options.steps + 1, device=self.device)
+            self.gammas = schedule(times).gamma
+        self.banned = torch.zeros(1, vocabulary.size + 1, dtype=torch.bool, device=self.device)
+        self.banned[0, [vocabulary.mask, vocabulary.size]] = True
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seed: int,
+        max_new_tokens: int,
+        token_sampling: TokenSampling,
+        earlier: Sequence[Sequence[int]] = (),
+    ) -> Iterator[Sequence[GeneratedTokens]]:
+        """Continue every prompt; see `LanguageModel.generate_tokens`."""
+        if max_new_tokens <= 0:
+            yield [GeneratedTokens(row, (), "length") for row in range(len(prompts))]
+            return
+        keys = row_keys(prompts, seed, earlier)
+        rows, left = self._begin(prompts), [max_new_tokens] * len(prompts)
+        number = 0
+        while len(rows.index):
+            noise = SampleNoise(tuple(f"{keys[row]}/{number}" for row in rows.index.tolist()))
+            drawn = self._block(rows, noise, token_sampling)
+            gained = [
+                self._gained(row, tokens[known:], left)
+                for row, tokens, known in zip(
+                    rows.index.tolist(),
+                    drawn.tolist(),
+                    rows.given.sum(1).tolist(),
+                    strict=True,
+                )
+            ]
+            yield gained
+            going = [i for i, each in enumerate(gained) if each.finish is None]
+            if not going:
+                return
+            rows = self._go_on(rows, drawn, torch.tensor(going, device=self.device))
+            number += 1
+
+    def _begin(self, prompts: Sequence[Sequence[int]]) -> _Rows:
+        """Whole blocks of the prompts become history, the rest is given of the next block."""
+        block, end = self.config.block_size, self.vocabulary.end_of_text
+        count, device = len(prompts), self.device
+        whole = [len(prompt) // block for prompt in prompts]
+        read = torch.full((count, max(whole, default=0) * block), end, device=device)
+        tokens = torch.full((count, block), end, device=device)
+        given = torch.zeros(count, block, dtype=torch.bool, device=device)
+        seen = torch.zeros(count, self.vocabulary.size + 1, dtype=torch.bool, device=device)
+        for row, (prompt, blocks) in enumerate(zip(prompts, whole, strict=True)):
+            said = torch.tensor(list(prompt), dtype=torch.int64, device=device)
+            head, rest = said[: blocks * block], said[blocks * block :]
+            read[row, : len(head)], tokens[row, : len(rest)] = head, rest
+            given[row, : len(rest)] = True
+            seen[row, said] = True
+        held = torch.tensor(whole, dtype=torch.int64, device=device)
+        past = self.denoiser.network.begin(count, self.denoiser.lift.weight)
+        past = self._committed(past, read.unflatten(1, (-1, block)), held * block)
+        return _Rows(torch.arange(count, device=device), tokens, given, held == 0, seen, past)
+
+    def _committed(self, past: Any, tokens: Tensor, counts: Tensor | None) -> Any:
+        """History with blocks of tokens, (rows, blocks, block), behind it."""
+        clean = self.denoiser.clean(tokens, self.table)
+        return self.denoiser.network.commit(self.denoiser.lifted(clean), past, counts)
+
+    def _go_on(self, rows: _Rows, drawn: Tensor, going: Tensor) -> _Rows:
+        past = self._committed(rows.past.select(going), drawn[going][:, None], None)
+        given = torch.zeros_like(rows.given[going])
+        opens = torch.zeros_like(rows.opens[going])
+        return _Rows(rows.index[going], drawn[going], given, opens, rows.seen[going], past)
+
+    def _gained(self, row: int, tokens: Sequence[int], left: list[int]) -> GeneratedTokens:
+        """What of a block's new tokens counts, and whether the row ends there."""
+        end = self.vocabulary.end_of_text
+        kept = tokens[: tokens.index(end)] if end in tokens else tokens
+        if len(kept) >= left[row]:
+            return GeneratedTokens(row, tuple(kept[: left[row]]), "length")
+        left[row] -= len(kept)
+        return GeneratedTokens(row, tuple(kept), "end" if len(kept) < len(tokens) else None)
+
+    def _block(self, rows: _Rows, noise: SampleNoise, token_sampling: TokenSampling) -> Tensor:
+        """(rows, block) tokens of the next block, the given ones in their place."""
+        clean = self.denoiser.clean(rows.tokens, self.table)
+        z = noise.normal("plaid", clean.shape[1:], clean)
+        branches = _Branches(self, rows, clean)
+        for step, (now, then) in enumerate(zip(self.gammas[:-1], self.gammas[1:], strict=True)):
+            guess = branches.guess(z, now)
+            (alpha, sigma), (alpha_then, sigma_then) = map(signal_and_noise, (now, then))
+            eps = (z - alpha * guess) / (sigma * self.config.score_temperature)
+            guess = (z - sigma * eps) / alpha
+            fresh = -torch.expm1(then - now)
+            mean = alpha_then * ((1 - fresh) / alpha * z + fresh * guess)
+            drawn = noise.normal(f"plaid {step}", clean.shape[1:], clean)
+            z = mean + sigma_then * fresh.sqrt() * drawn
+        logits = functional.pad(branches.log_probs(z, self.gammas[-1]), (0, 1))[:, :, None]
+        new = draw_tokens(logits, token_sampling, noise, rows.seen, self.banned, given=rows.given)[
+            ..., 0
+        ]
+        return torch.where(rows.given, rows.tokens, new)
+
+
+class _Branches:
+    """The guided denoiser of one block, which remembers its last guesses (self-conditioning).
+
+    The unconditional branch sees neither what is given of the block nor the blocks before it.
+    """
+
+    def __init__(self, sampler: Sampler, rows: _Rows, clean: Tensor) -> None:
+        self.sampler, self.rows, self.clean = sampler, rows, clean
+        context = bool(rows.given.any()) or not bool(rows.opens.all())
+        guided = sampler.options.guidance != 1.0 and context
+        self.told: list[Tensor | None] = [None, None] if guided else [None]
+
+    def guess(self, z: Tensor, gamma: Tensor) -> Tensor:
+        """(rows, block, dim) expected embeddings."""
+        guesses = [
+            self.sampler.denoiser.guess(found, self.sampler.table)
+            for found in self._found(z, gamma)
+        ]
+        if self.sampler.config.self_conditioning:
+            self.told = list(guesses)
+        return self._mixed(guesses)
+
+    def log_probs(self, z: Tensor, gamma: Tensor) -> Tensor:
+        """(rows, block, size) log-probabilities, up to a constant where guided."""
+        return self._mixed(self._found(z, gamma))
+
+    def _mixed(self, found: Sequence[Tensor]) -> Tensor:
+        if len(found) == 1:
+            return found[0]
+        return torch.lerp(found[1], found[0], self.sampler.options.guidance)
+
+    def _found(self, z: Tensor, gamma: Tensor) -> list[Tensor]:
+        given, nothing = self.rows.given, torch.zeros_like(self.rows.given)
+        seen = Points(
+            torch.where(given[..., None], self.clean, z)[:, None],
+            gamma.reshape(1, 1),
+            given[:, None],
+            nothing[:, None],
+            self.rows.opens[:, None],
+        )
+        found = [self._one(seen, self.rows.past, self.told[0])]
+        if len(self.told) > 1:
+            blank = torch.where(given[..., None], 0.0, z)[:, None]
+            free = replace(seen, values=blank, given=nothing[:, None], unknown=given[:, None])
+            found.append(self._one(free, None, self.told[1]))
+        return found
+
+    def _one(self, points: Points, past: Any, told: Tensor | None) -> Tensor:
+        denoiser = self.sampler.denoiser
+        read = denoiser.read(points, None if told is None else told[:, None])[:, 0]
+        times = conditioning(points.gamma).to(read.dtype)
+        if bool(points.given.any()):
+            times = torch.where(points.given[:, 0], 0.0, times)
+        states = denoiser.network(read, times[..., None], past)
+        found: Tensor = denoiser.from_states(states[:, None], points, self.sampler.table)[:, 0]
+        return found
