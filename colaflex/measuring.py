@@ -40,14 +40,25 @@ def evaluator(
         prompt_tokens=section.prompt_tokens,
         sweep_steps=section.sweep_steps,
         sweep_guidance=section.sweep_guidance,
+        sweep_temperature=section.sweep_temperature,
+        sweep_grid=section.sweep_grid,
+        guided=None if spec.prior is None else spec.prior.capabilities().guidance,
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
+        likelihood=_likelihood(spec),
         judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
         max_tokens=spec.training.for_stage("prior").max_tokens,
         seed=spec.seed,
     )
     options = GenerationOptions(**spec.sampling.model_dump())
     return Evaluator(model, data, corpus, options, plan, say)
+
+
+def _likelihood(spec: Spec) -> bool:
+    """Whether likelihoods are computed; left to us, not where each takes an ODE's integration."""
+    if spec.evaluation.likelihood == "auto":
+        return spec.prior is None or spec.prior.capabilities().likelihood != "ode"
+    return spec.evaluation.likelihood
 
 
 def evaluate_run(

@@ -145,6 +145,14 @@ class LanguageModel(nn.Module, ABC):
     def reconstruct(self, tokens: TokenBatch) -> Reconstructed | None:
         """What comes back of whole rows through the latents; None where there are none."""
 
+    def network_evaluations(self, options: SamplingOptions) -> int | None:
+        """Network evaluations per block: guidance branches and solver stages included.
+
+        None where that is not known beforehand.
+        """
+        del options
+        return None
+
     @abstractmethod
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
         """(batch,) nats: exact, or a bound, as declared; None where there is none."""
