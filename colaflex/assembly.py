@@ -56,6 +56,7 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
         _coadaptation(spec),
         spec.training.for_stage("prior").max_tokens,
         segments=segmenter,
+        density=spec.prior.capabilities().likelihood != "none",
     )
 
 

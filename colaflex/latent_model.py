@@ -36,6 +36,7 @@ from colaflex.interfaces.values import (
     Vocabulary,
 )
 from colaflex.latent_generation import BlockGenerator, decoded_rows
+from colaflex.latent_likelihood import log_weights
 from colaflex.latent_training import LatentTraining
 
 __all__ = ["LatentModel", "Segments"]
@@ -55,6 +56,7 @@ class LatentModel(LanguageModel):
         coadaptation: how stage 2 goes.
         max_tokens: longest row in training; a longer prompt is heard from its end.
         segments: the segmenter's declaration.
+        density: whether the prior declares a likelihood.
     """
 
     shift: Tensor
@@ -69,8 +71,10 @@ class LatentModel(LanguageModel):
         coadaptation: Coadaptation | None = None,
         max_tokens: int = 1024,
         segments: SegmenterCapabilities | None = None,
+        density: bool = False,
     ) -> None:
         super().__init__()
+        self.density = density
         self.segmenter, self.representation, self.prior = segmenter, representation, prior
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
         self.segments = segments or SegmenterCapabilities(representation.slots)
@@ -237,9 +241,13 @@ class LatentModel(LanguageModel):
         return TokenBatch(tokens, lengths, batch.complete)
 
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
-        """None: no bound is declared."""
-        del tokens
-        return None
+        """(batch,) nats: a lower bound, where prior and posterior have densities; else None.
+
+        The mean over draws from the posterior, which are keyed by the tokens; see
+        `latent_likelihood`.
+        """
+        weights = log_weights(self, tokens) if self.density else None
+        return None if weights is None else weights.mean(0)
 
     def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
         """The prior's; tokens where all segments are of one length."""

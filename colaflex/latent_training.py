@@ -64,7 +64,7 @@ class LatentTraining:
             share=1.0,
             settings="representation",
             groups=[ParameterGroup("representation", parts)],
-            prepare=lambda batch, step: self._complete(batch, end, CUT_ROWS, step.noise),
+            prepare=lambda batch, step: self.complete(batch, end, CUT_ROWS, step.noise),
             counts=lambda batch: self._counts(batch, self.model.settled(batch).mask),
             losses=self._representation_losses,
             flops=lambda batch: self._representation_flops(batch, 3) + 3 * self._cutting(batch),
@@ -91,7 +91,7 @@ class LatentTraining:
             share=phase.share,
             settings="prior",
             groups=groups,
-            prepare=lambda batch, step: self._complete(
+            prepare=lambda batch, step: self.complete(
                 batch,
                 model.prior.block_size,
                 step.noise.in_some_steps(plan.prompt_rows),
@@ -114,7 +114,8 @@ class LatentTraining:
             self.model.reference.load_state_dict(self.model.representation.state_dict())
         phase.start()
 
-    def _complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
+    def complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
+        """Rows of whole blocks, in a share of which a boundary is forced; see `whole_blocks`."""
         complete, group = whole_blocks, self.model.segments.group
         if self.model.segments.variable:
             complete = partial(whole_variable_blocks, cut=self._fine, device=self.model.device)

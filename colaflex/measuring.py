@@ -11,7 +11,6 @@ from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import GenerationOptions
-from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
@@ -39,10 +38,14 @@ def evaluator(
         samples=section.samples,
         documents=section.documents,
         prompt_tokens=section.prompt_tokens,
-        sweep_steps=section.sweep_steps if _samples_by(spec).steps else (),
-        sweep_guidance=section.sweep_guidance if _samples_by(spec).guidance else (),
+        sweep_steps=section.sweep_steps,
+        sweep_guidance=section.sweep_guidance,
+        sweep_temperature=section.sweep_temperature,
+        sweep_grid=section.sweep_grid,
+        guided=_guided(spec),
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
+        likelihood=_likelihood(spec),
         judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
         max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
         seed=spec.seed,
@@ -51,14 +54,22 @@ def evaluator(
     return Evaluator(model, data, corpus, options, plan, say)
 
 
-def _samples_by(spec: Spec) -> BaselineCapabilities:
-    """Whether steps and guidance act; a prior is swept over both."""
-    return BaselineCapabilities() if spec.baseline is None else spec.baseline.capabilities()
+def _guided(spec: Spec) -> bool:
+    if spec.prior is not None:
+        return spec.prior.capabilities().guidance
+    return spec.baseline is None or spec.baseline.capabilities().guidance
 
 
 def _last_stage(spec: Spec) -> str:
     """The stage whose settings the finished model has its longest row from."""
     return "prior" if spec.baseline is None else "baseline"
+
+
+def _likelihood(spec: Spec) -> bool:
+    """Whether likelihoods are computed; left to us, not where each takes an ODE's integration."""
+    if spec.evaluation.likelihood == "auto":
+        return spec.prior is None or spec.prior.capabilities().likelihood != "ode"
+    return spec.evaluation.likelihood
 
 
 def evaluate_run(

@@ -24,7 +24,13 @@ from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.run_folder import IDENTITY, RunFolder, environment, measurements_json
-from colaflex.run_result import component_versions, parameter_counts, single, stage_json
+from colaflex.run_result import (
+    component_versions,
+    declared_likelihood,
+    parameter_counts,
+    single,
+    stage_json,
+)
 from colaflex.run_settings import chosen_device, chosen_precision
 from colaflex.run_sources import adopt_teacher, finished_run, taken_stage_one
 from colaflex.spec import Spec
@@ -145,6 +151,7 @@ class Experiment:
             evaluated = self._evaluate()
             result = self._result(training, reused, evaluated, time.perf_counter() - began)
             self.folder.write_lines("samples.jsonl", evaluated.samples)
+            self.folder.write_items(evaluated.items)
             self.folder.write_json("result.json", result)
             self._report()
             life_cycle.run_ended(info, result)
@@ -300,6 +307,7 @@ class Experiment:
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "components": component_versions(self.spec),
+            "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),
             "training": {**sums, "tokens_per_second": rate, "stages": stages},
             "job_seconds": seconds,

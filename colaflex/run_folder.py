@@ -17,7 +17,7 @@ from typing import Any
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import write_atomic
-from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.metric import Items, Measurement
 
 __all__ = ["IDENTITY", "RunFolder", "environment", "measurements_json"]
 
@@ -31,6 +31,7 @@ WRITTEN_WHOLE = (
     "tokenizer.json",
     "environment.json",
     "samples.jsonl",
+    "items.json",
     "result.json",
     "report.html",
 )
@@ -40,7 +41,8 @@ class RunFolder:
     """A run's folder; every file in it appears whole or not at all.
 
     `spec.yaml` (resolved), `run.json` (digests), `tokenizer.json`, `environment.json`,
-    `metrics.jsonl`, `checkpoints/`, and at the end `samples.jsonl`, `result.json`, `report.html`.
+    `metrics.jsonl`, `checkpoints/`, and at the end `samples.jsonl`, `items.json`, `result.json`,
+    `report.html`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,6 +81,15 @@ class RunFolder:
         """Write one JSON object a line."""
         lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
         write_atomic(self.path / name, "".join(f"{line}\n" for line in lines))
+
+    def write_items(self, items: Mapping[str, Items]) -> None:
+        """Write `items.json`, a metric a line; metrics of numbers that JSON lacks are left out."""
+        lines = (
+            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found.as_json())}"
+            for name, found in sorted(items.items())
+            if found.finite
+        )
+        write_atomic(self.path / "items.json", "{\n" + ",\n".join(lines) + "\n}\n")
 
     @contextmanager
     def held(self, writes: bool = True) -> Iterator[None]:

@@ -24,6 +24,7 @@ from colaflex.baselines.plaid_sampling import Sampler
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.language_model import (
+    BlockCost,
     GeneratedTokens,
     LanguageModel,
     ParameterGroup,
@@ -129,9 +130,10 @@ class Plaid(LanguageModel):
         )
         return sampler.generate(prompts, seed, max_new_tokens, token_sampling, earlier)
 
-    def network_evaluations(self, options: SamplingOptions) -> int | None:
-        """Network evaluations a block: one a step and one to read the tokens, times branches."""
-        return (options.steps + 1) * (1 if options.guidance == 1.0 else 2)
+    def network_evaluations(self, options: SamplingOptions) -> BlockCost:
+        """One a step and one to read the tokens, times guidance branches."""
+        branches = 1 if options.guidance == 1.0 else 2
+        return BlockCost((options.steps + 1) * branches, self.config.block_size)
 
     # The bound.
 

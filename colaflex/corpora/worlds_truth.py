@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from colaflex.corpora.worlds import Judgement, World, split_sentences
 from colaflex.draws import keyed_rng
 from colaflex.interfaces.corpus import Truth
-from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import Floats, jackknife, mean, proportion
+from colaflex.interfaces.metric import Items, Measurement
+from colaflex.intervals import Floats, jackknife, proportion, ratio
 
 __all__ = ["WorldTruth", "shuffle_sentences"]
 
@@ -40,16 +40,28 @@ class WorldTruth(Truth):
             of those, nats per document) and `oracle_entropy` (of p*, exact, what `oracle_nll` is
             for samples from p*; at sharing 1 every document of the support has just this NLL).
         """
-        judged = [self.world.document_judgement(text) for text in texts]
-        metrics = {
-            "valid_sentences": proportion(
-                [j.valid_sentences for j in judged], [j.sentences for j in judged]
-            ),
-            "valid_documents": proportion([j.valid for j in judged]),
-            "coherent_documents": proportion([j.coherent for j in judged]),
+        judged, scores = self._judged(texts), self.log_prob(texts)
+        items = _items(judged, scores)
+        nll = items.pop("oracle_nll")
+        entropy = self.world.entropy()
+        return {
+            **{name: proportion(shares.values, shares.weights) for name, shares in items.items()},
+            **_divergences(self.world, [j for j in judged if j.valid]),
+            "oracle_nll": ratio(nll.values, nll.weights or (), "oracle_nll", resamples=resamples),
+            "oracle_entropy": Measurement(entropy, entropy, entropy, len(texts)),
         }
-        metrics |= _divergences(self.world, [j for j in judged if j.valid])
-        return metrics | _likelihood(self.world, texts, resamples)
+
+    def items(self, texts: Sequence[str]) -> dict[str, Items]:
+        """What each text adds to the shares, and to `oracle_nll` where p* can make it."""
+        return _items(self._judged(texts), self.log_prob(texts))
+
+    def log_prob(self, texts: Sequence[str]) -> list[float]:
+        """log p* of every text in nats, exactly; -inf for what p* can't make."""
+        parsed = [self.world.derivation(text) for text in texts]
+        return [-math.inf if d is None else self.world.log_prob(d) for d in parsed]
+
+    def _judged(self, texts: Sequence[str]) -> list[Judgement]:
+        return [self.world.document_judgement(text) for text in texts]
 
     def references(self, real: Sequence[str]) -> dict[str, list[str]]:
         """Real sentences shuffled between documents, which have all but coherence."""
@@ -113,13 +125,17 @@ def _kl(cells: NDArray[np.int64], count: int) -> tuple[float, Floats]:
     return float(corrected(whole, n)), corrected(whole - change[cells], n - 1)
 
 
-def _likelihood(world: World, texts: Sequence[str], resamples: int) -> dict[str, Measurement]:
-    parsed = [world.derivation(text) for text in texts]
-    scores = [-math.inf if d is None else world.log_prob(d) for d in parsed]
-    possible = [-score for score in scores if score > -math.inf]
-    entropy = world.entropy()
+def _items(judged: Sequence[Judgement], scores: Sequence[float]) -> dict[str, Items]:
+    possible = [score > -math.inf for score in scores]
     return {
-        "oracle_support": proportion([score > -math.inf for score in scores]),
-        "oracle_nll": mean(possible, "oracle_nll", resamples=resamples),
-        "oracle_entropy": Measurement(entropy, entropy, entropy, len(texts)),
+        "valid_sentences": Items.of(
+            [j.valid_sentences for j in judged], [j.sentences for j in judged]
+        ),
+        "valid_documents": Items.of([j.valid for j in judged]),
+        "coherent_documents": Items.of([j.coherent for j in judged]),
+        "oracle_support": Items.of(possible),
+        "oracle_nll": Items.of(
+            [-score if held else 0.0 for score, held in zip(scores, possible, strict=True)],
+            possible,
+        ),
     }

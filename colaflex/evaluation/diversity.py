@@ -8,6 +8,7 @@ Their intervals come from the jackknife: a bootstrap draws documents twice, whic
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.intervals import jackknife, mean, proportion
 
 __all__ = [
+    "distinct_documents",
     "distinct_ngrams",
     "longest_repeat",
     "repeated_ngrams",
@@ -25,6 +27,16 @@ __all__ = [
 ]
 
 Documents = Sequence[Sequence[Hashable]]
+
+
+def distinct_documents(texts: Sequence[str]) -> Measurement:
+    """Different texts over all texts; compare collections of equal size."""
+    counts = Counter(texts)
+    different, total = len(counts), len(texts)
+    if total < 2:
+        return jackknife(1.0, [1.0] * total)
+    left = [(different - (counts[text] == 1)) / (total - 1) for text in texts]
+    return jackknife(different / total, left, lowest=0.0, highest=1.0)
 
 
 def distinct_ngrams(documents: Documents, n: int) -> Measurement:

@@ -11,10 +11,13 @@ import torch
 
 from colaflex.corpora.token_index import Data
 from colaflex.evaluation.brier import brier_lm
+from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metrics
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.quality import Quality
 from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metrics
 from colaflex.evaluation.sources import Sources, TextRow
+from colaflex.evaluation.sweeps import SweepPoint, sweep_points
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
@@ -31,15 +34,13 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Evaluated:
-    """Metrics by dotted name, and the texts behind them.
+class Evaluated(Measured):
+    """Metrics by dotted name, their items, and the texts behind them.
 
     Attributes:
-        metrics: as in result.json.
         samples: records of samples.jsonl.
     """
 
-    metrics: Metrics = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -74,23 +75,35 @@ class Evaluator:
         """All of it."""
         result = Evaluated()
         self.say("evaluation: reconstruction")
-        result.metrics |= self.reconstruction()
+        result.add(self.reconstruction())
+        if self.plan.likelihood:
+            self.say("evaluation: likelihood")
+            result.add(self.likelihood())
         if self.plan.samples:
             self.say("evaluation: samples")
             rows = self._rows(result)
             self.say("evaluation: quality of the samples")
             self._quality(rows, result)
-            self.say("evaluation: sweeps over steps and guidance")
             self._sweeps(result)
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
             result.metrics |= self.straightness()
         return result
 
-    def reconstruction(self) -> Metrics:
+    def reconstruction(self) -> Measured:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""
         found = reconstruct(self.model, self.data.index, self.plan)
-        return {} if found is None else reconstruction_metrics(found, self.plan.bootstrap)
+        return Measured() if found is None else reconstruction_metrics(found, self.plan.bootstrap)
+
+    def likelihood(self) -> Measured:
+        """`likelihood.*` of held-out documents; empty where a model has no likelihood."""
+        found = document_likelihoods(self.model, self.data.index, self.plan, self.say)
+        if found is None:
+            return Measured()
+        truth = self.quality.truth
+        texts = self.data.tokenizer.decode_batch(self.held_out.first(len(found.log_p)))
+        known = None if truth is None else truth.log_prob(texts)
+        return likelihood_metrics(found, known, self.plan.bootstrap)
 
     def brier(self) -> Metrics:
         """`generation.brier_lm`: two samples behind prompts of held-out text (CALM, 2025)."""
@@ -143,24 +156,37 @@ class Evaluator:
         return rows
 
     def _quality(self, rows: dict[str, TextRow], result: Evaluated) -> None:
-        for name, metrics in self.quality.measure(rows).items():
-            prefix = "generation." if name == "model" else f"generation.{name}."
-            result.metrics |= {f"{prefix}{metric}": value for metric, value in metrics.items()}
+        for name, measured in self.quality.measure(rows).items():
+            result.add(measured.under("generation." if name == "model" else f"generation.{name}."))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
 
     def _sweeps(self, result: Evaluated) -> None:
-        steps, guidance = self.plan.sweep_steps, self.plan.sweep_guidance
-        points = {f"at_steps.{n}": self.options.but(steps=n) for n in steps}
-        points |= {f"at_guidance.{g:g}": self.options.but(guidance=g) for g in guidance}
+        points = sweep_points(self.model, self.options, self.plan, self.say)
         if not points:
             return
+        self.say("evaluation: sweeps over settings of the sampler")
         prompts = self.sources.prompts(self.plan.sweep_samples)
-        rows = {name: self.sources.generated(prompts, point) for name, point in points.items()}
+        rows: dict[str, TextRow] = {}
+        for point in points:
+            began = time.perf_counter()
+            rows[point.name] = self.sources.generated(prompts, point.options)
+            seconds = time.perf_counter() - began
+            result.metrics |= self._cost(point, rows[point.name], seconds)
         measured = self.quality.measure({**rows, "real": self.sources.real(prompts)})
         for name in rows:
-            for metric, value in measured[name].items():
-                result.metrics[f"generation.{name}.{metric}"] = value
+            result.add(measured[name].under(f"generation.{name}."))
+
+    def _cost(self, point: SweepPoint, row: TextRow, seconds: float) -> Metrics:
+        """What a point of the sweep over steps takes."""
+        if [setting for setting, _ in point.settings] != ["steps"]:
+            return {}
+        block = self.model.network_evaluations(point.options.latents)
+        rate = sum(map(len, row.tokens)) / seconds
+        cost = {f"speed.{point.name}.tokens_per_second": _point(rate)}
+        if block is not None:
+            cost[f"speed.{point.name}.network_evaluations_per_block"] = _point(block.evaluations)
+        return cost
 
 
 def _point(value: float) -> Measurement:

@@ -22,8 +22,13 @@ class EvaluationPlan:
         prompt_tokens: tokens of held-out text before each sample.
         sweep_steps: solver steps to sample at as well.
         sweep_guidance: guidances to sample at as well.
+        sweep_temperature: temperatures of tokens to sample at as well.
+        sweep_grid: whether to sample at every pair of guidance and temperature as well.
+        guided: whether guidance does anything, as the model declares it; None where it declares
+            nothing of the kind.
         sweep_samples: texts at each point of a sweep.
         bootstrap: resamples behind an interval.
+        likelihood: whether the likelihood of held-out documents is computed, where there is one.
         judge: its settings, or None.
         max_tokens: longest row.
         seed: of the samples.
@@ -35,8 +40,12 @@ class EvaluationPlan:
     prompt_tokens: int = 0
     sweep_steps: Sequence[int] = ()
     sweep_guidance: Sequence[float] = ()
+    sweep_temperature: Sequence[float] = ()
+    sweep_grid: bool = False
+    guided: bool | None = None
     sweep_samples: int = 32
     bootstrap: int = 1000
+    likelihood: bool = True
     judge: JudgeSettings | None = None
     max_tokens: int = 256
     seed: int = 0

@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from colaflex.corpora.token_index import Data
+from colaflex.evaluation.diversity import distinct_documents
 from colaflex.evaluation.judge import Judge, require_documents, train_judge
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sources import TextRow
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import split_words
 from colaflex.interfaces.corpus import Truth
-from colaflex.interfaces.metric import Measurement
 
 __all__ = ["Quality", "truth_rows"]
 
 DOCUMENTS_AT_ONCE = 1024
 """Training documents held as text, and as lists of tokens, at once."""
-
-Metrics = dict[str, Measurement]
 
 
 class Quality:
@@ -44,7 +43,7 @@ class Quality:
         if self._settings is not None:
             require_documents(len(data.index.splits["judge"]))
 
-    def measure(self, rows: Mapping[str, TextRow]) -> dict[str, Metrics]:
+    def measure(self, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
         """The metrics of every row, and of rows that the corpus adds."""
         if self.truth is not None:
             return self._by_truth(self.truth, rows)
@@ -67,7 +66,7 @@ class Quality:
         documents = [[*index.document(i), end] for i in range(len(index))]
         return train_judge(documents, self.data.tokenizer.size, end, self._settings)
 
-    def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Metrics]:
+    def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
         whole = {
             name: self.data.tokenizer.decode_batch(
                 [[*p, *t] for p, t in zip(row.prompts, row.tokens, strict=True)]
@@ -89,11 +88,18 @@ class Quality:
 
 def truth_rows(
     truth: Truth, rows: Mapping[str, Sequence[str]], resamples: int = 1000
-) -> dict[str, Metrics]:
+) -> dict[str, Measured]:
     """The corpus's own measures of every row, and of its references, which "real" is made into.
+
+    Beside them stands `distinct_documents`, so that no model passes for good by saying one thing.
 
     All at equal numbers of documents, so that the biases of finite samples are equal.
     """
     rows = {**rows, **truth.references(rows["real"])}
     size = min((len(texts) for texts in rows.values() if texts), default=0)
-    return {name: dict(truth.measure(texts[:size], resamples)) for name, texts in rows.items()}
+    found = {}
+    for name, texts in rows.items():
+        metrics = dict(truth.measure(texts[:size], resamples))
+        metrics["distinct_documents"] = distinct_documents(texts[:size])
+        found[name] = Measured(metrics, dict(truth.items(texts[:size])))
+    return found

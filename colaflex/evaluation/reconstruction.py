@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from colaflex.corpora.token_index import TokenIndex
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.interfaces.language_model import LanguageModel, Reconstructed
-from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.metric import Items
 from colaflex.intervals import proportion, ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -73,23 +74,25 @@ def reconstruct(
     return Reconstruction(by_document("correct"), by_document("counted"), by_document("nll"), sizes)
 
 
-def reconstruction_metrics(
-    documents: Reconstruction, resamples: int = 1000
-) -> dict[str, Measurement]:
+def reconstruction_metrics(documents: Reconstruction, resamples: int = 1000) -> Measured:
     """The `reconstruction.*` metrics, with intervals over documents.
 
     Returns:
         `token_accuracy` and `exact_documents` (fractions), `nll` (nats per token), `bits_per_byte`
-        (of the realisation alone: the rate is not in it).
+        (of the realisation alone: the rate is not in it), each with what every document adds.
     """
-    nll = np.asarray(documents.nll, dtype=np.float64)
-    right = np.asarray(documents.correct) == np.asarray(documents.tokens)
-    metrics = {
-        "token_accuracy": proportion(documents.correct, documents.tokens),
-        "exact_documents": proportion(right),
-        "nll": ratio(nll, documents.tokens, "reconstruction", resamples=resamples),
-        "bits_per_byte": ratio(
-            nll / math.log(2), documents.bytes, "reconstruction", resamples=resamples
-        ),
+    correct, tokens = np.asarray(documents.correct), np.asarray(documents.tokens)
+    nll, sizes = np.asarray(documents.nll, dtype=np.float64), np.asarray(documents.bytes)
+    items = {
+        "token_accuracy": Items.of(correct, tokens),
+        "exact_documents": Items.of(correct == tokens),
+        "nll": Items.of(nll, tokens),
+        "bits_per_byte": Items.of(nll / math.log(2), sizes),
     }
-    return {f"reconstruction.{name}": value for name, value in metrics.items()}
+    metrics = {
+        "token_accuracy": proportion(correct, tokens),
+        "exact_documents": proportion(correct == tokens),
+        "nll": ratio(nll, tokens, "reconstruction", resamples=resamples),
+        "bits_per_byte": ratio(nll / math.log(2), sizes, "reconstruction", resamples=resamples),
+    }
+    return Measured(metrics, items).under("reconstruction.")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from colaflex.evaluation.diversity import distinct_ngrams, repetition, unigram_entropy
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import equal_size, split_words
-from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.metric import Items, Measurement
 from colaflex.intervals import mean, proportion, ratio
 
 __all__ = ["JudgeLike", "TextSamples", "real_text_metrics"]
@@ -44,7 +45,7 @@ def real_text_metrics(
     judge: JudgeLike | None = None,
     tokenize: Callable[[str], Sequence[int]] | None = None,
     resamples: int = 1000,
-) -> dict[str, dict[str, Measurement]]:
+) -> dict[str, Measured]:
     """Metrics of every row (model, real text, unigram, ...), compared at equal size.
 
     Lengths, ends and the judge see each row's texts whole; all that is counted in words sees as
@@ -62,7 +63,8 @@ def real_text_metrics(
         of each row: `judge_nll` (nats per token, end-of-text included where the text ended),
         `judge_nll_per_byte` (nats per UTF-8 byte), `unigram_entropy` (nats per word), `distinct_1`
         .. `distinct_4`, `repetition`, `longest_repeat` (words), `copying`, `known_words`,
-        `known_bigrams`, `mean_words`, `mean_bytes`, `ended`.
+        `known_bigrams`, `mean_words`, `mean_bytes`, `ended`; of what the judge and the ends say,
+        also what each text adds.
     """
     if (judge is None) != (tokenize is None):
         raise ValueError("a judge and its tokenizer come together")
@@ -70,23 +72,22 @@ def real_text_metrics(
     same_size = equal_size(words)
     result = {}
     for name, row in rows.items():
-        metrics = _lengths(row, words[name], resamples)
-        metrics |= _word_metrics(same_size[name], training, resamples)
+        measured = _lengths(row, words[name], resamples)
+        measured.metrics |= _word_metrics(same_size[name], training, resamples)
         if judge is not None and tokenize is not None:
-            metrics |= _judged(row, judge, tokenize, resamples)
-        result[name] = metrics
+            measured.add(_judged(row, judge, tokenize, resamples))
+        result[name] = measured
     return result
 
 
-def _lengths(
-    row: TextSamples, words: Sequence[Sequence[str]], resamples: int
-) -> dict[str, Measurement]:
+def _lengths(row: TextSamples, words: Sequence[Sequence[str]], resamples: int) -> Measured:
     sizes = [len(text.encode()) for text in row.texts]
-    return {
+    metrics = {
         "mean_words": mean([len(text) for text in words], "mean_words", resamples=resamples),
         "mean_bytes": mean(sizes, "mean_bytes", resamples=resamples),
         "ended": proportion(row.ended),
     }
+    return Measured(metrics, {"ended": Items.of(row.ended)})
 
 
 def _word_metrics(
@@ -105,7 +106,7 @@ def _judged(
     judge: JudgeLike,
     tokenize: Callable[[str], Sequence[int]],
     resamples: int,
-) -> dict[str, Measurement]:
+) -> Measured:
     documents = [
         [*tokenize(text), *([judge.end_of_text] if ended else [])]
         for text, ended in zip(row.texts, row.ended, strict=True)
@@ -113,7 +114,12 @@ def _judged(
     scores = judge.nll(documents)
     nll, tokens = [score[0] for score in scores], [score[1] for score in scores]
     sizes = [len(text.encode()) for text in row.texts]
-    return {
+    metrics = {
         "judge_nll": ratio(nll, tokens, "judge", resamples=resamples),
         "judge_nll_per_byte": ratio(nll, sizes, "judge", resamples=resamples),
     }
+    items = {
+        "judge_nll": Items.of(nll, tokens),
+        "judge_nll_per_byte": Items.of(nll, sizes),
+    }
+    return Measured(metrics, items)

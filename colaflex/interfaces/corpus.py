@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.metric import Items, Measurement
 
 __all__ = ["SPLITS", "Corpus", "Document", "Split", "Truth"]
 
@@ -37,6 +37,19 @@ class Truth(ABC):
             texts: one a document drawn, its prompt included; may be none, or nonsense.
             resamples: of a bootstrap, for metrics whose interval comes from one.
         """
+
+    def items(self, texts: Sequence[str]) -> Mapping[str, Items]:
+        """Of the metrics that are shares or means, what each text adds, in the texts' order.
+
+        None by default: such a corpus's metrics can't be compared text by text.
+        """
+        del texts
+        return {}
+
+    def log_prob(self, texts: Sequence[str]) -> Sequence[float] | None:
+        """log p* of every text in nats, -inf for what can't be; None where p* is not known."""
+        del texts
+        return None
 
     def references(self, real: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Texts made of real documents to measure as well, by name, e.g. "shuffled"."""

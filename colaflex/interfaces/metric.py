@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Measurement"]
+__all__ = ["Items", "Measurement"]
+
+_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +23,40 @@ class Measurement:
     def as_json(self) -> dict[str, float | int]:
         """As it stands in result.json."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What a metric found of every item, so that models can be compared item by item.
+
+    The metric is the sum of the values over the sum of the weights. Items are in an order that is
+    the same for every model measured on the same data by the same plan.
+
+    Attributes:
+        values: numerators, e.g. the nats of every document.
+        weights: denominators, e.g. its tokens; None where each is 1.
+    """
+
+    values: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[float], weights: Iterable[float] | None = None) -> Items:
+        """Items from any numbers, booleans and arrays among them."""
+        over = None if weights is None else tuple(map(float, weights))
+        return cls(tuple(map(float, values)), over)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are."""
+        return all(map(math.isfinite, (*self.values, *(self.weights or ()))))
+
+    def as_json(self) -> dict[str, list[float] | None]:
+        """As they stand in items.json: rounded to six significant digits."""
+        weights = None if self.weights is None else [_rounded(w) for w in self.weights]
+        return {"values": [_rounded(v) for v in self.values], "weights": weights}
+
+
+def _rounded(number: float) -> float:
+    short = float(f"{number:.{_DIGITS}g}")
+    return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short

@@ -1,7 +1,8 @@
 """What every metric is called, measured in, and which way is better; and how names are built.
 
 A dotted name is `<family>.<metric>`. In the family `generation` it may carry a row other than the
-model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`).
+model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`,
+`generation.at_guidance.2.at_temperature.0.7.distinct_2`), as it may in the family `speed`.
 `place` takes names apart, here and nowhere else; `describe` says what they mean.
 """
 
@@ -56,15 +57,24 @@ class Placement:
         family: first part of the name.
         metric: what is measured, without row or sweep.
         row: whose text is measured; "model" unless the name says otherwise.
-        axis: what is swept ("steps", "guidance", ...), or None.
-        at: the value of that axis, or None.
+        point: where in a sweep it was measured: the swept settings ("steps", "guidance", ...) with
+            their values, several in a grid; empty at the spec's own settings.
     """
 
     family: str
     metric: str
     row: str = "model"
-    axis: str | None = None
-    at: float | None = None
+    point: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def axis(self) -> str | None:
+        """What is swept, where it is one setting; else None."""
+        return self.point[0][0] if len(self.point) == 1 else None
+
+    @property
+    def at(self) -> float | None:
+        """The value of that setting, or None."""
+        return self.point[0][1] if len(self.point) == 1 else None
 
     @property
     def canonical(self) -> str:
@@ -147,6 +157,9 @@ METRICS: dict[str, MetricInfo] = {
     "generation.distinct_?": MetricInfo(
         "distinct {0}-grams", "share", "real", "Different word n-grams among all n-grams."
     ),
+    "generation.distinct_documents": MetricInfo(
+        "different documents", "share", "real", "Different texts among all texts."
+    ),
     "generation.repetition*": MetricInfo(
         "repetition", "share", "real", "n-grams of words that stood earlier in the same text."
     ),
@@ -198,10 +211,25 @@ METRICS: dict[str, MetricInfo] = {
         "posterior logSNR", "nats", None, "log(mean mu^2 / mean sigma^2) on held-out text."
     ),
     "likelihood.bits_per_byte": MetricInfo(
-        "code length", "bits/byte", "lower", "Bits per byte of text; compares across tokenizers."
+        "code length",
+        "bits/byte",
+        "lower",
+        "Bits per UTF-8 byte of held-out documents, exact or an upper bound as `likelihood` in "
+        "result.json says; compares across tokenizers. A document longer than a row is read in the "
+        "windows that training reads it in, none of which sees another.",
     ),
-    "likelihood.*nll*": MetricInfo(
-        "negative log-likelihood", "nats/token", "lower", "-log p(x), or its bound."
+    "likelihood.nats_per_token": MetricInfo(
+        "negative log-likelihood",
+        "nats/token",
+        "lower",
+        "The same per token, end-of-text included: -log p(x), or its bound.",
+    ),
+    "likelihood.excess_nats": MetricInfo(
+        "excess over the true process",
+        "nats/document",
+        "lower",
+        "log p*(x) - log p(x) of held-out documents: the KL divergence from the known process to "
+        "the model, or its bound.",
     ),
     "elbo.realisation": MetricInfo(
         "E log p(x | z)", "nats/token", "higher", "Expected log-likelihood of the realisation."
@@ -225,6 +253,12 @@ METRICS: dict[str, MetricInfo] = {
     ),
     "geometry.*log_snr*": MetricInfo("logSNR", "nats", None, "log(mean mu^2 / mean sigma^2)."),
     "speed.*tokens_per_second*": MetricInfo("tokens per second", "tokens/s", "higher"),
+    "speed.*network_evaluations_per_block*": MetricInfo(
+        "network evaluations per block", "", None, "Guidance branches and solver stages included."
+    ),
+    "speed.*network_evaluations_per_token*": MetricInfo(
+        "network evaluations per token", "", None, "Of a block, over the tokens that it holds."
+    ),
     "speed.*seconds_per_block*": MetricInfo("time per block", "s", "lower"),
     "speed.*latency*": MetricInfo("latency", "s", "lower"),
     "speed.*memory*": MetricInfo("peak memory", "GiB", "lower"),
@@ -246,7 +280,7 @@ HEADLINES = (
 """Which results a reader wants first; a run shows the first few that it has."""
 
 QUALITY = ("coherent_documents", "judge_nll", "brier_lm", "known_bigrams", "valid_sentences")
-DIVERSITY = ("unigram_entropy", "distinct_2", "distinct_1", "distinct_3")
+DIVERSITY = ("unigram_entropy", "distinct_2", "distinct_1", "distinct_3", "distinct_documents")
 
 _SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTALL)
 
@@ -254,11 +288,14 @@ _SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTA
 def place(name: str) -> Placement:
     """Take a metric's dotted name apart."""
     family, _, rest = name.partition(".")
-    if family != "generation":
+    if family not in ("generation", "speed"):
         return Placement(family, rest)
-    if match := _SWEEP.fullmatch(rest):
-        axis, at, metric = match.groups()
-        return Placement(family, metric, axis=axis, at=float(at))
+    point = []
+    while match := _SWEEP.fullmatch(rest):
+        axis, at, rest = match.groups()
+        point.append((axis, float(at)))
+    if point or family == "speed":
+        return Placement(family, rest, point=tuple(point))
     row, _, metric = rest.partition(".")
     # A corpus may bring references of its own: their rows are known by their metrics.
     if metric and (row in ROWS or (not _known(rest) and _known(metric))):

@@ -40,6 +40,9 @@ __all__ = [
     "sweeps_of",
 ]
 
+_COSTS = {"network_evaluations_per_block": "network_evaluations"}
+"""What sampling costs at a point of a sweep, as it stands beside the quality of its texts."""
+
 _ARROWS = {"higher": "↑", "lower": "↓", "real": "≈"}
 
 
@@ -133,7 +136,7 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
     table = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.family == "generation" and at.axis is None and at.metric:
+        if at.family == "generation" and not at.point and at.metric:
             table[at.row, at.metric] = measured
     return Generation(
         sorted({row for row, _ in table}, key=row_order),
@@ -143,12 +146,13 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
 
 
 def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
-    """Every sweep, steps and guidance first."""
+    """Every sweep over one setting; steps, guidance and temperature first."""
     tables: dict[str, dict[tuple[float, str], Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.axis is not None and at.at is not None:
-            tables.setdefault(at.axis, {})[at.at, at.metric] = measured
+        metric = at.metric if at.family == "generation" else _COSTS.get(at.metric)
+        if at.axis is not None and at.at is not None and metric:
+            tables.setdefault(at.axis, {})[at.at, metric] = measured
     return [
         Sweep(
             axis,
@@ -243,5 +247,5 @@ def _float(value: Any) -> float:
 
 
 def _axis_order(axis: str) -> tuple[int, str]:
-    known = ("steps", "guidance")
+    known = ("steps", "guidance", "temperature")
     return (known.index(axis) if axis in known else len(known), axis)

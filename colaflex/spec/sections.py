@@ -22,6 +22,7 @@ SPEC_VERSION = 1
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Guidance = Annotated[float, Field(ge=0, le=1000)]
+Temperature = Annotated[float, Field(ge=0, le=100)]
 
 
 class Tokenizer(Section):
@@ -107,11 +108,22 @@ class Evaluation(Section):
     sweep_guidance: tuple[Guidance, ...] = Field(
         (1.0, 1.5, 2.0, 3.0, 5.0, 8.0), max_length=64, description="Guidances to sample at as well."
     )
+    sweep_temperature: tuple[Temperature, ...] = Field(
+        (), max_length=64, description="Temperatures of the tokens to sample at as well."
+    )
+    sweep_grid: bool = Field(
+        False, description="Sample at every pair of `sweep_guidance` and `sweep_temperature` too."
+    )
     sweep_samples: int = Field(
         32, ge=1, le=1_000_000, description="Texts generated at each point of a sweep."
     )
     bootstrap: int = Field(
         1000, ge=100, le=1_000_000, description="Resamples behind a 95 % interval."
+    )
+    likelihood: Literal["auto"] | bool = Field(
+        "auto",
+        description="Whether the likelihood of held-out documents is computed; auto: where the "
+        "model has one, unless it takes the integration of an ODE.",
     )
     judge: Judge = Field(Judge(), description="The model that judges samples.")
 

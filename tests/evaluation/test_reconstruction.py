@@ -12,7 +12,7 @@ def test_pooled_over_documents():
         Reconstruction(
             correct=[10, 18, 30], tokens=[10, 20, 30], nll=[1.0, 6.0, 2.0], bytes=[40, 70, 110]
         )
-    )
+    ).metrics
     value = {name.removeprefix("reconstruction."): m.value for name, m in metrics.items()}
     assert value["token_accuracy"] == pytest.approx(58 / 60)
     assert value["exact_documents"] == pytest.approx(2 / 3)
@@ -22,7 +22,9 @@ def test_pooled_over_documents():
 
 
 def test_a_perfect_reconstruction_keeps_an_interval():
-    metrics = reconstruction_metrics(Reconstruction([5] * 50, [5] * 50, [0.0] * 50, [9] * 50))
+    metrics = reconstruction_metrics(
+        Reconstruction([5] * 50, [5] * 50, [0.0] * 50, [9] * 50)
+    ).metrics
     accuracy = metrics["reconstruction.token_accuracy"]
     assert accuracy.value == accuracy.high == 1
     assert 0.9 < accuracy.low < 1

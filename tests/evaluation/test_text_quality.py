@@ -28,24 +28,24 @@ class UniformJudge:
 
 def test_rows_are_measured_at_equal_size():
     rows = real_text_metrics(ROWS, TRAINING)
-    assert set(rows["model"]) == set(rows["real"]) == {
+    assert set(rows["model"].metrics) == set(rows["real"].metrics) == {
         "mean_words", "mean_bytes", "ended", "unigram_entropy", "distinct_1", "distinct_2",
         "distinct_3", "distinct_4", "repetition", "longest_repeat", "copying", "known_words",
         "known_bigrams",
     }  # fmt: skip
-    assert rows["model"]["mean_words"].value == 4
-    assert rows["real"]["mean_words"].value == 5.5
+    assert rows["model"].metrics["mean_words"].value == 4
+    assert rows["real"].metrics["mean_words"].value == 5.5
     # The real row is cut to the model's eight words: its first document.
-    assert rows["real"]["known_bigrams"].value == pytest.approx(6 / 7)
-    assert rows["real"]["distinct_1"].value == 1
-    assert rows["model"]["known_words"].value == pytest.approx(7 / 8)
-    assert rows["model"]["copying"].value == pytest.approx(2 / 4)
-    assert (rows["model"]["ended"].value, rows["real"]["ended"].value) == (0.5, 1)
+    assert rows["real"].metrics["known_bigrams"].value == pytest.approx(6 / 7)
+    assert rows["real"].metrics["distinct_1"].value == 1
+    assert rows["model"].metrics["known_words"].value == pytest.approx(7 / 8)
+    assert rows["model"].metrics["copying"].value == pytest.approx(2 / 4)
+    assert (rows["model"].metrics["ended"].value, rows["real"].metrics["ended"].value) == (0.5, 1)
 
 
 def test_the_judge_reads_whole_texts_and_the_end_only_where_they_ended():
     rows = real_text_metrics(ROWS, TRAINING, UniformJudge(), lambda text: list(text.encode()))
-    model = rows["model"]
+    model = rows["model"].metrics
     sizes = [len(text) for text in ROWS["model"].texts]
     assert model["judge_nll"].value == pytest.approx(math.log(257))
     expected = (sum(sizes) + 1) * math.log(257) / sum(sizes)
@@ -59,9 +59,9 @@ def test_a_judge_needs_its_tokenizer():
 
 def test_a_row_of_empty_texts_is_measured_as_far_as_it_goes():
     rows = real_text_metrics({**ROWS, "mute": TextSamples(["", ""], [True, True])}, TRAINING)
-    assert rows["mute"]["mean_words"].value == 0
-    assert rows["mute"]["unigram_entropy"].n == 0
-    assert rows["model"]["unigram_entropy"].value > 1
+    assert rows["mute"].metrics["mean_words"].value == 0
+    assert rows["mute"].metrics["unigram_entropy"].n == 0
+    assert rows["model"].metrics["unigram_entropy"].value > 1
 
 
 def test_measures_of_texts_import_without_torch():

@@ -38,7 +38,7 @@ def model(run: int = 2, blocks: int = 1, size: int = 2, phrase: bool = False) ->
 
 def completed(made: LatentModel, batch: TokenBatch, seed: int = 0) -> TokenBatch:
     noise = step_noise(batch, seed=seed)
-    return LatentTraining(made)._complete(batch, made.prior.block_size, 0.5, noise)
+    return LatentTraining(made).complete(batch, made.prior.block_size, 0.5, noise)
 
 
 @st.composite

@@ -1,0 +1,106 @@
+"""The likelihood of held-out documents, exact or a bound, where a model has one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from colaflex.corpora.token_index import TokenIndex
+from colaflex.evaluation.measured import Measured
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.metric import Items
+from colaflex.intervals import mean, ratio
+from colaflex.training.batches import evaluation_batches
+
+__all__ = ["Likelihood", "document_likelihoods", "likelihood_metrics"]
+
+TOKENS_AT_ONCE = 4096
+"""Tokens of a batch, padding included: logits of all of them are held at once."""
+
+SILENCE = 10.0
+"""Seconds between two words of progress."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What a model gives held-out documents, each summed over its rows.
+
+    Attributes:
+        log_p: (documents,) nats.
+        tokens: (documents,) tokens, end-of-text included.
+        bytes: (documents,) UTF-8 bytes of the text.
+    """
+
+    log_p: Floats
+    tokens: Floats
+    bytes: Floats
+
+
+@torch.no_grad()
+def document_likelihoods(
+    model: LanguageModel,
+    index: TokenIndex,
+    plan: EvaluationPlan,
+    say: Callable[[str], None] = lambda text: None,
+) -> Likelihood | None:
+    """The likelihoods of a plan's held-out documents; None where the model has none.
+
+    A document longer than a row is read in the windows that training reads it in, none of which
+    sees another.
+    """
+    device = next(model.parameters()).device
+    source = index.split(plan.split)
+    wanted = min(plan.documents, len(source))
+    longest = int(np.diff(source.offsets[: wanted + 1]).max(initial=1))
+    rows = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
+    log_p, tokens = np.zeros(wanted), np.zeros(wanted)
+    said = time.monotonic()
+    for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, wanted):
+        values = model.log_likelihood(batch.to(device))
+        if values is None:
+            return None
+        np.add.at(log_p, numbers, values.double().cpu().numpy())
+        np.add.at(tokens, numbers, batch.lengths.numpy())
+        if time.monotonic() - said > SILENCE:
+            said = time.monotonic()
+            say(f"evaluation: likelihood of {int(numbers[-1]) + 1} of {wanted} documents")
+    return Likelihood(log_p, tokens, np.asarray(source.bytes[:wanted], dtype=np.float64))
+
+
+def likelihood_metrics(
+    found: Likelihood, truth: Sequence[float] | None = None, resamples: int = 1000
+) -> Measured:
+    """The `likelihood.*` metrics, with intervals over documents and what each document adds.
+
+    Args:
+        found: of held-out documents.
+        truth: log p* of each in nats, where the corpus knows it.
+        resamples: bootstrap resamples.
+
+    Returns:
+        `nats_per_token` (end-of-text included), `bits_per_byte`, and with p* known
+        `excess_nats`: log p* - log p per document, whose mean is an estimate of KL(p* || p).
+    """
+    bits = -found.log_p / math.log(2)
+    metrics = {
+        "nats_per_token": ratio(-found.log_p, found.tokens, "likelihood", resamples=resamples),
+        "bits_per_byte": ratio(bits, found.bytes, "likelihood", resamples=resamples),
+    }
+    items = {
+        "nats_per_token": Items.of(-found.log_p, found.tokens),
+        "bits_per_byte": Items.of(bits, found.bytes),
+    }
+    if truth is not None:
+        excess = np.asarray(truth, dtype=np.float64) - found.log_p
+        metrics["excess_nats"] = mean(excess, "likelihood", resamples=resamples)
+        items["excess_nats"] = Items.of(excess)
+    return Measured(metrics, items).under("likelihood.")

@@ -1,0 +1,89 @@
+"""The points of a sweep: settings of the sampler to generate at besides the spec's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.generation.text import GenerationOptions
+from colaflex.interfaces.language_model import LanguageModel
+
+__all__ = ["SweepPoint", "sweep_points"]
+
+_STEPS = (1, 2, 7)
+_GUIDANCE = (1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One setting.
+
+    Attributes:
+        settings: swept fields of `GenerationOptions` with their values, in the name's order.
+        options: how to sample there.
+    """
+
+    settings: tuple[tuple[str, float], ...]
+    options: GenerationOptions
+
+    @property
+    def name(self) -> str:
+        """As it stands in the names of metrics, e.g. "at_steps.4"."""
+        return ".".join(f"at_{setting}.{value:g}" for setting, value in self.settings)
+
+
+def sweep_points(
+    model: LanguageModel,
+    options: GenerationOptions,
+    plan: EvaluationPlan,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[SweepPoint]:
+    """The points of a plan, without those of settings that change nothing of the model.
+
+    Args:
+        model: whose network evaluations tell what steps and guidance do.
+        options: the spec's sampling.
+        plan: what is swept.
+        say: told which sweeps are left out.
+    """
+    swept: dict[str, Sequence[float]] = {
+        "steps": plan.sweep_steps,
+        "guidance": plan.sweep_guidance,
+        "temperature": plan.sweep_temperature,
+    }
+    acts = {"steps": _acts(model, options, "steps", _STEPS), "guidance": _guided(model, plan)}
+    for setting, does in acts.items():
+        if swept[setting] and not does:
+            say(f"evaluation: no sweep over {setting}, which change nothing of this model")
+            swept[setting] = ()
+    along: list[tuple[tuple[str, float], ...]] = [
+        ((setting, value),) for setting, values in swept.items() for value in values
+    ]
+    if plan.sweep_grid:
+        along += [
+            (("guidance", guidance), ("temperature", temperature))
+            for guidance in swept["guidance"]
+            for temperature in swept["temperature"]
+        ]
+    return [SweepPoint(settings, _at(options, settings)) for settings in along]
+
+
+def _at(options: GenerationOptions, settings: Sequence[tuple[str, float]]) -> GenerationOptions:
+    changes: dict[str, Any] = dict(settings)
+    return options.but(**changes)
+
+
+def _guided(model: LanguageModel, plan: EvaluationPlan) -> bool:
+    if plan.guided is not None:
+        return plan.guided
+    return _acts(model, GenerationOptions(), "guidance", _GUIDANCE)
+
+
+def _acts(
+    model: LanguageModel, options: GenerationOptions, setting: str, values: Sequence[float]
+) -> bool:
+    """Whether a setting changes what sampling costs; where nothing is known of it, it does not."""
+    costs = {model.network_evaluations(_at(options, [(setting, v)]).latents) for v in values}
+    return len(costs) > 1
