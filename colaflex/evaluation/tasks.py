@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
+from typing import Protocol
 
 from colaflex.corpora.token_index import SplitIndex
 from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies, build_task
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.configs import SegmenterConfig, TaskConfig
@@ -32,12 +33,11 @@ class HeldOutTexts:
             yield self.tokenizer.decode(self.index.document(number))
 
 
-@dataclass
-class TaskResults:
-    """Metrics of tasks by name, and the items behind each."""
+class TaskResults(Protocol):
+    """What the results of tasks are added to: metrics by name, and the items behind each."""
 
-    metrics: dict[str, Measurement] = field(default_factory=dict)
-    items: dict[str, Items] = field(default_factory=dict)
+    metrics: dict[str, Measurement]
+    items: dict[str, Items]
 
 
 @dataclass(frozen=True)
@@ -54,30 +54,22 @@ class TaskSuite:
     """Some tasks with their items, ready to be put to a model.
 
     Args:
-        tasks: which; their names differ.
-        source: what their items are drawn from.
+        plan: which tasks, the longest prompt (a longer one loses patches at its beginning), the
+            patch, and the seed of the latents' draws.
+        source: what the items are drawn from.
         options: the spec's sampling, of which the latents' part is kept; tokens are the most
             probable ones, as many as the task says.
-        max_tokens: longest prompt; a longer one is heard from its end.
-        patch: tokens of a segment, by which accuracy is broken down; 1: not at all.
-        seed: of the latents' draws.
 
     Raises:
         UserError: a task can't draw its items from the source.
     """
 
     def __init__(
-        self,
-        tasks: Sequence[TaskConfig],
-        source: TaskSource,
-        options: GenerationOptions,
-        max_tokens: int,
-        patch: int = 1,
-        seed: int = 0,
+        self, plan: EvaluationPlan, source: TaskSource, options: GenerationOptions
     ) -> None:
+        self.plan = plan
         self.options = options.but(temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
-        self.max_tokens, self.patch, self.seed = max_tokens, patch, seed
-        self._asked = [self._ask(config, source) for config in tasks]
+        self._asked = [self._ask(config, source) for config in plan.tasks]
 
     @staticmethod
     def _ask(config: TaskConfig, source: TaskSource) -> _Asked:
@@ -85,32 +77,39 @@ class TaskSuite:
         return _Asked(config, task, scorer, list(task.items()))
 
     def measure(
-        self, model: LanguageModel, tokenizer: Tokenizer, say: Callable[[str], None]
-    ) -> TaskResults:
-        """`task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        results: TaskResults,
+        say: Callable[[str], None],
+    ) -> None:
+        """Add `task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
 
         The length is that of an item's first prompt, as the model reads it.
         """
-        results = TaskResults()
         generator = TextGenerator(model, tokenizer)
         for asked in self._asked:
             name = asked.config.title
-            say(f"evaluation: task {name}, {len(asked.items)} items")
-            texts = list(chain.from_iterable(item.prompts for item in asked.items))
-            prompts = [row[-self.max_tokens :] for row in tokenizer.encode_batch(texts)]
+            say(f"evaluation: task {name}")
+            texts = [prompt for item in asked.items for prompt in item.prompts]
+            prompts = [self._heard(row) for row in tokenizer.encode_batch(texts)]
             options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
-            rows = generator.generate_tokens(prompts, options, self.seed)
-            said = iter(tokenizer.decode_batch([tokens for tokens, _ in rows]))
-            lengths = iter(map(len, prompts))
-            right, of_first = [], []
+            rows = generator.generate_tokens(prompts, options, self.plan.seed)
+            said = tokenizer.decode_batch([tokens for tokens, _ in rows])
+            right, lengths, start = [], [], 0
             for item in asked.items:
-                answers = [asked.task.answer(next(said)) for _ in item.prompts]
+                answers = [asked.task.answer(t) for t in said[start : start + len(item.prompts)]]
                 right.append(asked.task.right(item, answers, asked.scorer))
-                of_first.append([next(lengths) for _ in item.prompts][0])
-            metrics, items = accuracies(name, right, of_first, self.patch)
+                lengths.append(len(prompts[start]))
+                start += len(item.prompts)
+            metrics, items = accuracies(name, right, lengths, self.plan.patch)
             results.metrics |= metrics
             results.items |= items
-        return results
+
+    def _heard(self, prompt: list[int]) -> list[int]:
+        """The end of a prompt that is too long, without whole patches from its beginning."""
+        patch, excess = self.plan.patch, len(prompt) - self.plan.max_tokens
+        return prompt[max(0, -(-excess // patch) * patch) :]
 
 
 def patch_of(segmenter: SegmenterConfig | None) -> int:

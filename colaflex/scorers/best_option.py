@@ -34,6 +34,7 @@ class BestOption(Scorer):
         truth = normalised(item.truth)
         index = options.index(truth) if truth in options else meant_option(item.truth, options)
         first_line = answer.strip().partition("\n")[0]
-        return index is not None and options[most_similar(normalised(first_line), options)[0]] == (
-            options[index]
+        return (
+            index is not None
+            and options[most_similar(normalised(first_line), options)[0]] == (options[index])
         )

@@ -13,6 +13,7 @@ from colaflex.interfaces.configs import (
     PriorConfig,
     RepresentationConfig,
     SegmenterConfig,
+    TaskConfig,
 )
 from colaflex.spec.training import Section, Training
 
@@ -114,6 +115,9 @@ class Evaluation(Section):
         1000, ge=100, le=1_000_000, description="Resamples behind a 95 % interval."
     )
     judge: Judge = Field(Judge(), description="The model that judges samples.")
+    tasks: tuple[Annotated[TaskConfig, Slot("task")], ...] = Field(
+        (), max_length=64, description="Tasks made of held-out text that the model is asked."
+    )
 
 
 class Document(Section):

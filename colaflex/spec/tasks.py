@@ -65,7 +65,10 @@ def _of_file(path: Path) -> TaskConfig:
     if not isinstance(node.value, dict):
         raise SpecError([Problem(node.origin, (), "expected a map with the options of a task")])
     called = re.sub(r"\W+", "_", path.stem)
-    defaults = {"type": Node("generative", DEFAULT, DEFAULT), "name": Node(called, DEFAULT, DEFAULT)}
+    defaults = {
+        "type": Node("generative", DEFAULT, DEFAULT),
+        "name": Node(called, DEFAULT, DEFAULT),
+    }
     resolver = Resolver(registry())
     shape = Shape(slot="task", expected="the options of a task")
     config = resolver.component(node.with_entries({**defaults, **node.entries}), shape, ())

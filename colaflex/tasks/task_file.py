@@ -8,17 +8,16 @@ in a config module, and a `Component("task", "lambada", "colaflex.tasks.generati
 
 from __future__ import annotations
 
-import inspect
 from copy import copy
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, create_model
+from pydantic import create_model
 
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.spec.yaml import read_file
-from colaflex.tasks.generative_config import GenerativeTaskConfig
+from colaflex.tasks.generative_config import Fields, GenerativeTaskConfig
 
 __all__ = ["task_config"]
 
@@ -38,10 +37,12 @@ def task_config(path: Path) -> type[GenerativeTaskConfig]:
             known = hint(key, GenerativeTaskConfig.model_fields)
             raise UserError(f"{node.key.place}: unknown key {key!r} of a task{known}")
         field = copy(GenerativeTaskConfig.model_fields[key])
-        kind, value = field.annotation, node.plain
-        is_model = inspect.isclass(kind) and issubclass(kind, BaseModel)
-        field.default = kind.model_validate(value) if is_model and key != "scorer" else value
-        options[key] = (kind, field)
+        field.default = node.plain
+        if key == "fields":
+            field.default = Fields.model_validate(node.plain)
+        elif key == "prefix_file":
+            field.default = path.parent / str(node.plain)
+        options[key] = (field.annotation, field)
     name = "".join(word.capitalize() for word in path.stem.split("_")) + "Config"
     return create_model(
         name,
