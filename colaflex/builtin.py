@@ -224,6 +224,62 @@ COMPONENTS = (
         "colaflex.baselines.masked_diffusion_config:MaskedDiffusionConfig",
         "Masked diffusion over tokens (LLaDA): masks filled in from both sides, block by block.",
     ),
+    Component(
+        "scorer",
+        "exact",
+        "colaflex.scorers.exact:Exact",
+        "colaflex.scorers.exact_config:ExactConfig",
+        "Right is what says the truth: its first word, its text, or the option that it means.",
+    ),
+    Component(
+        "scorer",
+        "best_option",
+        "colaflex.scorers.best_option:BestOption",
+        "colaflex.scorers.best_option_config:BestOptionConfig",
+        "Right where the option most similar to the answer's first line is the true one.",
+    ),
+    Component(
+        "task",
+        "generative",
+        "colaflex.tasks.generative:GenerativeTask",
+        "colaflex.tasks.generative_config:GenerativeTaskConfig",
+        "Prompts of a file of the user's, continued and compared: what a task file describes.",
+    ),
+    Component(
+        "task",
+        "last_word",
+        "colaflex.tasks.last_word:LastWord",
+        "colaflex.tasks.last_word_config:LastWordConfig",
+        "The last word of held-out passages.",
+    ),
+    Component(
+        "task",
+        "next_sentence",
+        "colaflex.tasks.next_sentence:NextSentence",
+        "colaflex.tasks.next_sentence_config:NextSentenceConfig",
+        "The next sentence of held-out passages, chosen among several by what is generated.",
+    ),
+)
+
+WORLDS_TASKS = (
+    ("worlds_cloze", "WorldsCloze", "Stories whose next sentence speaks of what was told before."),
+    ("worlds_order", "WorldsOrder", "Stories whose next sentence has to be the one in its place."),
+    (
+        "worlds_paraphrase",
+        "WorldsParaphrase",
+        "Stories told in two wordings, which have to go on with the same facts.",
+    ),
+)
+
+PAPER_TASKS = (
+    ("lambada", "LambadaConfig", "LAMBADA: the last word of a passage."),
+    ("mmlu", "MmluConfig", "MMLU: questions of 57 subjects, four options."),
+    ("obqa", "ObqaConfig", "OpenBookQA: elementary science, four options."),
+    ("hellaswag", "HellaswagConfig", "HellaSwag: the ending of a scene, word for word."),
+    ("race", "RaceConfig", "RACE: reading comprehension, four options."),
+    ("siqa", "SiqaConfig", "Social IQa: social situations, three options."),
+    ("squad", "SquadConfig", "SQuAD: questions on a paragraph, answered word for word."),
+    ("story_cloze", "StoryClozeConfig", "Story Cloze: the ending of a story, word for word."),
 )
 
 FIXED_STEP_SOLVERS = (
@@ -258,4 +314,24 @@ def colaflex_components() -> list[Component]:
         )
         for name, config, summary in family
     ]
-    return [*COMPONENTS, *solvers]
+    tasks = [
+        Component(
+            "task",
+            name,
+            f"colaflex.tasks.{name}:{target}",
+            "colaflex.tasks.story_config:StoryTaskConfig",
+            summary,
+        )
+        for name, target, summary in WORLDS_TASKS
+    ]
+    tasks += [
+        Component(
+            "task",
+            name,
+            "colaflex.tasks.generative:GenerativeTask",
+            f"colaflex.tasks.paper_config:{config}",
+            summary,
+        )
+        for name, config, summary in PAPER_TASKS
+    ]
+    return [*COMPONENTS, *solvers, *tasks]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
-from colaflex.evaluation.evaluate import Evaluator
+from colaflex.errors import UserError
+from colaflex.evaluation.evaluate import Evaluated, Evaluator
 from colaflex.evaluation.judge import JudgeSettings
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite, patch_of
 from colaflex.generation.text import GenerationOptions
+from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.task import TaskSource
 from colaflex.loading import load
 from colaflex.registry import registry
 from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.spec import Spec
 
-__all__ = ["evaluate_run", "evaluator"]
+__all__ = ["evaluate_run", "evaluate_tasks", "evaluator"]
 
 Say = Callable[[str], None]
 
@@ -32,8 +37,14 @@ def evaluator(
     split: Split = "test",
 ) -> Evaluator:
     """What measures a model as its spec says."""
+    plan = _plan(spec, split)
+    options = GenerationOptions(**spec.sampling.model_dump())
+    return Evaluator(model, data, corpus, options, plan, say)
+
+
+def _plan(spec: Spec, split: Split) -> EvaluationPlan:
     section, judge = spec.evaluation, spec.evaluation.judge
-    plan = EvaluationPlan(
+    return EvaluationPlan(
         split=split,
         samples=section.samples,
         documents=section.documents,
@@ -49,9 +60,9 @@ def evaluator(
         judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
         max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
         seed=spec.seed,
+        tasks=section.tasks,
+        patch=patch_of(spec.segmenter),
     )
-    options = GenerationOptions(**spec.sampling.model_dump())
-    return Evaluator(model, data, corpus, options, plan, say)
 
 
 def _guided(spec: Spec) -> bool:
@@ -81,9 +92,56 @@ def evaluate_run(
         The metrics, as in result.json.
     """
     loaded = load(run, device)
-    corpus: Corpus = registry().build(loaded.spec.corpus)
+    corpus, data = _corpus_of(loaded.spec, run, say)
+    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split).run()
+    return measurements_json(found.metrics)
+
+
+def evaluate_tasks(
+    run: Path,
+    tasks: Sequence[TaskConfig],
+    folder: Path | None = None,
+    split: Split = "test",
+    device: str = "cpu",
+    say: Say = lambda text: None,
+) -> Evaluated:
+    """Put tasks to the model of a run; the run's folder stays as it is.
+
+    Args:
+        run: its folder.
+        tasks: of different names.
+        folder: with the user's data, for tasks that read some.
+        split: the documents of the corpus that its tasks are made of.
+        device: cpu or cuda.
+        say: told of each part as it begins.
+
+    Returns:
+        Metrics, and the items behind each.
+
+    Raises:
+        UserError: two tasks are called the same, or one can't draw its items.
+    """
+    names = [task.title for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two tasks are called {name}; give one of them another `name`")
+    loaded = load(run, device)
+    spec, source = loaded.spec, TaskSource(data=folder)
+    if any(task.capabilities().source == "corpus" for task in tasks):
+        corpus, data = _corpus_of(spec, run, say)
+        texts = HeldOutTexts(data.index.split(split), data.tokenizer)
+        source = replace(source, documents=texts, truth=corpus.truth())
+    plan = replace(_plan(spec, split), tasks=tasks)
+    found = Evaluated()
+    suite = TaskSuite(plan, source, loaded.options)
+    suite.measure(loaded.model, loaded.tokenizer, found, say)
+    return found
+
+
+def _corpus_of(spec: Spec, run: Path, say: Say) -> tuple[Corpus, Data]:
+    """The corpus of a run, and its tokens by the run's tokenizer."""
+    corpus: Corpus = registry().build(spec.corpus)
     data = prepare_data(corpus, path=str(run / "tokenizer.json"))
     if data.digest != RunFolder(run).read(IDENTITY)["data_digest"]:
         say("warning: the corpus is not the one that this run was trained on")
-    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split).run()
-    return measurements_json(found.metrics)
+    return corpus, data

@@ -21,8 +21,11 @@ from colaflex.spec.sections import Document
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "colaflex"
 MODULES = {path: path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")}
-LIGHT = ("spec", "host", "corpora", "report", "cli", "metrics")
-LIGHT_INTERFACES = ("capabilities", "component", "configs", "corpus", "metric", "options")
+LIGHT = ("spec", "host", "corpora", "report", "cli", "metrics", "scorers", "tasks")
+LIGHT_INTERFACES = (
+    *("capabilities", "component", "configs", "corpus", "metric", "options"),
+    *("scorer", "task", "task_item"),
+)
 LIGHT_FILES = (
     *("__init__", "builtin", "draws", "errors", "files", "hints", "hooks", "intervals"),
     "registry",

@@ -22,16 +22,49 @@ __all__ = ["command"]
     show_default=True,
     help="Which held-out documents; searches see validation only.",
 )
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME",
+    help="Put this task to the model instead, a name or a task file; repeatable.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder with the data of the tasks.",
+)
+@click.option("--scorer", metavar="NAME", help="Of the tasks; by default each task's own.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @json_option
-def command(run: Path, split: Split, device: str, as_json: bool) -> int:
+def command(
+    run: Path,
+    split: Split,
+    tasks: tuple[str, ...],
+    data: Path | None,
+    scorer: str | None,
+    device: str,
+    as_json: bool,
+) -> int:
     """Measure the model of a run folder; the folder stays as it is."""
-    from colaflex.measuring import evaluate_run
+    if not tasks and (data is not None or scorer is not None):
+        raise click.UsageError("--data and --scorer go with --task")
+    from colaflex.spec.tasks import scored_by, task_named
+
+    configs = [scored_by(task_named(task), scorer) for task in tasks]  # before torch is imported
+    from colaflex.measuring import evaluate_run, evaluate_tasks
+    from colaflex.run_folder import measurements_json
     from colaflex.run_settings import chosen_device
 
-    metrics = evaluate_run(
-        run, split, chosen_device(device), lambda text: print(text, file=sys.stderr)
-    )
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if configs:
+        found = evaluate_tasks(run, configs, data, split, chosen_device(device), say)
+        metrics = measurements_json(found.metrics)
+    else:
+        metrics = evaluate_run(run, split, chosen_device(device), say)
     if as_json:
         print_json({"metrics": metrics})
         return 0

@@ -19,6 +19,7 @@ COMMANDS = {
     ),
     "generate": LazyCommand("colaflex.cli.generate_command", "Continue prompts with a model."),
     "evaluate": LazyCommand("colaflex.cli.evaluate_command", "Measure a finished run."),
+    "score": LazyCommand("colaflex.cli.score_command", "Score stored generations of a task."),
     "compare": LazyCommand(
         "colaflex.cli.compare_command", "Show what differs between runs, in spec and metrics."
     ),

@@ -232,6 +232,11 @@ class World:
                 found.setdefault(factor, []).append(value)
         return {factor: tuple(found[factor]) for factor in sorted(found)}
 
+    def words(self, sentence: SentenceDerivation) -> dict[str, str]:
+        """The word for each factor that a sentence mentions, by name of the factor."""
+        mentioned = [FACTORS[factor] for factor in self.mentioned(sentence.position)]
+        return {f.name: f.values[v] for f, v in zip(mentioned, sentence.values, strict=True)}
+
     def document_judgement(self, text: str) -> Judgement:
         """Validity and coherence of a text."""
         parsed = self.parse(text)

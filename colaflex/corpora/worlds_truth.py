@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from colaflex.corpora.worlds import Judgement, World, split_sentences
 from colaflex.draws import keyed_rng
-from colaflex.interfaces.corpus import Truth
+from colaflex.interfaces.corpus import StoryTruth
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.intervals import Floats, jackknife, proportion, ratio
 
@@ -20,7 +20,7 @@ __all__ = ["WorldTruth", "shuffle_sentences"]
 
 
 @dataclass(frozen=True)
-class WorldTruth(Truth):
+class WorldTruth(StoryTruth):
     """Measures texts against the distribution that a world's documents are drawn from."""
 
     world: World
@@ -66,6 +66,24 @@ class WorldTruth(Truth):
     def references(self, real: Sequence[str]) -> dict[str, list[str]]:
         """Real sentences shuffled between documents, which have all but coherence."""
         return {"shuffled": shuffle_sentences(real)}
+
+    def sentences(self, text: str) -> list[str]:
+        """The sentences of a text, with an unfinished one at the end."""
+        return split_sentences(text)
+
+    def facts(self, sentence: str, position: int) -> dict[str, str] | None:
+        """The word for each factor that a sentence mentions at its place, or None."""
+        found = self.world.parse_sentence(sentence, position)
+        return None if found is None else self.world.words(found)
+
+    def reworded(self, sentence: str, position: int) -> str | None:
+        """A sentence in the wording that follows its own, the first one behind the last."""
+        found = self.world.parse_sentence(sentence, position)
+        wordings = self.world.config.paraphrases
+        if found is None or wordings == 1:
+            return None
+        other = replace(found, paraphrase=(found.paraphrase + 1) % wordings)
+        return self.world.render_sentence(other)
 
 
 def shuffle_sentences(texts: Sequence[str], seed: int = 0) -> list[str]:

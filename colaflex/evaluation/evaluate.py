@@ -18,11 +18,13 @@ from colaflex.evaluation.quality import Quality
 from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metrics
 from colaflex.evaluation.sources import Sources, TextRow
 from colaflex.evaluation.sweeps import SweepPoint, sweep_points
+from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.task import TaskSource
 from colaflex.intervals import mean
 
 __all__ = ["Evaluated", "Evaluator"]
@@ -69,7 +71,10 @@ class Evaluator:
         self.options, self.plan, self.say = options, plan, say
         self.sources = Sources(model, data, options, plan)
         self.held_out = self.sources.held_out
-        self.quality = Quality(data, corpus.truth(), plan, say)
+        truth = corpus.truth()
+        self.quality = Quality(data, truth, plan, say)
+        texts = HeldOutTexts(self.held_out, data.tokenizer)
+        self.tasks = TaskSuite(plan, TaskSource(documents=texts, truth=truth), options)
 
     def run(self) -> Evaluated:
         """All of it."""
@@ -88,6 +93,7 @@ class Evaluator:
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
             result.metrics |= self.straightness()
+        self.tasks.measure(self.model, self.data.tokenizer, result, self.say)
         return result
 
     def reconstruction(self) -> Measured:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colaflex.evaluation.judge import JudgeSettings
+from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.corpus import Split
 
 __all__ = ["EvaluationPlan"]
@@ -32,6 +33,8 @@ class EvaluationPlan:
         judge: its settings, or None.
         max_tokens: longest row.
         seed: of the samples.
+        tasks: that the model is asked.
+        patch: tokens of a segment, by which tasks are broken down; 1 where lengths vary.
     """
 
     split: Split = "test"
@@ -49,3 +52,5 @@ class EvaluationPlan:
     judge: JudgeSettings | None = None
     max_tokens: int = 256
     seed: int = 0
+    tasks: Sequence[TaskConfig] = ()
+    patch: int = 1

@@ -7,13 +7,17 @@ from typing import Literal
 
 __all__ = [
     "LATENT_MODEL",
+    "AnswerForm",
     "BaselineCapabilities",
     "NetworkCapabilities",
     "Place",
     "PriorCapabilities",
     "RepresentationCapabilities",
     "SegmenterCapabilities",
+    "TaskCapabilities",
 ]
+
+AnswerForm = Literal["first_word", "text", "option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +127,15 @@ class NetworkCapabilities:
     cache: bool = True
     forward_ad: bool = True
     max_times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCapabilities:
+    """A task's declaration: where its items come from, and whether a scorer judges the answers.
+
+    `data` is a folder of the user's, `corpus` the run's own; a task without a scorer judges for
+    itself.
+    """
+
+    source: Literal["data", "corpus"] = "data"
+    scored: bool = True

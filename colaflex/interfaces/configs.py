@@ -13,8 +13,9 @@ from colaflex.interfaces.capabilities import (
     PriorCapabilities,
     RepresentationCapabilities,
     SegmenterCapabilities,
+    TaskCapabilities,
 )
-from colaflex.interfaces.component import ComponentConfig
+from colaflex.interfaces.component import ComponentConfig, Slot
 
 __all__ = [
     "BaselineConfig",
@@ -24,8 +25,11 @@ __all__ = [
     "NetworkConfig",
     "PriorConfig",
     "RepresentationConfig",
+    "ScoredTaskConfig",
+    "ScorerConfig",
     "SegmenterConfig",
     "SolverConfig",
+    "TaskConfig",
 ]
 
 
@@ -123,3 +127,42 @@ class CorpusConfig(ComponentConfig):
     """Shared base of corpus configs."""
 
     kind: ClassVar[str] = "corpus"
+
+
+class ScorerConfig(ComponentConfig):
+    """Shared base of scorer configs."""
+
+    kind: ClassVar[str] = "scorer"
+
+
+class TaskConfig(ComponentConfig):
+    """Shared base of task configs."""
+
+    kind: ClassVar[str] = "task"
+
+    name: str = Field(
+        "",
+        pattern=r"^\w*$",
+        max_length=100,
+        description="What it is called in metrics; by default as its type.",
+    )
+    max_new_tokens: int = Field(
+        32, ge=1, le=1_000_000, description="Length of an answer at most (tokens)."
+    )
+
+    @property
+    def title(self) -> str:
+        """What it is called in metrics."""
+        return self.name or self.type.rpartition(":")[2]
+
+    def capabilities(self) -> TaskCapabilities:
+        """Where items come from, and whether a scorer judges the answers."""
+        raise NotImplementedError
+
+
+class ScoredTaskConfig(TaskConfig):
+    """Shared base of the configs of tasks whose answers a scorer judges."""
+
+    scorer: Annotated[ScorerConfig, Slot("scorer")] = Field(
+        "exact", description="What tells right answers from wrong ones."
+    )  # type: ignore[assignment]

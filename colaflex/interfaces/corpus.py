@@ -9,7 +9,7 @@ from typing import Literal
 
 from colaflex.interfaces.metric import Items, Measurement
 
-__all__ = ["SPLITS", "Corpus", "Document", "Split", "Truth"]
+__all__ = ["SPLITS", "Corpus", "Document", "Split", "StoryTruth", "Truth"]
 
 Split = Literal["train", "validation", "test", "judge"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "judge")
@@ -55,6 +55,27 @@ class Truth(ABC):
         """Texts made of real documents to measure as well, by name, e.g. "shuffled"."""
         del real
         return {}
+
+
+class StoryTruth(Truth):
+    """A truth that reads stories sentence by sentence and knows the facts that each states."""
+
+    @abstractmethod
+    def sentences(self, text: str) -> list[str]:
+        """The sentences of a text, with an unfinished one at the end."""
+
+    @abstractmethod
+    def facts(self, sentence: str, position: int) -> Mapping[str, str] | None:
+        """What a sentence states of each factor that it mentions; None for one that is not valid.
+
+        Args:
+            sentence: with its full stop.
+            position: place in its story, from 0.
+        """
+
+    @abstractmethod
+    def reworded(self, sentence: str, position: int) -> str | None:
+        """The same facts in other words; None where there are none, or it is not valid."""
 
 
 class Corpus(ABC):

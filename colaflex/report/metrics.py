@@ -9,7 +9,7 @@ model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_ste
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -263,9 +263,20 @@ METRICS: dict[str, MetricInfo] = {
     "speed.*latency*": MetricInfo("latency", "s", "lower"),
     "speed.*memory*": MetricInfo("peak memory", "GiB", "lower"),
     "speed.*seconds*": MetricInfo("time", "s", "lower"),
-    "task.*.accuracy": MetricInfo("{0}", "share", "higher", "Correct answers."),
+    "task.*.accuracy": MetricInfo(
+        "{0}", "share", "higher", "Right answers to the items of a task."
+    ),
+    "task.*.accuracy.mod*": MetricInfo(
+        "{0}, remainder {1}",
+        "share",
+        "higher",
+        "The same, of prompts that leave this remainder of tokens when cut into patches.",
+    ),
 }
-"""Pattern of a canonical name to what it is; the first match holds. `{0}`: what it matched."""
+"""Pattern of a canonical name to what it is; the first match holds.
+
+`{0}` is what the pattern's first wildcard stands for, `{1}` the second.
+"""
 
 HEADLINES = (
     "generation.coherent_documents",
@@ -324,14 +335,10 @@ def describe(name: str) -> MetricInfo:
     for pattern, info in METRICS.items():
         if not fnmatchcase(canonical, pattern):
             continue
-        if "{0}" in info.label:
-            return MetricInfo(
-                info.label.replace("{0}", _wild(canonical, pattern)),
-                info.unit,
-                info.better,
-                info.meaning,
-            )
-        return info
+        label = info.label
+        for index, words in enumerate(_wild(canonical, pattern)):
+            label = label.replace(f"{{{index}}}", words)
+        return replace(info, label=label)
     return MetricInfo((placement.metric or name).replace("_", " ").replace(".", " · "))
 
 
@@ -350,7 +357,8 @@ def short_label(row: str) -> str:
     return "Encoder latents" if row == "oracle_latents" else label
 
 
-def _wild(name: str, pattern: str) -> str:
-    """The text that the pattern's one wildcard stands for."""
-    before, after = re.split(r"[*?]", pattern, maxsplit=1)
-    return name[len(before) : len(name) - len(after)].replace("_", " ")
+def _wild(name: str, pattern: str) -> list[str]:
+    """The text that each of the pattern's wildcards stands for."""
+    literal = map(re.escape, re.split(r"[*?]", pattern))
+    found = re.fullmatch("(.*?)".join(literal), name, re.DOTALL)
+    return [] if found is None else [words.replace("_", " ") for words in found.groups()]

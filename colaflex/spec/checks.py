@@ -41,7 +41,7 @@ def missing_requirements(document_requires: object, origin_of: OriginOf) -> Iter
 
 def refusals(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
     """Why this spec can't be trained, if so."""
-    for path, message, hint in _refusals(spec):
+    for path, message, hint in (*_refusals(spec), *_tasks(spec)):
         yield Problem(origin_of(path), path, message, hint)
 
 
@@ -70,6 +70,17 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
         yield ("sampling", "guidance"), message, "set it to 1"
+
+
+def _tasks(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    names = [task.title for task in spec.evaluation.tasks]
+    for index, task in enumerate(spec.evaluation.tasks):
+        path = ("evaluation", "tasks", index)
+        if task.capabilities().source == "data":
+            hint = f"measure it by `colaflex evaluate RUN --task {task.type} --data DIR`"
+            yield path, f"the task {task.title} reads data of yours, which a spec has not", hint
+        if task.title in names[:index]:
+            yield path, f"a task is called {task.title} already", "give one of them another `name`"
 
 
 def _stages(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:

@@ -13,6 +13,7 @@ from colaflex.interfaces.configs import (
     PriorConfig,
     RepresentationConfig,
     SegmenterConfig,
+    TaskConfig,
 )
 from colaflex.spec.training import Section, Training
 
@@ -126,6 +127,9 @@ class Evaluation(Section):
         "model has one, unless it takes the integration of an ODE.",
     )
     judge: Judge = Field(Judge(), description="The model that judges samples.")
+    tasks: tuple[Annotated[TaskConfig, Slot("task")], ...] = Field(
+        (), max_length=64, description="Tasks made of held-out text that the model is asked."
+    )
 
 
 class Document(Section):

@@ -26,6 +26,7 @@ DECLARED = {
     "representation": capabilities.RepresentationCapabilities,
     "prior": capabilities.PriorCapabilities,
     "network": capabilities.NetworkCapabilities,
+    "task": capabilities.TaskCapabilities,
 }
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 

@@ -24,6 +24,8 @@ MODULES = {
     "coupling": ("coupling_checks",),
     "baseline": ("baseline_checks",),
     "corpus": ("corpus_checks",),
+    "task": ("task_checks",),
+    "scorer": ("scorer_checks",),
 }
 
 

@@ -35,6 +35,8 @@ BASES = {
     "coupling": "colaflex.interfaces.solver:Coupling",
     "baseline": "colaflex.interfaces.language_model:LanguageModel",
     "corpus": "colaflex.interfaces.corpus:Corpus",
+    "task": "colaflex.interfaces.task:Task",
+    "scorer": "colaflex.interfaces.scorer:Scorer",
 }
 """The class that a component of a kind derives from, or whose methods it has."""
 
@@ -85,10 +87,11 @@ class Subject:
 
     @property
     def required(self) -> dict[str, object]:
-        """Required paths of a corpus: a folder with a few documents."""
-        fields = self.config_class.model_fields
-        wanted = [n for n, f in fields.items() if f.is_required() and n == "path"]
-        return {name: self.once("documents", self._documents) for name in wanted}
+        """Required options: of a corpus, a folder with documents; of a task, the file it reads."""
+        wanted = {n for n, f in self.config_class.model_fields.items() if f.is_required()}
+        if self.kind == "task":
+            return dict.fromkeys(wanted & {"data"}, "rows.jsonl")
+        return {name: self.once("documents", self._documents) for name in wanted & {"path"}}
 
     @property
     def _files(self) -> Mapping[str, object]:

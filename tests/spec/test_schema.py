@@ -89,13 +89,14 @@ def test_a_strangers_component_is_offered_and_documented_like_ours(menagerie: An
 
 def test_the_reference_has_every_section_and_component():
     page = reference(registry())
-    for kind in ("segmenter", "representation", "prior", "network", "solver", "coupling", "corpus"):
+    kinds = ("segmenter", "representation", "prior", "network", "solver", "coupling", "corpus")
+    for kind in (*kinds, "task", "scorer"):
         assert f"## Kind `{kind}`" in page
         for name in registry().names(kind):
             assert f"### `{kind}: {name}`" in page
     for section in ("training", "training.gradient_gate", "training.stages.NAME", "evaluation"):
         assert f"### `{section}`" in page
-    assert "## Kind `task`" not in page
+    assert "## Kind `metric`" not in page
     assert "It has no options." in page
     assert "one of `joint`, `frozen`, `interval`, `scratch`" in page
 

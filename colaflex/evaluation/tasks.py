@@ -1,0 +1,120 @@
+"""Tasks put to a model: every prompt continued greedily, every answer judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from colaflex.corpora.token_index import SplitIndex
+from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.scoring import accuracies, build_task
+from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.interfaces.configs import SegmenterConfig, TaskConfig
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.metric import Items, Measurement
+from colaflex.interfaces.scorer import Scorer
+from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task_item import TaskItem
+
+__all__ = ["HeldOutTexts", "TaskResults", "TaskSuite", "patch_of"]
+
+
+@dataclass(frozen=True)
+class HeldOutTexts:
+    """The documents of a split as the tokenizer writes them, read anew at every iteration."""
+
+    index: SplitIndex
+    tokenizer: Tokenizer
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(len(self.index)):
+            yield self.tokenizer.decode(self.index.document(number))
+
+
+class TaskResults(Protocol):
+    """What the results of tasks are added to: metrics by name, and the items behind each."""
+
+    metrics: dict[str, Measurement]
+    items: dict[str, Items]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A task with its scorer and all its items."""
+
+    config: TaskConfig
+    task: Task
+    scorer: Scorer | None
+    items: Sequence[TaskItem]
+
+
+class TaskSuite:
+    """Some tasks with their items, ready to be put to a model.
+
+    Args:
+        plan: which tasks, the longest prompt (a longer one loses patches at its beginning), the
+            patch, and the seed of the latents' draws.
+        source: what the items are drawn from.
+        options: the spec's sampling, of which the latents' part is kept; tokens are the most
+            probable ones, as many as the task says.
+
+    Raises:
+        UserError: a task can't draw its items from the source.
+    """
+
+    def __init__(
+        self, plan: EvaluationPlan, source: TaskSource, options: GenerationOptions
+    ) -> None:
+        self.plan = plan
+        self.options = options.but(temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
+        self._asked = [self._ask(config, source) for config in plan.tasks]
+
+    @staticmethod
+    def _ask(config: TaskConfig, source: TaskSource) -> _Asked:
+        task, scorer = build_task(config, source)
+        return _Asked(config, task, scorer, list(task.items()))
+
+    def measure(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        results: TaskResults,
+        say: Callable[[str], None],
+    ) -> None:
+        """Add `task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
+
+        The length is that of an item's first prompt, as the model reads it.
+        """
+        generator = TextGenerator(model, tokenizer)
+        for asked in self._asked:
+            name = asked.config.title
+            say(f"evaluation: task {name}")
+            texts = [prompt for item in asked.items for prompt in item.prompts]
+            prompts = [self._heard(row) for row in tokenizer.encode_batch(texts)]
+            options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
+            rows = generator.generate_tokens(prompts, options, self.plan.seed)
+            said = tokenizer.decode_batch([tokens for tokens, _ in rows])
+            right, lengths, start = [], [], 0
+            for item in asked.items:
+                answers = [asked.task.answer(t) for t in said[start : start + len(item.prompts)]]
+                right.append(asked.task.right(item, answers, asked.scorer))
+                lengths.append(len(prompts[start]))
+                start += len(item.prompts)
+            metrics, items = accuracies(name, right, lengths, self.plan.patch)
+            results.metrics |= metrics
+            results.items |= items
+
+    def _heard(self, prompt: list[int]) -> list[int]:
+        """The end of a prompt that is too long, without whole patches from its beginning."""
+        patch, excess = self.plan.patch, len(prompt) - self.plan.max_tokens
+        return prompt[max(0, -(-excess // patch) * patch) :]
+
+
+def patch_of(segmenter: SegmenterConfig | None) -> int:
+    """Tokens of a segment where all are equally long, else 1."""
+    if segmenter is None:
+        return 1
+    able = segmenter.capabilities()
+    return 1 if able.variable or able.learned else able.max_segment_tokens

@@ -1,0 +1,1 @@
+"""Scorers: which answers to a task are right."""

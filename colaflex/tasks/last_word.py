@@ -1,0 +1,56 @@
+"""The task `last_word`: the last word of a held-out passage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from colaflex.errors import UserError
+from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task_item import TaskItem
+from colaflex.tasks.last_word_config import LastWordConfig
+from colaflex.tasks.passages import words_of
+
+__all__ = ["LastWord"]
+
+
+class LastWord(Task):
+    """As LAMBADA asks, on the run's own corpus: the passage is given, its last word is not.
+
+    A passage is the beginning of a document, up to the end of a sentence where one ends in reach.
+    """
+
+    config: LastWordConfig
+
+    def __init__(self, config: LastWordConfig, source: TaskSource) -> None:
+        super().__init__(config, source)
+
+    def items(self) -> Iterator[TaskItem]:
+        """One item of each of the first documents that are long enough."""
+        found = False
+        for item in islice(self._items(), self.config.items):
+            found = True
+            yield item
+        if not found:
+            raise UserError(
+                f"the task {self.config.title}: no held-out document has "
+                f"{self.config.fewest_words} words; set a smaller fewest_words"
+            )
+
+    def _items(self) -> Iterator[TaskItem]:
+        for document in self.source.documents:
+            words = words_of(document)[: self.config.most_words]
+            last = self._last([word[0] for word in words])
+            if last is not None:
+                prompt = document[: words[last].start()].rstrip()
+                yield TaskItem((prompt,), words[last][0], form="first_word")
+
+    def _last(self, words: Sequence[str]) -> int | None:
+        """The word to ask for: the last one that ends a sentence, else the last one."""
+        places = [
+            place
+            for place in range(self.config.fewest_words - 1, len(words))
+            if any(character.isalnum() for character in words[place])
+        ]
+        ends = [place for place in places if words[place].endswith((".", "!", "?"))]
+        return next(reversed(ends or places), None)

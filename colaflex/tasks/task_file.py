@@ -1,0 +1,53 @@
+"""A task file becomes the config of a component: what it says are the defaults.
+
+    LambadaConfig = task_config(Path(__file__).with_name("lambada.yaml"))
+
+in a config module, and a `Component("task", "lambada", "colaflex.tasks.generative:GenerativeTask",
+"pkg.config:LambadaConfig", …)` make a task file a component.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from colaflex.errors import UserError
+from colaflex.hints import hint
+from colaflex.spec.yaml import read_file
+from colaflex.tasks.generative_config import Fields, GenerativeTaskConfig
+
+__all__ = ["task_config"]
+
+
+def task_config(path: Path) -> type[GenerativeTaskConfig]:
+    """The config class of a task file.
+
+    Raises:
+        UserError: the file can't be read, or has keys that a task file has not.
+    """
+    given = read_file(path).entries
+    options: dict[str, Any] = {}
+    for key, node in given.items():
+        if key == "type":
+            continue
+        if key not in GenerativeTaskConfig.model_fields:
+            known = hint(key, GenerativeTaskConfig.model_fields)
+            raise UserError(f"{node.key.place}: unknown key {key!r} of a task{known}")
+        field = copy(GenerativeTaskConfig.model_fields[key])
+        field.default = node.plain
+        if key == "fields":
+            field.default = Fields.model_validate(node.plain)
+        elif key == "prefix_file":
+            field.default = path.parent / str(node.plain)
+        options[key] = (field.annotation, field)
+    name = "".join(word.capitalize() for word in path.stem.split("_")) + "Config"
+    return create_model(
+        name,
+        __base__=GenerativeTaskConfig,
+        __module__=__name__,
+        __doc__=f"Options of the task `{path.stem}`; by default those of its task file.",
+        **options,
+    )

@@ -1,0 +1,63 @@
+"""What a scorer promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from colaflex.interfaces.scorer import Scorer
+from colaflex.interfaces.task_item import TaskItem
+from colaflex.testing.results import Check, Fault
+from colaflex.testing.subject import Subject
+
+__all__ = ["CHECKS"]
+
+CHOICES = ("a cold winter", "the long bridge", "seven apples", "nobody at all")
+ITEMS = [
+    TaskItem(("Which of the four is it?",), truth, CHOICES, form)
+    for truth in CHOICES
+    for form in ("text", "first_word", "option")
+]
+
+
+def _scorer(subject: Subject) -> Scorer:
+    scorer: Scorer = subject.build()
+    return scorer
+
+
+def truth(subject: Subject) -> None:
+    """The truth itself is right, whatever the form of the item; so it is for a letter."""
+    scorer = _scorer(subject)
+    letters = [
+        replace(item, truth="ABCD"[CHOICES.index(item.truth)])
+        for item in ITEMS
+        if item.form == "option"
+    ]
+    for item, answer in [
+        *((item, item.truth) for item in ITEMS),
+        *((item, CHOICES["ABCD".index(item.truth)]) for item in letters),
+    ]:
+        if scorer.right(item, answer) is not True:
+            raise Fault(f"{answer!r} is not right where the truth is {item.truth!r} ({item.form})")
+
+
+def others(subject: Subject) -> None:
+    """The other choices are wrong."""
+    scorer = _scorer(subject)
+    for item in ITEMS:
+        for choice in item.choices:
+            if choice != item.truth and scorer.right(item, choice) is not False:
+                raise Fault(f"{choice!r} is right where the truth is {item.truth!r}")
+
+
+def pure(subject: Subject) -> None:
+    """Asked again, in another order or of another instance, it says the same."""
+    scorer = _scorer(subject)
+    asked = [(item, answer) for item in ITEMS for answer in (*CHOICES, "seven", "", "(B)")]
+    first = [scorer.right(item, answer) for item, answer in asked]
+    again = [scorer.right(item, answer) for item, answer in reversed(asked)]
+    other = _scorer(subject)
+    if again[::-1] != first or [other.right(item, answer) for item, answer in asked] != first:
+        raise Fault("its verdict depends on what it was asked before")
+
+
+CHECKS = tuple(Check(f"scorer.{check.__name__}", check) for check in (truth, others, pure))
