@@ -28,7 +28,7 @@ LIGHT_INTERFACES = (
 )
 LIGHT_FILES = (
     *("__init__", "builtin", "draws", "errors", "files", "hints", "hooks", "intervals"),
-    "registry",
+    *("ranking", "registry", "significance"),
 )
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 
