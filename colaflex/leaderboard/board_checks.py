@@ -150,7 +150,7 @@ def _row_spec(board: Board, node: Node, name: str) -> Spec:
         elif key.split(".")[0] in SHARED or key == "sampling.max_new_tokens":
             message = "a row can't set what all rows share"
             problems.append(Problem(value.key, where, message, "set it in the base spec"))
-        elif key.endswith(".steps") and key.startswith("training") or key == "training.steps":
+        elif (key.endswith(".steps") and key.startswith("training")) or key == "training.steps":
             message = "steps follow from the budget"
             problems.append(Problem(value.key, where, message, "remove it"))
     if problems:

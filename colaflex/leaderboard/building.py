@@ -12,7 +12,7 @@ from colaflex.corpora.tokenizer import load_tokenizer
 from colaflex.errors import UserError
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
-from colaflex.leaderboard.record import RECORD_SCHEMA, Record, sealed, within
+from colaflex.leaderboard.record import LONGEST_TEXT, RECORD_SCHEMA, Record, sealed, within
 from colaflex.run_folder import IDENTITY, RunFolder
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
@@ -58,7 +58,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
             "components": result["components"],
             "place": _place(spec),
             "training": result["training"],
-            "metrics": result["metrics"],
+            "metrics": {name: _holding(row) for name, row in result["metrics"].items()},
             "items": _items(board, folder),
             "samples": _samples(path / "samples.jsonl"),
             "environment": result["environment"],
@@ -88,6 +88,16 @@ def _place(spec: Spec) -> dict[str, Any] | None:
     return None if place is None else asdict(place)
 
 
+def _holding(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement whose interval holds its value: one of a bootstrap need not, by its bias."""
+    value, low, high = row["value"], row["low"], row["high"]
+    bounds = {
+        "low": None if low is None else min(low, value),
+        "high": None if high is None else max(high, value),
+    }
+    return {**row, **bounds}
+
+
 def _items(board: Board, folder: RunFolder) -> dict[str, Any]:
     """Outcomes of single items, of the metrics that the board ranks and shows."""
     if not (folder.path / "items.json").exists():
@@ -112,5 +122,6 @@ def _samples(path: Path) -> list[dict[str, str]]:
         source = str(line.get("source", ""))
         counts[source] = counts.get(source, 0) + 1
         if counts[source] <= (own if source == "model" else OF_OTHERS) and len(kept) < SAMPLES:
-            kept.append({key: str(line.get(key, "")) for key in ("source", "prompt", "text")})
+            texts = {key: str(line.get(key, "")) for key in ("source", "prompt", "text")}
+            kept.append({key: text[:LONGEST_TEXT] for key, text in texts.items()})
     return kept

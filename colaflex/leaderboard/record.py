@@ -14,6 +14,7 @@ from colaflex.spec.canonical import sha256_of
 
 __all__ = [
     "KEYS",
+    "LONGEST_TEXT",
     "MAX_BYTES",
     "RECORD_SCHEMA",
     "Record",
@@ -25,6 +26,7 @@ __all__ = [
 
 RECORD_SCHEMA = 1
 MAX_BYTES = 4 << 20
+LONGEST_TEXT = 20_000
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.knobs import Knob, knob, usual_fine, usual_width
 from colaflex.run_result import parameter_counts
-from colaflex.spec import Spec
 
 __all__ = ["Size", "solve_size"]
 

@@ -42,7 +42,7 @@ def solve_steps(board: Board, cell: Cell, spec: Spec) -> Steps:
         UserError: the budget is less than a step takes.
     """
     options = RunOptions(device="cpu", quiet=True)
-    experiment = Experiment(spec, Path("."), options, SilentProgress())
+    experiment = Experiment(spec, Path(), options, SilentProgress())
     experiment.check()
     costs = _Costs(experiment)
     budget = board.budgets[cell.budget]

@@ -99,7 +99,7 @@ class Workers:
         command += ["--device", settings.device, "--precision", settings.precision]
         threads = str(max(1, len(os.sched_getaffinity(0)) // settings.workers))
         with self.log(cell).open("ab") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.PIPE,
                 stdout=log,
