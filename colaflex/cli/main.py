@@ -23,6 +23,9 @@ COMMANDS = {
     "compare": LazyCommand(
         "colaflex.cli.compare_command", "Show what differs between runs, in spec and metrics."
     ),
+    "bench": LazyCommand(
+        "colaflex.cli.bench_command", "Train and measure the models of a board on equal terms."
+    ),
     "plugins": LazyCommand(
         "colaflex.cli.plugins_command", "List components and the packages they come from."
     ),
