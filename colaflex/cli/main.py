@@ -22,6 +22,9 @@ COMMANDS = {
     "compare": LazyCommand(
         "colaflex.cli.compare_command", "Show what differs between runs, in spec and metrics."
     ),
+    "leaderboard": LazyCommand(
+        "colaflex.cli.leaderboard_command", "Show who stands where on a board, and write its page."
+    ),
     "plugins": LazyCommand(
         "colaflex.cli.plugins_command", "List components and the packages they come from."
     ),
