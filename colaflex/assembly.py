@@ -29,7 +29,10 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
     texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
     vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
     if spec.baseline is not None:
-        baseline: LanguageModel = _seeded(spec, spec.baseline, vocabulary=vocabulary)
+        context: dict[str, object] = {"vocabulary": vocabulary}
+        if spec.baseline.capabilities().needs_max_tokens:
+            context["max_tokens"] = spec.training.for_stage("baseline").max_tokens
+        baseline: LanguageModel = _seeded(spec, spec.baseline, **context)
         return baseline
     assert spec.segmenter is not None
     assert spec.representation is not None

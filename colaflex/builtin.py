@@ -203,6 +203,13 @@ COMPONENTS = (
         "colaflex.corpora.worlds:WorldsConfig",
         "Text with a known generative process: exact likelihood, entropy and parser.",
     ),
+    Component(
+        "baseline",
+        "masked_diffusion",
+        "colaflex.baselines.masked_diffusion:MaskedDiffusion",
+        "colaflex.baselines.masked_diffusion_config:MaskedDiffusionConfig",
+        "Masked diffusion over tokens (LLaDA): masks filled in from both sides, block by block.",
+    ),
 )
 
 FIXED_STEP_SOLVERS = (

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.language_model import (
+    BlockCost,
     GeneratedTokens,
     LanguageModel,
     Reconstructed,
     Stage,
 )
-from colaflex.interfaces.levels import levelled, places_of
+from colaflex.interfaces.levels import fine_places, levelled, places_of
 from colaflex.interfaces.noise import row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Prior
@@ -239,6 +240,16 @@ class LatentModel(LanguageModel):
         """None: no bound is declared."""
         del tokens
         return None
+
+    def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
+        """The prior's; tokens where all segments are of one length."""
+        evaluations = self.prior.network_evaluations(options)
+        if evaluations is None:
+            return None
+        if self.segments.variable:
+            return BlockCost(evaluations)
+        latents = fine_places(self.prior.block_size, self.segments.group)
+        return BlockCost(evaluations, latents * self.segments.max_segment_tokens)
 
 
 def _split(tokens: list[int], sizes: Sequence[int]) -> Segments:

@@ -18,7 +18,6 @@ from colaflex.hooks import RunInfo
 from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.levels import fine_places
 from colaflex.interfaces.metric import Measurement
 from colaflex.loading import load
 from colaflex.measuring import evaluator
@@ -309,19 +308,14 @@ class Experiment:
         }
 
     def _sampling_cost(self) -> dict[str, Measurement]:
-        prior: Any = getattr(self.model, "prior", None)
-        if prior is None:
-            return {}
         options = GenerationOptions(**self.spec.sampling.model_dump())
-        evaluations = prior.network_evaluations(options.latents)
-        if evaluations is None:
+        block = self.model.network_evaluations(options.latents)
+        if block is None:
             return {}
-        cost = {"speed.network_evaluations_per_block": single(evaluations)}
-        segmenter = self.spec.segmenter
-        if segmenter is not None and not segmenter.capabilities().variable:
-            segments = segmenter.capabilities()
-            tokens = fine_places(prior.block_size, segments.group) * segments.max_segment_tokens
-            cost["speed.network_evaluations_per_token"] = single(evaluations / tokens)
+        cost = {"speed.network_evaluations_per_block": single(block.evaluations)}
+        if block.tokens is not None:
+            per_token = block.evaluations / block.tokens
+            cost["speed.network_evaluations_per_token"] = single(per_token)
         return cost
 
     def _say(self, text: str) -> None:

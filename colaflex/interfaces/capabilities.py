@@ -91,10 +91,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class BaselineCapabilities:
-    """A baseline's declaration: what its `log_likelihood` is, and its place among models."""
+    """A baseline's declaration: what its `log_likelihood` is, and its place among models.
+
+    One that needs the length of the longest row in training is built with `max_tokens=`.
+    """
 
     likelihood: Literal["exact", "bound", "none"] = "none"
     place: Place | None = None
+    needs_max_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch
 
-__all__ = ["GeneratedTokens", "LanguageModel", "ParameterGroup", "Stage", "StageStep"]
+__all__ = ["BlockCost", "GeneratedTokens", "LanguageModel", "ParameterGroup", "Stage", "StageStep"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,19 @@ class GeneratedTokens:
     finish: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class BlockCost:
+    """What one block of generation costs.
+
+    Attributes:
+        evaluations: of the network, guidance branches and solver stages included.
+        tokens: of the block, or None where their number varies.
+    """
+
+    evaluations: int
+    tokens: int | None = None
+
+
 @dataclass(frozen=True)
 class Reconstructed:
     """Rows through encoder (mode) and decoder (most probable tokens).
@@ -148,3 +161,8 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
         """(batch,) nats: exact, or a bound, as declared; None where there is none."""
+
+    def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
+        """What a block costs, sampled so; None where that is not known beforehand."""
+        del options
+        return None

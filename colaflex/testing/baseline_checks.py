@@ -39,7 +39,8 @@ class Case:
 
     def fresh(self) -> LanguageModel:
         """A new one with its first weights."""
-        made: LanguageModel = self.subject.build(vocabulary=Vocabulary(SIZE, END, MASK))
+        vocabulary = Vocabulary(SIZE, END, MASK)
+        made: LanguageModel = self.subject.build(vocabulary=vocabulary, max_tokens=WIDTH)
         return made.float()
 
     def shaken(self) -> LanguageModel:
