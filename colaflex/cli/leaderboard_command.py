@@ -29,7 +29,9 @@ def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> i
     found = Board.load(board)
     records = load_records(found)
     if not records:
-        raise UserError(f"{found.results} holds no records: `colaflex bench run {board}` makes them")
+        raise UserError(
+            f"{found.results} holds no records: `colaflex bench run {board}` makes them"
+        )
     standings = stand(found, records)
     if html is not None:
         from colaflex.leaderboard.page import build_page

@@ -89,5 +89,3 @@ def _over_seeds(seeds: list[dict[str, Measurement]]) -> dict[str, Measurement]:
         values = [each.value for each in measured]
         found[name] = measured[0] if len(set(values)) == 1 else seeds_interval(values)
     return found
-
-

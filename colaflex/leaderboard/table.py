@@ -146,9 +146,7 @@ def print_standings(standings: Standings, file: TextIO) -> None:
         console.print()
 
 
-def _print_table(
-    console: Any, table: Table, shown: list[Column], beside: list[Reference]
-) -> None:
+def _print_table(console: Any, table: Table, shown: list[Column], beside: list[Reference]) -> None:
     from rich import box
     from rich.table import Table as Grid
     from rich.text import Text

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.record import Record, sealed, write_record
+from colaflex.leaderboard.standings import Standings, stand
 
 BOARD = """\
 board: worlds
@@ -32,12 +35,9 @@ rows:
     width: prior.network.width
     tuning: {runs: 3, note: "schedule.loc of 0, 1 and 2"}
   rectified_flow: {set: {prior: rectified_flow}, width: prior.network.width}
-  normalizing_flow: {set: {prior: normalizing_flow}, width: prior.network.width}
+  normalizing_flow: {set: {prior: normalizing_flow}, width: prior.width}
   consistency: {set: {prior: consistency}, width: prior.network.width}
-  autoregressive:
-    set: {baseline: autoregressive}
-    width: baseline.width
-    tuning: {runs: 3, note: "three rates"}
+  autoregressive_latent: {set: {prior: autoregressive_latent}}
   masked_diffusion: {set: {baseline: masked_diffusion}, width: baseline.width}
 """
 BASE = """\
@@ -54,11 +54,11 @@ QUALITY = {  # row: share of coherent documents at the small and the large budge
     "rectified_flow": (0.53, 0.71),
     "normalizing_flow": (0.35, 0.44),
     "consistency": (0.41, 0.55),
-    "autoregressive": (0.74, 0.86),
-    "masked_diffusion": (0.60, 0.69),
+    "autoregressive_latent": (0.60, 0.69),
+    "masked_diffusion": (0.74, 0.86),
 }
-BASELINES = ("autoregressive", "masked_diffusion")
-STEPPED = tuple(row for row in QUALITY if row not in ("autoregressive", "normalizing_flow"))
+BASELINES = ("masked_diffusion",)
+STEPPED = tuple(row for row in QUALITY if row not in ("autoregressive_latent", "normalizing_flow"))
 REFERENCES = {  # row: coherent documents, valid sentences, unigram entropy
     "real": (1.0, 1.0, 4.33),
     "oracle_latents": (0.985, 0.998, 4.33),
@@ -67,18 +67,12 @@ REFERENCES = {  # row: coherent documents, valid sentences, unigram entropy
     "unigram": (0.0, 0.002, 4.36),
 }
 ITEMS = 160
+DATA = "da7a" * 16
 TEXT = (
     "The fox lives by the river. It is the river where the fox eats. "
     "In winter the fox is red. A red fox, seen in winter, eats berries."
 )
-Record = dict[str, Any]
-
-
-def sealed(record: Record) -> Record:
-    """A record with the digest of its content."""
-    body = {key: value for key, value in record.items() if key != "digest"}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return {**body, "digest": hashlib.sha256(text.encode()).hexdigest()}
+Plain = dict[str, Any]
 
 
 def entry(value: float, half: float, n: int = ITEMS) -> dict[str, float | int]:
@@ -92,7 +86,9 @@ def share_entry(wins: list[float]) -> dict[str, float | int]:
             "n": len(wins)}  # fmt: skip
 
 
-def make_record(row: str, seed: int, budget: str, quality: float | None = None) -> Record:
+def make_record(
+    board: Board, row: str, seed: int, budget: str, quality: float | None = None
+) -> dict[str, Any]:
     """One record; items are drawn from difficulties that all rows share, so pairs correlate."""
     if quality is None:
         quality = QUALITY[row][list(BUDGETS).index(budget)]
@@ -105,7 +101,7 @@ def make_record(row: str, seed: int, budget: str, quality: float | None = None) 
         "generation.coherent_documents": share_entry(coherent),
         "generation.valid_sentences": entry(sum(valid) / (4 * ITEMS), 0.006),
         "generation.unigram_entropy": entry(4.25 + 0.05 * quality, 0.01),
-        "speed.generation_tokens_per_second": entry(900.0 if row == "autoregressive" else 2400, 0),
+        "speed.generation_tokens_per_second": entry(900.0 if row in BASELINES else 2400, 0),
     }
     reference_draw = random.Random(f"references {seed} {budget}")
     for reference, values in REFERENCES.items():
@@ -129,11 +125,11 @@ def make_record(row: str, seed: int, budget: str, quality: float | None = None) 
         {"representation": 400_000, "prior": parameters - 400_000}
     )  # fmt: skip
     tokens = int(flops / 6 / parameters * (1.0 if baseline else 0.8))
-    return sealed(
-        {
+    spec = board.specs[row].override({"seed": seed})
+    return {
             "schema": 1,
             "board": "worlds",
-            "protocol": protocol,
+            "protocol": board.protocol(DATA),
             "row": row,
             "family": "baseline" if baseline else "latent",
             "seed": seed,
@@ -145,9 +141,9 @@ def make_record(row: str, seed: int, budget: str, quality: float | None = None) 
                 "ok": True,
             },
             "tuning": {"runs": 3, "flops": 6e12, "note": "schedule.loc of 0, 1 and 2"},
-            "spec": {"name": row, "seed": seed, **{kind: {"type": n} for kind, n in kinds.items()}},
-            "spec_digest": hashlib.sha256(f"{row} {seed} {budget}".encode()).hexdigest(),
-            "data_digest": "da7a" * 16,
+            "spec": spec.resolved(),
+            "spec_digest": spec.digest(),
+            "data_digest": DATA,
             "tokenizer": {"vocab_size": 300, "digest": "70ce" * 16},
             "components": {
                 kind: {"name": name, "distribution": "colaflex", "version": "0.1.0",
@@ -179,8 +175,7 @@ def make_record(row: str, seed: int, budget: str, quality: float | None = None) 
                 {"source": "model", "prompt": "The fox", "text": " eats berries in winter."},
             ],
             "environment": {"colaflex": "0.1.0", "torch": "2.13.0", "device": "cpu", "threads": 2},
-        }
-    )  # fmt: skip
+    }  # fmt: skip
 
 
 def _sweeps(quality: float, draw: random.Random) -> dict[str, Any]:
@@ -211,27 +206,18 @@ def _sweeps(quality: float, draw: random.Random) -> dict[str, Any]:
     return found
 
 
-def make_records() -> list[Record]:
-    """Every row at every budget with every seed."""
-    return [
-        make_record(row, seed, budget) for budget in BUDGETS for row in QUALITY for seed in range(3)
-    ]
-
-
 @dataclass
 class Bench:
-    """A folder as a bench leaves it: a board's file and its records."""
+    """A folder as a bench leaves it: a board's file and its records, to be changed by tests."""
 
-    root: Path
-    records: list[Record] = field(default_factory=make_records)
-    text: str = BOARD
+    board: Board
+    records: list[Plain]
 
-    def change(self, change: Callable[[Record], Any], **where: Any) -> Bench:
-        """Change the records whose keys have these values, and seal them anew."""
-        for index, record in enumerate(self.records):
+    def change(self, change: Callable[[Plain], Any], **where: Any) -> Bench:
+        """Change the records whose keys have these values."""
+        for record in self.records:
             if all(record[key] == value for key, value in where.items()):
                 change(record)
-                self.records[index] = sealed(record)
         return self
 
     def keep(self, **where: Any) -> Bench:
@@ -239,32 +225,65 @@ class Bench:
         self.records = [r for r in self.records if all(r[k] == v for k, v in where.items())]
         return self
 
+    def drop(self, **where: Any) -> Bench:
+        """Drop the records whose keys have these values."""
+        self.records = [r for r in self.records if any(r[k] != v for k, v in where.items())]
+        return self
+
+    def add(self, row: str, seed: int, budget: str, quality: float | None = None) -> Bench:
+        """Add a record."""
+        self.records.append(make_record(self.board, row, seed, budget, quality))
+        return self
+
+    @property
+    def sealed(self) -> list[Record]:
+        """The records with the digests of their contents."""
+        return [sealed(record) for record in self.records]
+
+    def stand(self) -> Standings:
+        """Ranked."""
+        return stand(self.board, self.sealed)
+
     def write(self) -> Path:
-        """Write everything; returns the board's file."""
-        boards, results = self.root / "benchmarks/boards", self.root / "benchmarks/results/worlds"
-        boards.mkdir(parents=True, exist_ok=True)
-        results.mkdir(parents=True, exist_ok=True)
-        (boards / "base.yaml").write_text(BASE, "utf-8")
-        path = boards / "worlds.yaml"
-        path.write_text(self.text, "utf-8")
-        for record in self.records:
-            name = "{row}-{budget}-s{seed}".format_map(record)
-            name = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
-            file = results / f"{name}-{record['digest'][:12]}.json"
-            file.write_text(json.dumps(record, ensure_ascii=False), "utf-8")
-        return path
+        """Write the records; returns the board's file."""
+        for record in self.sealed:
+            write_record(record, self.board.results)
+        return self.board.path
+
+
+def write_board(folder: Path, text: str = BOARD) -> Board:
+    """A board's file and its base in `folder`/benchmarks/boards."""
+    boards = folder / "benchmarks/boards"
+    boards.mkdir(parents=True)
+    (boards / "base.yaml").write_text(BASE, "utf-8")
+    (boards / "worlds.yaml").write_text(text, "utf-8")
+    return Board.load(boards / "worlds.yaml")
+
+
+@pytest.fixture(scope="session")
+def all_records(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Every row at every budget with every seed, as text, so that no test changes another's."""
+    board = write_board(tmp_path_factory.mktemp("board"))
+    return json.dumps(
+        [
+            make_record(board, row, seed, budget)
+            for budget in BUDGETS
+            for row in QUALITY
+            for seed in range(3)
+        ]
+    )
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """A complete bench, not yet written."""
-    return Bench(tmp_path)
+def bench(tmp_path: Path, all_records: str) -> Bench:
+    """A complete bench, its records not yet written."""
+    return Bench(write_board(tmp_path), json.loads(all_records))
 
 
 HOSTILE: Mapping[str, str] = {
     "script": "</script><script>alert(1)</script>",
     "image": '"><img src=x onerror=alert(2)>',
-    "quotes": "' onmouseover='alert(3)' \" onfocus=\"alert(4)\" autofocus x=\"",
+    "quotes": '\' onmouseover=\'alert(3)\' " onfocus="alert(4)" autofocus x="',
     "address": "javascript:alert(5)",
     "bidi": "\u202egnp.exe\u2066 \u200f",
     "template": "{{ 7 * 7 }}{% raw %}${7*7}",
