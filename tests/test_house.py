@@ -25,7 +25,7 @@ LIGHT = ("spec", "host", "corpora", "report", "cli", "metrics")
 LIGHT_INTERFACES = ("capabilities", "component", "configs", "corpus", "metric", "options")
 LIGHT_FILES = (
     *("__init__", "builtin", "draws", "errors", "files", "hints", "hooks", "intervals"),
-    "registry",
+    *("ranking", "registry", "significance"),
 )
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from colaflex.interfaces.metric import Items
+from colaflex.ranking import LEVEL, against, holm, p_value, rank
+from colaflex.significance import paired_test, unpaired_test, welch_test
+
+Board = dict[str, Any]
+
+
+def plain(*seeds: list[float]) -> list[Items]:
+    return [Items(tuple(map(float, values))) for values in seeds]
+
+
+@st.composite
+def boards(draw: st.DrawFn) -> Board:
+    """Rows of two seeds on the same 60 items, between 0 and 3 standard errors apart."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    hard = rng.normal(size=60)
+    places = draw(st.lists(st.floats(0, 1.5), min_size=2, max_size=6))
+    noise = draw(st.lists(st.floats(0.1, 3), min_size=len(places), max_size=len(places)))
+    return {
+        f"row {i}": plain(*np.round(hard + at + rng.normal(0, spread, (2, 60)), 6))
+        for i, (at, spread) in enumerate(zip(places, noise, strict=True))
+    }
+
+
+def ranks(board: Board, **options: bool) -> dict[str, int]:
+    return {standing.name: standing.rank for standing in rank(board, **options)}
+
+
+def test_holm_known_values():
+    corrected = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert corrected == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
+    assert holm({}) == {} and holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+
+@given(st.dictionaries(st.integers(), st.floats(0, 1), max_size=12))
+def test_holm_lies_between_nothing_and_bonferroni(p: dict[int, float]):
+    corrected = holm(p)
+    for key, value in p.items():
+        assert value <= corrected[key] <= min(1.0, len(p) * value) + 1e-12
+    for a in p:
+        for b in p:
+            if p[a] <= p[b]:
+                assert corrected[a] <= corrected[b]
+
+
+def test_what_is_tested_follows_from_what_is_known():
+    rng = np.random.default_rng(0)
+    one, other = plain(*rng.normal(0, 1, (3, 50))), plain(*rng.normal(0.3, 1, (3, 50)))
+    fewer = plain(*rng.normal(0.3, 1, (3, 40)))
+    assert p_value(one, other) == paired_test(one, other)
+    assert p_value(one, fewer) == unpaired_test(one, fewer)
+    means = [float(np.mean(seed.values)) for seed in one]
+    assert p_value(one, [1.0, 1.1, 1.2]) == welch_test(means, [1.0, 1.1, 1.2])
+
+
+@settings(max_examples=25)
+@given(boards(), st.randoms())
+def test_ranks_do_not_depend_on_order_or_names(board: Board, random: object):
+    names = list(board)
+    random.shuffle(names)  # type: ignore[attr-defined]
+    expected = ranks(board)
+    assert ranks({name: board[name] for name in names}) == expected
+    renamed = {name[::-1]: board[name] for name in names}
+    assert ranks(renamed) == {name[::-1]: place for name, place in expected.items()}
+
+
+@settings(max_examples=25)
+@given(boards(), st.sampled_from([0.25, 2.0, 8.0]), st.integers(-4, 4))
+def test_ranks_do_not_depend_on_units(board: Board, scale: float, shift: int):
+    def moved(sign: float) -> Board:
+        return {
+            name: plain(*([sign * scale * v + shift for v in seed.values] for seed in row))
+            for name, row in board.items()
+        }
+
+    assert ranks(moved(1.0)) == ranks(board) == ranks(moved(-1.0), higher=False)
+
+
+@settings(max_examples=25)
+@given(boards())
+def test_the_promises_of_ranks(board: Board):
+    copied = {**board, "copy": board["row 0"], "far": plain(*([40.0 + i % 3] * 60 for i in (1, 2)))}
+    standings = {standing.name: standing for standing in rank(copied)}
+    assert standings["copy"].rank == standings["row 0"].rank
+    assert "copy" in standings["row 0"].tie
+    assert standings["far"].rank == 1 and standings["far"].tie == ()
+    assert all(s.rank >= 2 and s.p <= LEVEL for name, s in standings.items() if name != "far")
+    pairs = [(a, b) for a in copied for b in copied if a < b]
+    corrected = holm({(a, b): p_value(copied[a], copied[b]) for a, b in pairs})
+    for (a, b), p in corrected.items():
+        better, worse = sorted((standings[a], standings[b]), key=lambda s: -s.value)
+        if p <= LEVEL:
+            assert better.rank < worse.rank
+        assert (a in standings[b].tie) == (standings[a].rank == standings[b].rank)
+
+
+def test_indifference_that_is_not_transitive():
+    # `unsure` is level with both, `sure` beats `low`: so two places are open to it, one to `low`.
+    rng = np.random.default_rng(1)
+    hard = rng.normal(size=100)
+    board = {
+        "sure": plain(hard + 0.2 + rng.normal(0, 0.1, 100)),
+        "unsure": plain(rng.normal(0.1, 8, 100)),
+        "low": plain(hard + rng.normal(0, 0.1, 100)),
+    }
+    found = {standing.name: (standing.rank, standing.tie) for standing in rank(board)}
+    assert found == {"sure": (1, ("unsure",)), "unsure": (1, ("sure",)), "low": (2, ())}
+
+
+def test_who_loses_to_the_loser_loses_to_the_winner():
+    # b's and c's runs vary together, so that items tell them apart; of a only three values are
+    # known, and the runs of c vary too much for those.
+    rng = np.random.default_rng(2)
+    runs = [-24.0, 0.0, 24.0]
+    b = [rng.normal(5, 0.1, 60) for _ in runs]
+    c = [values - 1 + run for values, run in zip(b, runs, strict=True)]
+    board = {"a": [9.9, 10.0, 10.1], "b": plain(*b), "c": plain(*c)}
+    assert p_value(board["a"], board["b"]) < 0.001 and p_value(board["b"], board["c"]) < 0.001
+    assert p_value(board["a"], board["c"]) > 0.2
+    assert ranks(board) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_what_is_not_finite_comes_last():
+    rng = np.random.default_rng(3)
+    board = {
+        "lost": plain([math.nan, 1, 2]),
+        "fine": plain(rng.normal(size=30)),
+        "endless": plain([math.inf, 0, 0]),
+        "bad": plain(rng.normal(3, 1, 30)),
+    }
+    standings = rank(board, higher=False)
+    assert [(s.name, s.rank) for s in standings] == [
+        ("fine", 1),
+        ("bad", 2),
+        ("endless", 3),
+        ("lost", 3),
+    ]
+    assert rank({}) == []
+
+
+def test_rows_without_items_are_ranked_by_their_seeds():
+    found = rank({"a": [1.0, 1.01, 0.99], "b": [2.0, 2.01, 2.02], "c": [2.0]})
+    assert {s.name: s.rank for s in found} == {"b": 1, "c": 1, "a": 2}
+
+
+def test_many_rows_can_still_be_told_apart():
+    # 300 pairs: a p of one in 10,000 would stay at 0.03 after correction, one in 30,001 at 0.01.
+    rng = np.random.default_rng(4)
+    hard = rng.normal(size=40)
+    board = {f"row {i:02}": plain(hard + i + rng.normal(0, 0.1, 40)) for i in range(25)}
+    found = rank(board)
+    assert [standing.rank for standing in found] == list(range(1, 26))
+    assert max(standing.p for standing in found[1:]) < LEVEL / 4
+
+
+def test_against_one_chosen_in_advance():
+    rng = np.random.default_rng(6)
+    board = {name: plain(rng.normal(at, 1, 100)) for name, at in (("a", 0), ("b", 0), ("c", 1))}
+    found = against(board, "a")
+    assert found.keys() == {"b", "c"} and found["c"] < 0.001 < 0.05 < found["b"]
