@@ -13,6 +13,7 @@ from colaflex.leaderboard.standings import Entry, Table
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
 from colaflex.report.labels import Label, write_labels
 from colaflex.report.metrics import describe
+from colaflex.report.numbers import compact
 from colaflex.report.style import COLOURS, SERIES, draw, elide, log_axis, plots_available
 from colaflex.report.tradeoff import with_errors
 
@@ -60,8 +61,14 @@ class _Axis:
         return self.scale * measured.value
 
 
-def pareto_figure(key: str, tables: Sequence[Table], looks: Looks) -> Figure | None:
-    """Quality against training FLOPs, with the rows that none beats in both joined by a line."""
+def pareto_figure(
+    key: str, tables: Sequence[Table], budgets: Mapping[str, float], looks: Looks
+) -> Figure | None:
+    """Quality against training FLOPs, with the rows that none beats in both joined by a line.
+
+    Rows of one budget count as equal in FLOPs: how far off they are within the board's tolerance is
+    no merit.
+    """
     rows = [row for table in tables for row in table.ranked]
     if len(rows) < 2 or not plots_available():
         return None
@@ -76,17 +83,17 @@ def pareto_figure(key: str, tables: Sequence[Table], looks: Looks) -> Figure | N
             axes.errorbar([row.flops], [y], yerr=error, color=colour, fmt="none", alpha=0.5, lw=1.2)
             axes.plot([row.flops], [y], marker, color=colour, ms=6.5, zorder=3)
             labels.append(Label(row.flops, y, elide(row.name), colour))
-        points = [(label.x, label.y) for label in labels]
-        best = front(points, -1.0, sign)
-        x, y_best = ([points[i][axis] for i in best] for axis in (0, 1))
-        axes.step(x, y_best, where="post", color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
-        _compute_axis(axes, [row.flops for row in rows])
+        nominal = [budgets.get(row.budget, row.flops) for row in rows]
+        best = front([(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign)
+        steps = [labels[i].x for i in best], [labels[i].y for i in best]
+        axes.step(*steps, where="post", color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
+        _compute_axis(axes, tables, budgets)
         _finish(axes, "training FLOPs of a run", up.text)
         write_labels(axes, [_bold(label, i in best) for i, label in enumerate(labels)])
 
     title = f"{describe(up.metric).label} against training compute"
     note = f"{_BETTER[tables[0].better]}; dashed: rows that none beats at their compute"
-    return Figure(title, note, draw(key, title, paint, _SIZE))
+    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def speed_figure(
@@ -123,7 +130,7 @@ def speed_figure(
 
     title = f"{describe(up.metric).label} against speed of generation"
     note = "lines join numbers of steps; dashed: settings that none beats in both"
-    return Figure(title, note, draw(key, title, paint, _SIZE))
+    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def diversity_figure(
@@ -168,10 +175,12 @@ def diversity_figure(
 
     title = f"{describe(up.metric).label} against {describe(across.metric).label}"
     note = "each point a setting; lines join those that no other of the row beats in both"
-    return Figure(title, note, draw(key, title, paint, _SIZE))
+    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
-def scaling_figure(key: str, tables: Sequence[Table], looks: Looks) -> Figure | None:
+def scaling_figure(
+    key: str, tables: Sequence[Table], budgets: Mapping[str, float], looks: Looks
+) -> Figure | None:
     """The metric over training FLOPs, a line a row with its interval as a band."""
     courses: dict[str, list[Entry]] = {}
     for table in tables:
@@ -198,24 +207,26 @@ def scaling_figure(key: str, tables: Sequence[Table], looks: Looks) -> Figure | 
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
             axes.plot(x, [up.at(m) for m in measured], "-", color=colour, marker=marker, ms=5)
             labels.append(Label(x[-1], up.at(measured[-1]), elide(name), colour))
-        _compute_axis(axes, [row.flops for rows in courses.values() for row in rows])
+        _compute_axis(axes, tables, budgets)
         _finish(axes, "training FLOPs of a run", up.text)
         write_labels(axes, labels)
 
     title = f"{describe(up.metric).label} over training compute"
     note = f"{_BETTER[tables[0].better]}; bands: 95 % intervals"
-    return Figure(title, note, draw(key, title, paint, _SIZE))
+    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
-def _compute_axis(axes: Axes, flops: Sequence[float]) -> None:
-    """FLOPs on a logarithmic axis where they span budgets; compact numbers anyway."""
-    if max(flops) > 1.5 * min(flops):
+def _compute_axis(axes: Axes, tables: Sequence[Table], budgets: Mapping[str, float]) -> None:
+    """FLOPs: a logarithmic axis with a tick at each of several budgets, else a plain one."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    marks = {budgets[t.budget]: t.budget for t in tables if t.ranked and t.budget in budgets}
+    if len(marks) > 1:
         log_axis(axes.xaxis)
+        axes.set_xticks(list(marks), [f"{compact(x)}\n{elide(n, 16)}" for x, n in marks.items()])
     else:
-        from matplotlib.ticker import FuncFormatter, MaxNLocator
-
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
 
 
 def _finish(axes: Axes, across: str, up: str) -> None:
@@ -227,3 +238,7 @@ def _finish(axes: Axes, across: str, up: str) -> None:
 
 def _bold(label: Label, bold: bool) -> Label:
     return Label(label.x, label.y, label.text, label.colour, bold)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

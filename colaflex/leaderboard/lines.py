@@ -122,13 +122,13 @@ def _group(board: Board, tables: list[Table]) -> Group:
 
 def _line(row: Entry, shown: Sequence[Column], scale: _Scale) -> Line:
     parts = {kind: row.components.get(kind, _NONE) for kind in FILTERS[:4]}
-    named = [name for name in parts.values() if name != _NONE]
+    named = [name for name in parts.values() if name not in (_NONE, row.name)]
     seeds = [metrics[row.metric].value for metrics in row.by_seed if row.metric in metrics]
     return Line(
         entry=row,
         anchor=f"row-{row.digest[:16]}",
         place=place_text(row),
-        parts=named,
+        parts=named or [row.first.family],
         filters={**parts, "family": row.first.family, "budget": row.budget},
         cells=_cells(row.metrics, shown),
         strip=scale.strip(row.metrics, seeds),

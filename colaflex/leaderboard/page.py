@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from colaflex.leaderboard.figures import (
     scaling_figure,
     speed_figure,
 )
-from colaflex.leaderboard.lines import FILTERS, Group, Line, groups_of
+from colaflex.leaderboard.lines import FILTERS, Line, groups_of
 from colaflex.leaderboard.settings import Level, Point, frontier, levels, timed
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.report.figures import Figure
@@ -69,7 +69,7 @@ def build_page(standings: Standings) -> str:
 
 
 def _context(standings: Standings) -> dict[str, Any]:
-    groups = groups_of(standings)
+    groups, budgets = groups_of(standings), standings.board.budgets
     looks = Looks([row.name for table in reversed(standings.tables) for row in table.ranked])
     lines = [line for group in groups for block in group.blocks for line in block.lines]
     return {
@@ -80,9 +80,12 @@ def _context(standings: Standings) -> dict[str, Any]:
         "filters": _filters(lines),
         "plots": plots_available(),
         "facts": _facts(standings),
-        "compute": _compute(groups, looks),
+        "compute": _figures(
+            pareto_figure(f"fig-pareto-{at}", group.tables, budgets, looks)
+            for at, group in enumerate(groups)
+        ),
         "scaling": _figures(
-            scaling_figure(f"fig-scaling-{at}", group.tables, looks)
+            scaling_figure(f"fig-scaling-{at}", group.tables, budgets, looks)
             for at, group in enumerate(groups)
         ),
         **_sampling(standings, looks),
@@ -135,13 +138,7 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {environment[key]}" for key in keys if environment.get(key))
 
 
-def _compute(groups: Sequence[Group], looks: Looks) -> list[Figure]:
-    return _figures(
-        pareto_figure(f"fig-pareto-{at}", group.tables, looks) for at, group in enumerate(groups)
-    )
-
-
-def _figures(found: Any) -> list[Figure]:
+def _figures(found: Iterable[Figure | None]) -> list[Figure]:
     return [figure for figure in found if figure is not None]
 
 
