@@ -30,7 +30,7 @@ from colaflex.significance import (
     welch_test,
 )
 
-__all__ = ["LEVEL", "Outcomes", "Standing", "against", "holm", "p_value", "rank"]
+__all__ = ["LEVEL", "Outcomes", "Standing", "against", "compare", "holm", "p_value", "rank"]
 
 LEVEL = 0.05
 """How often at most a board of equal rows shows any difference as significant."""
@@ -84,7 +84,21 @@ def p_value(one: Outcomes, other: Outcomes, permutations: int = PERMUTATIONS) ->
     return chosen(left, right, permutations=permutations)
 
 
-def rank(rows: Mapping[str, Outcomes], higher: bool = True, level: float = LEVEL) -> list[Standing]:
+def compare(rows: Mapping[str, Outcomes], level: float = LEVEL) -> dict[tuple[str, str], float]:
+    """The p of every two rows whose values are finite, corrected for the number of pairs."""
+    measured = sorted(name for name, outcomes in rows.items() if math.isfinite(_mean(outcomes)))
+    pairs = list(combinations(measured, 2))
+    # So many that a corrected p can be well below the level.
+    permutations = max(PERMUTATIONS, math.ceil(5 * len(pairs) / level))
+    return holm({(a, b): p_value(rows[a], rows[b], permutations) for a, b in pairs})
+
+
+def rank(
+    rows: Mapping[str, Outcomes],
+    higher: bool = True,
+    level: float = LEVEL,
+    p: Mapping[tuple[str, str], float] | None = None,
+) -> list[Standing]:
     """The rows of a board with their ranks, ordered by rank, value and name.
 
     A value that is not finite comes last, behind every row that has one; of such rows nothing more
@@ -94,6 +108,7 @@ def rank(rows: Mapping[str, Outcomes], higher: bool = True, level: float = LEVEL
         rows: outcomes by name; all of one metric.
         higher: whether the greater value is the better one.
         level: of the corrected tests.
+        p: what `compare` says of the rows, where it is known already.
     """
     values = {name: _mean(outcomes) for name, outcomes in rows.items()}
     sign = -1 if higher else 1
@@ -104,10 +119,8 @@ def rank(rows: Mapping[str, Outcomes], higher: bool = True, level: float = LEVEL
 
     order = sorted(rows, key=place)
     measured = [name for name in order if math.isfinite(values[name])]
-    pairs = list(combinations(measured, 2))
-    # So many that a corrected p can be well below the level.
-    permutations = max(PERMUTATIONS, math.ceil(5 * len(pairs) / level))
-    p = holm({(a, b): p_value(rows[a], rows[b], permutations) for a, b in pairs})
+    p = compare(rows, level) if p is None else p
+    p = {**p, **{(b, a): each for (a, b), each in p.items()}}
     beaten_by: dict[str, set[str]] = {}
     for i, name in enumerate(measured):
         direct = {a for a in measured[:i] if p[a, name] <= level}

@@ -26,6 +26,9 @@ COMMANDS = {
     "bench": LazyCommand(
         "colaflex.cli.bench_command", "Train and measure the models of a board on equal terms."
     ),
+    "leaderboard": LazyCommand(
+        "colaflex.cli.leaderboard_command", "Show who stands where on a board, and write its page."
+    ),
     "plugins": LazyCommand(
         "colaflex.cli.plugins_command", "List components and the packages they come from."
     ),

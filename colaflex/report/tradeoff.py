@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.report.figures import (
@@ -16,6 +15,7 @@ from colaflex.report.figures import (
     row_colour,
     scale_of,
 )
+from colaflex.report.labels import Label, write_labels
 from colaflex.report.metrics import DIVERSITY, QUALITY, describe, short_label
 from colaflex.report.numbers import tick
 from colaflex.report.sections import Generation, Sweep
@@ -24,22 +24,7 @@ from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["quality_diversity"]
-
-_FONT = 8.5
-_UPS = (7, -7, 0, 16, -16, 26, -26)
-_Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Label:
-    """Text that belongs to a point."""
-
-    x: float
-    y: float
-    text: str
-    colour: str
-    bold: bool = False
+__all__ = ["quality_diversity", "with_errors"]
 
 
 def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure | None:
@@ -59,7 +44,7 @@ def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure
         axes.margins(0.1)
         axes.set_xlabel(", ".join(filter(None, (across.label, axis_label(across)))))
         axes.set_ylabel(", ".join(filter(None, (up.label, axis_label(up)))))
-        _write(axes, labels)
+        write_labels(axes, labels)
 
     title = f"{up.label[:1].upper()}{up.label[1:]} against {across.label}"
     svg = draw("fig-tradeoff", title, paint, (8.2, 4.5))
@@ -74,15 +59,15 @@ class _Tradeoff:
     metrics: tuple[str, str]
     scales: tuple[float, float]
 
-    def rows(self, generation: Generation) -> list[_Label]:
+    def rows(self, generation: Generation) -> list[Label]:
         """A point, with intervals in both directions, for each source of text."""
         labels = []
         for row in generation.rows:
             first, second = (generation.at(row, metric) for metric in self.metrics)
             if not (first and second and math.isfinite(first.value * second.value)):
                 continue
-            x, x_error = _with_errors(first, self.scales[0])
-            y, y_error = _with_errors(second, self.scales[1])
+            x, x_error = with_errors(first, self.scales[0])
+            y, y_error = with_errors(second, self.scales[1])
             colour, big = row_colour(row), row in ("model", "real")
             self.axes.errorbar(
                 [x], [y], xerr=x_error, yerr=y_error, color=colour, fmt="none", alpha=0.5, lw=1.2
@@ -90,10 +75,10 @@ class _Tradeoff:
             marker, size = ("D" if row == "real" else "o"), (8.0 if big else 5.5)
             self.axes.plot([x], [y], marker, color=colour, ms=size, zorder=3 if big else 2)
             ink = colour if big else COLOURS["muted"]
-            labels.append(_Label(x, y, short_label(row), ink, row == "model"))
+            labels.append(Label(x, y, short_label(row), ink, row == "model"))
         return labels
 
-    def path(self, sweep: Sweep, colour: str) -> list[_Label]:
+    def path(self, sweep: Sweep, colour: str) -> list[Label]:
         """The points of a sweep joined in order; its first and last carry their setting."""
         first, second = (dict(sweep.points(metric)) for metric in self.metrics)
         shared = sorted(set(first) & set(second))
@@ -103,52 +88,12 @@ class _Tradeoff:
         y = [self.scales[1] * second[at].value for at in shared]
         self.axes.plot(x, y, "-o", color=colour, ms=3.5, lw=1.1)
         return [
-            _Label(x[end], y[end], elide(f"{sweep.axis} {tick(shared[end])}", 20), colour)
+            Label(x[end], y[end], elide(f"{sweep.axis} {tick(shared[end])}", 20), colour)
             for end in (0, -1)
         ]
 
 
-def _write(axes: Axes, labels: Sequence[_Label]) -> None:
-    """Write each label beside its point, where it covers the least of other labels and points."""
-    figure = cast("Any", axes.figure)
-    figure.draw_without_rendering()  # settles the layout, so that places are known
-    points = [tuple(axes.transData.transform((label.x, label.y))) for label in labels]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
-    unit = figure.dpi / 72
-    offsets = [(side * reach, up) for reach, up, side in product((8, 18), _UPS, (1, -1))]
-    for label, (x, y) in zip(labels, points, strict=True):
-        boxes = {offset: _box(x, y, offset, label.text, unit) for offset in offsets}
-        best = min(boxes, key=lambda one: sum(_overlap(boxes[one], other) for other in taken))
-        taken.append(boxes[best])
-        axes.annotate(
-            label.text,
-            (label.x, label.y),
-            xytext=best,
-            textcoords="offset points",
-            ha="left" if best[0] > 0 else "right",
-            va="center",
-            color=label.colour,
-            fontsize=_FONT,
-            fontweight="bold" if label.bold else "normal",
-        )
-
-
-def _box(x: float, y: float, offset: tuple[int, int], text: str, unit: float) -> _Box:
-    """About where a text stands (left, bottom, right, top), an offset in points from a place."""
-    width, height = 0.6 * _FONT * len(text), 1.2 * _FONT
-    left = x + unit * (offset[0] if offset[0] > 0 else offset[0] - width)
-    middle = y + unit * offset[1]
-    return left, middle - unit * height / 2, left + unit * width, middle + unit * height / 2
-
-
-def _overlap(one: _Box, other: _Box) -> float:
-    """Shared area of two boxes."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
-
-
-def _with_errors(measured: Measurement, scale: float) -> tuple[float, list[list[float]]]:
+def with_errors(measured: Measurement, scale: float) -> tuple[float, list[list[float]]]:
     """A scaled value and how far its interval reaches below and above."""
     low, high = (or_value(bound, measured.value) for bound in (measured.low, measured.high))
     below, above = max(0.0, measured.value - low), max(0.0, high - measured.value)

@@ -1,0 +1,58 @@
+"""`colaflex leaderboard`: who stands where on a board, from its records; runs nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from colaflex.cli.output import json_option, print_json
+from colaflex.errors import UserError
+
+__all__ = ["command"]
+
+
+@click.command("leaderboard")
+@click.argument("board")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page, in one file.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Write one line a row.")
+@json_option
+def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> int:
+    """Show the standings of BOARD, a name (benchmarks/boards/NAME.yaml) or a board's file."""
+    from colaflex.leaderboard.board import Board
+    from colaflex.leaderboard.records import load_records
+    from colaflex.leaderboard.standings import stand
+    from colaflex.leaderboard.table import as_csv, print_standings
+    from colaflex.leaderboard.table import as_json as document
+
+    found = Board.load(board)
+    records = load_records(found)
+    if not records:
+        raise UserError(
+            f"{found.results} holds no records: `colaflex bench run {board}` makes them"
+        )
+    standings = stand(found, records)
+    if html is not None:
+        from colaflex.leaderboard.page import build_page
+
+        _write(html, build_page(standings))
+    if csv is not None:
+        _write(csv, as_csv(standings))
+    if as_json:
+        print_json(document(standings))
+    else:
+        print_standings(standings, sys.stdout)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that was asked for, and say so."""
+    from colaflex.files import write_atomic
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror or error}") from None
+    click.echo(f"wrote {path}", err=True)

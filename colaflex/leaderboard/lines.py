@@ -1,0 +1,228 @@
+"""A board's tables as they stand on the page: lines with cells, strips, filters and anchors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from colaflex.interfaces.metric import Measurement
+from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.columns import Column, columns, place_text
+from colaflex.leaderboard.references import Reference, references
+from colaflex.leaderboard.standings import Entry, Standings, Table
+from colaflex.report.metrics import MetricInfo, describe
+from colaflex.report.numbers import MISSING, compact
+
+__all__ = ["FILTERS", "Block", "Cell", "Group", "Line", "PairRow", "Strip", "groups_of"]
+
+FILTERS = ("prior", "representation", "segmenter", "baseline", "family", "budget")
+_NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value in a table: printed, its interval, and the number that it sorts by ("": none)."""
+
+    value: str
+    interval: str = ""
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """An interval drawn in a line: places from 0 to 100 on the scale of its table."""
+
+    low: float
+    value: float
+    high: float
+    seeds: tuple[float, ...]
+    real: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the main table."""
+
+    entry: Entry
+    anchor: str
+    place: str
+    parts: list[str]
+    filters: dict[str, str]
+    cells: list[Cell]
+    strip: Strip | None
+    costs: list[Cell]
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A row of the table of pairs: p against each row above, whether they differ, whose pair."""
+
+    name: str
+    place: str
+    cells: list[tuple[str, bool, str]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The lines of one budget."""
+
+    budget: str
+    flops: str
+    lines: list[Line]
+    pairs: list[PairRow]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All that is ranked by one metric."""
+
+    metric: str
+    info: MetricInfo
+    better: str
+    columns: list[Column]
+    blocks: list[Block]
+    references: list[tuple[Reference, list[Cell], Strip | None]]
+    tables: list[Table]
+
+
+def groups_of(standings: Standings) -> list[Group]:
+    """The tables by metric, in the board's order."""
+    metrics = dict.fromkeys(table.metric for table in standings.tables)
+    return [
+        _group(standings.board, [t for t in standings.tables if t.metric == metric])
+        for metric in metrics
+    ]
+
+
+def _group(board: Board, tables: list[Table]) -> Group:
+    metric, beside = tables[0].metric, references(tables)
+    shown = columns(board, metric, tables, beside)
+    beside = [one for one in beside if any(column.metric in one.metrics for column in shown)]
+    scale = _Scale.of(metric, tables, beside)
+    blocks = [
+        Block(
+            table.budget,
+            compact(board.budgets.get(table.budget, math.nan)),
+            [_line(row, shown, scale) for row in table.rows],
+            _pair_rows(table),
+        )
+        for table in tables
+    ]
+    return Group(
+        metric,
+        describe(metric),
+        tables[0].better,
+        shown,
+        blocks,
+        [(one, _cells(one.metrics, shown), scale.strip(one.metrics, ())) for one in beside],
+        tables,
+    )
+
+
+def _line(row: Entry, shown: Sequence[Column], scale: _Scale) -> Line:
+    parts = {kind: row.components.get(kind, _NONE) for kind in FILTERS[:4]}
+    named = [name for name in parts.values() if name not in (_NONE, row.name)]
+    seeds = [metrics[row.metric].value for metrics in row.by_seed if row.metric in metrics]
+    return Line(
+        entry=row,
+        anchor=f"row-{row.digest[:16]}",
+        place=place_text(row),
+        parts=named or [row.first.family],
+        filters={**parts, "family": row.first.family, "budget": row.budget},
+        cells=_cells(row.metrics, shown),
+        strip=scale.strip(row.metrics, seeds),
+        costs=_costs(row),
+    )
+
+
+def _cells(metrics: Mapping[str, Measurement], shown: Sequence[Column]) -> list[Cell]:
+    return [
+        Cell(
+            column.value(metrics),
+            column.interval(metrics),
+            _sort(metrics[column.metric].value) if column.metric in metrics else "",
+        )
+        for column in shown
+    ]
+
+
+def _costs(row: Entry) -> list[Cell]:
+    runs = row.first.tuning.get("runs")
+    of = f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""
+    return [
+        *(Cell(compact(each), "", _sort(each)) for each in (row.parameters, row.flops, row.tokens)),
+        Cell(f"{len(row.seeds)}{of}", "", str(len(row.seeds))),
+        Cell(MISSING if runs is None else str(runs), "", "" if runs is None else str(runs)),
+    ]
+
+
+def _sort(value: float) -> str:
+    return f"{value:.9g}" if math.isfinite(value) else ""
+
+
+def _pair_rows(table: Table) -> list[PairRow]:
+    """Of each ranked row the p against every one above it."""
+    ranked = table.ranked
+    found = []
+    for index, row in enumerate(ranked):
+        cells = []
+        for other in ranked[:index]:
+            p = table.p_of(row.name, other.name)
+            gap = f"{other.name} against {row.name}"
+            cells.append((_p_text(p), table.differ(row.name, other.name), gap))
+        found.append(PairRow(row.name, place_text(row), cells))
+    return found
+
+
+def _p_text(p: float | None) -> str:
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The common scale of a metric's strips: models fill it, references may fall off it."""
+
+    metric: str
+    low: float
+    high: float
+    real: float | None
+
+    @classmethod
+    def of(cls, metric: str, tables: Sequence[Table], beside: Sequence[Reference]) -> _Scale:
+        rows = [
+            row.metrics[metric] for table in tables for row in table.rows if metric in row.metrics
+        ]
+        edges = [edge for m in rows for edge in (m.low, m.value, m.high) if math.isfinite(edge)]
+        real = next(
+            (o.metrics[metric].value for o in beside if o.name == "real" and metric in o.metrics),
+            None,
+        )
+        if real is not None and math.isfinite(real):
+            edges.append(real)
+        low, high = (min(edges), max(edges)) if edges else (0.0, 1.0)
+        margin = 0.04 * ((high - low) or abs(high) or 1.0)
+        return cls(metric, low - margin, high + margin, real)
+
+    def strip(self, metrics: Mapping[str, Measurement], seeds: Sequence[float]) -> Strip | None:
+        """A measurement on the scale; None where there is none or it is far off."""
+        measured = metrics.get(self.metric)
+        if measured is None or not self.low <= measured.value <= self.high:
+            return None
+        low, high = (
+            bound if math.isfinite(bound) else measured.value
+            for bound in (measured.low, measured.high)
+        )
+        return Strip(
+            self._place(low),
+            self._place(measured.value),
+            self._place(high),
+            tuple(self._place(value) for value in seeds if math.isfinite(value)),
+            None if self.real is None or not math.isfinite(self.real) else self._place(self.real),
+        )
+
+    def _place(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(100 * min(1.0, max(0.0, share)), 2)

@@ -1,0 +1,263 @@
+"""A leaderboard as one HTML file: no network, no other files, readable without scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
+from markupsafe import Markup
+
+from colaflex.leaderboard.figures import (
+    Looks,
+    diversity_figure,
+    pareto_figure,
+    scaling_figure,
+    speed_figure,
+)
+from colaflex.leaderboard.lines import FILTERS, Line, groups_of
+from colaflex.leaderboard.settings import Level, Point, frontier, levels, timed
+from colaflex.leaderboard.standings import Entry, Standings
+from colaflex.report.figures import Figure
+from colaflex.report.metrics import DIVERSITY, QUALITY, describe
+from colaflex.report.numbers import compact, decimals, duration, number, unit_text
+from colaflex.report.page import sample_columns
+from colaflex.report.record import components
+from colaflex.report.sections import family_rows, parameter_shares, stage_rows
+from colaflex.report.style import plots_available
+from colaflex.spec.yaml import write_yaml
+
+__all__ = ["build_page"]
+
+
+@dataclass(frozen=True)
+class LevelRow:
+    """How fast rows reach one quality: (name, tokens a second, settings), fastest first."""
+
+    quality: str
+    reached: list[tuple[str, str, str]]
+    missed: list[str]
+
+
+def build_page(standings: Standings) -> str:
+    """The page of a board; its one script runs only as it is written here (by its digest)."""
+    environment = Environment(
+        loader=PrefixLoader(
+            {
+                "board": PackageLoader("colaflex.leaderboard"),
+                "report": PackageLoader("colaflex.report"),
+            },
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["svg"] = _trusted
+    assert environment.loader is not None
+    script = environment.loader.get_source(environment, "board/leaderboard.js")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("board/leaderboard.html.j2").render(
+        script=Markup(script),  # noqa: S704  # a file of this package
+        script_digest=digest,
+        **_context(standings),
+    )
+
+
+def _context(standings: Standings) -> dict[str, Any]:
+    groups, budgets = groups_of(standings), standings.board.budgets
+    looks = Looks([row.name for table in reversed(standings.tables) for row in table.ranked])
+    lines = [line for group in groups for block in group.blocks for line in block.lines]
+    return {
+        "board": standings.board,
+        "groups": groups,
+        "several": len(standings.board.budgets) > 1,
+        "lines": lines,
+        "filters": _filters(lines),
+        "plots": plots_available(),
+        "facts": _facts(standings),
+        "compute": _figures(
+            pareto_figure(f"fig-pareto-{at}", group.tables, budgets, looks)
+            for at, group in enumerate(groups)
+        ),
+        "scaling": _figures(
+            scaling_figure(f"fig-scaling-{at}", group.tables, budgets, looks)
+            for at, group in enumerate(groups)
+        ),
+        **_sampling(standings, looks),
+        "details": [_details(line) for line in lines],
+    }
+
+
+def _filters(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
+    """Of every filter that tells lines apart, its values."""
+    found = ((name, sorted({line.filters[name] for line in lines})) for name in FILTERS)
+    return [(name, values) for name, values in found if len(values) > 1]
+
+
+def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
+    """How it was measured: what all rows share, or what they hold instead."""
+    records = [record for row in standings.rows for record in row.records]
+    board = standings.board
+    tokenizers = [
+        f"{r.tokenizer.get('vocab_size', '?')} tokens, {_short(r.tokenizer)}" for r in records
+    ]
+    environments = [_machine(record.environment) for record in records]
+    shared: list[tuple[str, list[str]]] = [
+        ("corpus", [record.components.get("corpus", {}).get("name", "") for record in records]),
+        ("data digest", [record.data_digest[:12] for record in records]),
+        ("tokenizer", tokenizers),
+        ("protocol digest", [record.protocol[:12] for record in records]),
+        ("machine", environments),
+    ]
+    tolerance = board.tolerance
+    return [
+        ("parameters", [f"{board.parameters:,} ± {100 * tolerance.parameters:g} %"]),
+        (
+            "training FLOPs",
+            [
+                f"{name}: {compact(flops)} ± {100 * tolerance.flops:g} %"
+                for name, flops in sorted(board.budgets.items(), key=lambda item: item[1])
+            ],
+        ),
+        ("seeds", [", ".join(map(str, board.seeds))]),
+        *((name, [v for v in dict.fromkeys(values) if v]) for name, values in shared),
+    ]
+
+
+def _short(tokenizer: Mapping[str, Any]) -> str:
+    return str(tokenizer.get("digest", ""))[:12]
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    keys = ("device", "precision", "threads", "torch", "colaflex")
+    return ", ".join(f"{key} {environment[key]}" for key in keys if environment.get(key))
+
+
+def _figures(found: Iterable[Figure | None]) -> list[Figure]:
+    return [figure for figure in found if figure is not None]
+
+
+def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
+    """What settings of sampling trade: quality for speed, and for diversity; largest budget."""
+    empty = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
+    largest = [t for t in standings.tables if t.ranked and t.budget == _largest(standings)]
+    rows = [row for table in largest for row in table.ranked]
+    quality, sign = _quality(standings, rows)
+    if not quality:
+        return empty
+    by_speed = {row.name: timed(row, quality) for row in rows}
+    diversity = _diversity(standings, rows)
+    frontiers = {row.name: frontier(row, quality, diversity) for row in rows} if diversity else {}
+    real = tuple(
+        next((r.metrics[n] for r in rows if (n := f"generation.real.{m}") in r.metrics), None)
+        for m in (quality, diversity)
+    )
+    swept = any(len(points) > 1 for points in by_speed.values())
+    return {
+        "speed": speed_figure("fig-speed", quality, sign, by_speed, looks),
+        "levels": _level_rows(quality, levels(by_speed, sign)) if swept else [],
+        "frontier": diversity_figure(
+            "fig-frontier", (quality, diversity), sign, frontiers, (real[0], real[1]), looks
+        ),
+        "quality": describe(f"generation.{quality}"),
+        "sampled_budget": largest[0].budget if len(standings.board.budgets) > 1 else "",
+    }
+
+
+def _largest(standings: Standings) -> str:
+    budgets = standings.board.budgets
+    ranked = [table.budget for table in standings.tables if table.ranked]
+    return max(ranked, key=lambda name: budgets.get(name, 0.0), default="")
+
+
+def _quality(standings: Standings, rows: Sequence[Entry]) -> tuple[str, float]:
+    """The quality that most rows have at several settings, the ranked metric first; 1: more."""
+    ranked = [
+        (one.metric.removeprefix("generation."), 1.0 if one.direction == "higher" else -1.0)
+        for one in standings.board.ranking
+        if one.metric.startswith("generation.")
+    ]
+    known = [
+        (name, 1.0 if describe(f"generation.{name}").better == "higher" else -1.0)
+        for name in QUALITY
+    ]
+    for name, sign in [*ranked, *known]:
+        if any(f"generation.{name}" in row.metrics for row in rows):
+            return name, sign
+    return "", 1.0
+
+
+def _diversity(standings: Standings, rows: Sequence[Entry]) -> str:
+    shown = [name.removeprefix("generation.") for name in standings.board.show]
+    order = [name for name in shown if name in DIVERSITY] + list(DIVERSITY)
+    return next((n for n in order if any(f"generation.{n}" in row.metrics for row in rows)), "")
+
+
+def _level_rows(quality: str, found: Sequence[Level]) -> list[LevelRow]:
+    info = describe(f"generation.{quality}")
+    every = [p.y for level in found for p in level.fastest.values() if p]
+    places = decimals(every, info.unit)
+    return [
+        LevelRow(
+            f"{number(level.value, info.unit, places)} {unit_text(info.unit)}".strip(),
+            [(name, compact(p.x.value), p.text) for name, p in _by_speed(level)],
+            [name for name, point in level.fastest.items() if point is None],
+        )
+        for level in found
+    ]
+
+
+def _by_speed(level: Level) -> list[tuple[str, Point]]:
+    reached = [(name, point) for name, point in level.fastest.items() if point is not None]
+    return sorted(reached, key=lambda item: -item[1].x.value)
+
+
+def _details(line: Line) -> dict[str, Any]:
+    """What stands behind a row."""
+    row, record = line.entry, line.entry.first
+    seconds = [float(each.training.get("seconds", math.nan)) for each in row.records]
+    plain = {
+        "parameters": dict(record.parameters),
+        "training": dict(record.training),
+        "components": dict(record.components),
+    }
+    return {
+        "line": line,
+        "place": record.place,
+        "tuning": record.tuning,
+        "minutes": duration(sum(seconds) / len(seconds)),
+        "shares": parameter_shares(plain),
+        "stages": stage_rows(plain),
+        "samples": sample_columns(record.samples),
+        "metrics": family_rows(row.metrics),
+        "components": components(plain),
+        "seeds": _seed_lines(row),
+        "environment": [(key, str(value)) for key, value in record.environment.items()],
+        "spec": write_yaml(record.spec),
+    }
+
+
+def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:
+    """Of each seed: its value of the ranked metric, FLOPs and digest."""
+    info = describe(row.metric)
+    measured = [metrics.get(row.metric) for metrics in row.by_seed]
+    places = decimals([m for m in measured if m], info.unit)
+    return [
+        (
+            record.seed,
+            number(one.value if one else math.nan, info.unit, places),
+            compact(float(record.matched["flops"]["found"])),
+            record.digest,
+        )
+        for record, one in zip(row.records, measured, strict=True)
+    ]
+
+
+def _trusted(figure: Figure) -> Markup:
+    """Figures come from ElementTree, which has escaped what is in them."""
+    return Markup(figure.svg)  # noqa: S704

@@ -1,0 +1,144 @@
+"""What a row reaches at each sampling setting that was tried, and which of them are worth having.
+
+Metrics of sweeps carry their settings in their names, `generation.at_steps.4.distinct_2` or, of
+several axes at once, `generation.at_guidance.2.at_temperature.0.5.distinct_2`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from colaflex.interfaces.metric import Measurement
+from colaflex.leaderboard.standings import Entry
+from colaflex.report.numbers import tick
+
+__all__ = ["Level", "Point", "front", "frontier", "levels", "timed"]
+
+_AXIS = re.compile(r"at_([a-z_]+?)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.")
+_SPEEDS = ("speed.tokens_per_second", "speed.generation_tokens_per_second")
+Settings = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Two measured values of a row at one setting.
+
+    Attributes:
+        settings: (axis, value) pairs; none for the setting of the row's spec.
+        x: what is given: tokens per second, or diversity.
+        y: what is had for it: the quality.
+    """
+
+    settings: Settings
+    x: Measurement
+    y: Measurement
+
+    @property
+    def text(self) -> str:
+        """The settings in words."""
+        return ", ".join(f"{axis.replace('_', ' ')} {tick(at)}" for axis, at in self.settings)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A quality, and the fastest setting by which each row reaches it (None: by none)."""
+
+    value: float
+    fastest: Mapping[str, Point | None]
+
+
+def by_settings(
+    metrics: Mapping[str, Measurement], family: str
+) -> dict[Settings, dict[str, Measurement]]:
+    """The metrics of a family that belong to a sweep, by setting."""
+    found: dict[Settings, dict[str, Measurement]] = {}
+    for name, measured in metrics.items():
+        head, _, rest = name.partition(".")
+        settings = []
+        while head == family and (match := _AXIS.match(rest)):
+            settings.append((match[1], float(match[2])))
+            rest = rest[match.end() :]
+        if settings and math.isfinite(measured.value):
+            found.setdefault(tuple(settings), {})[rest] = measured
+    return found
+
+
+def frontier(row: Entry, quality: str, diversity: str) -> list[Point]:
+    """Diversity and quality at every setting of guidance and temperature, the spec's own first.
+
+    Args:
+        row: whose metrics.
+        quality: metric of generated text, without its family.
+        diversity: likewise.
+    """
+    own = [row.metrics.get(f"generation.{name}") for name in (diversity, quality)]
+    points = [Point((), own[0], own[1])] if own[0] and own[1] else []
+    for settings, found in by_settings(row.metrics, "generation").items():
+        axes = {axis for axis, _ in settings}
+        if axes <= {"guidance", "temperature"} and quality in found and diversity in found:
+            points.append(Point(settings, found[diversity], found[quality]))
+    return [p for p in points if math.isfinite(p.x.value) and math.isfinite(p.y.value)]
+
+
+def timed(row: Entry, quality: str) -> list[Point]:
+    """Tokens per second and quality, of the spec's own setting and of every number of steps."""
+    speed = next((row.metrics[name] for name in _SPEEDS if name in row.metrics), None)
+    own = row.metrics.get(f"generation.{quality}")
+    points = [Point((), speed, own)] if speed and own else []
+    speeds = by_settings(row.metrics, "speed")
+    for settings, found in by_settings(row.metrics, "generation").items():
+        rate = speeds.get(settings, {}).get("tokens_per_second")
+        if rate and quality in found:
+            points.append(Point(settings, rate, found[quality]))
+    points = [p for p in points if p.x.value > 0 and math.isfinite(p.x.value * p.y.value)]
+    return sorted(points, key=lambda point: point.x.value)
+
+
+def front(points: Sequence[tuple[float, float]], x_sign: float, y_sign: float) -> list[int]:
+    """Indices of the points that none beats in both values, in the order of x.
+
+    Args:
+        points: (x, y) of each.
+        x_sign: 1 where more of x is better, -1 where less is.
+        y_sign: likewise.
+    """
+    order = sorted(
+        range(len(points)), key=lambda i: (-x_sign * points[i][0], -y_sign * points[i][1])
+    )
+    best, kept = -math.inf, []
+    for index in order:
+        if y_sign * points[index][1] > best:
+            best = y_sign * points[index][1]
+            kept.append(index)
+    return sorted(kept, key=lambda index: points[index][0])
+
+
+def levels(rows: Mapping[str, Sequence[Point]], y_sign: float) -> list[Level]:
+    """The qualities that all rows, half of them and the best one reach, and how fast.
+
+    Args:
+        rows: what `timed` found, by name of row.
+        y_sign: 1 where more quality is better, -1 where less is.
+    """
+    reach = sorted(max(y_sign * p.y.value for p in points) for points in rows.values() if points)
+    if not reach:
+        return []
+    chosen = dict.fromkeys((reach[0], reach[len(reach) // 2], reach[-1]))
+    return [
+        Level(
+            y_sign * wanted,
+            {
+                name: max(
+                    (p for p in points if y_sign * p.y.value >= wanted),
+                    key=lambda p: p.x.value,
+                    default=None,
+                )
+                for name, points in rows.items()
+                if points
+            },
+        )
+        for wanted in chosen
+    ]

@@ -1,0 +1,268 @@
+"""Who stands where: the records of a board as rows, compared in pairs and ranked with ties.
+
+A row is what one method gave at one budget, its seeds kept apart and then averaged. Rows are ranked
+among those of the same metric and budget, and only where they compare: matched in parameters and
+FLOPs, measured under the board's protocol, with the outcomes of items that the tests need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from colaflex.interfaces.metric import Items, Measurement
+from colaflex.leaderboard.board import Board, Direction
+from colaflex.leaderboard.record import Record
+from colaflex.ranking import LEVEL, compare, rank
+from colaflex.report.record import clean, measurements
+from colaflex.significance import row_interval, seeds_interval
+
+__all__ = ["Entry", "Standings", "Table", "stand"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row at one budget.
+
+    Attributes:
+        name: of the row, as in the board.
+        budget: name of the budget.
+        records: one a seed, in the order of the seeds.
+        metric: what it is ranked by.
+        metrics: every metric that all its records have, over the seeds.
+        by_seed: the metrics of each record.
+        digest: SHA-256 over the digests of its records.
+        missing: seeds of the board that it lacks.
+        rank: 1 is best; None for a row that is not ranked.
+        tie: whether another row has the same rank.
+        reason: why it is not ranked; "" if it is.
+    """
+
+    name: str
+    budget: str
+    records: tuple[Record, ...]
+    metric: str
+    metrics: Mapping[str, Measurement]
+    by_seed: tuple[Mapping[str, Measurement], ...]
+    digest: str
+    missing: tuple[int, ...] = ()
+    rank: int | None = None
+    tie: bool = False
+    reason: str = ""
+
+    @property
+    def first(self) -> Record:
+        """The record of its first seed, for what all seeds share."""
+        return self.records[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that it has."""
+        return [record.seed for record in self.records]
+
+    @property
+    def value(self) -> float:
+        """Of the metric that it is ranked by; NaN where it lacks that."""
+        return self.metrics[self.metric].value if self.metric in self.metrics else math.nan
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs of a run, stage 1 and teachers included: mean over seeds."""
+        return fmean(float(record.matched["flops"]["found"]) for record in self.records)
+
+    @property
+    def tokens(self) -> float:
+        """Training tokens of a run: mean over seeds."""
+        return fmean(float(record.training.get("tokens", math.nan)) for record in self.records)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all parts."""
+        return int(self.first.parameters["total"])
+
+    @property
+    def components(self) -> dict[str, str]:
+        """Names of its components by kind, for people."""
+        return {kind: str(each.get("name", "")) for kind, each in self.first.components.items()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one metric and budget: the ranked in order, then the others.
+
+    `p` holds, for each two ranked rows by name, the p of no difference, corrected for all pairs.
+    """
+
+    metric: str
+    better: Direction
+    budget: str
+    rows: list[Entry]
+    p: Mapping[tuple[str, str], float]
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """The rows that have a rank."""
+        return [row for row in self.rows if row.rank is not None]
+
+    def p_of(self, one: str, other: str) -> float | None:
+        """The corrected p of two rows, in whichever order."""
+        return self.p.get((one, other), self.p.get((other, one)))
+
+    def differ(self, one: str, other: str) -> bool:
+        """Whether two rows are told apart."""
+        p = self.p_of(one, other)
+        return p is not None and p <= LEVEL
+
+
+@dataclass(frozen=True)
+class Standings:
+    """The tables of a board: metrics in the board's order, the smallest budget first."""
+
+    board: Board
+    tables: list[Table]
+
+    @property
+    def rows(self) -> list[Entry]:
+        """All rows, table after table."""
+        return [row for table in self.tables for row in table.rows]
+
+
+def stand(board: Board, records: Sequence[Record]) -> Standings:
+    """Rank the records of a board. All text in them is cleaned of unprintable characters."""
+    records = [Record(**clean(record.as_json())) for record in records]
+    data = _most(record.data_digest for record in records)
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda one: (one.row, one.seed, one.digest)):
+        groups.setdefault((record.row, record.budget), []).append(record)
+    rows = [_entry(board, group, board.protocol(data)) for group in groups.values()]
+    tables = []
+    for ranking in board.ranking:
+        for budget in _budgets(board, records):
+            key = (ranking.metric, budget)
+            if members := [row for row in rows if (row.metric, row.budget) == key]:
+                tables.append(_table(ranking.metric, ranking.direction, budget, members))
+    return Standings(board, tables)
+
+
+def _most(values: Iterable[str]) -> str:
+    """The most frequent value; of equally frequent ones the first in the alphabet."""
+    counts = Counter(values)
+    return min(counts, key=lambda one: (-counts[one], one), default="")
+
+
+def _budgets(board: Board, records: Sequence[Record]) -> list[str]:
+    """The board's budgets, the smallest first, then those that only records name."""
+    known = sorted(board.budgets, key=lambda name: board.budgets[name])
+    return [*known, *sorted({record.budget for record in records} - set(known))]
+
+
+def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
+    own = [record for record in group if record.seed in board.seeds]
+    seeds = {record.seed: record for record in reversed(own or group)}  # of two the first stays
+    chosen = tuple(seeds[seed] for seed in sorted(seeds))
+    by_seed = tuple(measurements({"metrics": record.metrics}) for record in chosen)
+    metric = next(
+        (one.metric for one in board.ranking if all(one.metric in each for each in by_seed)),
+        board.ranking[-1].metric,
+    )
+    unfair = (_unfair(board, record, protocol) for record in chosen)
+    unmeasured = (_unmeasured(*each, metric) for each in zip(chosen, by_seed, strict=True))
+    reasons = (_foreign(board, group), _repeated(group), *unfair, *unmeasured)
+    digests = "\n".join(sorted(record.digest for record in group))
+    return Entry(
+        name=group[0].row,
+        budget=group[0].budget,
+        records=chosen,
+        metric=metric,
+        metrics=_over_seeds(chosen, by_seed),
+        by_seed=by_seed,
+        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        missing=tuple(seed for seed in board.seeds if seed not in seeds),
+        reason=next(filter(None, reasons), ""),
+    )
+
+
+def _foreign(board: Board, group: list[Record]) -> str:
+    """What the board knows nothing of."""
+    if group[0].budget not in board.budgets:
+        return "the board has no such budget"
+    if not any(record.seed in board.seeds for record in group):
+        seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in group}))
+        return f"none of the board's seeds (has {seeds})"
+    return ""
+
+
+def _repeated(group: list[Record]) -> str:
+    """Two records of one seed: nobody may pick the better one."""
+    counts = Counter(record.seed for record in group)
+    twice = [seed for seed in sorted(counts) if counts[seed] > 1]
+    return f"{counts[twice[0]]} records of seed {twice[0]}" if twice else ""
+
+
+def _unfair(board: Board, record: Record, protocol: str) -> str:
+    """Why a record doesn't compare with others, or ""."""
+    if record.protocol != protocol:
+        return f"another protocol ({record.protocol[:12]}, the board's is {protocol[:12]})"
+    parameters = float(record.parameters["total"]), float(board.parameters)
+    flops = float(record.matched["flops"]["found"]), board.budgets.get(record.budget, math.nan)
+    for what, (found, asked), bound in (
+        ("parameters", parameters, board.tolerance.parameters),
+        ("FLOPs", flops, board.tolerance.flops),
+    ):
+        off = found / asked - 1
+        if not abs(off) <= bound:
+            return f"{what} {100 * off:+.1f} % off the board's ({100 * bound:g} % are allowed)"
+    return "" if record.matched["ok"] else "not matched, by its own record"
+
+
+def _unmeasured(record: Record, metrics: Mapping[str, Measurement], metric: str) -> str:
+    """Why a record can't be tested, or ""."""
+    if metric not in metrics:
+        return f"lacks {metric}"
+    if not math.isfinite(metrics[metric].value):
+        return f"{metric} is not finite"
+    return "" if metric in record.items else f"holds no items of {metric}"
+
+
+def _over_seeds(
+    records: Sequence[Record], by_seed: Sequence[Mapping[str, Measurement]]
+) -> dict[str, Measurement]:
+    """Every metric that all records have: over items where they are known, else over seeds."""
+    found = {}
+    for name, measured in by_seed[0].items():
+        if not all(name in metrics for metrics in by_seed):
+            continue
+        if all(name in record.items for record in records):
+            found[name] = row_interval(_items(records, name), name)
+        elif len(records) == 1:
+            found[name] = measured
+        else:
+            found[name] = seeds_interval([metrics[name].value for metrics in by_seed])
+    return found
+
+
+def _items(records: Sequence[Record], metric: str) -> list[Items]:
+    return [_columns(record.items[metric]) for record in records]
+
+
+def _columns(raw: Mapping[str, Any]) -> Items:
+    weights = raw.get("weights")
+    return Items(tuple(raw["values"]), None if weights is None else tuple(weights))
+
+
+def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Table:
+    """The rows compared and put in order."""
+    fair = {row.name: row for row in rows if not row.reason}
+    outcomes = {name: _items(row.records, metric) for name, row in fair.items()}
+    p = compare(outcomes)
+    ranked = [
+        replace(fair[place.name], rank=place.rank, tie=bool(place.tie))
+        for place in rank(outcomes, higher=better == "higher", p=p)
+    ]
+    others = sorted((row for row in rows if row.reason), key=lambda row: row.name)
+    return Table(metric, better, budget, [*ranked, *others], p)

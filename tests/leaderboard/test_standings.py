@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colaflex.interfaces.metric import Measurement
+from colaflex.leaderboard.references import references
+from colaflex.leaderboard.settings import Point, front, levels
+from colaflex.leaderboard.standings import Entry, Standings
+from colaflex.leaderboard.table import as_csv, as_json, print_standings
+
+METRIC = "generation.coherent_documents"
+
+
+def entry(standings: Standings, name: str, budget: str = "large") -> Entry:
+    return next(row for row in standings.rows if (row.name, row.budget) == (name, budget))
+
+
+def places(standings: Standings, budget: str = "large") -> dict[str, int | None]:
+    table = next(table for table in standings.tables if table.budget == budget)
+    return {row.name: row.rank for row in table.rows}
+
+
+def test_rows_are_ranked_within_each_budget_and_equals_tie(bench: Any) -> None:
+    found = bench.stand()
+    assert [table.budget for table in found.tables] == ["small", "large"]
+    for table in found.tables:
+        assert len(table.ranked) == 6
+        assert table.ranked[0].name == "masked_diffusion"
+        assert table.ranked[0].rank == 1 and not table.ranked[0].tie
+        for one in table.ranked:
+            shared = [row for row in table.ranked if row.rank == one.rank]
+            assert one.tie == (len(shared) > 1)
+            # Nobody of the same rank is told apart, and whoever is told apart has another rank.
+            assert not any(table.differ(one.name, other.name) for other in shared)
+            # A rank is the best place that is left: at least as many rows stand before it.
+            before = sum((row.rank or 0) < (one.rank or 0) for row in table.ranked)
+            assert (one.rank or 0) <= 1 + before
+    large = places(found)
+    tied = ("flow_matching", "rectified_flow", "autoregressive_latent")
+    assert [large[name] for name in tied] == [2, 2, 2]
+
+
+def test_a_row_against_its_copy_is_a_tie(bench: Any) -> None:
+    copies = [json.loads(json.dumps(r)) for r in bench.records if r["row"] == "flow_matching"]
+    bench.keep(row="flow_matching")
+    for copy in copies:
+        copy["row"] = "copy"
+    bench.records += copies
+    table = bench.stand().tables[0]
+    assert [(row.rank, row.tie) for row in table.rows] == [(1, True), (1, True)]
+    assert table.p_of("copy", "flow_matching") == 1.0
+
+
+def test_values_are_means_over_seeds_and_seeds_are_kept(bench: Any) -> None:
+    row = entry(bench.stand(), "consistency")
+    own = [r for r in bench.records if (r["row"], r["budget"]) == ("consistency", "large")]
+    shares = [sum(r["items"][METRIC]["values"]) / len(r["items"][METRIC]["values"]) for r in own]
+    assert row.value == pytest.approx(sum(shares) / 3)
+    assert [metrics[METRIC].value for metrics in row.by_seed] == pytest.approx(shares)
+    measured = row.metrics[METRIC]
+    assert measured.low < measured.value < measured.high
+    # Three seeds on the same items tell more than one alone, but not three times as much.
+    alone = own[0]["metrics"][METRIC]
+    assert (alone["high"] - alone["low"]) / 3 < measured.high - measured.low
+    assert measured.high - measured.low < alone["high"] - alone["low"]
+
+
+def _flops(record: dict[str, Any], factor: float, ok: bool = True) -> None:
+    asked = record["matched"]["flops"]["asked"]
+    record["matched"] |= {"flops": {"asked": asked, "found": factor * asked}, "ok": ok}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: _flops(r, 1.2), "FLOPs +20.0 % off the board's (3 % are allowed)"),
+        (lambda r: _flops(r, 0.96), "FLOPs -4.0 % off the board's (3 % are allowed)"),
+        # What a record asked for is not what counts, nor what it says of itself.
+        (lambda r: r["matched"]["flops"].update(asked=9e12, found=9e12), "FLOPs +12.5 % off"),
+        (lambda r: r["matched"].update(ok=False), "not matched, by its own record"),
+        (lambda r: r["parameters"].update(total=1_050_000), "parameters +5.0 % off"),
+        (lambda r: r.update(protocol="b0" * 32), "another protocol (b0b0b0b0b0b0"),
+        (lambda r: r["items"].pop(METRIC), f"holds no items of {METRIC}"),
+        (lambda r: r["metrics"].pop(METRIC), f"lacks {METRIC}"),
+        (lambda r: r["metrics"][METRIC].update(value=None), f"{METRIC} is not finite"),
+        (lambda r: r.update(seed=r["seed"] + 10), "none of the board's seeds (has 10, 11, 12)"),
+        (lambda r: r.update(seed=0), "3 records of seed 0"),
+    ],
+)  # fmt: skip
+def test_what_does_not_compare_is_shown_unranked_with_the_reason(
+    bench: Any, change: Any, reason: str
+) -> None:
+    before = places(bench.stand())
+    bench.change(change, row="masked_diffusion", budget="large")
+    found = bench.stand()
+    row = entry(found, "masked_diffusion")
+    assert row.rank is None and not row.tie
+    assert row.reason.startswith(reason)
+    table = next(table for table in found.tables if table.budget == "large")
+    assert table.rows[-1] is row and len(table.ranked) == 5
+    # The others move up, and no test counts the row.
+    assert all(places(found)[r.name] == (before[r.name] or 0) - 1 for r in table.ranked)
+    assert not any("masked_diffusion" in pair for pair in table.p)
+    assert entry(found, "masked_diffusion", "small").rank == 1
+
+
+def test_one_unfair_seed_is_enough(bench: Any) -> None:
+    bench.change(lambda r: _flops(r, 1.2), row="consistency", budget="small", seed=1)
+    assert "FLOPs" in entry(bench.stand(), "consistency", "small").reason
+
+
+def test_a_row_that_lacks_seeds_says_so_and_others_count_nothing(bench: Any) -> None:
+    bench.drop(row="consistency", budget="large", seed=1)
+    bench.add("consistency", 7, "large", quality=1.0)  # a lucky seed that the board doesn't have
+    row = entry(bench.stand(), "consistency")
+    assert (row.seeds, row.missing) == ([0, 2], (1,))
+    assert row.rank is not None
+
+
+def test_lower_is_better_where_the_board_says_so(bench: Any) -> None:
+    text = bench.board.path.read_text("utf-8").replace("better: higher", "better: lower")
+    bench.board.path.write_text(text, "utf-8")
+    bench.board = type(bench.board).load(bench.board.path)
+    found = places(bench.stand())
+    assert found["normalizing_flow"] == 1 and found["masked_diffusion"] == 6
+
+
+def test_each_row_is_ranked_by_the_first_metric_that_it_has(bench: Any) -> None:
+    ranks = "rank: [{metric: likelihood.bits_per_byte}, {metric: generation.coherent_documents}]\n"
+    text = bench.board.path.read_text("utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("rank:"))
+    bench.board.path.write_text(text.replace(line + "\n", ranks), "utf-8")
+    bench.board = type(bench.board).load(bench.board.path)
+    likelihoods = {"masked_diffusion": 2.1, "normalizing_flow": 1.2}
+    for row, bits in likelihoods.items():
+
+        def declare(record: dict[str, Any], bits: float = bits) -> None:
+            values = [bits * 8 + 0.1 * (i % 5) for i in range(40)]
+            record["items"]["likelihood.bits_per_byte"] = {"values": values, "weights": [8.0] * 40}
+            record["metrics"]["likelihood.bits_per_byte"] = {
+                "value": sum(values) / 320, "low": bits, "high": bits + 0.1, "n": 40
+            }  # fmt: skip
+
+        bench.change(declare, row=row)
+    found = bench.stand()
+    assert [(t.metric, t.budget, t.better) for t in found.tables] == [
+        ("likelihood.bits_per_byte", "small", "lower"),
+        ("likelihood.bits_per_byte", "large", "lower"),
+        (METRIC, "small", "higher"),
+        (METRIC, "large", "higher"),
+    ]
+    assert [row.name for row in found.tables[0].rows] == ["normalizing_flow", "masked_diffusion"]
+    assert len(found.tables[2].rows) == 4
+
+
+def test_the_standings_do_not_depend_on_the_order_of_records(bench: Any) -> None:
+    first = as_json(bench.stand())
+    bench.records.reverse()
+    assert as_json(bench.stand()) == first
+
+
+def test_references_are_read_from_records_and_have_no_rank(bench: Any) -> None:
+    found = references(bench.stand().tables)
+    assert [one.name for one in found] == [
+        "real", "oracle_latents", "oracle_latents", "trigram", "bigram", "unigram",
+    ]  # fmt: skip
+    real = found[0]
+    assert real.budgets == ("small", "large")
+    assert real.metrics[METRIC] == Measurement(1.0, 0.996, 1.004, 160)
+    # Stage 1 differs by seed and budget: the mean over seeds, at each budget.
+    assert [one.budgets for one in found[1:3]] == [("small",), ("large",)]
+    assert 0.98 < found[1].metrics[METRIC].value < 0.985
+
+
+def test_json_is_what_the_contract_says(bench: Any) -> None:
+    bench.change(lambda r: r.update(protocol="b0" * 32), row="consistency")
+    document = as_json(bench.stand())
+    assert list(document) == ["board", "rows"] and document["board"] == "worlds"
+    json.dumps(document, allow_nan=False)
+    for row in document["rows"]:
+        assert list(row)[:6] == ["rank", "tie", "name", "components", "metrics", "digest"]
+        assert len(row["digest"]) == 64
+        assert isinstance(row["rank"], int) == (row["reason"] == "")
+        assert all(set(m) == {"value", "low", "high", "n"} for m in row["metrics"].values())
+    by_family = {row["family"] for row in document["rows"]}
+    assert by_family == {"latent", "baseline", "reference"}
+    digests = {row["digest"] for row in document["rows"] if row["family"] != "reference"}
+    assert len(digests) == 12
+    assert document["rows"][0]["components"]["baseline"] == "masked_diffusion"
+
+
+def test_csv_has_a_line_a_row_and_no_formulas(bench: Any) -> None:
+    bench.change(lambda r: r.update(row="=HYPERLINK(1)"), row="consistency")
+    lines = list(csv.DictReader(io.StringIO(as_csv(bench.stand()))))
+    ranked = [line for line in lines if line["rank"]]
+    assert len(ranked) == 12 and len(lines) == 18
+    assert float(ranked[0]["low"]) < float(ranked[0]["value"]) == float(ranked[0][METRIC])
+    assert "'=HYPERLINK(1)" in {line["name"] for line in lines}
+
+
+def test_the_terminal_shows_ties_intervals_and_reasons(bench: Any) -> None:
+    bench.change(lambda r: _flops(r, 1.2), row="consistency", budget="large")
+    bench.drop(row="normalizing_flow", budget="large", seed=0)
+    bench.change(lambda r: r.update(row="\x1b[31m[bold]\u202etxt"), row="autoregressive_latent")
+    stream = io.StringIO()
+    print_standings(bench.stand(), stream)
+    text = stream.getvalue()
+    assert "=2" in text and "Real text" in text
+    assert "consistency: not ranked: FLOPs +20.0 % off" in text
+    assert "normalizing_flow: lacks seed 0" in text and "2 of 3" in text
+    assert "[bold]" in text and "\x1b" not in text and "\u202e" not in text
+
+
+def test_the_command_reads_records_and_imports_no_torch(bench: Any, tmp_path: Path) -> None:
+    path, page, table = bench.write(), tmp_path / "out/page.html", tmp_path / "out/rows.csv"
+    code = (
+        "import sys\n"
+        "from colaflex.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "assert 'torch' not in sys.modules\n"
+        "raise SystemExit(code)"
+    )
+    arguments = ["leaderboard", path, "--json", "--html", page, "--csv", table]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(json.dumps(as_json(bench.stand())))
+    assert "<!doctype html>" in page.read_text("utf-8") and table.read_text("utf-8")
+
+
+def test_a_board_is_found_by_name_and_one_without_records_says_so(
+    bench: Any, colaflex_command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bench.board.path.parent.parent.parent)
+    ended = colaflex_command("leaderboard", "worlds")
+    assert ended.code == 2 and "holds no records" in ended.err and "bench run worlds" in ended.err
+    bench.keep(budget="small").write()
+    ended = colaflex_command("leaderboard", "worlds")
+    assert ended.code == 0 and "masked_diffusion" in ended.out
+    ended = colaflex_command("leaderboard", "words")
+    assert ended.code == 2 and "worlds" in ended.err
+
+
+def points(*pairs: tuple[float, float]) -> list[Point]:
+    def measured(value: float) -> Measurement:
+        return Measurement(value, value, value, 1)
+
+    return [Point((("steps", i),), measured(x), measured(y)) for i, (x, y) in enumerate(pairs)]
+
+
+def test_the_front_is_what_none_beats_in_both() -> None:
+    places = [(1.0, 1.0), (2.0, 3.0), (3.0, 2.0), (2.0, 2.0), (4.0, 2.0)]
+    assert front(places, 1, 1) == [1, 4]
+    assert front(places, -1, 1) == [0, 1]
+    assert front(places, -1, -1) == [0]
+    assert front([], 1, 1) == []
+
+
+def test_levels_are_what_all_half_and_the_best_reach_each_at_its_fastest() -> None:
+    rows = {
+        "slow": points((10.0, 0.9), (20.0, 0.5)),
+        "fast": points((50.0, 0.6), (80.0, 0.55)),
+        "bad": points((99.0, 0.5)),
+        "none": [],
+    }
+    found = levels(rows, 1)
+    assert [level.value for level in found] == [0.5, 0.6, 0.9]
+    speeds = [{n: p and p.x.value for n, p in level.fastest.items()} for level in found]
+    assert speeds[0] == {"slow": 20, "fast": 80, "bad": 99}
+    assert speeds[1] == {"slow": 10, "fast": 50, "bad": None}
+    assert speeds[2] == {"slow": 10, "fast": None, "bad": None}
+    # Where less is better the same holds upside down.
+    assert [level.value for level in levels(rows, -1)] == [0.55, 0.5]
