@@ -51,7 +51,9 @@ class KeyValues:
         return KeyValues(self.keys[:, :, :positions], self.values[:, :, :positions])
 
     def join(self, other: KeyValues) -> KeyValues:
-        """Both, one after the other."""
+        """Both, one after the other; nothing in front leaves the others in their own precision."""
+        if self.keys.shape[2] == 0:
+            return other
         return KeyValues(
             torch.cat([self.keys, other.keys], 2), torch.cat([self.values, other.values], 2)
         )

@@ -245,10 +245,8 @@ def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor])
         found = []
         for (first, last), before, mask in zip(layout.bounds, layout.history, masks, strict=True):
             chunk = slice(first, last)
-            seen = KeyValues(
-                torch.cat([past.keys[:, :, :before], keys[:, :, :, chunk].flatten(2, 3)], 2),
-                torch.cat([past.values[:, :, :before], values[:, :, :, chunk].flatten(2, 3)], 2),
-            )
+            own = KeyValues(*(x[:, :, :, chunk].flatten(2, 3) for x in (keys, values)))
+            seen = past.first(before).join(own)
             part = _seen(query[:, :, :, chunk].flatten(2, 3), seen, mask)
             found.append(part.unflatten(2, (layout.samples, -1)))
         return torch.cat(found, 3).flatten(2, 3)
@@ -292,11 +290,8 @@ def _attend_before(past: KeyValues, masks: Iterable[Tensor]) -> Attend:
         keys, values = fresh.keys.split(sizes, 2), fresh.values.split(sizes, 2)
         found = []
         for i, (part, mask) in enumerate(zip(query.split(sizes, 2), masks, strict=True)):
-            seen = KeyValues(
-                torch.cat([past.keys, *keys[: i + 1]], 2),
-                torch.cat([past.values, *values[: i + 1]], 2),
-            )
-            found.append(_seen(part, seen, mask))
+            so_far = KeyValues(torch.cat(keys[: i + 1], 2), torch.cat(values[: i + 1], 2))
+            found.append(_seen(part, past.join(so_far), mask))
         return torch.cat(found, 2)
 
     return attend

@@ -224,3 +224,13 @@ def test_model_flops_agree_with_torch_counting_a_dense_mask(network: BlockCausal
     dense = layers * (BLOCKS * BLOCKS + (BLOCKS - 1) * BLOCKS) + (layers - 1) * (BLOCKS - 1) ** 2
     pairs = layers * BLOCKS * (BLOCKS + 1) // 2 + (layers - 1) * (BLOCKS - 1) * BLOCKS // 2
     assert counter.get_total_flops() == pytest.approx(allowed + head * (dense - pairs), rel=0.03)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_rows_of_any_number_of_blocks_learn_in_bf16(network: BlockCausal, blocks: int) -> None:
+    network = network.float()
+    clean, noisy, times = (x[:, :blocks].float() for x in inputs())
+    expected = parallel(network, clean, noisy, times)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = parallel(network, clean, noisy, times)
+    assert (found - expected).abs().mean() < 0.1 * expected.abs().mean()
