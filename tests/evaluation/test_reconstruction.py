@@ -22,7 +22,9 @@ def test_pooled_over_documents():
 
 
 def test_a_perfect_reconstruction_keeps_an_interval():
-    metrics = reconstruction_metrics(Reconstruction([5] * 50, [5] * 50, [0.0] * 50, [9] * 50)).metrics
+    metrics = reconstruction_metrics(
+        Reconstruction([5] * 50, [5] * 50, [0.0] * 50, [9] * 50)
+    ).metrics
     accuracy = metrics["reconstruction.token_accuracy"]
     assert accuracy.value == accuracy.high == 1
     assert 0.9 < accuracy.low < 1
