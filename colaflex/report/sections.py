@@ -264,5 +264,5 @@ def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str,
 
 
 def _at_point(point: Point) -> str:
-    """ " at guidance 2", or nothing at the spec's own settings."""
+    """Words for a point, e.g. " at guidance 2"; none at the spec's own settings."""
     return "".join(f" at {setting} {tick(value)}" for setting, value in point)
