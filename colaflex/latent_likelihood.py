@@ -34,6 +34,9 @@ __all__ = ["SAMPLES", "log_weights"]
 SAMPLES = 4
 """Draws from the posterior behind a bound."""
 
+TOKENS_AT_ONCE = 4096
+"""Tokens of all draws that are decoded together."""
+
 
 @torch.no_grad()
 def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -> Tensor | None:
@@ -52,17 +55,25 @@ def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -
     if posterior.log_variance is None:
         return None
     target, counted = _targets(model, batch, whole, segmentation)
+    noise = _noise(whole, segmentation, posterior, samples)
+    at_once = max(1, TOKENS_AT_ONCE // whole.tokens.numel())
     drawn = []
-    for noise in _noise(whole, segmentation, posterior, samples):
-        sample = posterior.sample(noise)
-        latents = LatentBatch(model.normalised(sample), segmentation.mask, segmentation.level)
-        log_p = model.prior.log_prob(latents).double()
-        log_q = _log_posterior(model, posterior.log_variance, noise, segmentation.mask)
-        logits = model.representation.decode(sample)[counted].double()
-        said = -functional.cross_entropy(logits, target[counted], reduction="none")
-        realised = said.new_zeros(counted.shape).masked_scatter(counted, said)
-        drawn.append(realised.flatten(1).sum(1) + log_p - log_q)
-    return torch.stack(drawn)
+    for part in noise.split(at_once):
+        sample, many = posterior.sample(part).flatten(0, 1), len(part)
+        mask, level = (
+            None if each is None else each.repeat(many, 1)
+            for each in (segmentation.mask, segmentation.level)
+        )
+        assert mask is not None
+        log_p = model.prior.log_prob(LatentBatch(model.normalised(sample), mask, level)).double()
+        logits = model.representation.decode(sample).unflatten(0, (many, -1))[:, counted]
+        wanted = target[counted].expand(many, -1)
+        said = -functional.cross_entropy(logits.double().mT, wanted, reduction="none")
+        rows = counted.flatten(1).sum(1).tolist()
+        realised = torch.stack([row.sum(1) for row in said.split(rows, 1)], 1)
+        log_q = _log_posterior(model, posterior.log_variance, part, segmentation.mask)
+        drawn.append(realised + log_p.unflatten(0, (many, -1)) - log_q)
+    return torch.cat(drawn)
 
 
 def _whole_blocks(model: LatentModel, batch: TokenBatch) -> TokenBatch:
@@ -103,6 +114,6 @@ def _noise(
 
 
 def _log_posterior(model: LatentModel, log_variance: Tensor, noise: Tensor, mask: Tensor) -> Tensor:
-    """(batch,) log q of the normalised latents, which a change of scale makes denser or thinner."""
+    """(samples, batch) log q of normalised latents, denser or thinner by the change of scale."""
     terms = -0.5 * (noise.square() + log_variance + math.log(2 * math.pi)) - model.scale.log()
-    return torch.where(mask[..., None], terms.double(), 0.0).flatten(1).sum(1)
+    return torch.where(mask[..., None], terms.double(), 0.0).flatten(2).sum(2)

@@ -96,14 +96,16 @@ class LoadedModel:
         )
         return drawn
 
+    @torch.no_grad()
     def log_prob(self, texts: Sequence[str]) -> Tensor:
-        """(batch,) log likelihood in nats, or a bound, where the model declares one."""
+        """(batch,) log likelihood in nats, or a lower bound, where the model declares one."""
         rows = self.tokenizer.encode_batch(list(texts))
         end, width = self.tokenizer.end_of_text, max(map(len, rows)) + 1
         tokens = torch.tensor([row + [end] * (width - len(row)) for row in rows])
         lengths = torch.tensor([len(row) + 1 for row in rows])
         batch = TokenBatch(tokens, lengths, torch.ones(len(rows), dtype=torch.bool))
-        value = self.model.log_likelihood(batch)
+        device = next(self.model.parameters()).device
+        value = self.model.log_likelihood(batch.to(device))
         if value is None:
             raise UserError("this model declares no likelihood")
         return value

@@ -87,11 +87,11 @@ class RunFolder:
         write_atomic(self.path / name, "".join(f"{line}\n" for line in lines))
 
     def write_items(self, items: Mapping[str, Items]) -> None:
-        """Write `items.json`, a metric a line; metrics of numbers that JSON lacks are left out."""
+        """Write `items.json`, a metric a line, without those that have no value."""
         lines = (
             f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found.as_json())}"
             for name, found in sorted(items.items())
-            if found.finite
+            if found.defined
         )
         write_atomic(self.path / "items.json", "{\n" + ",\n".join(lines) + "\n}\n")
 

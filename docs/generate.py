@@ -26,8 +26,15 @@ taken over. In the names below `*` and `?` stand for what varies, such as the or
 
 Intervals are over items of one run; results of several seeds are kept apart. Metrics of generated
 text carry a row where they are not the model's (`generation.real.distinct_2`) and a point where
-they are part of a sweep over steps or guidance (`generation.at_steps.4.distinct_2`); without
-either they are the model's, at the spec's `sampling`.
+they are part of a sweep over steps, guidance or temperature (`generation.at_steps.4.distinct_2`) or
+of a grid (`generation.at_guidance.2.at_temperature.0.7.distinct_2`); without either they are the
+model's, at the spec's `sampling`. A sweep over a setting of which the model takes no notice is left
+out.
+
+`items.json` holds, of every metric that is a share or a mean, what each item adds to it: `values`
+over `weights` (null where each is 1), so that the metric is the sum of the values over the sum of
+the weights. Items stand in an order that depends on data and plan alone (sample i, held-out
+document i), so two models that were measured alike can be compared item by item.
 
 This page is generated from `colaflex.report.metrics`.
 """

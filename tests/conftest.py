@@ -116,7 +116,7 @@ def unfinished(finished: Path, tmp_path: Path) -> Path:
     """A copy of it that lacks what is written after training."""
     folder = tmp_path / "unfinished"
     shutil.copytree(finished, folder)
-    for name in ("samples.jsonl", "result.json", "report.html"):
+    for name in ("samples.jsonl", "items.json", "result.json", "report.html"):
         (folder / name).unlink()
     return folder
 

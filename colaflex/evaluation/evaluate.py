@@ -26,6 +26,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.intervals import mean
+from colaflex.latent_model import LatentModel
 
 __all__ = ["Evaluated", "Evaluator"]
 
@@ -132,10 +133,10 @@ class Evaluator:
 
     def straightness(self) -> Metrics:
         """`geometry.straightness` behind the first halves of held-out documents."""
-        prior: Any = getattr(self.model, "prior", None)
-        if not hasattr(prior, "straightness"):
+        model = self.model
+        if not isinstance(model, LatentModel) or not hasattr(model.prior, "straightness"):
             return {}
-        model: Any = self.model
+        prior: Any = model.prior
         documents = self.held_out.first(self.plan.sweep_samples)
         with torch.no_grad():
             latents, counts = model.encode_prompts([d[: len(d) // 2 + 1] for d in documents])

@@ -56,7 +56,7 @@ def sweep_points(
     acts = {"steps": _acts(model, options, "steps", _STEPS), "guidance": _guided(model, plan)}
     for setting, does in acts.items():
         if swept[setting] and not does:
-            say(f"evaluation: no sweep over {setting}, which change nothing of this model")
+            say(f"evaluation: no sweep over {setting}, of which this model takes no notice")
             swept[setting] = ()
     along: list[tuple[tuple[str, float], ...]] = [
         ((setting, value),) for setting, values in swept.items() for value in values

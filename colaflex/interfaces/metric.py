@@ -47,9 +47,10 @@ class Items:
         return cls(tuple(map(float, values)), over)
 
     @property
-    def finite(self) -> bool:
-        """Whether all numbers are."""
-        return all(map(math.isfinite, (*self.values, *(self.weights or ()))))
+    def defined(self) -> bool:
+        """Whether the metric has a value: all numbers are finite, and something is weighed."""
+        weights = (1.0,) * len(self.values) if self.weights is None else self.weights
+        return all(map(math.isfinite, (*self.values, *weights))) and sum(weights) > 0
 
     def as_json(self) -> dict[str, list[float] | None]:
         """As they stand in items.json: rounded to six significant digits."""

@@ -28,7 +28,11 @@ __all__ = [
 ]
 
 MODEL, REAL, OTHER = SERIES[0], SERIES[1], COLOURS["muted"]
-_AXES = {"steps": "solver steps per block", "guidance": "guidance g"}
+_AXES = {
+    "steps": "solver steps per block",
+    "guidance": "guidance g",
+    "temperature": "temperature of the tokens",
+}
 
 
 @dataclass(frozen=True, slots=True)

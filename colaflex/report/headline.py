@@ -63,8 +63,10 @@ def parts(record: RunRecord) -> dict[str, str]:
     return {kind: names.get(kind, "") for kind in kinds}
 
 
-def main_results(metrics: Mapping[str, Measurement], limit: int = 5) -> list[Result]:
-    """The first results of `HEADLINES` that the run has."""
+def main_results(
+    metrics: Mapping[str, Measurement], limit: int = 5, bound: bool = False
+) -> list[Result]:
+    """The first results of `HEADLINES` that the run has; likelihoods may be bounds."""
     found = []
     for name in HEADLINES:
         measured = metrics.get(name)
@@ -76,7 +78,7 @@ def main_results(metrics: Mapping[str, Measurement], limit: int = 5) -> list[Res
         beside = real is not None and real is not measured and math.isfinite(real.value)
         found.append(
             Result(
-                info.label,
+                f"{info.label} (bound)" if bound and name.startswith("likelihood.") else info.label,
                 number(measured.value, info.unit, places),
                 unit_text(info.unit),
                 interval(measured, info.unit, places),

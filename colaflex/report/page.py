@@ -92,7 +92,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
         "parts": parts(record),
-        "results": main_results(metrics),
+        "results": main_results(metrics, bound=record.result.get("likelihood") == "bound"),
         "costs": costs(record),
         "knobs": knobs(record),
         "plots": plots_available(),
@@ -103,9 +103,11 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "losses": loss_curves(record.history),
         "settings": settings,
         "statistics": statistics,
-        "sweeps": [(sweep, sweep_plots(sweep, generation)) for sweep in sweeps],
+        "sweeps": [
+            (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
+        ],
         "tradeoff": quality_diversity(generation, sweeps),
-        "families": [(_FAMILIES.get(f, f), family_rows(metrics, f)) for f in families],
+        "families": [(_title(f, record), family_rows(metrics, f)) for f in families],
         "geometry": family_rows(metrics, "geometry"),
         "speed": family_rows(metrics, "speed"),
         "stages": stage_rows(record.result),
@@ -115,6 +117,13 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "environment": _pairs(record.result.get("environment")),
         "spec": record.spec,
     }
+
+
+def _title(family: str, record: RunRecord) -> str:
+    declared = record.result.get("likelihood")
+    if family == "likelihood" and declared in ("exact", "bound"):
+        return f"Likelihood ({declared})"
+    return _FAMILIES.get(family, family)
 
 
 def sample_columns(samples: Sequence[Mapping[str, Any]]) -> list[SampleColumn]:

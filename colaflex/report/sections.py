@@ -43,6 +43,8 @@ __all__ = [
 _COSTS = {"network_evaluations_per_block": "network_evaluations"}
 """What sampling costs at a point of a sweep, as it stands beside the quality of its texts."""
 
+Point = tuple[tuple[str, float], ...]
+
 _ARROWS = {"higher": "↑", "lower": "↓", "real": "≈"}
 
 
@@ -97,12 +99,18 @@ class Generation:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Metrics of generated text over the values of one sampling setting."""
+    """Metrics of generated text over the values of one sampling setting, `fixed` ones at theirs."""
 
     axis: str
     values: list[float]
     metrics: list[str]
     table: Mapping[tuple[float, str], Measurement]
+    fixed: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What is swept, e.g. "temperature at guidance 2"."""
+        return self.axis + _at_point(self.fixed)
 
     @property
     def evaluations(self) -> dict[float, float]:
@@ -146,21 +154,24 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
 
 
 def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
-    """Every sweep over one setting; steps, guidance and temperature first."""
-    tables: dict[str, dict[tuple[float, str], Measurement]] = {}
+    """Every sweep; steps, guidance and temperature first, then each line of a grid."""
+    tables: dict[tuple[Point, str], dict[tuple[float, str], Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
         metric = at.metric if at.family == "generation" else _COSTS.get(at.metric)
-        if at.axis is not None and at.at is not None and metric:
-            tables.setdefault(at.axis, {})[at.at, metric] = measured
+        if at.point and metric:
+            *fixed, (axis, value) = at.point
+            tables.setdefault((tuple(fixed), axis), {})[value, metric] = measured
     return [
         Sweep(
             axis,
             sorted({value for value, _ in table}),
             sorted({metric for _, metric in table}, key=generation_order),
             table,
+            fixed,
         )
-        for axis, table in sorted(tables.items(), key=lambda item: _axis_order(item[0]))
+        for (fixed, axis), table in sorted(tables.items(), key=_sweep_order)
+        if any(metric not in _COSTS.values() for _, metric in table)
     ]
 
 
@@ -175,7 +186,7 @@ def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[Metr
         rows.append(
             MetricRow(
                 name,
-                info.label,
+                info.label + _at_point(place(name).point),
                 unit_text(info.unit),
                 _ARROWS.get(info.better or "", ""),
                 info.meaning,
@@ -246,6 +257,12 @@ def _float(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _axis_order(axis: str) -> tuple[int, str]:
+def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str, Point]:
     known = ("steps", "guidance", "temperature")
-    return (known.index(axis) if axis in known else len(known), axis)
+    (fixed, axis), _ = item
+    return len(fixed), known.index(axis) if axis in known else len(known), axis, fixed
+
+
+def _at_point(point: Point) -> str:
+    """Words for a point, e.g. " at guidance 2"; none at the spec's own settings."""
+    return "".join(f" at {setting} {tick(value)}" for setting, value in point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from colaflex.report.metrics import short_label
+from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
 from colaflex.report.record import clean, measurements
 from colaflex.report.sections import Cell, family_rows, generation_of
@@ -42,14 +42,16 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
             texts = [Text(_cell(cell), no_wrap=True) for cell in cells[:_COLUMNS]]
             table.add_row(Text(short_label(row)), *texts, style="bold" if row == "model" else None)
         console.print(table)
-    others = family_rows(metrics, "reconstruction", "likelihood", "task", "geometry", "speed")
+    own = {name: measured for name, measured in metrics.items() if not place(name).point}
+    others = family_rows(own, "reconstruction", "likelihood", "task", "geometry", "speed")
+    bound = result.get("likelihood") == "bound"
+    likelihoods = {name for name in own if place(name).family == "likelihood"}
     if others:
         table = Table(box=None, pad_edge=False, show_header=False)
         for one in others:
             value = with_unit(one.value, one.unit)
-            table.add_row(
-                Text(one.name), Text(value, justify="right"), Text(one.interval, style="dim")
-            )
+            name = f"{one.name} (bound)" if bound and one.name in likelihoods else one.name
+            table.add_row(Text(name), Text(value, justify="right"), Text(one.interval, style="dim"))
         console.print(table)
 
 

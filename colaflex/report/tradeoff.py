@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
@@ -38,7 +39,7 @@ def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure
     def paint(axes: Axes) -> None:
         tradeoff = _Tradeoff(axes, (diversity, quality), (scale_of(across), scale_of(up)))
         labels = tradeoff.rows(generation)
-        for sweep, colour in zip(sweeps, SERIES[2:], strict=False):
+        for sweep, colour in zip(sweeps, cycle(SERIES[2:]), strict=False):
             labels += tradeoff.path(sweep, colour)
         axes.grid(axis="both")
         axes.margins(0.1)
@@ -87,8 +88,10 @@ class _Tradeoff:
         x = [self.scales[0] * first[at].value for at in shared]
         y = [self.scales[1] * second[at].value for at in shared]
         self.axes.plot(x, y, "-o", color=colour, ms=3.5, lw=1.1)
+        named = "".join(f"g {tick(value)}, " for _, value in sweep.fixed)
+        named += "T" if sweep.fixed else sweep.axis
         return [
-            Label(x[end], y[end], elide(f"{sweep.axis} {tick(shared[end])}", 20), colour)
+            Label(x[end], y[end], elide(f"{named} {tick(shared[end])}", 20), colour)
             for end in (0, -1)
         ]
 

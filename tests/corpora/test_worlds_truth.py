@@ -83,3 +83,27 @@ def test_samples_from_p_star_have_its_entropy_where_sharing_is_partial():
     metrics = WorldTruth(world).measure(texts)
     assert metrics["oracle_support"].value == 1
     assert metrics["oracle_nll"].low <= world.entropy() <= metrics["oracle_nll"].high
+
+
+def test_shares_and_means_are_sums_over_their_items():
+    texts = [*TEXTS[:20], *shuffle_sentences(TEXTS)[:20], "Nonsense. And more.", ""]
+    metrics, items = TRUTH.measure(texts), TRUTH.items(texts)
+    assert set(items) == {
+        "valid_sentences",
+        "valid_documents",
+        "coherent_documents",
+        "oracle_support",
+        "oracle_nll",
+    }
+    for name, found in items.items():
+        weights = found.weights or (1.0,) * len(texts)
+        assert len(found.values) == len(weights) == len(texts)
+        assert sum(found.values) / sum(weights) == pytest.approx(metrics[name].value), name
+    assert items["coherent_documents"].values[:20] == (1.0,) * 20
+    assert items["valid_documents"].values[-2:] == (0.0, 0.0)
+
+
+def test_log_p_of_texts_is_that_of_their_derivations():
+    texts = [*TEXTS[:3], "Nonsense."]
+    expected = [WORLD.log_prob(d) for t in TEXTS[:3] if (d := WORLD.derivation(t)) is not None]
+    assert TRUTH.log_prob(texts) == [*expected, -math.inf]

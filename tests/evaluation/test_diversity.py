@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import stdtrit
 
 from colaflex.evaluation.diversity import (
+    distinct_documents,
     distinct_ngrams,
     longest_repeat,
     repeated_ngrams,
@@ -104,3 +105,13 @@ def test_longest_repeat_matches_a_direct_search(text: str):
         if len({text[i : i + size] for i in range(len(text) - size + 1)}) < len(text) - size + 1
     ]
     assert longest_repeat(text) == max(lengths, default=0)
+
+
+def test_different_documents_over_all() -> None:
+    found = distinct_documents(["a", "b", "a", "c"])
+    assert found.value == 3 / 4 and found.n == 4
+    assert found.low <= 3 / 4 <= found.high <= 1
+    same = distinct_documents(["a"] * 10)
+    assert same.value == 1 / 10
+    assert distinct_documents(list("abcde")).value == 1
+    assert distinct_documents([]).n == 0

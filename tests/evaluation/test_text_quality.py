@@ -50,6 +50,11 @@ def test_the_judge_reads_whole_texts_and_the_end_only_where_they_ended():
     assert model["judge_nll"].value == pytest.approx(math.log(257))
     expected = (sum(sizes) + 1) * math.log(257) / sum(sizes)
     assert model["judge_nll_per_byte"].value == pytest.approx(expected)
+    items = rows["model"].items
+    assert set(items) == {"judge_nll", "judge_nll_per_byte", "ended"}
+    for name, found in items.items():
+        weights = found.weights or (1.0,) * len(sizes)
+        assert sum(found.values) / sum(weights) == pytest.approx(model[name].value), name
 
 
 def test_a_judge_needs_its_tokenizer():

@@ -25,6 +25,9 @@ from colaflex.report.style import elide, spread
         ("generation.real.distinct_2", "generation", "distinct_2", "real", None, None),
         ("generation.at_steps.16.judge_nll", "generation", "judge_nll", "model", "steps", 16.0),
         ("generation.at_guidance.1.5.kl.a", "generation", "kl.a", "model", "guidance", 1.5),
+        ("speed.at_steps.4.tokens_per_second", "speed", "tokens_per_second", "model", "steps", 4.0),
+        ("speed.seconds_per_sample", "speed", "seconds_per_sample", "model", None, None),
+        ("generation.at_temperature.0.x", "generation", "x", "model", "temperature", 0.0),
         ("generation.real", "generation", "real", "model", None, None),
         ("generation.other.thing", "generation", "other.thing", "model", None, None),
         ("generation.other.distinct_2", "generation", "distinct_2", "other", None, None),
@@ -44,6 +47,13 @@ def test_names_are_taken_apart(
         axis,
         at,
     )
+
+
+def test_a_point_of_a_grid_has_several_settings() -> None:
+    placed = place("generation.at_guidance.1.5.at_temperature.0.7.distinct_2")
+    assert placed.point == (("guidance", 1.5), ("temperature", 0.7))
+    assert (placed.metric, placed.axis, placed.at) == ("distinct_2", None, None)
+    assert placed.canonical == "generation.distinct_2"
 
 
 @given(st.text())
@@ -79,6 +89,27 @@ def test_sweeps_and_rows_keep_apart() -> None:
     assert [(at, m.value) for at, m in sweeps[0].points("x")] == [(2.0, 4.0), (16.0, 3.0)]
     assert sweeps[0].evaluations == {}
     assert next(iter(ROWS)) == "model"
+
+
+def test_each_line_of_a_grid_is_a_sweep_of_its_own() -> None:
+    names = [
+        f"generation.{guidance}at_temperature.{temperature}.x"
+        for guidance in ("", "at_guidance.1.", "at_guidance.2.")
+        for temperature in (0, 1)
+    ]
+    metrics = {name: Measurement(float(i), i - 1.0, i + 1.0, 3) for i, name in enumerate(names)}
+    metrics["speed.at_steps.2.network_evaluations_per_block"] = Measurement(4, 4, 4, 1)
+    metrics["generation.at_steps.2.x"] = Measurement(7, 7, 7, 1)
+    assert generation_of(metrics).metrics == []
+    sweeps = sweeps_of(metrics)
+    assert [sweep.title for sweep in sweeps] == [
+        "steps",
+        "temperature",
+        "temperature at guidance 1",
+        "temperature at guidance 2",
+    ]
+    assert sweeps[0].evaluations == {2.0: 4.0}
+    assert [(at, m.value) for at, m in sweeps[2].points("x")] == [(0.0, 2.0), (1.0, 3.0)]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ FILES = {
     "result.json",
     "run.json",
     "samples.jsonl",
+    "items.json",
     "spec.yaml",
     "tokenizer.json",
 }
@@ -86,6 +87,7 @@ def test_the_result_has_the_keys_of_the_contract(finished: Path) -> None:
         "stage1_digest",
         "seed",
         "components",
+        "likelihood",
         "parameters",
         "training",
         "metrics",
@@ -143,6 +145,20 @@ def test_samples_are_lines_of_json_from_every_row(finished: Path) -> None:
     for sample in samples:
         assert sample.keys() == {"source", "prompt", "text", "tokens", "finish"}
         assert sample["finish"] in ("end", "length") and len(sample["tokens"]) <= 40
+
+
+def test_items_sum_to_their_metrics(finished: Path) -> None:
+    metrics, items = read(finished)["metrics"], read(finished, "items.json")
+    rows = ("", "real.", "oracle_latents.", "trigram.", "shuffled.", "at_steps.1.")
+    assert items.keys() >= {f"generation.{row}coherent_documents" for row in rows}
+    assert "reconstruction.token_accuracy" in items
+    for name, found in items.items():
+        assert found.keys() == {"values", "weights"}
+        weights = found["weights"] or [1] * len(found["values"])
+        assert sum(found["values"]) / sum(weights) == pytest.approx(
+            metrics[name]["value"], rel=1e-4
+        ), name
+        assert metrics[name]["n"] == sum(weight > 0 for weight in weights), name
 
 
 def test_metrics_jsonl_counts_on(finished: Path) -> None:

@@ -1,0 +1,63 @@
+"""Which settings are swept, and which a model takes no notice of."""
+
+from __future__ import annotations
+
+import pytest
+
+import colaflex
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.sweeps import sweep_points
+from colaflex.generation.text import GenerationOptions
+from tests.latent.small_models import DIM, small_model
+
+OPTIONS = GenerationOptions(steps=3, guidance=1.5, temperature=0.2)
+PLAN = EvaluationPlan(
+    sweep_steps=(1, 4), sweep_guidance=(1.0, 2.5), sweep_temperature=(0.0, 0.7), guided=True
+)
+
+
+def test_one_setting_moves_and_the_others_stay() -> None:
+    points = {p.name: p.options for p in sweep_points(small_model(), OPTIONS, PLAN)}
+    assert points == {
+        "at_steps.1": OPTIONS.but(steps=1),
+        "at_steps.4": OPTIONS.but(steps=4),
+        "at_guidance.1": OPTIONS.but(guidance=1.0),
+        "at_guidance.2.5": OPTIONS.but(guidance=2.5),
+        "at_temperature.0": OPTIONS.but(temperature=0.0),
+        "at_temperature.0.7": OPTIONS.but(temperature=0.7),
+    }
+
+
+def test_a_grid_has_every_pair_besides() -> None:
+    plan = EvaluationPlan(
+        sweep_guidance=(1.0, 2.0), sweep_temperature=(0.0, 0.5, 1.0), sweep_grid=True, guided=True
+    )
+    points = {p.name: p.options for p in sweep_points(small_model(), OPTIONS, plan)}
+    assert len(points) == 2 + 3 + 2 * 3
+    both = points["at_guidance.2.at_temperature.0.5"]
+    assert both == OPTIONS.but(guidance=2.0, temperature=0.5)
+
+
+@pytest.mark.parametrize("guided", [False, None])
+def test_what_changes_nothing_is_left_out_with_a_word(guided: bool | None) -> None:
+    """A Gaussian prior has neither steps nor guidance, whether it declares so or shows it."""
+    model = small_model()
+    model.prior = colaflex.build("prior", "gaussian", latent_dim=DIM, block_size=2)
+    said: list[str] = []
+    plan = EvaluationPlan(
+        sweep_steps=(1, 4), sweep_guidance=(2.0,), sweep_temperature=(0.5,), guided=guided
+    )
+    points = sweep_points(model, OPTIONS, plan, said.append)
+    assert [p.name for p in points] == ["at_temperature.0.5"]
+    assert ["steps" in said[0], "guidance" in said[1]] == [True, True]
+
+
+def test_guidance_shows_in_what_sampling_costs() -> None:
+    plan = EvaluationPlan(sweep_guidance=(2.0,))
+    assert [p.name for p in sweep_points(small_model(), OPTIONS, plan)] == ["at_guidance.2"]
+
+
+def test_nothing_asked_for_is_nothing_said() -> None:
+    said: list[str] = []
+    assert sweep_points(small_model(), OPTIONS, EvaluationPlan(), said.append) == []
+    assert said == []
