@@ -83,7 +83,8 @@ sampling: {temperature: 1}
 Its one stage is `baseline`, with settings of its own at `training.stages.baseline`. What draws its
 text from tokens alone wants a `sampling.temperature` of 1: at 0 all texts behind one prompt are the
 same. `specs/autoregressive.yaml` runs as it is, and on a spec with latents
-`--set baseline=autoregressive` takes their place.
+`--set baseline=autoregressive` takes their place (with `--set sampling.guidance=1` where the spec
+is guided).
 
 ## One view of all models
 
