@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.host.metadata import Selection
+from colaflex.interfaces.capabilities import LATENT_MODEL, Place
+from colaflex.interfaces.configs import BaselineConfig
 from colaflex.registry import Registry
 from colaflex.report.metrics import METRICS, ROWS
 from colaflex.spec import Spec
@@ -73,6 +75,48 @@ usual tests do so for a selection in which every two components that can meet do
 This page is generated from what the components declare.
 """
 
+BASELINES = """# Baselines
+
+A baseline is a language model that needs neither segmenter nor representation nor prior. It takes
+their place in a spec; data, training, checkpoints, generation, measurement and report stay:
+
+```yaml
+corpus: worlds
+tokenizer: {vocab_size: 552}
+baseline: {type: autoregressive, width: 128, layers: 4}
+sampling: {temperature: 1}
+```
+
+Its one stage is `baseline`, with settings of its own at `training.stages.baseline`. What draws its
+text from tokens alone wants a `sampling.temperature` of 1: at 0 all texts behind one prompt are the
+same. `specs/autoregressive.yaml` runs as it is, and on a spec with latents
+`--set baseline=autoregressive` takes their place (with `--set sampling.guidance=1` where the spec
+is guided).
+
+## One view of all models
+
+Generation can be seen as a path through some space of states (Cola DLM, 2026, section 11,
+<https://arxiv.org/abs/2605.06548>). Models differ in what the path runs over, in whether it makes
+the text itself, recovers it from a corrupted one, or carries a prior to a latent of which a decoder
+then makes text, in how the density factorises, in where continuous values come in, and in whether
+there is a latent apart from the text. Every baseline declares its place
+(`capabilities().place` of its config), and `colaflex plugins show baseline NAME` prints it:
+"""
+
+LIKELIHOODS = """
+What a model can say of the probability of a text, and by what it samples beside the tokens' draws:
+
+| model | likelihood | solver steps | guidance |
+|---|---|---|---|"""
+
+SHARED = """
+An exact likelihood is that of the tokens of a document, its end-of-text included; a latent model
+has one or a bound where its prior and posterior allow it. Sweeps over steps and guidance are
+measured where the model samples by them; a guidance that it has no use for is refused.
+
+This page is generated from what the components declare.
+"""
+
 
 def pages() -> dict[Path, str]:
     """The text of every generated page, of colaflex's own components only."""
@@ -81,7 +125,30 @@ def pages() -> dict[Path, str]:
         DOCS / "spec.md": reference(own),
         DOCS / "metrics.md": "\n".join(_metrics()),
         DOCS / "combinations.md": "\n".join(_combinations(own)),
+        DOCS / "baselines.md": "\n".join(_baselines(own)),
     }
+
+
+def _baselines(own: Registry) -> Iterator[str]:
+    configs = {name: own.config_class("baseline", name) for name in own.names("baseline")}
+    able = {n: c().capabilities() for n, c in configs.items() if issubclass(c, BaselineConfig)}
+    yield BASELINES
+    yield "| model | state space | role of the path | factorisation | continuity | latent |"
+    yield "|---" * 6 + "|"
+    places = {"segmenter, representation, prior": LATENT_MODEL}
+    places |= {f"`{n}`": has.place for n, has in able.items() if has.place is not None}
+    yield from (_place(name, place) for name, place in places.items())
+    yield LIKELIHOODS
+    for name, has in able.items():
+        cells = (has.likelihood, *("yes" if acts else "no" for acts in (has.steps, has.guidance)))
+        yield f"| `{name}` | " + " | ".join(cells) + " |"
+    yield SHARED
+
+
+def _place(name: str, place: Place) -> str:
+    latent = "yes" if place.explicit_latent else "no"
+    told = (place.state_space, place.path, place.factorisation, place.continuity, latent)
+    return f"| {name} | " + " | ".join(cell.replace("|", "\\|") for cell in told) + " |"
 
 
 def _combinations(own: Registry) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 import colaflex
 from colaflex.corpora.bible import Bible, BibleConfig
 from colaflex.spec import Spec
+from colaflex.testing.small import small_config
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
 PRIORS = ("flow_matching", "rectified_flow")
@@ -62,17 +63,32 @@ def some_verses(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def variants() -> list[Any]:
+    """Every spec with the priors that it is tried with; one of a baseline as it is."""
+    kinds = {path: Spec.load(path).baseline is None for path in SPECS}
+    return [
+        pytest.param(path, [f"prior={prior}"] if prior else [], id=f"{path.stem}-{prior or 'is'}")
+        for path, latent in kinds.items()
+        for prior in (PRIORS if latent else ("",))
+    ]
+
+
 def shrunk(spec: Spec, verses: Path) -> Spec:
     """The same spec, small enough to run in seconds."""
     changes = dict(SMALL)
-    representation = spec.representation
+    representation, stages = spec.representation, {"representation": 2, "prior": 4}
+    if spec.baseline is not None:
+        latent = ("representation.", "prior.")
+        changes = {key: value for key, value in changes.items() if not key.startswith(latent)}
+        small = small_config(type(spec.baseline), {}, spec.baseline.type)
+        changes["baseline"], stages = small.model_dump(), {"baseline": 6}
     if representation is not None and representation.capabilities().reads == "own_tokenizer":
         del changes["tokenizer.vocab_size"]
     if spec.corpus.type.endswith("worlds"):
         changes |= WORLDS
     else:
         changes["corpus"] = {"type": "text_files", "path": str(verses)}
-    for stage, steps in (("representation", 2), ("prior", 4)):
+    for stage, steps in stages.items():
         changes |= {
             f"training.stages.{stage}.steps": steps,
             f"training.stages.{stage}.batch_size": 4,
@@ -85,24 +101,26 @@ def test_the_specs_that_are_promised_are_there() -> None:
     assert {"quickstart", "worlds"} <= {path.stem for path in SPECS}
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_a_spec_is_valid_and_warns_of_nothing(path: Path) -> None:
-    for prior in PRIORS:
-        spec = Spec.load(path, [f"prior={prior}"])
-        assert spec.warnings == []
-        assert spec.name == path.stem
+@pytest.mark.parametrize(("path", "changes"), variants())
+def test_a_spec_is_valid_and_warns_of_nothing(path: Path, changes: list[str]) -> None:
+    spec = Spec.load(path, changes)
+    assert spec.warnings == []
+    assert spec.name == path.stem
 
 
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_a_spec_runs_to_its_end(path: Path, prior: str, some_verses: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "changes"), variants())
+def test_a_spec_runs_to_its_end(
+    path: Path, changes: list[str], some_verses: Path, tmp_path: Path
+) -> None:
     if path.stem in NEEDED and any(find_spec(name) is None for name in NEEDED[path.stem]):
         pytest.skip(f"needs {' and '.join(NEEDED[path.stem])}")
-    spec = shrunk(Spec.load(path, [f"prior={prior}"]), some_verses)
+    spec = shrunk(Spec.load(path, changes), some_verses)
     result = colaflex.run(spec, tmp_path / "run")
     assert result["status"] == "complete"
-    assert result["components"]["prior"]["name"] == prior
+    kind = "prior" if spec.baseline is None else "baseline"
+    assert result["components"][kind]["name"] == getattr(spec, kind).type.rpartition(":")[2]
     assert result["training"]["steps"] == 6
     families = {name.split(".")[0] for name in result["metrics"]}
-    assert families >= {"reconstruction", "generation", "speed"}
+    assert families >= {"generation", "speed"}
+    assert ("reconstruction" in families) == (spec.baseline is None)
     assert (tmp_path / "run/report.html").stat().st_size > 10_000

@@ -35,7 +35,7 @@ class Autoregressive(SingleStageBaseline):
             config.width, config.layers, config.heads, config.feed_forward_ratio
         )
         self.head = None
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
         if not config.tie_embeddings:
             self.head = nn.Linear(config.width, vocabulary.size, bias=False)
             nn.init.normal_(self.head.weight, std=0.02)

@@ -101,6 +101,21 @@ def test_show(zoo: Any) -> None:
     about = json.loads(zoo.run("plugins", "--json", "show", "solver", "dopri5").stdout)
     assert about["target"] == "colaflex.solvers.ode:AdaptiveOdeSolver"
     assert about["schema"]["properties"]["rtol"]["default"] == 1e-5
+    assert "place" not in about
+
+
+def test_show_tells_the_place_of_a_baseline(site: Any) -> None:
+    shown = site.run("plugins", "show", "baseline", "autoregressive").stdout
+    lines = [line for line in shown.splitlines() if line.startswith("factorisation")]
+    assert lines and lines[0].endswith("∏ p(x_i | x_<i)")
+    about = json.loads(site.run("plugins", "show", "baseline", "autoregressive", "--json").stdout)
+    assert about["place"] == {
+        "state_space": "prefixes of tokens",
+        "path": "direct generation",
+        "factorisation": "∏ p(x_i | x_<i)",
+        "continuity": "nowhere",
+        "explicit_latent": False,
+    }
 
 
 @pytest.mark.parametrize(
