@@ -27,6 +27,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.testing.probes import shake
 from colaflex.training.batches import TrainingBatches, evaluation_batches
+from colaflex.training.optimizers import NamedGroup, build_optimizers
 
 SIZE, END, MASK = 5, 0, 1
 CANVAS = 4
@@ -63,6 +64,7 @@ def documents() -> Iterator[list[int]]:
             yield [*row, END]
 
 
+@torch.no_grad()
 def hidden_nll(model: MaskedDiffusion, row: Tensor, hidden: tuple[int, ...], gone: int) -> Tensor:
     """-log p of each hidden token, where those and the last `gone` ones are masked."""
     index = torch.tensor(hidden)
@@ -138,7 +140,7 @@ def test_the_bound_is_the_enumerated_one_but_for_the_error_of_its_samples(
     model = built(likelihood_samples=samples)
     found = float(model.log_likelihood(batch(tokens)))
     error = deviation(model, tokens) / math.sqrt(samples)
-    assert error < 0.2
+    assert error < 0.3
     assert abs(found - exact_bound(model, tokens)) < 4 * error
 
 
@@ -262,7 +264,7 @@ def test_model_flops_agree_with_torch() -> None:
 
 # A world.
 
-WIDTH, STEPS, ROWS, RATE = 28, 700, 32, 5e-3
+WIDTH, STEPS, ROWS, RATE = 28, 500, 32, 1e-2
 
 
 @dataclass(frozen=True)
@@ -295,13 +297,18 @@ def learned() -> Learned:
         "baseline", "masked_diffusion", vocabulary=vocabulary, max_tokens=WIDTH, **sizes
     )
     order, stage = TrainingBatches(data.index, WIDTH, ROWS, 0), model.stages()[0]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95))
+    optimizer = build_optimizers(
+        "muon",
+        [NamedGroup(dict(model.named_parameters()))],
+        betas=(0.9, 0.95),
+        weight_decay=0.01,
+        embeddings=[model.embedding.weight],
+    )
     early = math.inf
     for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 50) * (1 - step / STEPS)
+        optimizer.set_learning_rate(RATE * min(1, (step + 1) / 50) * (1 - step / STEPS))
         rows = order.batch(step)
         terms = stage.losses(rows, StageStep(step, STEPS, Noise(0, step, "baseline", 0, ROWS)))
-        optimizer.zero_grad()
         (terms["nll"].total / stage.counts(rows)["tokens"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -312,9 +319,9 @@ def learned() -> Learned:
 
 def test_the_bound_on_a_world_approaches_its_entropy_from_above(learned: Learned) -> None:
     # Two factors of two values, two wordings of two sentences: 4 ln 2 = 2.77 nats a document.
-    # Found: 6.6 after a quarter of the steps, 3.7 at the end.
+    # Found: 8.8 after a quarter of the steps, 3.5 at the end.
     entropy = 4 * math.log(2)
-    assert entropy < learned.late < entropy + 1.4
+    assert entropy < learned.late < entropy + 1.2
     assert learned.late < learned.early - 1.0
 
 
@@ -324,5 +331,5 @@ def test_documents_of_a_world_are_valid_and_end(learned: Learned) -> None:
     made = generator.generate([""] * 100, options)
     assert sum(each.finish == "end" for each in made) >= 95
     found = learned.corpus.truth().measure([each.text for each in made])
-    assert found["valid_documents"].value > 0.9  # found: 0.99
+    assert found["valid_documents"].value > 0.9  # found: 1.00
     assert len({each.text for each in made}) > 8  # of the 16 that there are
