@@ -33,6 +33,7 @@ def evaluator(
 ) -> Evaluator:
     """What measures a model as its spec says."""
     section, judge = spec.evaluation, spec.evaluation.judge
+    last = "prior" if spec.baseline is None else "baseline"
     plan = EvaluationPlan(
         split=split,
         samples=section.samples,
@@ -43,7 +44,7 @@ def evaluator(
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
         judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
-        max_tokens=spec.training.for_stage("prior").max_tokens,
+        max_tokens=spec.training.for_stage(last).max_tokens,
         seed=spec.seed,
     )
     options = GenerationOptions(**spec.sampling.model_dump())
