@@ -1,7 +1,7 @@
 """Generation by masked diffusion: block by block, and within a block the surest tokens first.
 
 References:
-    Large Language Diffusion Models (LLaDA; Nie et al., 2025), section 2.4 and appendix B,
+    Large Language Diffusion Models (LLaDA; Nie et al., 2025), section 2.4,
     https://arxiv.org/abs/2502.09992.
 """
 
@@ -88,7 +88,7 @@ class MaskedBlocks:
         self.size = min(model.config.block_size, model.max_tokens)
         self.kept = model.max_tokens - min(self.size, max(1, model.max_tokens // 2))
         # A column for draw_tokens' end-of-segment, which there is none of.
-        self.banned = functional.pad(model.hopeless[None], (0, 1), value=True)
+        self.banned = functional.pad(model.excluded[None], (0, 1), value=True)
 
     @torch.no_grad()
     def run(
@@ -182,4 +182,4 @@ class MaskedBlocks:
         given, alone = both.chunk(2)
         # The mask is excluded from both branches; -inf must not meet its opposite.
         mixed = guidance * given + (1 - guidance) * alone
-        return mixed.masked_fill(self.model.hopeless, -torch.inf)
+        return mixed.masked_fill(self.model.excluded, -torch.inf)

@@ -1,7 +1,7 @@
 """Masked diffusion: tokens are hidden at random, and a transformer that sees both sides fills in.
 
 References:
-    Large Language Diffusion Models (LLaDA; Nie et al., 2025), section 2 and appendix B,
+    Large Language Diffusion Models (LLaDA; Nie et al., 2025), section 2,
     https://arxiv.org/abs/2502.09992.
 """
 
@@ -52,7 +52,7 @@ class MaskedDiffusion(LanguageModel):
     """
 
     config: MaskedDiffusionConfig
-    hopeless: Tensor
+    excluded: Tensor
 
     def __init__(
         self, config: MaskedDiffusionConfig, *, vocabulary: Vocabulary, max_tokens: int
@@ -64,8 +64,8 @@ class MaskedDiffusion(LanguageModel):
             config.width, config.layers, config.heads, config.feed_forward_ratio, config.rope_theta
         )
         self.head = nn.Linear(config.width, vocabulary.size, bias=False)
-        hopeless = torch.arange(vocabulary.size) == vocabulary.mask
-        self.register_buffer("hopeless", hopeless, persistent=False)
+        excluded = torch.arange(vocabulary.size) == vocabulary.mask
+        self.register_buffer("excluded", excluded, persistent=False)
 
     def stages(self) -> Sequence[Stage]:
         """One stage."""
@@ -102,7 +102,7 @@ class MaskedDiffusion(LanguageModel):
             states = states.gather(1, places[..., None].expand(-1, -1, states.shape[-1]))
         logits: Tensor = self.head(states)
         wide = torch.promote_types(logits.dtype, torch.float32)
-        return logits.to(wide).masked_fill(self.hopeless, -torch.inf)
+        return logits.to(wide).masked_fill(self.excluded, -torch.inf)
 
     # Training.
 
@@ -142,8 +142,8 @@ class MaskedDiffusion(LanguageModel):
             UserError: a row is longer than the canvas.
         """
         size, width = self.max_tokens, batch.tokens.shape[1]
-        longest = min(width, int(batch.lengths.max())) if width > size else width
-        if longest > size:
+        if width > size and int(batch.lengths.max()) > size:
+            longest = int(batch.lengths.max())
             raise UserError(
                 f"masked_diffusion: a row of {longest} tokens is longer than those of its training "
                 f"(training.max_tokens, {size})"
@@ -179,7 +179,7 @@ class MaskedDiffusion(LanguageModel):
         draws = generator_for("masks", tokens[:length].tolist())
         offset = torch.rand((), generator=draws, dtype=torch.float64)
         part = (torch.arange(samples, dtype=torch.float64) + offset) / samples
-        counts = (part * length).long().clamp(max=length - 1) + 1
+        counts = 1 + (part * length).long().clamp(max=max(0, length - 1))
         places = torch.rand(samples, length, generator=draws).argsort(1).argsort(1)
         chosen = functional.pad(places < counts[:, None], (0, len(tokens) - length))
         sums = []

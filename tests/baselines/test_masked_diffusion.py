@@ -27,6 +27,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.testing.probes import shake
 from colaflex.training.batches import TrainingBatches, evaluation_batches
+from colaflex.training.optimizers import NamedGroup, build_optimizers
 
 SIZE, END, MASK = 5, 0, 1
 CANVAS = 4
@@ -63,6 +64,7 @@ def documents() -> Iterator[list[int]]:
             yield [*row, END]
 
 
+@torch.no_grad()
 def hidden_nll(model: MaskedDiffusion, row: Tensor, hidden: tuple[int, ...], gone: int) -> Tensor:
     """-log p of each hidden token, where those and the last `gone` ones are masked."""
     index = torch.tensor(hidden)
@@ -92,11 +94,11 @@ def exact_bound(model: MaskedDiffusion, tokens: list[int], complete: bool = True
     )
 
 
-def deviation(model: MaskedDiffusion, tokens: list[int]) -> float:
+def deviation(model: MaskedDiffusion, tokens: list[int], complete: bool = True) -> float:
     """Standard deviation of n/l · Σ log p over l ~ U{1..n} and the sets of l tokens."""
-    sets = maskings(model, tokens)
+    sets = maskings(model, tokens, complete)
     square = sum((n / size * nll) ** 2 / n / comb(n, size) for size, n, nll in sets)
-    return math.sqrt(square - exact_bound(model, tokens) ** 2)
+    return math.sqrt(square - exact_bound(model, tokens, complete) ** 2)
 
 
 def by_orders(model: MaskedDiffusion, tokens: list[int]) -> Tensor:
@@ -138,17 +140,8 @@ def test_the_bound_is_the_enumerated_one_but_for_the_error_of_its_samples(
     model = built(likelihood_samples=samples)
     found = float(model.log_likelihood(batch(tokens)))
     error = deviation(model, tokens) / math.sqrt(samples)
-    assert error < 0.2
+    assert error < 0.3
     assert abs(found - exact_bound(model, tokens)) < 4 * error
-
-
-def test_what_follows_a_window_of_a_longer_document_is_marginalised() -> None:
-    samples = 2000
-    model = built(likelihood_samples=samples)
-    window = batch([3, 2], complete=False)
-    found = float(model.log_likelihood(window))
-    assert found == pytest.approx(exact_bound(model, [3, 2], complete=False), abs=0.1)
-    assert found > float(model.log_likelihood(batch([3, 2, END])))
 
 
 def test_of_consistent_conditionals_the_bound_is_the_likelihood() -> None:
@@ -161,6 +154,19 @@ def test_of_consistent_conditionals_the_bound_is_the_likelihood() -> None:
     index = list(documents()).index([2, 3, END])
     found = float(model.log_likelihood(batch([2, 3, END])))
     assert abs(found - float(log_p[index])) < 4 * error + 1e-9
+
+
+def test_what_follows_a_window_of_a_longer_document_is_marginalised() -> None:
+    samples = 3000
+    config = MaskedDiffusionConfig(**SMALL, likelihood_samples=samples)
+    model = Consistent(config, vocabulary=Vocabulary(SIZE, END, MASK), max_tokens=CANVAS)
+    rows, log_p = model.known()
+    truth = float(log_p[(rows[:, :2] == torch.tensor([3, 2])).all(1)].logsumexp(0))
+    assert exact_bound(model, [3, 2], complete=False) == pytest.approx(truth, abs=1e-9)
+    found = float(model.log_likelihood(batch([3, 2], complete=False)))
+    error = deviation(model, [3, 2], complete=False) / math.sqrt(samples)
+    assert error < 0.05
+    assert abs(found - truth) < 4 * error
 
 
 def test_the_bound_is_below_the_likelihood_of_filling_in_a_random_order() -> None:
@@ -231,6 +237,12 @@ def test_the_bound_of_a_row_is_a_function_of_the_row() -> None:
     assert torch.equal(found, alone)
 
 
+def test_nothing_is_certain() -> None:
+    none = torch.zeros(1, 0, dtype=torch.int64)
+    nothing = TokenBatch(none, torch.tensor([0]), torch.tensor([False]))
+    assert built().log_likelihood(nothing).tolist() == [0.0]
+
+
 def test_a_row_longer_than_the_canvas_is_refused() -> None:
     with pytest.raises(UserError, match=r"5 tokens is longer .*training.max_tokens, 4"):
         built().log_likelihood(batch([2, 3, 2, 3, END]))
@@ -262,7 +274,7 @@ def test_model_flops_agree_with_torch() -> None:
 
 # A world.
 
-WIDTH, STEPS, ROWS, RATE = 28, 700, 32, 5e-3
+WIDTH, STEPS, ROWS, RATE = 28, 500, 32, 1e-2
 
 
 @dataclass(frozen=True)
@@ -295,13 +307,18 @@ def learned() -> Learned:
         "baseline", "masked_diffusion", vocabulary=vocabulary, max_tokens=WIDTH, **sizes
     )
     order, stage = TrainingBatches(data.index, WIDTH, ROWS, 0), model.stages()[0]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95))
+    optimizer = build_optimizers(
+        "muon",
+        [NamedGroup(dict(model.named_parameters()))],
+        betas=(0.9, 0.95),
+        weight_decay=0.01,
+        embeddings=[model.embedding.weight],
+    )
     early = math.inf
     for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 50) * (1 - step / STEPS)
+        optimizer.set_learning_rate(RATE * min(1, (step + 1) / 50) * (1 - step / STEPS))
         rows = order.batch(step)
         terms = stage.losses(rows, StageStep(step, STEPS, Noise(0, step, "baseline", 0, ROWS)))
-        optimizer.zero_grad()
         (terms["nll"].total / stage.counts(rows)["tokens"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -312,9 +329,9 @@ def learned() -> Learned:
 
 def test_the_bound_on_a_world_approaches_its_entropy_from_above(learned: Learned) -> None:
     # Two factors of two values, two wordings of two sentences: 4 ln 2 = 2.77 nats a document.
-    # Found: 6.6 after a quarter of the steps, 3.7 at the end.
+    # Found: 8.8 after a quarter of the steps, 3.5 at the end.
     entropy = 4 * math.log(2)
-    assert entropy < learned.late < entropy + 1.4
+    assert entropy < learned.late < entropy + 1.2
     assert learned.late < learned.early - 1.0
 
 
@@ -324,5 +341,5 @@ def test_documents_of_a_world_are_valid_and_end(learned: Learned) -> None:
     made = generator.generate([""] * 100, options)
     assert sum(each.finish == "end" for each in made) >= 95
     found = learned.corpus.truth().measure([each.text for each in made])
-    assert found["valid_documents"].value > 0.9  # found: 0.99
+    assert found["valid_documents"].value > 0.9  # found: 1.00
     assert len({each.text for each in made}) > 8  # of the 16 that there are
