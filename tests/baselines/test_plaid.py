@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from torch import Tensor
 import colaflex
 from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
+from colaflex.corpora.worlds import World, WorldsConfig
+from colaflex.draws import keyed_rng
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
@@ -18,6 +22,7 @@ from colaflex.testing.probes import shake
 
 SIZE, END, MASK = 7, 0, 1
 NETWORK = {"type": "block_causal", "width": 16, "layers": 2, "heads": 2, "time_width": 16}
+STEPS = 500
 
 
 def plaid(**options: Any) -> Plaid:
@@ -340,3 +345,70 @@ def test_with_the_exact_posterior_mean_samples_have_the_right_law() -> None:
     share, error = counts / counts.sum(), (law * (1 - law) / counts.sum()).sqrt()
     assert counts.sum() > 350
     assert bool(((share - law).abs() < 3.5 * error + 1e-3).all())
+
+
+# A world.
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model of a small world, and all its documents."""
+
+    model: Plaid
+    documents: list[list[int]]
+    entropy: float
+    before: float
+    after: float
+
+
+def bound_of(model: Plaid, documents: list[list[int]], times: int = 400) -> float:
+    """Nats a document, all of them as likely, by the terms of training at many levels of noise."""
+    with torch.no_grad():
+        found = losses(model, rows(*(documents * times)))
+    return float(sum(found.values())) / (len(documents) * times)
+
+
+@pytest.fixture(scope="module")
+def learned() -> Learned:
+    """Two factors of two values, in two sentences that mention both: four documents."""
+    world = World(WorldsConfig(factors=2, values=2, sentences=2, paraphrases=1))
+    draws = world.draws(keyed_rng("plaid"), 100)
+    texts = sorted({world.render(derivation) for derivation in draws})
+    split = [re.findall(r"\w+|[.,]", text) for text in texts]
+    ids = {word: i + 2 for i, word in enumerate(sorted({w for words in split for w in words}))}
+    documents = [[*(ids[word] for word in words), END] for words in split]
+    model = plaid(
+        size=len(ids) + 2,
+        block_size=28,
+        embedding_dim=16,
+        first_gamma=-2.0,
+        last_gamma=5.0,
+        prompt_share=0.0,
+        network={**NETWORK, "width": 32, "heads": 4, "time_width": 32},
+    ).float()
+    before = bound_of(model, documents)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, betas=(0.9, 0.95))
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 5e-3, total_steps=STEPS, pct_start=0.1
+    )
+    for step in range(STEPS):
+        sum(losses(model, rows(*(documents * 8)), step).values()).backward()  # type: ignore[union-attr]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    return Learned(model.eval(), documents, world.entropy(), before, bound_of(model, documents))
+
+
+def test_the_bound_on_a_world_approaches_its_entropy_from_above(learned: Learned) -> None:
+    assert len(learned.documents) == 4
+    print(learned.before, learned.after, learned.entropy)
+    assert learned.before > 20 * learned.entropy
+    assert learned.entropy < learned.after < learned.entropy + 1.0
+
+
+def test_samples_of_a_world_are_its_documents(learned: Learned) -> None:
+    found = made(learned.model, [[]] * 40, 28, steps=16)
+    known = [tokens[:-1] for tokens in learned.documents]
+    print(sum(tokens in known for tokens in found))
+    assert sum(tokens in known for tokens in found) >= 20
