@@ -89,7 +89,7 @@ class Denoiser(nn.Module):
         return self.network.commit(lifted, self.network.begin(len(clean), lifted))
 
     def lifted(self, values: Tensor, told: Tensor | None = None) -> Tensor:
-        """(..., block, dim) -> (..., block, width), with what each position is told."""
+        """(..., block, dim) -> (..., block, width), with what each position is told of itself."""
         joined = torch.cat([values, torch.zeros_like(values) if told is None else told], -1)
         lifted: Tensor = self.lift(joined.to(self.lift.weight.dtype)) + self.places.weight
         return lifted
