@@ -60,7 +60,7 @@ def test_a_wrong_name_or_path_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown task 'lambda'; did you mean 'lambada'"):
         task_named("lambda")
     write(tmp_path, "data: a\n")
-    with pytest.raises(UserError, match="no such file; did you mean `my-task.yaml`"):
+    with pytest.raises(UserError, match=r"no such file; did you mean `my-task\.yaml`"):
         task_named(str(tmp_path / "my-tsk.yaml"))
     with pytest.raises(UserError, match=r"generative needs options \(data\); .* task file"):
         task_named("generative")

@@ -76,9 +76,9 @@ def test_choices_that_are_none(tmp_path: Path, row: str, message: str) -> None:
 
 def test_a_file_that_is_not_there_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "lambada.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match="no such file; did you mean 'lambada.jsonl'"):
+    with pytest.raises(UserError, match=r"no such file; did you mean 'lambada\.jsonl'"):
         list(read_rows(tmp_path / "lambda.jsonl"))
     with pytest.raises(UserError, match="this is a folder"):
         list(read_rows(tmp_path))
-    with pytest.raises(UserError, match="no such file$"):
+    with pytest.raises(UserError, match=r"no such file$"):
         list(read_rows(tmp_path / "nowhere/at.jsonl"))

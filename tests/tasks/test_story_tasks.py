@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_order_is_right_where_the_sentence_is_one_of_its_place() -> None:
     for item, other in zip(items, items[3:], strict=False):
         assert order.right(item, [item.truth], None)
         assert order.right(item, [f" {other.truth}"], None)  # the place counts, not the facts
-    for item, other in zip(items, items[1:], strict=False):
+    for item, other in pairwise(items):
         assert not order.right(item, [other.truth], None)
 
 
