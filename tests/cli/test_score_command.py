@@ -84,7 +84,7 @@ def test_another_scorer_and_a_task_file(
     done = colaflex_command("score", "siqa", stored, "--scorer", "best_option", "--json")
     assert done.json["scorer"] == "best_option"
     # "plum" is most similar to blue plum, "(A)" to red apple, and "" to the first of all alike;
-    # the sentence behind which C stands is most similar to green pear, and "D" to red apple.
+    # both "the answer is C" and "D" to red apple.
     assert done.json["accuracy"]["value"] == pytest.approx(4 / 6)
     file = tmp_path / "mine.yaml"
     file.write_text("data: stored.jsonl\nanswer: first_word\nfields: {truth: generate}\n")
