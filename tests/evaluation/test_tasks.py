@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from torch import nn
 
+import colaflex
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
+from colaflex.corpora.worlds import SentenceDerivation, Worlds, WorldsConfig
+from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluated
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies
@@ -21,6 +24,7 @@ from colaflex.interfaces.task import TaskSource
 from colaflex.intervals import wilson
 from colaflex.measuring import evaluate_tasks
 from colaflex.registry import registry
+from colaflex.run_folder import measurements_json
 from colaflex.spec import Spec
 from colaflex.spec.tasks import task_named
 
@@ -169,3 +173,73 @@ def test_a_runs_tasks_are_measured_by_its_own_tokenizer_and_corpus(
     assert again.metrics == found.metrics and again.items == found.items
     for name, items in found.items.items():
         assert found.metrics[name].value == sum(items.values) / len(items.values)
+
+
+def test_a_spec_measures_its_tasks_as_evaluate_does(
+    finished: Path, tiny: Path, tmp_path: Path
+) -> None:
+    spec = colaflex.Spec.load(tiny).override(
+        {"evaluation.tasks": ["worlds_order", "next_sentence"], "evaluation.judge.enabled": False}
+    )
+    result = colaflex.run(spec, out=tmp_path / "run")
+    own = {name: m for name, m in result["metrics"].items() if name.startswith("task.")}
+    assert {"task.worlds_order.accuracy", "task.next_sentence.accuracy"} <= set(own)
+    # The finished run is the same but for these: weights, tokenizer and documents are its own.
+    again = evaluate_tasks(finished, spec.evaluation.tasks)
+    assert own == measurements_json(again.metrics)
+
+
+def test_a_task_that_the_corpus_cannot_give_is_refused_before_training(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"A sentence, number {i}. And one more." for i in range(300)))
+    spec = Spec.parse(
+        {
+            "corpus": {"type": "text_files", "path": str(text)},
+            "tokenizer": {"vocab_size": 300},
+            "evaluation": {"tasks": ["worlds_cloze"]},
+        }
+    )
+    with pytest.raises(UserError, match="worlds_cloze needs a corpus that knows the facts"):
+        colaflex.run(spec, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+class Storyteller(Parrot):
+    """Goes on with a story by the grammar itself, at each factor so many values beside it."""
+
+    def __init__(self, world: Any, tokenizer: Tokenizer, beside: int = 0) -> None:
+        super().__init__(0)
+        self.world, self.tokenizer, self.beside = world, tokenizer, beside
+
+    def generate_tokens(self, prompts: Any, *others: Any) -> Iterator[Sequence[GeneratedTokens]]:
+        yield [
+            GeneratedTokens(row, tuple(self.tokenizer.encode(self.next(prompt))), "end")
+            for row, prompt in enumerate(prompts)
+        ]
+
+    def next(self, prompt: Sequence[int]) -> str:
+        """The sentence behind a prompt, in the first of its wordings."""
+        before = self.world.parse(self.tokenizer.decode(prompt))
+        told = {factor: values[0] for factor, values in self.world.mentions(before).items()}
+        values = tuple(
+            (told.get(factor, 0) + self.beside) % self.world.config.values
+            for factor in self.world.mentioned(len(before))
+        )
+        sentence = SentenceDerivation(len(before), 0, values)
+        return f" {self.world.render_sentence(sentence)} And more."
+
+
+@pytest.mark.parametrize(("beside", "cloze"), [(0, 1.0), (1, 0.0)])
+def test_who_knows_the_grammar_and_the_facts_is_always_right(
+    tokenizer: Tokenizer, beside: int, cloze: float
+) -> None:
+    corpus = Worlds(WorldsConfig(documents=1, test_documents=30))
+    texts = [each.text for each in corpus.documents() if each.split == "test"]
+    names = ["worlds_cloze", "worlds_order", "worlds_paraphrase"]
+    plan = EvaluationPlan(tasks=[task_named(name) for name in names], max_tokens=1000)
+    suite = TaskSuite(plan, TaskSource(documents=texts, truth=corpus.truth()), GenerationOptions())
+    found = Evaluated()
+    suite.measure(Storyteller(corpus.world, tokenizer, beside), tokenizer, found, lambda text: None)
+    shares = {name: found.metrics[f"task.{name}.accuracy"].value for name in names}
+    # Wrong facts are no fault of order, and the same in both wordings none of consistency.
+    assert shares == {"worlds_cloze": cloze, "worlds_order": 1.0, "worlds_paraphrase": 1.0}
