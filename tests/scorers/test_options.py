@@ -19,7 +19,7 @@ def test_a_lone_letter_means_its_option(text: str) -> None:
     assert LONE(text.strip(), FOUR) == 1
 
 
-@pytest.mark.parametrize("text", ["BC", "B or C", "E", "(E)", "B,", "", "4"])
+@pytest.mark.parametrize("text", ["BC", "B or C", "E", "(E)", "B,", "", "4", "İ", "ſ", "ß", "é"])
 def test_what_is_no_lone_letter_of_an_option(text: str) -> None:
     assert LONE(text, FOUR) is None
 
@@ -40,6 +40,8 @@ def test_what_is_no_lone_letter_of_an_option(text: str) -> None:
         ("the answer is 7", None),
         ("the answer isn't known", None),
         ("answer E", None),
+        ("answer İ", None),
+        ("answerable B", None),
         # The last letter counts; beyond the options it is void.
         ("option B or option E", None),
     ],

@@ -89,6 +89,19 @@ def test_a_spec_names_tasks_and_keeps_them(tmp_path: Path) -> None:
     assert set_.evaluation == spec.evaluation
 
 
+def test_a_task_in_a_list_is_set_by_its_index() -> None:
+    tasks = ["worlds_cloze", {"type": "last_word", "items": 5, "name": "words"}]
+    spec = Spec.parse({"corpus": "worlds", "evaluation": {"tasks": tasks}})
+    changed: Any = spec.override({"evaluation.tasks.1.items": 7}).evaluation.tasks
+    assert (changed[1].title, changed[1].items, changed[0].title) == ("words", 7, "worlds_cloze")
+    longer: Any = spec.override({"evaluation.tasks.0.items": 3}).evaluation.tasks
+    assert (longer[0].type, longer[0].items) == ("worlds_cloze", 3)
+    other: Any = spec.override({"evaluation.tasks.1": "next_sentence"}).evaluation.tasks
+    assert [task.title for task in other] == ["worlds_cloze", "next_sentence"]
+    with pytest.raises(UserError, match=r"no item 2: the list has 2"):
+        spec.override({"evaluation.tasks.2.items": 7})
+
+
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
