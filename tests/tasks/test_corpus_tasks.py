@@ -68,6 +68,12 @@ def test_the_true_next_sentence_is_among_the_choices_once() -> None:
     assert len({item.choices.index(item.truth) for item in items}) > 1
 
 
+def test_long_sentences_are_cut_to_what_an_answer_can_hold() -> None:
+    for item in task("next_sentence", TEXTS, choices=3, most_words=8, choice_words=2).items():
+        assert all(len(choice.split()) <= 2 for choice in item.choices)
+        assert item.truth in item.choices and len(item.prompts[0].split()) > 2
+
+
 def test_what_is_similar_to_the_true_sentence_is_right() -> None:
     made = task("next_sentence", TEXTS, choices=3, most_words=8)
     scorer = colaflex.build("scorer", "best_option")
