@@ -128,7 +128,8 @@ def test_the_books_of_each_split_are_those_of_the_corpus() -> None:
 
 def yaml_examples() -> list[tuple[str, str]]:
     pages = [page for page in PAGES if page.name != "plugin-guide.md"]
-    return [(page.name, text) for page in pages for _, text in blocks(page, "yaml")]
+    found = [(page, title, text) for page in pages for title, text in blocks(page, "yaml")]
+    return [(page.name, text) for page, title, text in found if not title]  # titled: other files
 
 
 @pytest.mark.parametrize(("page", "text"), yaml_examples())
@@ -221,6 +222,37 @@ def test_the_steps_of_the_guide_work(site: Any, guide: dict[str, str], tmp_path:
     for name, width in (("huber", 0.2), ("wide", 0.5)):
         saved = read_file(tmp_path / "runs" / name / "spec.yaml").plain["prior"]
         assert (saved["type"], saved["width"]) == ("colaflex-huber-flow:huber_flow", width)
+
+
+def test_the_task_of_the_task_page_is_scored_as_shown(site: Any, tmp_path: Path) -> None:
+    """Its file scores what the page shows, by its path and as a component."""
+    page = ROOT / "docs/tasks.md"
+    files = {
+        title: text
+        for language in ("yaml", "jsonl", "python")
+        for title, text in blocks(page, language)
+        if title
+    }
+    for name in ("capitals.yaml", "capitals.jsonl"):
+        (tmp_path / name).write_text(files[name])
+    ((_, shown),) = blocks(page, "console")
+    command, _, expected = shown.partition("\n")
+    package = {name: text for name, text in files.items() if "/" in name}
+    package["colaflex_capitals/capitals.yaml"] = files["capitals.yaml"]
+    site.add(
+        "colaflex-capitals",
+        {"colaflex_capitals/__init__.py": "", **package},
+        "[colaflex]\ncapitals = colaflex_capitals.hooks\n",
+    )
+    for task in ("capitals.yaml", "capitals"):
+        words = shlex.split(command.replace("capitals.yaml", task))[2:]
+        code = (
+            "import os, sys\nfrom colaflex.cli.main import main\n"
+            f"os.chdir({str(tmp_path)!r})\nsys.exit(main({words!r}))"
+        )
+        done = site.python("-c", code)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == expected
 
 
 def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:

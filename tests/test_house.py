@@ -129,3 +129,4 @@ def test_the_package_holds_all_that_it_reads() -> None:
     assert files.joinpath("py.typed").is_file()
     assert files.joinpath("report/templates/report.html.j2").is_file()
     assert files.joinpath("cli/templates/plugin/pyproject.toml.j2").is_file()
+    assert files.joinpath("tasks/lambada.yaml").is_file()

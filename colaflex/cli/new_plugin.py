@@ -27,6 +27,8 @@ SUMMARIES = {
     "coupling": "Sliced minibatch optimal transport between noise and data.",
     "baseline": "Recurrent language model over tokens, with an exact likelihood.",
     "corpus": "Sums of which is known whether they are right.",
+    "task": "Held-out words written twice, of which the last one is asked for.",
+    "scorer": "Right is what has enough words in common with the truth.",
 }
 """The kinds that there are templates for, and what each makes."""
 

@@ -140,9 +140,9 @@ class TaskConfig(ComponentConfig):
 
     kind: ClassVar[str] = "task"
 
-    name: str = Field(
-        "",
-        pattern=r"^\w*$",
+    name: str | None = Field(
+        None,
+        pattern=r"^\w+$",
         max_length=100,
         description="What it is called in metrics; by default as its type.",
     )

@@ -270,7 +270,7 @@ METRICS: dict[str, MetricInfo] = {
         "{0}, remainder {1}",
         "share",
         "higher",
-        "The same, of prompts that leave this remainder of tokens when cut into patches.",
+        "Right answers to prompts that leave so many tokens over when cut into patches.",
     ),
 }
 """Pattern of a canonical name to what it is; the first match holds.

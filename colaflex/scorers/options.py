@@ -14,13 +14,14 @@ SHORT = 40
 ALIKE = 0.9
 
 _IS = r"\s*(?:\bis\b|=|:)?\s*"
+_LETTER = r"(?-i:([A-Za-z]))"  # ignoring case would let in the long s and the Kelvin sign
 SEGMENT = re.compile(rf"\b(?:final\s+)?answer\b{_IS}(.*\S)", re.IGNORECASE)
-LONE = re.compile(r"[(\[]?\s*([a-z])\s*[)\]]?\s*\.?", re.IGNORECASE)
+LONE = re.compile(rf"[(\[]?\s*{_LETTER}\s*[)\]]?\s*\.?")
 NAMED = re.compile(
-    rf"\b(?:final\s+answer|answer|option|choice)\b{_IS}[(\[]?\s*([a-z])(?=\s|[^\w\s]|_|$)",
+    rf"\b(?:final\s+answer|answer|option|choice)\b{_IS}[(\[]?\s*{_LETTER}(?=\s|[^\w\s]|_|$)",
     re.IGNORECASE,
 )
-BRACKETED = re.compile(r"[(\[]\s*([a-z])\s*[)\]]", re.IGNORECASE)
+BRACKETED = re.compile(rf"[(\[]\s*{_LETTER}\s*[)\]]")
 LEAD = re.compile(r"^(?:the )?(?:correct )?(?:final )?(?:answer|option|choice)\b(?: is\b)? ?")
 
 Rule = Callable[[str, Sequence[str]], int | None]

@@ -94,7 +94,10 @@ class Layers:
                 message = f"no item {key}: the list has {len(items)}, counted from 0"
                 raise SpecError([Problem(value.origin, path, message)])
             inner = shape.item or Shape()
-            items[int(key)] = self._nested(items[int(key)], inner, rest, value, path)
+            below = items[int(key)]
+            nested = self._nested(below, inner, rest, value, path)
+            # Lists are replaced whole, so what the item has besides is kept here.
+            items[int(key)] = self.merge(below, nested, inner, path) if rest else nested
             return Node(items, value.origin, value.origin)
         child = None if node is None else node.child(key)
         inner = self._shapes(shape, type_of(node)).get(key, shape.item or Shape())

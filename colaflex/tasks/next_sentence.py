@@ -46,7 +46,7 @@ class NextSentence(Task):
             yield TaskItem((prompt,), truth, choices, "option")
 
     def _passages(self) -> Iterator[tuple[str, str]]:
-        """Of each document with two sentences, its beginning and the sentence behind that."""
+        """Of each document with two sentences, its beginning and how it goes on."""
         for document in self.source.documents:
             sentences = sentences_of(document)
             count, words = 0, 0
@@ -56,4 +56,5 @@ class NextSentence(Task):
                     break
                 count += 1
             if count:
-                yield " ".join(sentences[:count]), sentences[count]
+                following = sentences[count].split()[: self.config.choice_words]
+                yield " ".join(sentences[:count]), " ".join(following)

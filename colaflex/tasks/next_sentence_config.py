@@ -24,6 +24,13 @@ class NextSentenceConfig(ScoredTaskConfig):
         4, ge=2, le=26, description="Sentences to choose from; all but one are of other documents."
     )
     most_words: int = Field(40, ge=1, le=100_000, description="Words of a prompt at most.")
+    choice_words: int = Field(
+        16,
+        ge=1,
+        le=100_000,
+        description="Words of a choice at most; of longer sentences the first ones, so that none "
+        "is longer than an answer can be.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the wrong choices (no unit).")
 
     def capabilities(self) -> TaskCapabilities:

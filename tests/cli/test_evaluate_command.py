@@ -59,3 +59,42 @@ def test_what_cannot_be_evaluated_is_one_message(
     ):
         done = colaflex_command("evaluate", *arguments)
         assert done.code == 2 and message in done.err and "Traceback" not in done.err
+
+
+def test_tasks_are_put_to_a_run(colaflex_command: Command, finished: Path, tmp_path: Path) -> None:
+    rows = [{"prompt": "The path", "ground_truth": "led", "choices": ["led", "fell"]}] * 3
+    (tmp_path / "obqa.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    before = contents(finished)
+    done = colaflex_command(
+        *("evaluate", finished, "--task", "worlds_order", "--task", "obqa", "--json"),
+        *("--data", tmp_path),
+    )
+    assert done.code == 0, done.err
+    assert list(done.json) == ["metrics"]
+    whole = {k: v for k, v in done.json["metrics"].items() if ".mod" not in k}
+    assert {k: v["n"] for k, v in whole.items()} == {
+        "task.obqa.accuracy": 3,
+        "task.worlds_order.accuracy": 12,
+    }
+    assert any(name.startswith("task.obqa.accuracy.mod") for name in done.json["metrics"])
+    assert contents(finished) == before
+    done = colaflex_command(
+        *("evaluate", finished, "--task", "obqa", "--data", tmp_path, "--scorer", "best_option")
+    )
+    assert done.code == 0 and done.out.startswith("task.obqa.accuracy ")
+
+
+def test_tasks_that_cannot_be_put_to_a_run(
+    colaflex_command: Command, finished: Path, tmp_path: Path
+) -> None:
+    for arguments, message in (
+        (["--task", "obqa"], "reads the file obqa.jsonl of yours; pass its folder with --data"),
+        (["--task", "obqa", "--data", tmp_path], "obqa.jsonl: there is no such file"),
+        (["--task", "obqua"], "unknown task 'obqua'; did you mean 'obqa'"),
+        (["--task", "last_word", "--task", "last_word"], "two tasks are called last_word"),
+        (["--task", "worlds_order", "--scorer", "exact"], "judges its answers itself"),
+        (["--task", "obqa", "--data", tmp_path / "none"], "does not exist"),
+        (["--scorer", "exact"], "go with --task"),
+    ):
+        done = colaflex_command("evaluate", finished, *arguments)
+        assert done.code == 2 and message in done.err and "Traceback" not in done.err

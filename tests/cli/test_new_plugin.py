@@ -60,6 +60,8 @@ def test_every_kind_holds_its_promises_and_runs_in_a_spec(site: Any, tmp_path: P
     ran = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " [" in line)
     assert set(ran) == set(SUMMARIES)
     assert "generation.right_sums" in ran["corpus"]
+    assert "task.test_task.accuracy" in ran["task"]
+    assert "task.last_word.accuracy" in ran["scorer"]
 
 
 @pytest.mark.parametrize("kind", SUMMARIES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from broken import baselines, configs, densities, parts, priors
+from broken import baselines, configs, densities, parts, priors, tasks
 
 from colaflex.testing import check
 
@@ -15,6 +15,7 @@ FAULTS = {
     **configs.FAULTS,
     **parts.FAULTS,
     **baselines.FAULTS,
+    **tasks.FAULTS,
 }
 
 
