@@ -58,7 +58,10 @@ def evaluate(
     if include_path is not None and not Path(include_path).is_dir():
         raise UserError(f"{include_path}: there is no such folder of task files")
     model = HarnessModel(load(run, device), seed)
-    manager = TaskManager(include_path=None if include_path is None else str(include_path))
+    manager = TaskManager(include_path=include_path, include_defaults=include_path is None)
+    if include_path is not None and not set(tasks) <= set(manager.all_tasks):
+        # The harness's own, of which there are so many that they take a while.
+        manager = TaskManager(include_path=include_path)
     for task in tasks:
         if task not in manager.all_tasks:
             raise UserError(f"unknown task {task!r}{hint(task, manager.all_tasks)}")

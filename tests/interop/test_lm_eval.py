@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,7 +46,7 @@ dataset_kwargs: {{data_files: {{test: {data}}}}}
 test_split: test
 output_type: multiple_choice
 doc_to_text: "{{{{context}}}}"
-doc_to_choice: ["{{{{target}}}}", "xyzzy"]
+doc_to_choice: ["{{{{target}}}}", "{longer}"]
 doc_to_target: 0
 metric_list: [{{metric: acc}}]
 """
@@ -121,12 +121,12 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in {**OFFLINE, "HF_HOME": str(tmp_path / "hf")}.items():
         monkeypatch.setenv(name, value)
     data = tmp_path / "items.jsonl"
-    items = [{"context": f"The {word} was", "target": " red"} for word in ("boat", "dog", "cat")]
+    items = [{"context": f"The {word} was", "target": "red"} for word in ("boat", "dog", "cat")]
     data.write_text("".join(f"{json.dumps(item)}\n" for item in items))
     folder = tmp_path / "tasks"
     folder.mkdir()
     for name, text in (("generate", GENERATE), ("choice", CHOICE), ("rolling", ROLLING)):
-        (folder / f"{name}.yaml").write_text(text.format(data=data))
+        (folder / f"{name}.yaml").write_text(text.format(data=data, longer="xyzzy" * 20))
     return folder
 
 
@@ -135,7 +135,7 @@ def asked(*arguments: Any) -> SimpleNamespace:
 
 
 def score(model: HarnessModel, tokens: Sequence[int], before: int) -> float:
-    table: Tensor = model.loaded.model.table
+    table: Tensor = model.loaded.model.table.detach()
     return sum(float(table[a, b]) for a, b in zip([before, *tokens], tokens, strict=False))
 
 
@@ -225,8 +225,10 @@ def test_likelihood_tasks_on_a_run_folder_with_a_likelihood(
     site: Any, tmp_path: Path, tasks: Path
 ) -> None:
     files = render(PackageNames.of("colaflex-lm"), "baseline")
+    project = tomllib.loads(files["pyproject.toml"])["project"]
+    ((point, module),) = project["entry-points"]["colaflex"].items()
     package = {name: text for name, text in files.items() if name.startswith("colaflex_lm/")}
-    site.add("colaflex-lm", package, "[colaflex]\nlm = colaflex_lm\n")
+    site.add(project["name"], package, f"[colaflex]\n{point} = {module}\n")
     (tmp_path / "spec.yaml").write_text(files["spec.yaml"])
     folder = tmp_path / "run"
     done = site.run("run", str(tmp_path / "spec.yaml"), "--out", str(folder))
@@ -238,20 +240,8 @@ def test_likelihood_tasks_on_a_run_folder_with_a_likelihood(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["config"]["colaflex_likelihood"] == "exact"
-    assert found["results"]["local_choice"]["acc,none"] == 1  # no word of the corpus is xyzzy
+    assert found["results"]["local_choice"]["acc,none"] == 1  # against 20 words of no corpus
     assert 0 < found["results"]["local_perplexity"]["bits_per_byte,none"] < 20
-    code = (
-        "import colaflex, math\n"
-        "from colaflex.interop.lm_eval_model import HarnessModel\n"
-        "from types import SimpleNamespace as S\n"
-        f"model = colaflex.load({str(folder)!r})\n"
-        "value = HarnessModel(model).loglikelihood_rolling([S(args=(' red',))])[0]\n"
-        "print(-value / math.log(2) / 4)"
-    )
-    expected = float(site.python("-c", code).stdout)
-    assert math.isclose(
-        found["results"]["local_perplexity"]["bits_per_byte,none"], expected, rel_tol=1e-6
-    )
 
 
 def test_wrong_requests_are_one_message(
