@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,6 +220,20 @@ def test_a_generative_task_on_a_run_folder(finished: Path, tasks: Path) -> None:
         ["The boat was", "The dog was"], max_new_tokens=12, temperature=0.0
     )
     assert texts == [cut(generated.text, ["."]) for generated in made]
+
+
+def test_the_page_tells_how(finished: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs/lm-eval.md").read_text(encoding="utf-8")
+    task = "\n".join(re.findall(r"^    (.+)$", page, re.MULTILINE))
+    for written, ours in (("question", "context"), ("answer", "target")):
+        task = task.replace(f"{{{{{written}}}}}", f"{{{{{ours}}}}}")
+    items = tasks.parent / "items.jsonl"
+    (tasks / "my_task.yaml").write_text(task.replace("/data/items.jsonl", str(items)))
+    (code,) = re.findall(r'```python title="harness.py"\n(.+?)```', page, re.DOTALL)
+    monkeypatch.chdir(tasks.parent)
+    names: dict[str, Any] = {}
+    exec(code.replace('"runs/quickstart"', repr(str(finished))), names)
+    assert names["found"]["n-samples"]["my_task"]["effective"] == 3
 
 
 def test_likelihood_tasks_on_a_run_folder_with_a_likelihood(
