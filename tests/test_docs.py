@@ -290,3 +290,9 @@ def test_the_tutorial_runs(
     script.write_text(python.replace(swap, repr({"prior": "rectified_flow", **SMALL})))
     runpy.run_path(str(script))
     assert "torch.Size" in capsys.readouterr().out
+
+
+def test_the_rows_of_the_statistics_page_compare_as_it_says() -> None:
+    ((_, text),) = blocks(ROOT / "docs/statistics.md", "python")
+    assert text.count("assert") == 4
+    exec(compile(text, "statistics.md", "exec"), {})

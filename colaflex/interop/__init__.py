@@ -1,0 +1,1 @@
+"""Other people's programs: what lets them use a run folder."""

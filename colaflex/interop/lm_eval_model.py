@@ -1,0 +1,193 @@
+"""A loaded model as the language model of lm-evaluation-harness (extra `lm-eval`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from lm_eval.api.model import LM
+
+from colaflex.errors import UserError
+from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.interfaces.values import TokenBatch
+from colaflex.loading import LoadedModel
+
+__all__ = ["HarnessModel", "cut"]
+
+log = logging.getLogger("colaflex")
+
+MAX_NEW_TOKENS = 256
+"""Of a task that sets no limit; the harness's own default."""
+
+_LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+_SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty", "steps", "guidance")
+
+Tokens = tuple[int, ...]
+Part = tuple[Tokens, int]  # a row, and how many of its tokens are given
+
+
+class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
+    """What the harness asks of a language model, answered by a run's.
+
+    Any model generates. Log likelihoods need one that declares a likelihood; of a model with a
+    bound, log p(continuation | context) is the difference of two bounds, which itself bounds
+    nothing: `get_model_info` says so, and such scores compare within one model only.
+
+    Args:
+        model: of a run folder.
+        seed: keys the draws.
+        rows: scored together; a row never depends on its neighbours.
+    """
+
+    def __init__(self, model: LoadedModel, seed: int = 0, rows: int = 32) -> None:
+        super().__init__()
+        self.loaded, self.seed, self.rows = model, seed, rows
+        self._generator = TextGenerator(model.model, model.tokenizer)
+        self._device = next((p.device for p in model.model.parameters()), torch.device("cpu"))
+        self._window = model.spec.training.max_tokens
+
+    @property
+    def likelihood(self) -> str:
+        """What the model declares: "exact", "bound" or "none"."""
+        baseline = self.loaded.spec.baseline
+        if baseline is not None:
+            return str(baseline.capabilities().likelihood)
+        # A latent model has a bound at best, and None is the answer of one that has none.
+        return "none" if self._score([(self.loaded.tokenizer.end_of_text,)]) is None else "bound"
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the harness puts beside its results."""
+        spec = self.loaded.spec
+        return {"colaflex_spec": spec.digest(), "colaflex_likelihood": self.likelihood}
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        """The continuation of every context, cut before the first of its `until` strings.
+
+        Greedy unless a temperature is set; what a task does not set is the spec's `sampling`.
+        """
+        del disable_tqdm
+        texts = [""] * len(requests)
+        for options, chosen in _alike([request.args[1] for request in requests]).items():
+            asked = json.loads(options)
+            prompts = [str(requests[index].args[0]) for index in chosen]
+            made = self._generator.generate(prompts, self._options(asked), self.seed)
+            for index, generated in zip(chosen, made, strict=True):
+                texts[index] = cut(generated.text, _until(asked))
+        return texts
+
+    def loglikelihood(
+        self, requests: Sequence[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """log p(continuation | context) in nats, and whether greedy generation gives it.
+
+        The text is tokenised as one; the continuation begins behind as many tokens as the context
+        alone has. Of a text longer than `training.max_tokens` only the last so many are read.
+        """
+        del disable_tqdm
+        parts = [self._part(*map(str, request.args)) for request in requests]
+        return list(zip(self._conditional(parts), self._greedy(parts), strict=True))
+
+    def loglikelihood_rolling(
+        self, requests: Sequence[Any], disable_tqdm: bool = False
+    ) -> list[float]:
+        """log p of whole texts in nats, their end not included.
+
+        A text longer than `training.max_tokens` is read in windows, each half of tokens that are
+        new and half of those before them.
+        """
+        del disable_tqdm
+        encoded = self.loaded.tokenizer.encode_batch([str(request.args[0]) for request in requests])
+        windows = [_windows(tuple(tokens), self._window) for tokens in encoded]
+        scores = iter(self._conditional([part for parts in windows for part in parts]))
+        return [sum(next(scores) for _ in parts) for parts in windows]
+
+    def _part(self, context: str, continuation: str) -> Part:
+        # A space between the two belongs to the word that follows.
+        stripped = context.rstrip()
+        whole = self.loaded.tokenizer.encode(context + continuation)
+        given = len(self.loaded.tokenizer.encode(stripped))
+        dropped = max(0, len(whole) - self._window)
+        return tuple(whole[dropped:]), max(0, min(given, len(whole) - 1) - dropped)
+
+    def _conditional(self, parts: Sequence[Part]) -> list[float]:
+        """log p of each row's tokens behind the given ones."""
+        rows = [row for row, _ in parts] + [row[:given] for row, given in parts]
+        distinct = sorted({row for row in rows if row}, key=len)
+        scores: dict[Tokens, float] = {(): 0.0}
+        for start in range(0, len(distinct), self.rows):
+            some = distinct[start : start + self.rows]
+            found = self._score(some)
+            if found is None:
+                raise UserError(
+                    "this model declares no likelihood: it can't run tasks of output_type "
+                    "loglikelihood, loglikelihood_rolling or multiple_choice, only generate_until"
+                )
+            scores |= dict(zip(some, found.double().tolist(), strict=True))
+        return [scores[row] - scores[row[:given]] for row, given in parts]
+
+    @torch.no_grad()
+    def _score(self, rows: Sequence[Tokens]) -> torch.Tensor | None:
+        """(rows,) log p of rows that go on behind what is given, or None."""
+        width, end = max(map(len, rows)), self.loaded.tokenizer.end_of_text
+        tokens = torch.tensor([[*row, *[end] * (width - len(row))] for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        batch = TokenBatch(tokens, lengths, torch.zeros(len(rows), dtype=torch.bool))
+        return self.loaded.model.log_likelihood(batch.to(self._device))
+
+    def _greedy(self, parts: Sequence[Part]) -> list[bool]:
+        """Whether greedy generation behind the given tokens gives the rest of each row."""
+        longest: dict[Tokens, int] = {}
+        for row, given in parts:
+            longest[row[:given]] = max(longest.get(row[:given], 0), len(row) - given)
+        made: dict[Tokens, Tokens] = {}
+        for length in sorted(set(longest.values())):
+            prompts = [prompt for prompt, needed in longest.items() if needed == length]
+            options = self.loaded.options.but(temperature=0.0, max_new_tokens=length)
+            rows = self._generator.generate_tokens(prompts, options, self.seed)
+            made |= {p: tuple(tokens) for p, (tokens, _) in zip(prompts, rows, strict=True)}
+        return [made[row[:given]][: len(row) - given] == row[given:] for row, given in parts]
+
+    def _options(self, asked: Mapping[str, Any]) -> GenerationOptions:
+        limit = next((int(asked[name]) for name in _LIMITS if asked.get(name)), MAX_NEW_TOKENS)
+        chosen = {name: asked[name] for name in _SAMPLING if asked.get(name) is not None}
+        if asked.get("do_sample") is False:
+            chosen["temperature"] = 0.0
+        unknown = set(asked) - {*_LIMITS, *_SAMPLING, "do_sample", "until"}
+        if unknown:
+            log.warning("generation_kwargs without effect: %s", ", ".join(sorted(unknown)))
+        chosen.setdefault("temperature", 1.0 if asked.get("do_sample") else 0.0)
+        return self.loaded.options.but(max_new_tokens=limit, **chosen)
+
+
+def cut(text: str, until: Iterable[str]) -> str:
+    """A text up to where the first of some strings begins."""
+    ends = [text.find(stop) for stop in until if stop]
+    return text[: min((end for end in ends if end >= 0), default=len(text))]
+
+
+def _until(asked: Mapping[str, Any]) -> list[str]:
+    until = asked.get("until") or []
+    return [until] if isinstance(until, str) else list(until)
+
+
+def _alike(options: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Which requests have the same options, by these as JSON."""
+    groups: dict[str, list[int]] = {}
+    for index, each in enumerate(options):
+        groups.setdefault(json.dumps(each, sort_keys=True), []).append(index)
+    return groups
+
+
+def _windows(tokens: Tokens, size: int) -> list[Part]:
+    """Windows that together score every token once; all but the first begin with given ones."""
+    stride = max(1, size // 2)
+    parts, end = [(tokens[:size], 0)], size
+    while end < len(tokens):
+        fresh = min(stride, len(tokens) - end)
+        start = max(0, end + fresh - size)
+        parts.append((tokens[start : end + fresh], end - start))
+        end += fresh
+    return parts
