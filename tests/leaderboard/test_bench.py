@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_board import without_times, write_board
 
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
@@ -79,11 +78,18 @@ class Bench:
         return process.returncode, out, err
 
 
+def bench_in(folder: Path, board: Board) -> Bench:
+    """A copy of a board, to be run in a folder."""
+    (folder / "boards").mkdir()
+    for name in ("small.yaml", "base.yaml"):
+        (folder / "boards" / name).write_bytes((board.path.parent / name).read_bytes())
+    return Bench(folder)
+
+
 @pytest.fixture(scope="module")
-def benched(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def benched(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """An undisturbed run of the small board."""
-    bench = Bench(tmp_path_factory.mktemp("benched"))
-    write_board(bench.folder)
+    bench = bench_in(tmp_path_factory.mktemp("benched"), small_board)
     code, _, err = bench.run("--workers", "2")
     assert code == 0, err
     assert "cell 1 of 4: flow_matching-small-s0: runs" in err
@@ -92,9 +98,20 @@ def benched(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    write_board(tmp_path)
-    return Bench(tmp_path)
+def bench(small_board: Board, tmp_path: Path) -> Bench:
+    return bench_in(tmp_path, small_board)
+
+
+def without_times(data: dict[str, Any]) -> dict[str, Any]:
+    """A record's data without what differs between two runs of the same experiment."""
+    training = {k: v for k, v in data["training"].items() if "second" not in k}
+    training["stages"] = [
+        {k: v for k, v in stage.items() if k not in ("seconds", "reused")}
+        for stage in training["stages"]
+    ]
+    metrics = {k: v for k, v in data["metrics"].items() if not k.startswith("speed.")}
+    rest = {k: v for k, v in data.items() if k not in ("digest", "environment")}
+    return {**rest, "training": training, "metrics": metrics}
 
 
 def comparable(bench: Bench) -> dict[str, dict[str, Any]]:
