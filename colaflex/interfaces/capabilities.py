@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "LATENT_MODEL",
     "BaselineCapabilities",
     "NetworkCapabilities",
     "Place",
@@ -87,6 +88,16 @@ class Place:
     factorisation: str
     continuity: str
     explicit_latent: bool = False
+
+
+LATENT_MODEL = Place(
+    state_space="compressed latent sequences",
+    path="transport of a prior",
+    factorisation="∫ p(x | z0) p(z0) dz0",
+    continuity="the latent",
+    explicit_latent=True,
+)
+"""The place of segmenter, representation and prior together."""
 
 
 @dataclass(frozen=True, slots=True)
