@@ -58,9 +58,7 @@ def run_command(board: str, **given: Any) -> int:
     cells = grid(found, given["rows"], given["budgets"], _integers(given["seeds"]))
     from colaflex.leaderboard.bench import Bench
     from colaflex.leaderboard.workers import Settings
-    from colaflex.run_settings import chosen_device, chosen_precision
 
-    chosen_precision(given["precision"], chosen_device(given["device"]))
     out = given["out"] or Path("runs") / "bench" / found.board
     settings = Settings(out, given["workers"], given["device"], given["precision"])
     bench = Bench(found, cells, settings)

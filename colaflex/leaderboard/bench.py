@@ -14,14 +14,12 @@ from typing import Any
 from colaflex.errors import RunFailure, UserError
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.building import build_record
-from colaflex.leaderboard.cell_process import BUSY
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match, Matcher
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.records import check_records, record_files
-from colaflex.leaderboard.workers import Ended, Settings, Workers
+from colaflex.leaderboard.workers import BUSY, Ended, Settings, Workers
 from colaflex.run_folder import IDENTITY, RunFolder
-from colaflex.stage_cache import stage_one_path
 
 __all__ = ["Bench", "Outcome"]
 
@@ -98,7 +96,10 @@ class Bench:
         """
         end = None if minutes is None else time.monotonic() + 60 * minutes
         self.match()
-        _say(f"{len(self.outcome.records)} of {len(self.cells)} cells have a record already")
+        done = len(self.outcome.records)
+        _say(f"{done} of {len(self.cells)} cells have a record already")
+        if done < len(self.cells):
+            self.workers.check()
         try:
             self._loop(end)
         except KeyboardInterrupt:
@@ -153,6 +154,8 @@ class Bench:
 
     def _stage_one_comes(self, cell: Cell) -> bool:
         """Whether a cell waits for the stage 1 that another one trains, or has begun to."""
+        from colaflex.stage_cache import stage_one_path
+
         digest = self.matches[cell].stage1_digest
         if not digest or stage_one_path(digest).exists():
             return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from colaflex.corpora.tokenizer import load_tokenizer
 from colaflex.errors import UserError
+from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.record import LONGEST_TEXT, RECORD_SCHEMA, Record, sealed, within
@@ -83,8 +84,9 @@ def _tuning(board: Board, row: str, budget: float) -> dict[str, Any]:
 
 
 def _place(spec: Spec) -> dict[str, Any] | None:
-    config = spec.prior if spec.baseline is None else spec.baseline
-    place = None if config is None else getattr(config.capabilities(), "place", None)
+    place: Place | None = LATENT_MODEL
+    if spec.baseline is not None:
+        place = getattr(spec.baseline.capabilities(), "place", None)
     return None if place is None else asdict(place)
 
 

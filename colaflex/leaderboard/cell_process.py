@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from colaflex.errors import RunFailure, UserError
+from colaflex.leaderboard.workers import BUSY
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import FolderHeld
 from colaflex.spec import Spec
@@ -25,9 +26,8 @@ from colaflex.stage_cache import stage_one_path
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
 
-__all__ = ["BUSY", "main"]
+__all__ = ["main"]
 
-BUSY = 75
 STAGE1 = "representation"
 SECONDS = 30.0
 

@@ -20,7 +20,7 @@ __all__ = ["Steps", "solve_steps"]
 STAGE1 = "representation"
 SUMMED = 4096
 """Steps whose FLOPs are summed one by one; of longer stages, so many, evenly spread."""
-ROUNDS = 8
+ROUNDS, NEAR = 16, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,18 @@ class _Costs:
         def shared(total: int) -> dict[str, int]:
             return {name: max(1, round(total * part / whole)) for name, part in parts.items()}
 
-        total = len(names) * 8
+        total, low, high = 8 * len(names), 0, 0  # 0: no bound yet
         best: tuple[dict[str, int], int] = ({}, 0)
         for _ in range(ROUNDS):
             steps = {**fixed, **shared(total)}
             flops = self._flops(names, steps)
             if not best[0] or abs(flops - asked) < abs(best[1] - asked):
                 best = (steps, flops)
-            better = max(len(names), round(total * asked / flops))
-            if better == total:
+            low, high = (total, high) if flops <= asked else (low, total)
+            guess = max(round(total * asked / flops), low + 1)
+            total = min(guess, high - 1) if high else guess
+            if abs(flops / asked - 1) < NEAR or total <= low:
                 break
-            total = better
         return best
 
     def _flops(self, names: Sequence[str], steps: Mapping[str, int]) -> int:

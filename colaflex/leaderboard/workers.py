@@ -15,7 +15,10 @@ from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match
 from colaflex.spec import Spec
 
-__all__ = ["Ended", "Settings", "Workers"]
+__all__ = ["BUSY", "Ended", "Settings", "Workers"]
+
+BUSY = 75
+"""Exit code of a cell whose folder, or stage 1, another process has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,12 @@ class Workers:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._running: dict[Cell, _Running] = {}
+
+    def check(self) -> None:
+        """Raises UserError for a device or precision that this machine does not have."""
+        from colaflex.run_settings import chosen_device, chosen_precision
+
+        chosen_precision(self.settings.precision, chosen_device(self.settings.device))
 
     def __len__(self) -> int:
         return len(self._running)
