@@ -144,7 +144,7 @@ def _figures(found: Iterable[Figure | None]) -> list[Figure]:
 
 def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
     """What settings of sampling trade: quality for speed, and for diversity; largest budget."""
-    empty = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
+    empty: dict[str, Any] = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
     largest = [t for t in standings.tables if t.ranked and t.budget == _largest(standings)]
     rows = [row for table in largest for row in table.ranked]
     quality, sign = _quality(standings, rows)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +275,16 @@ def all_records(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
 
 
+@pytest.fixture(scope="session")
+def make_bench(tmp_path_factory: pytest.TempPathFactory, all_records: str) -> Callable[[], Bench]:
+    """Makes complete benches, their records not yet written."""
+    return lambda: Bench(write_board(tmp_path_factory.mktemp("bench")), json.loads(all_records))
+
+
 @pytest.fixture
-def bench(tmp_path: Path, all_records: str) -> Bench:
+def bench(make_bench: Callable[[], Bench]) -> Bench:
     """A complete bench, its records not yet written."""
-    return Bench(write_board(tmp_path), json.loads(all_records))
+    return make_bench()
 
 
 HOSTILE: Mapping[str, str] = {
@@ -286,9 +293,48 @@ HOSTILE: Mapping[str, str] = {
     "quotes": '\' onmouseover=\'alert(3)\' " onfocus="alert(4)" autofocus x="',
     "address": "javascript:alert(5)",
     "bidi": "\u202egnp.exe\u2066 \u200f",
-    "template": "{{ 7 * 7 }}{% raw %}${7*7}",
+    "template": "{{ 7919 * 7 }}{% raw %}${7919 * 7}",
     "comment": "--><!-- ]]> <svg onload=alert(6)>",
     "style": "</style><style>*{display:none}</style>",
     "long": "x" * 4000,
 }
 """Text that does harm where it isn't escaped."""
+
+
+def spoil(value: Any, texts: Iterator[str]) -> Any:
+    """Every text within a value with something harmful behind it, keys of maps included."""
+    if isinstance(value, str):
+        return value + next(texts)
+    if isinstance(value, Mapping):
+        return {key + next(texts): spoil(item, texts) for key, item in value.items()}
+    if isinstance(value, list):
+        return [spoil(item, texts) for item in value]
+    return value
+
+
+@pytest.fixture(scope="session")
+def hostile(make_bench: Callable[[], Bench]) -> Bench:
+    """A bench in one of whose rows every text that a stranger could choose is harmful."""
+    texts = cycle(HOSTILE.values())
+
+    def harm(record: Plain) -> None:
+        for key in ("spec", "environment", "tuning", "training", "samples", "tokenizer"):
+            kept = {"runs", "note", "tokens", "seconds", "stages", "vocab_size", "digest"}
+            if isinstance(record[key], dict):
+                record[key] |= {k: spoil(v, texts) for k, v in record[key].items() if k in kept}
+                record[key] |= {next(texts): spoil(k, texts) for k in list(record[key])}
+        record["samples"] = [
+            {"source": text, "prompt": text, "text": text} for text in HOSTILE.values()
+        ]
+        record["row"] = "".join(HOSTILE.values())
+        record["family"] = HOSTILE["image"]
+        for kind, component in record["components"].items():
+            record["components"][kind] = {key: v + next(texts) for key, v in component.items()}
+        record["parameters"] |= {HOSTILE["script"]: 5, HOSTILE["image"]: 7}
+        record["place"] = {text: text for text in HOSTILE.values()}
+        for text in HOSTILE.values():
+            record["metrics"][f"generation.{text}.coherent_documents"] = entry(0.5, 0.1)
+            record["metrics"][f"generation.at_steps.3.{text}"] = entry(0.5, 0.1)
+            record["metrics"][text] = entry(0.5, 0.1)
+
+    return make_bench().change(harm, row="rectified_flow")
