@@ -23,7 +23,7 @@ from scipy.special import stdtr, stdtrit
 
 from colaflex.draws import keyed_rng
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.intervals import Floats, bootstrap, proportion, ratio
+from colaflex.intervals import Floats, proportion, studentised
 
 __all__ = [
     "PERMUTATIONS",
@@ -177,7 +177,7 @@ def row_interval(
     """A row's value with its 95 % interval.
 
     Over "items", the seeds stay as they are: Wilson's interval where all outcomes are counts of
-    trials (whole numbers from 0 to their weights), else a BCa bootstrap. Over "runs" the variation
+    trials (whole numbers from 0 to their weights), else a bootstrap-t. Over "runs" the variation
     between the seeds is added; that needs three of them.
 
     Raises:
@@ -189,7 +189,8 @@ def row_interval(
     if len(top) and all(map(_counts, row)):
         trials = sum(float(weights.sum()) for _, weights in map(_columns, row)) / len(top)
         return proportion(top * trials, under * trials)
-    return ratio(top, under, *key, resamples=resamples)
+    columns = np.stack([top, under], 1)[under > 0]
+    return studentised(columns, (1,), *key, resamples=resamples)
 
 
 def difference_interval(
@@ -197,7 +198,7 @@ def difference_interval(
 ) -> Measurement:
     """`one` minus `other` on the same items, with its 95 % interval.
 
-    Over "items" items are drawn with the outcomes of both rows (a paired BCa bootstrap), the seeds
+    Over "items" items are drawn with the outcomes of both rows (a paired bootstrap-t), the seeds
     stay as they are. Over "runs" the variation of the difference between seeds is added, seed by
     seed in order; that needs three of them, as many of one row as of the other.
 
@@ -212,8 +213,8 @@ def difference_interval(
     (n1, d1), (n2, d2) = pooled(one), pooled(other)
     if len(n1) != len(n2):
         raise ValueError(f"{len(n1)} items and {len(n2)} are no pairs")
-    first, second = _ratio_of(np.stack([n1, d1], 1)), _ratio_of(np.stack([n2, d2], 1))
-    return bootstrap(lambda w: first(w) - second(w), len(n1), *key, resamples=resamples)
+    columns = np.stack([n1, d1, n2, d2], 1)
+    return studentised(columns, (1, -1), *key, resamples=resamples)
 
 
 def seeds_interval(values: Sequence[float]) -> Measurement:
@@ -245,14 +246,6 @@ def _counts(items: Items) -> bool:
     top, weights = _columns(items)
     whole = np.all(top == np.round(top)) and np.all(weights == np.round(weights))
     return bool(whole and np.all(top >= 0) and np.all(top <= weights))
-
-
-def _ratio_of(columns: Floats) -> Callable[[Floats], Floats]:
-    def statistic(weights: Floats) -> Floats:
-        sums = weights @ columns
-        return np.asarray(sums[:, 0] / sums[:, 1])
-
-    return statistic
 
 
 def _moments(sums: Floats, items: int) -> tuple[Floats, Floats]:

@@ -17,6 +17,7 @@ from colaflex.intervals import (
     mean,
     proportion,
     ratio,
+    studentised,
     wilson,
 )
 
@@ -162,3 +163,46 @@ def test_jackknife_of_a_mean_is_students_interval():
     half = 3.182446 * values.std(ddof=1) / 2
     assert measured.high - measured.value == pytest.approx(half, rel=1e-5)
     assert jackknife(3.5, left, lowest=0.0, highest=4.0).low == 0.0
+
+
+def test_studentised_of_one_ratio_covers_where_bca_is_too_short():
+    def draw(rng: np.random.Generator) -> Pair:
+        size = rng.lognormal(0, 0.7, 64)
+        return size * (1 + rng.normal(0, 0.2, 64)), size
+
+    def measure(pair: Pair, repeat: int) -> Measurement:
+        return studentised(np.stack(pair, 1), (1,), repeat, resamples=500)
+
+    assert 0.91 <= coverage(measure, 1.0, draw) <= 0.97
+
+
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=20), st.floats(0.5, 4))
+def test_studentised_scales_and_turns_with_its_values(values: list[int], scale: float):
+    columns = np.stack([np.asarray(values), np.ones(len(values))], 1)
+    base = studentised(columns, (1,), "k", resamples=200)
+    turned = studentised(columns * [-scale, 1], (1,), "k", resamples=200)
+    tolerance = 1e-6 * scale * (1 + max(map(abs, values)))
+    assert base.low <= base.value <= base.high
+    assert turned.value == pytest.approx(-scale * base.value, abs=tolerance)
+    assert turned.low == pytest.approx(-scale * base.high, rel=1e-6, abs=tolerance)
+    assert turned.high == pytest.approx(-scale * base.low, rel=1e-6, abs=tolerance)
+
+
+def test_studentised_matches_the_closed_form_of_a_paired_difference():
+    rng = np.random.default_rng(3)
+    hard = rng.normal(0, 5, 400)
+    one, other, ones = hard + rng.normal(1, 1, 400), hard, np.ones(400)
+    found = studentised(np.stack([one, ones, other, ones], 1), (1, -1), "k", resamples=4000)
+    gap = one - other
+    assert found.value == pytest.approx(gap.mean())
+    half = 1.966 * gap.std(ddof=1) / 20
+    assert found.low == pytest.approx(gap.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(gap.mean() + half, abs=0.1 * half)
+
+
+def test_studentised_without_items_or_variation():
+    nothing = studentised(np.zeros((0, 2)), (1,))
+    assert nothing.n == 0 and math.isnan(nothing.value)
+    one = studentised([[3.0, 1.0]], (1,))
+    assert one.value == 3 and math.isnan(one.low)
+    assert studentised([[2.0, 1.0]] * 9, (1,)) == Measurement(2, 2, 2, 9)

@@ -12,6 +12,8 @@ from colaflex.errors import UserError
 
 __all__ = ["command"]
 
+ITEMS = "items.json"
+
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -27,7 +29,9 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     results = [RunFolder(run).read("result.json") for run in runs]
     specs = [Spec.load(run / "spec.yaml") for run in runs]
     differing = _spec_differences(specs)
-    metrics = compare_metrics([result["metrics"] for result in results])
+    metrics: list[Any] = compare_metrics(
+        [r["metrics"] for r in results], _items([RunFolder(r) for r in runs])
+    )
     stages = _stage_steps(results)
     names = [str(run) for run in runs]
     if as_json:
@@ -36,8 +40,25 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differing])
     rows = [[s["stage"], *("-" if n is None else str(n) for n in s["steps"])] for s in stages]
     print_table(["steps of stage", *names], rows)
-    print_table(["metric", *names], [_metric_row(row) for row in metrics])
+    tested = any("p" in (d or {}) for row in metrics for d in row["differences"])
+    columns = ["metric", *names, *([f"p {name}" for name in names[1:]] if tested else [])]
+    print_table(columns, [_metric_row(row, tested) for row in metrics])
     return 0
+
+
+def _items(runs: list[Any]) -> list[dict[str, Any]]:
+    """Each run's items; none of a run whose data are not the first one's."""
+    from colaflex.evaluation.compare import items_of
+
+    data = [run.read("run.json").get("data_digest") for run in runs]
+    known = [
+        digest == data[0] and (run.path / ITEMS).exists()
+        for run, digest in zip(runs, data, strict=True)
+    ]
+    return [
+        items_of(run.read(ITEMS), run.path / ITEMS) if has else {}
+        for run, has in zip(runs, known, strict=True)
+    ]
 
 
 def _spec_differences(specs: list[Any]) -> list[dict[str, Any]]:
@@ -54,7 +75,7 @@ def _stage_steps(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"stage": name, "steps": [stages.get(name) for stages in runs]} for name in names]
 
 
-def _metric_row(row: dict[str, Any]) -> list[str]:
+def _metric_row(row: dict[str, Any], tested: bool) -> list[str]:
     cells = []
     for value in row["values"]:
         if value is None:
@@ -63,4 +84,5 @@ def _metric_row(row: dict[str, Any]) -> list[str]:
         low, high = value.get("low"), value.get("high")
         interval = "" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
         cells.append(f"{value['value']:.4g}{interval}")
-    return [str(row["metric"]), *cells]
+    p = [(difference or {}).get("p") for difference in row["differences"] if tested]
+    return [str(row["metric"]), *cells, *("-" if each is None else f"{each:.2g}" for each in p)]

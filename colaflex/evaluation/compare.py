@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from colaflex.interfaces.metric import Measurement
+from colaflex.errors import UserError
+from colaflex.interfaces.metric import Items, Measurement
+from colaflex.significance import difference_interval, paired_test
 
-__all__ = ["Difference", "compare_metrics", "difference"]
+__all__ = ["Difference", "compare_metrics", "difference", "items_of", "paired_difference"]
 
 Metrics = Mapping[str, Mapping[str, float | int | None]]
+ItemsOf = Mapping[str, Items]
+LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +25,23 @@ class Difference:
     Attributes:
         value: the difference, with its 95 % interval.
         overlap: whether the two values' own intervals overlap.
-        clear: whether the interval of the difference leaves out 0; a test at the 5 % level, more
-            sensitive than looking for intervals that don't overlap.
+        clear: whether it is significant at the 5 % level: by p where there is one, else by whether
+            the interval of the difference leaves out 0. More sensitive than looking for intervals
+            that don't overlap.
+        p: of the paired permutation test, where the items are known; not corrected for how many
+            metrics are compared.
     """
 
     value: Measurement
     overlap: bool
     clear: bool
+    p: float | None = None
 
     def as_json(self) -> dict[str, float | int | bool | None]:
         """As `colaflex compare --json` prints it; what is unknown is null."""
         numbers = {name: _finite(number) for name, number in self.value.as_json().items()}
-        return {**numbers, "overlap": self.overlap, "clear": self.clear}
+        p = {} if self.p is None else {"p": self.p}
+        return {**numbers, "overlap": self.overlap, "clear": self.clear, **p}
 
 
 def difference(one: Measurement, other: Measurement) -> Difference:
@@ -49,8 +59,44 @@ def difference(one: Measurement, other: Measurement) -> Difference:
     )
 
 
-def compare_metrics(runs: Sequence[Metrics]) -> list[dict[str, object]]:
+def paired_difference(
+    name: str, one: Measurement, other: Measurement, items: Items, others: Items
+) -> Difference:
+    """`one` minus `other`, measured on the same items; interval and p come from the pairs."""
+    pair = [items], [others]
+    gap, p = difference_interval(*pair, name), paired_test(*pair)
+    return replace(difference(one, other), value=gap, clear=p <= LEVEL, p=p)
+
+
+def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
+    """The content of a run's items.json.
+
+    Raises:
+        UserError: it isn't that.
+    """
+    try:
+        return {
+            name: Items(
+                tuple(map(float, held["values"])),
+                None if held["weights"] is None else tuple(map(float, held["weights"])),
+            )
+            for name, held in raw.items()
+        }
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f'{where}: expected {{metric: {{"values": [numbers], "weights": [numbers] or null}}}}'
+        ) from None
+
+
+def compare_metrics(
+    runs: Sequence[Metrics], items: Sequence[ItemsOf] = ()
+) -> list[dict[str, object]]:
     """Compare runs' metrics, as they stand in result.json, with those of the first run.
+
+    Args:
+        runs: metrics by name of each run.
+        items: of each run, the items of its metrics, empty where they are unknown or are not those
+            of the first run. A metric that both runs have as many items of is compared in pairs.
 
     Returns:
         A row for each metric that any run has, sorted by name: `metric`; `values`, one a run, None
@@ -61,13 +107,25 @@ def compare_metrics(runs: Sequence[Metrics]) -> list[dict[str, object]]:
     for name in sorted(set().union(*runs)):
         values = [run.get(name) for run in runs]
         measured = [None if value is None else _measurement(value) for value in values]
+        held = [each.get(name) for each in items] or [None] * len(runs)
         first = measured[0]
         differences = [
-            None if first is None or other is None else difference(other, first).as_json()
-            for other in measured[1:]
+            None
+            if first is None or other is None
+            else _difference(name, (other, first), (of_other, held[0])).as_json()
+            for other, of_other in zip(measured[1:], held[1:], strict=True)
         ]
         rows.append({"metric": name, "values": values, "differences": differences})
     return rows
+
+
+def _difference(
+    name: str, values: tuple[Measurement, Measurement], items: tuple[Items | None, Items | None]
+) -> Difference:
+    one, other = items
+    if one is None or other is None or len(one.values) != len(other.values):
+        return difference(*values)
+    return paired_difference(name, *values, one, other)
 
 
 def _measurement(raw: Mapping[str, float | int | None]) -> Measurement:

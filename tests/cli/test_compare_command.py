@@ -91,3 +91,29 @@ def test_what_cannot_be_compared_is_one_message(
     ):
         done = colaflex_command("compare", *arguments)
         assert done.code == 2 and message in done.err and "Traceback" not in done.err
+
+
+def test_runs_on_the_same_data_are_compared_in_pairs(
+    colaflex_command: Command, finished: Path, other: Path, tmp_path: Path
+) -> None:
+    name, correct = "reconstruction.token_accuracy", [3.0, 5.0, 2.0, 7.0, 4.0, 6.0, 5.0]
+    first = tmp_path / "first"
+    shutil.copytree(finished, first)
+    for folder, better in ((first, 0), (other, 1)):
+        items = {name: {"values": [c + better for c in correct], "weights": [9] * 7}}
+        (folder / "items.json").write_text(json.dumps(items))
+    done = colaflex_command("compare", first, other, first, "--json")
+    differences = {r["metric"]: r["differences"] for r in done.json["metrics"]}
+    found, none = differences.pop(name)
+    assert (found["p"], found["clear"], found["n"]) == (2 / 2**7, True, 7)
+    assert found["value"] == pytest.approx(1 / 9) and none["p"] == 1 and not none["clear"]
+    assert all("p" not in (d or {}) for row in differences.values() for d in row)
+    text = colaflex_command("compare", first, other).out
+    assert "0.016" in text and "p " in text
+    # On other data an item is another item.
+    run = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**run, "data_digest": "0" * 64}))
+    assert '"p"' not in colaflex_command("compare", first, other, "--json").out
+    (first / "items.json").write_text('{"a": [1, 2]}')
+    done = colaflex_command("compare", first, other)
+    assert done.code == 2 and "items.json: expected {metric:" in done.err

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colaflex.evaluation.compare import compare_metrics, difference
-from colaflex.interfaces.metric import Measurement
+from colaflex.interfaces.metric import Items, Measurement
 from colaflex.intervals import mean, wilson
 
 values = st.floats(-100, 100)
@@ -74,3 +74,17 @@ def test_rows_of_runs():
     assert c["differences"] == [None, None]
     json.dumps(rows, allow_nan=False)
     assert compare_metrics([]) == []
+
+
+def test_pairs_show_what_the_runs_own_intervals_hide():
+    rng = np.random.default_rng(1)
+    hard = rng.normal(0, 3, 200)
+    runs = [hard, hard + rng.normal(0.2, 0.5, 200), hard[:150]]
+    items = [{"a": Items(tuple(run))} for run in runs]
+    metrics = [{"a": mean(run, str(i)).as_json()} for i, run in enumerate(runs)]
+    apart = compare_metrics(metrics)[0]["differences"][0]
+    assert not apart["clear"] and "p" not in apart
+    pair, fewer = compare_metrics(metrics, items)[0]["differences"]
+    assert pair["clear"] and pair["p"] < 0.01 and pair["low"] > 0
+    assert pair["value"] == pytest.approx(apart["value"])
+    assert "p" not in fewer
