@@ -19,7 +19,7 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.files import write_atomic
 from colaflex.interfaces.metric import Measurement
 
-__all__ = ["IDENTITY", "RunFolder", "environment", "measurements_json"]
+__all__ = ["IDENTITY", "FolderHeld", "RunFolder", "environment", "measurements_json"]
 
 log = logging.getLogger("colaflex")
 
@@ -34,6 +34,10 @@ WRITTEN_WHOLE = (
     "result.json",
     "report.html",
 )
+
+
+class FolderHeld(UserError):
+    """Another process is training in this folder."""
 
 
 class RunFolder:
@@ -117,7 +121,7 @@ class RunFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
+            raise FolderHeld(
                 f"{self.path}: another process is training in this folder; wait for it, or choose "
                 "another one with --out"
             ) from None

@@ -21,6 +21,7 @@ __all__ = [
     "StageOne",
     "load_stage_one",
     "save_stage_one",
+    "stage_one_path",
     "stage_one_state",
     "weights_digest",
 ]
@@ -69,7 +70,7 @@ def weights_digest(model: nn.Module) -> str:
 
 def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
     """Keep a finished stage 1; a cache that can't be written is only a warning."""
-    path = _path(digest)
+    path = stage_one_path(digest)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, save(stage_one_state(model), {"cost": json.dumps(asdict(cost))}))
@@ -79,7 +80,7 @@ def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
 
 def load_stage_one(model: nn.Module, digest: str) -> Kept | None:
     """The kept stage 1 of a model, which stays as it is; None where there is none."""
-    path = _path(digest)
+    path = stage_one_path(digest)
     if not path.exists():
         return None
     try:
@@ -91,5 +92,6 @@ def load_stage_one(model: nn.Module, digest: str) -> Kept | None:
         return None
 
 
-def _path(digest: str) -> Path:
+def stage_one_path(digest: str) -> Path:
+    """Where a trained stage 1 is kept, or will be."""
     return cache_dir() / "stage1" / f"{digest}.safetensors"

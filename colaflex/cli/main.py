@@ -22,6 +22,9 @@ COMMANDS = {
     "compare": LazyCommand(
         "colaflex.cli.compare_command", "Show what differs between runs, in spec and metrics."
     ),
+    "bench": LazyCommand(
+        "colaflex.cli.bench_command", "Train and measure the models of a board on equal terms."
+    ),
     "leaderboard": LazyCommand(
         "colaflex.cli.leaderboard_command", "Show who stands where on a board, and write its page."
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -102,8 +103,10 @@ class Board(Section):
     )
     tolerance: Tolerance = Field(Tolerance(), description="How far a row may be off.")
     seeds: tuple[Seed, ...] = Field((0,), max_length=1000, description="Seeds of every row.")
-    rank: Rank | tuple[Rank, ...] = Field(
-        ..., description="Metric that ranks; of several, the first that a row has."
+    rank: tuple[Rank, ...] = Field(
+        ...,
+        max_length=20,
+        description="Metric that ranks; of a list of them, the first that a row has.",
     )
     show: tuple[str, ...] = Field((), max_length=100, description="Further metrics shown.")
     rows: dict[str, Row] = Field(..., description="The models by name.")
@@ -136,7 +139,9 @@ class Board(Section):
         if not isinstance(node.value, dict):
             message = "expected a map with board, base, parameters, budgets, rank, rows"
             raise SpecError([Problem(node.origin, (), message)])
-        resolver = Resolver(registry())
+        resolver, rank = Resolver(registry()), node.child("rank")
+        if rank is not None and isinstance(rank.value, dict):
+            node = node.with_entries({**node.entries, "rank": replace(rank, value=[rank])})
         found = resolver.model(cls, node)
         if not isinstance(found, cls) or resolver.problems:
             raise SpecError(resolver.problems)
@@ -170,7 +175,7 @@ class Board(Section):
     @property
     def ranking(self) -> tuple[Rank, ...]:
         """What ranks, first to last."""
-        return self.rank if isinstance(self.rank, tuple) else (self.rank,)
+        return self.rank
 
     @property
     def metrics(self) -> tuple[str, ...]:

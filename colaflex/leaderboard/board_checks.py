@@ -81,12 +81,11 @@ def _seeds(board: Board, node: Node) -> Iterator[Problem]:
 
 
 def _metrics(board: Board, node: Node) -> Iterator[Problem]:
-    several = isinstance(board.rank, tuple)
     seen: set[str] = set()
-    if several and not board.rank:
+    if not board.rank:
         yield _problem(node, ("rank",), "expected at least one")
-    for index, rank in enumerate(board.ranking):
-        path: KeyPath = ("rank", index) if several else ("rank",)
+    for index, rank in enumerate(board.rank):
+        path: KeyPath = ("rank", index)
         problem = _unknown(node, (*path, "metric"), rank.metric)
         if problem is not None:
             yield problem
@@ -150,7 +149,7 @@ def _row_spec(board: Board, node: Node, name: str) -> Spec:
         elif key.split(".")[0] in SHARED or key == "sampling.max_new_tokens":
             message = "a row can't set what all rows share"
             problems.append(Problem(value.key, where, message, "set it in the base spec"))
-        elif key.endswith(".steps") and key.startswith("training") or key == "training.steps":
+        elif (key.endswith(".steps") and key.startswith("training")) or key == "training.steps":
             message = "steps follow from the budget"
             problems.append(Problem(value.key, where, message, "remove it"))
     if problems:
@@ -192,11 +191,10 @@ def _twice(board: Board, node: Node, specs: dict[str, Spec]) -> Iterator[Problem
 
 def _out_of_reach(board: Board, node: Node, specs: dict[str, Spec]) -> Iterator[Problem]:
     """Ranked metrics that no row can have, by what rows declare and the base spec measures."""
-    several = isinstance(board.rank, tuple)
-    for index, rank in enumerate(board.ranking):
+    for index, rank in enumerate(board.rank):
         reason = _lacking(board, rank, specs)
         if reason:
-            path: KeyPath = ("rank", index, "metric") if several else ("rank", "metric")
+            path = ("rank", index, "metric")
             yield _problem(node, path, f"no row can have {rank.metric}: {reason}")
 
 

@@ -12,10 +12,21 @@ from colaflex.errors import UserError
 from colaflex.files import write_atomic
 from colaflex.spec.canonical import sha256_of
 
-__all__ = ["KEYS", "MAX_BYTES", "RECORD_SCHEMA", "Record", "read_record", "sealed", "write_record"]
+__all__ = [
+    "KEYS",
+    "LONGEST_TEXT",
+    "MAX_BYTES",
+    "RECORD_SCHEMA",
+    "Record",
+    "read_record",
+    "sealed",
+    "within",
+    "write_record",
+]
 
 RECORD_SCHEMA = 1
 MAX_BYTES = 4 << 20
+LONGEST_TEXT = 20_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,11 @@ class Record:
 
 
 KEYS = tuple(field.name for field in fields(Record))
+
+
+def within(found: float, asked: float, tolerance: float) -> bool:
+    """Whether a number is as near to what a board asks for as it must be."""
+    return abs(found - asked) <= tolerance * asked
 
 
 def sealed(content: Mapping[str, Any]) -> Record:

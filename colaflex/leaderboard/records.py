@@ -24,15 +24,27 @@ def load_records(board: Board) -> list[Record]:
     """All records of a board, in order of row, budget and seed; none is not an error.
 
     Raises:
-        UserError: some files are no valid records of it: which, and why.
+        UserError: some files are no valid records of it, or two are of the same cell: which, and
+            why.
     """
-    records = check_records(board, record_files(board))
+    files = record_files(board)
+    records = check_records(board, files)
+    cells: dict[str, Path] = {}
+    for path, record in zip(files, records, strict=True):
+        if path.name != record.file_name:
+            raise UserError(f"{path}: a record's file is named {record.file_name}; rename it")
+        if record.cell in cells:
+            raise UserError(
+                f"{path}: there are two records of {record.cell}, the other one is "
+                f"{cells[record.cell].name}; move one away"
+            )
+        cells[record.cell] = path
     digests = {record.data_digest for record in records}
     if len(digests) > 1:
         named = ", ".join(sorted(digest[:12] for digest in digests))
         raise UserError(f"{board.results}: the records were made on different data ({named})")
     budgets = list(board.budgets)
-    return sorted(records, key=lambda r: (r.row, budgets.index(r.budget), r.seed, r.digest))
+    return sorted(records, key=lambda r: (r.row, budgets.index(r.budget), r.seed))
 
 
 def check_records(board: Board, paths: Iterable[Path]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Made-up but plausible records of a board: six rows, three seeds, two budgets, with items."""
+"""A tiny board and what comes of it; and the made-up records of a larger one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,107 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record, sealed, write_record
 from colaflex.leaderboard.standings import Standings, stand
 
-BOARD = """\
+SPEC = """
+corpus: {type: worlds, documents: 120, validation_documents: 12, test_documents: 12}
+tokenizer: {vocab_size: 300}
+segmenter: {type: fixed_patch, size: 4}
+representation:
+  {type: text_vae, latent_dim: 4, width: 16, encoder_layers: 1, decoder_layers: 1, heads: 2,
+   embedding_dim: 8}
+prior:
+  type: flow_matching
+  block_size: 4
+  network: {type: block_causal, width: 16, layers: 1, heads: 2, time_width: 8}
+training: {regime: frozen, batch_size: 4, max_tokens: 64, log_every: 5, checkpoint_every: 4}
+sampling: {max_new_tokens: 24, steps: 2}
+evaluation:
+  {samples: 4, documents: 4, sweep_steps: [], sweep_guidance: [], sweep_samples: 2,
+   bootstrap: 100}
+"""
+
+BOARD = """
+board: small
+title: A small board
+base: base.yaml
+parameters: 24_000
+budgets: {small: 3.2e8}
+stage1_flops: 0.3
+seeds: [0, 1]
+rank: {metric: generation.valid_sentences}
+show: [reconstruction.token_accuracy]
+rows:
+  flow_matching: {tuning: {runs: 2, note: by hand}}
+  latent_ar:
+    set: {prior: autoregressive_latent, prior.transformer: {layers: 1, heads: 2}}
+"""
+
+WithBoard = Callable[..., Path]
+
+
+def write_board(folder: Path, text: str = BOARD, spec: str = SPEC) -> Path:
+    """A board file with its base spec, in FOLDER/boards."""
+    (folder / "boards").mkdir(parents=True, exist_ok=True)
+    (folder / "boards/base.yaml").write_text(spec)
+    path = folder / "boards/small.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def with_board(tmp_path: Path) -> WithBoard:
+    """Writes a board with some text replaced: `with_board("seeds: [0, 1]", "seeds: [0, 0]")`."""
+
+    def write(old: str = "", new: str = "") -> Path:
+        assert BOARD.count(old) == 1 or not old, old
+        return write_board(tmp_path, BOARD.replace(old, new) if old else BOARD)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """The small board, in a folder of its own."""
+    return Board.load(write_board(tmp_path_factory.mktemp("small-board")))
+
+
+@pytest.fixture(scope="session")
+def run_folder(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of its first cell."""
+    import colaflex
+    from colaflex.leaderboard.grid import grid
+    from colaflex.leaderboard.matching import Matcher
+
+    folder = tmp_path_factory.mktemp("cell")
+    matcher, cell = Matcher(small_board, folder / "matches"), grid(small_board)[0]
+    spec = matcher.spec(cell, matcher.match(cell).values)
+    colaflex.run(spec, out=folder / cell.name)
+    return folder / cell.name
+
+
+@pytest.fixture(scope="session")
+def small_record(small_board: Board, run_folder: Path) -> Record:
+    """The record of that run."""
+    from colaflex.leaderboard.building import build_record
+    from colaflex.leaderboard.grid import grid
+
+    return build_record(small_board, grid(small_board)[0], run_folder)
+
+
+def without_times(data: dict[str, Any]) -> dict[str, Any]:
+    """A record's data without what differs between two runs of the same experiment."""
+    training = {k: v for k, v in data["training"].items() if "second" not in k}
+    training["stages"] = [
+        {k: v for k, v in stage.items() if k not in ("seconds", "reused")}
+        for stage in training["stages"]
+    ]
+    metrics = {k: v for k, v in data["metrics"].items() if not k.startswith("speed.")}
+    rest = {k: v for k, v in data.items() if k not in ("digest", "environment")}
+    return {**rest, "training": training, "metrics": metrics}
+
+
+# A board of six rows, three seeds and two budgets, made up but plausible, with items.
+
+WORLDS = """\
 board: worlds
 title: Stories of a known grammar
 summary: >
@@ -41,7 +141,7 @@ rows:
   autoregressive_latent: {set: {prior: autoregressive_latent}}
   masked_diffusion: {set: {baseline: masked_diffusion}, width: baseline.width}
 """
-BASE = """\
+WORLDS_BASE = """\
 name: board
 corpus: {type: worlds, documents: 400, validation_documents: 40, test_documents: 40}
 tokenizer: {vocab_size: 300}
@@ -143,7 +243,7 @@ def make_record(
             },
             "tuning": {"runs": 3, "flops": 6e12, "note": "schedule.loc of 0, 1 and 2"},
             "spec": spec.resolved(),
-            "spec_digest": spec.digest(),
+            "spec_digest": spec.digest(DATA),
             "data_digest": DATA,
             "tokenizer": {"vocab_size": 300, "digest": "70ce" * 16},
             "components": {
@@ -252,11 +352,11 @@ class Bench:
         return self.board.path
 
 
-def write_board(folder: Path, text: str = BOARD) -> Board:
+def write_worlds(folder: Path, text: str = WORLDS) -> Board:
     """A board's file and its base in `folder`/benchmarks/boards."""
     boards = folder / "benchmarks/boards"
     boards.mkdir(parents=True)
-    (boards / "base.yaml").write_text(BASE, "utf-8")
+    (boards / "base.yaml").write_text(WORLDS_BASE, "utf-8")
     (boards / "worlds.yaml").write_text(text, "utf-8")
     return Board.load(boards / "worlds.yaml")
 
@@ -264,7 +364,7 @@ def write_board(folder: Path, text: str = BOARD) -> Board:
 @pytest.fixture(scope="session")
 def all_records(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Every row at every budget with every seed, as text, so that no test changes another's."""
-    board = write_board(tmp_path_factory.mktemp("board"))
+    board = write_worlds(tmp_path_factory.mktemp("board"))
     return json.dumps(
         [
             make_record(board, row, seed, budget)
@@ -278,7 +378,7 @@ def all_records(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def make_bench(tmp_path_factory: pytest.TempPathFactory, all_records: str) -> Callable[[], Bench]:
     """Makes complete benches, their records not yet written."""
-    return lambda: Bench(write_board(tmp_path_factory.mktemp("bench")), json.loads(all_records))
+    return lambda: Bench(write_worlds(tmp_path_factory.mktemp("bench")), json.loads(all_records))
 
 
 @pytest.fixture

@@ -1,0 +1,164 @@
+"""`colaflex bench`: run a board, and keep its records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from colaflex.cli.lazy import Group
+from colaflex.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from colaflex.leaderboard.bench import Bench, Outcome
+
+__all__ = ["command"]
+
+
+@click.group("bench", cls=Group)
+def command() -> None:
+    """Train and measure the models of a board, all on the same terms."""
+
+
+def _names(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    del context, option
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+@command.command("run")
+@click.argument("board")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, help="Runs side by side.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default runs/bench/BOARD.")
+@click.option("--rows", metavar="A,B", callback=_names, help="Only these rows.")
+@click.option("--budgets", metavar="A,B", callback=_names, help="Only these budgets.")
+@click.option("--seeds", metavar="0,1", callback=_names, help="Only these seeds.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Stop cleanly after so long.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic; auto is bf16 where the hardware multiplies it natively.",
+)
+@click.option("--dry-run", is_flag=True, help="Only solve widths and steps, and show them.")
+@json_option
+def run_command(board: str, **given: Any) -> int:
+    """Run every cell of BOARD that has no record yet, and record it.
+
+    BOARD is a name in benchmarks/boards or a path. Start it again, or on other machines with the
+    same folders, at any time: what is done is not repeated, what was begun goes on.
+    """
+    from colaflex.leaderboard.board import Board
+    from colaflex.leaderboard.grid import grid
+
+    found = Board.load(board)
+    cells = grid(found, given["rows"], given["budgets"], _integers(given["seeds"]))
+    from colaflex.leaderboard.bench import Bench
+    from colaflex.leaderboard.workers import Settings
+    from colaflex.run_settings import chosen_device, chosen_precision
+
+    chosen_precision(given["precision"], chosen_device(given["device"]))
+    out = given["out"] or Path("runs") / "bench" / found.board
+    settings = Settings(out, given["workers"], given["device"], given["precision"])
+    bench = Bench(found, cells, settings)
+    if given["dry_run"]:
+        bench.match()
+        return _show(bench, given["as_json"])
+    outcome = bench.run(given["minutes"])
+    _show(bench, given["as_json"])
+    return _ended(outcome)
+
+
+def _integers(names: tuple[str, ...]) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in names)
+    except ValueError:
+        raise click.BadParameter(
+            f"{','.join(names)!r} are no seeds", param_hint="--seeds"
+        ) from None
+
+
+def _show(bench: Bench, as_json: bool) -> int:
+    if as_json:
+        print_json(bench.as_json())
+        return 0
+    columns = ("row", "budget", "seed", "parameters", "FLOPs", "steps", "solved", "status")
+    rows = []
+    for cell in bench.as_json()["cells"]:
+        matched, values = cell["matched"], cell["matched"]["values"]
+        steps = {key.split(".")[-2]: v for key, v in values.items() if key.startswith("training.")}
+        sizes = {key: v for key, v in values.items() if not key.startswith("training.")}
+        state = cell["status"] if matched["ok"] else f"{cell['status']}, does not match"
+        rows.append(
+            (
+                cell["row"],
+                cell["budget"],
+                str(cell["seed"]),
+                f"{matched['parameters']:,}",
+                f"{matched['flops']:.4g}",
+                " + ".join(f"{count:,}" for count in steps.values()),
+                ", ".join(f"{key.rpartition('.')[2]} {v:g}" for key, v in sizes.items()),
+                state,
+            )
+        )
+    print_table(columns, rows)
+    return 0
+
+
+def _ended(outcome: Outcome) -> int:
+    for cell, reason in outcome.failed.items():
+        print(f"failed: {cell.name}: {reason}", file=sys.stderr)
+    if outcome.left:
+        more = f"{len(outcome.left)} cells are not finished; start the same command again"
+        print(more, file=sys.stderr)
+    if outcome.interrupted:
+        return 130
+    return 1 if outcome.failed else 0
+
+
+@command.command("check")
+@click.argument("board")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@json_option
+def check_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
+    """Check all records of BOARD, or record FILES that are to be added."""
+    from colaflex.leaderboard.board import Board
+    from colaflex.leaderboard.records import check_records, load_records
+
+    found = Board.load(board)
+    records = check_records(found, files) if files else load_records(found)
+    if as_json:
+        print_json([{"file": record.file_name, "digest": record.digest} for record in records])
+        return
+    print(f"{len(records)} records of {found.board}, all valid")
+
+
+@command.command("add")
+@click.argument("board")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def add_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
+    """Check record FILES and copy them to BOARD's results; all of them or none."""
+    from colaflex.leaderboard.board import Board
+    from colaflex.leaderboard.records import add_records
+
+    paths = add_records(Board.load(board), files)
+    if as_json:
+        print_json([str(path) for path in paths])
+        return
+    for path in paths:
+        print(path)
+
+
+@command.command("index")
+@click.argument("board")
+@click.option("--out", type=click.Path(path_type=Path), help="Default BOARD.sqlite beside them.")
+def index_command(board: str, out: Path | None) -> None:
+    """Write BOARD's records into an SQLite file, to be queried; nothing here needs it."""
+    from colaflex.leaderboard.board import Board
+    from colaflex.leaderboard.index import write_index
+
+    print(write_index(Board.load(board), out))

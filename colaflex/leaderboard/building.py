@@ -1,0 +1,127 @@
+"""A finished run folder becomes a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from colaflex.corpora.tokenizer import load_tokenizer
+from colaflex.errors import UserError
+from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.record import LONGEST_TEXT, RECORD_SCHEMA, Record, sealed, within
+from colaflex.run_folder import IDENTITY, RunFolder
+from colaflex.spec import Spec
+from colaflex.spec.yaml import read_file
+
+__all__ = ["build_record"]
+
+SAMPLES = 8
+OF_OTHERS = 1
+
+
+def build_record(board: Board, cell: Cell, path: Path) -> Record:
+    """The record of a finished run; the same whenever it is made.
+
+    Args:
+        board: the board.
+        cell: which of its cells the run is.
+        path: the run folder.
+
+    Raises:
+        UserError: the run is not finished, or its files can't be read.
+    """
+    folder = RunFolder(path)
+    result, identity = folder.read("result.json"), folder.read(IDENTITY)
+    spec = Spec.load(path / "spec.yaml")
+    tokenizer = load_tokenizer(path / "tokenizer.json")
+    budget = board.budgets[cell.budget]
+    return sealed(
+        {
+            "schema": RECORD_SCHEMA,
+            "board": board.board,
+            "protocol": board.protocol(identity["data_digest"]),
+            "row": cell.row,
+            "family": "latent" if spec.baseline is None else "baseline",
+            "seed": cell.seed,
+            "budget": cell.budget,
+            "parameters": result["parameters"],
+            "matched": _matched(board, result, budget),
+            "tuning": _tuning(board, cell.row, budget),
+            "spec": read_file(path / "spec.yaml").plain,
+            "spec_digest": result["spec_digest"],
+            "data_digest": identity["data_digest"],
+            "tokenizer": {"vocab_size": tokenizer.size, "digest": tokenizer.digest},
+            "components": result["components"],
+            "place": _place(spec),
+            "training": result["training"],
+            "metrics": {name: _holding(row) for name, row in result["metrics"].items()},
+            "items": _items(board, folder),
+            "samples": _samples(path / "samples.jsonl"),
+            "environment": result["environment"],
+        }
+    )
+
+
+def _matched(board: Board, result: Mapping[str, Any], budget: float) -> dict[str, Any]:
+    parameters, flops = result["parameters"]["total"], result["training"]["flops"]
+    return {
+        "parameters": {"asked": board.parameters, "found": parameters},
+        "flops": {"asked": budget, "found": flops},
+        "ok": within(parameters, board.parameters, board.tolerance.parameters)
+        and within(flops, budget, board.tolerance.flops),
+    }
+
+
+def _tuning(board: Board, row: str, budget: float) -> dict[str, Any]:
+    tuning = board.rows[row].tuning
+    flops = tuning.runs * budget if tuning.flops is None else tuning.flops
+    return {"runs": tuning.runs, "flops": flops, "note": tuning.note}
+
+
+def _place(spec: Spec) -> dict[str, Any] | None:
+    config = spec.prior if spec.baseline is None else spec.baseline
+    place = None if config is None else getattr(config.capabilities(), "place", None)
+    return None if place is None else asdict(place)
+
+
+def _holding(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement whose interval holds its value: one of a bootstrap need not, by its bias."""
+    value, low, high = row["value"], row["low"], row["high"]
+    bounds = {
+        "low": None if low is None else min(low, value),
+        "high": None if high is None else max(high, value),
+    }
+    return {**row, **bounds}
+
+
+def _items(board: Board, folder: RunFolder) -> dict[str, Any]:
+    """Outcomes of single items, of the metrics that the board ranks and shows."""
+    if not (folder.path / "items.json").exists():
+        return {}
+    known = folder.read("items.json")
+    return {name: known[name] for name in board.metrics if name in known}
+
+
+def _samples(path: Path) -> list[dict[str, str]]:
+    """Some of the model's texts, and one of every other source, in the order of the file."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON lines: {error}") from None
+    kept: list[dict[str, str]] = []
+    counts: dict[str, int] = {}
+    sources = dict.fromkeys(str(line.get("source", "")) for line in lines)
+    own = max(1, SAMPLES - OF_OTHERS * (len(sources) - 1))
+    for line in lines:
+        source = str(line.get("source", ""))
+        counts[source] = counts.get(source, 0) + 1
+        if counts[source] <= (own if source == "model" else OF_OTHERS) and len(kept) < SAMPLES:
+            texts = {key: str(line.get(key, "")) for key in ("source", "prompt", "text")}
+            kept.append({key: text[:LONGEST_TEXT] for key, text in texts.items()})
+    return kept

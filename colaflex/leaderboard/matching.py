@@ -1,0 +1,139 @@
+"""Rows made equal: the widths that give the parameters, the steps that take the FLOPs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.files import write_atomic
+from colaflex.interfaces.corpus import Corpus
+from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.grid import Cell, cell_spec
+from colaflex.leaderboard.record import within
+from colaflex.registry import registry
+from colaflex.spec import Spec
+from colaflex.spec.canonical import sha256_of
+
+__all__ = ["Match", "Matcher", "board_data"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Match:
+    """What was solved for a cell, and how near it comes.
+
+    Attributes:
+        values: by key path of the spec: widths and steps.
+        parameters: of the model, all parts together.
+        flops: of its training, as counted beforehand.
+        ok: whether both are within the board's tolerance.
+        spec_digest: of the cell's spec with these values.
+        stage1_digest: of its stage 1; "" where it has none.
+    """
+
+    values: Mapping[str, Any]
+    parameters: int
+    flops: int
+    ok: bool
+    spec_digest: str
+    stage1_digest: str
+
+
+def board_data(board: Board) -> Data:
+    """Tokenizer and token index of a board's corpus."""
+    spec = board.base_spec
+    corpus: Corpus = registry().build(spec.corpus)
+    path = spec.tokenizer.path
+    return prepare_data(corpus, spec.tokenizer.vocab_size, None if path is None else str(path))
+
+
+class Matcher:
+    """Solves cells; what is solved is kept in a folder, by what it was solved for.
+
+    Args:
+        board: the board.
+        folder: where solved matches are kept.
+    """
+
+    def __init__(self, board: Board, folder: Path) -> None:
+        self.board, self.folder = board, folder
+        self.data = board_data(board)
+
+    def match(self, cell: Cell) -> Match:
+        """The match of a cell.
+
+        Raises:
+            UserError: the row can't be trained on this board.
+        """
+        board = self.board
+        asked = {"flops": board.budgets[cell.budget], "stage1_flops": board.stage1_flops}
+        start = self.spec(cell, {})
+        content = {**self._row(cell.row), **asked, "seed": cell.seed}
+
+        def solve() -> dict[str, Any]:
+            return asdict(self._solve(cell))
+
+        found = self._kept("match", {**content, "spec": start.digest(self.data.digest)}, solve)
+        return Match(**found)
+
+    def spec(self, cell: Cell, values: Mapping[str, Any]) -> Spec:
+        """The spec of a cell with solved values."""
+        return cell_spec(self.board, cell, values)
+
+    def _solve(self, cell: Cell) -> Match:
+        from colaflex.leaderboard.steps import solve_steps
+
+        size = self._size(cell.row)
+        found = solve_steps(self.board, cell, self.spec(cell, size["values"]))
+        steps = {f"training.stages.{name}.steps": count for name, count in found.steps.items()}
+        values = {**size["values"], **steps}
+        spec, digest, board = self.spec(cell, values), self.data.digest, self.board
+        latent = spec.baseline is None and spec.training.regime != "scratch"
+        return Match(
+            values,
+            size["parameters"],
+            found.flops,
+            within(size["parameters"], board.parameters, board.tolerance.parameters)
+            and within(found.flops, board.budgets[cell.budget], board.tolerance.flops),
+            spec.digest(digest),
+            spec.stage1_digest(digest) if latent else "",
+        )
+
+    def _size(self, row: str) -> dict[str, Any]:
+        def solve() -> dict[str, Any]:
+            from colaflex.leaderboard.sizes import solve_size
+
+            return asdict(solve_size(self.board, row, self.data.tokenizer))
+
+        return self._kept("size", self._row(row), solve)
+
+    def _row(self, name: str) -> dict[str, Any]:
+        row, board = self.board.rows[name], self.board
+        return {
+            "schema": SCHEMA,
+            "model": board.specs[name].digest(self.data.digest),
+            "width": row.width,
+            "fine": row.fine,
+            "parameters": board.parameters,
+            "tolerance": board.tolerance.model_dump(),
+        }
+
+    def _kept(
+        self, what: str, content: Mapping[str, Any], solve: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        path = self.folder / f"{what}-{sha256_of(content)[:32]}.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+        except (OSError, ValueError):
+            pass  # not solved yet, or not readable: solved anew
+        found = solve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(found, indent=1) + "\n")
+        return found

@@ -1,0 +1,134 @@
+"""The processes of a bench: started, watched, stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from colaflex.files import write_atomic
+from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.matching import Match
+from colaflex.spec import Spec
+
+__all__ = ["Ended", "Settings", "Workers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How cells are run.
+
+    Attributes:
+        out: folder of the run folders.
+        workers: how many cells at once.
+        device: as of `colaflex run`.
+        precision: as of `colaflex run`.
+    """
+
+    out: Path
+    workers: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that has ended.
+
+    Attributes:
+        cell: what it ran.
+        code: exit code, negative where a signal ended it.
+        seconds: since it began.
+    """
+
+    cell: Cell
+    code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    process: subprocess.Popen[bytes]
+    began: float
+    stage1: str
+
+
+class Workers:
+    """Cells that run side by side on this machine, each in a process of its own.
+
+    Args:
+        settings: how.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._running: dict[Cell, _Running] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def __contains__(self, cell: object) -> bool:
+        return cell in self._running
+
+    @property
+    def free(self) -> bool:
+        """Whether another cell can start."""
+        return len(self._running) < self.settings.workers
+
+    def trains(self, stage1: str) -> bool:
+        """Whether a cell with this stage 1 runs."""
+        return any(running.stage1 == stage1 for running in self._running.values())
+
+    def log(self, cell: Cell) -> Path:
+        """Where a cell's lines go."""
+        return self.settings.out / "logs" / f"{cell.name}.log"
+
+    def start(self, cell: Cell, spec: Spec, match: Match) -> None:
+        """Start a cell, or go on with it."""
+        settings = self.settings
+        file = settings.out / "specs" / f"{cell.name}.yaml"
+        for path in (file, self.log(cell)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, spec.to_yaml())
+        command = [sys.executable, "-m", "colaflex.leaderboard.cell_process"]
+        command += [str(file), str(settings.out / cell.name), "--stage1", match.stage1_digest]
+        command += ["--device", settings.device, "--precision", settings.precision]
+        threads = str(max(1, len(os.sched_getaffinity(0)) // settings.workers))
+        with self.log(cell).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env={"OMP_NUM_THREADS": threads, **os.environ},
+                start_new_session=True,  # a Ctrl-C is ours to pass on
+            )
+        self._running[cell] = _Running(process, time.monotonic(), match.stage1_digest)
+
+    def ended(self) -> Iterator[Ended]:
+        """The processes that have ended since the last call."""
+        for cell, running in list(self._running.items()):
+            code = running.process.poll()
+            if code is not None:
+                self._close(running)
+                del self._running[cell]
+                yield Ended(cell, code, time.monotonic() - running.began)
+
+    def stop(self) -> None:
+        """Ask all to stop at their next checkpoint; they are still to be waited for."""
+        for running in self._running.values():
+            self._close(running)
+
+    def kill(self) -> None:
+        """End all at once; what is in their checkpoints stays."""
+        for running in self._running.values():
+            running.process.kill()
+
+    @staticmethod
+    def _close(running: _Running) -> None:
+        if running.process.stdin is not None:
+            running.process.stdin.close()
