@@ -228,6 +228,7 @@ def _details(line: Line) -> dict[str, Any]:
     }
     return {
         "line": line,
+        "ranked": describe(row.metric),
         "place": record.place,
         "tuning": record.tuning,
         "minutes": duration(sum(seconds) / len(seconds)),
