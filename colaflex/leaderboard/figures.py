@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.settings import Point, front
 from colaflex.leaderboard.standings import Entry, Table
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
@@ -61,9 +62,7 @@ class _Axis:
         return self.scale * measured.value
 
 
-def pareto_figure(
-    key: str, tables: Sequence[Table], budgets: Mapping[str, float], looks: Looks
-) -> Figure | None:
+def pareto_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks) -> Figure | None:
     """Quality against training FLOPs, with the rows that none beats in both joined by a line.
 
     Rows of one budget count as equal in FLOPs: how far off they are within the board's tolerance is
@@ -83,16 +82,16 @@ def pareto_figure(
             axes.errorbar([row.flops], [y], yerr=error, color=colour, fmt="none", alpha=0.5, lw=1.2)
             axes.plot([row.flops], [y], marker, color=colour, ms=6.5, zorder=3)
             labels.append(Label(row.flops, y, elide(row.name), colour))
-        nominal = [budgets.get(row.budget, row.flops) for row in rows]
+        nominal = [board.budgets[row.budget] for row in rows]
         best = front([(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign)
         steps = [labels[i].x for i in best], [labels[i].y for i in best]
         axes.step(*steps, where="post", color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
-        _compute_axis(axes, tables, budgets)
         _finish(axes, "training FLOPs of a run", up.text)
+        _compute_axis(axes, tables, board)
         write_labels(axes, [_bold(label, i in best) for i, label in enumerate(labels)])
 
     title = f"{describe(up.metric).label} against training compute"
-    note = f"{_BETTER[tables[0].better]}; dashed: rows that none beats at their compute"
+    note = f"{_BETTER[tables[0].better]}; bold, dashed: rows that none beats at their compute"
     return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
@@ -178,9 +177,7 @@ def diversity_figure(
     return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
-def scaling_figure(
-    key: str, tables: Sequence[Table], budgets: Mapping[str, float], looks: Looks
-) -> Figure | None:
+def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks) -> Figure | None:
     """The metric over training FLOPs, a line a row with its interval as a band."""
     courses: dict[str, list[Entry]] = {}
     for table in tables:
@@ -207,8 +204,8 @@ def scaling_figure(
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
             axes.plot(x, [up.at(m) for m in measured], "-", color=colour, marker=marker, ms=5)
             labels.append(Label(x[-1], up.at(measured[-1]), elide(name), colour))
-        _compute_axis(axes, tables, budgets)
         _finish(axes, "training FLOPs of a run", up.text)
+        _compute_axis(axes, tables, board)
         write_labels(axes, labels)
 
     title = f"{describe(up.metric).label} over training compute"
@@ -216,17 +213,18 @@ def scaling_figure(
     return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
-def _compute_axis(axes: Axes, tables: Sequence[Table], budgets: Mapping[str, float]) -> None:
-    """FLOPs: a logarithmic axis with a tick at each of several budgets, else a plain one."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    marks = {budgets[t.budget]: t.budget for t in tables if t.ranked and t.budget in budgets}
-    if len(marks) > 1:
+def _compute_axis(axes: Axes, tables: Sequence[Table], board: Board) -> None:
+    """FLOPs, with a tick at each budget; of a single one, as far as the board's tolerance goes."""
+    budgets = {board.budgets[t.budget]: t.budget for t in tables if t.ranked}
+    if len(budgets) > 1:
         log_axis(axes.xaxis)
-        axes.set_xticks(list(marks), [f"{compact(x)}\n{elide(n, 16)}" for x, n in marks.items()])
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+        labels = [f"{compact(flops)}\n{elide(name, 16)}" for flops, name in budgets.items()]
+        axes.set_xticks(list(budgets), labels)
+        return
+    (flops,), off = budgets, board.tolerance.flops
+    marks = {1 - off: f"−{100 * off:g} %", 1.0: compact(flops), 1 + off: f"+{100 * off:g} %"}
+    axes.set_xticks([flops * mark for mark in marks], list(marks.values()))
+    axes.set_xlim(flops * (1 - 1.5 * off), flops * (1 + 1.5 * off))
 
 
 def _finish(axes: Axes, across: str, up: str) -> None:

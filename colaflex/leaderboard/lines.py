@@ -75,7 +75,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Group:
-    """All that is ranked by one metric."""
+    """All that is ranked by one metric; `real`: whether real text has a place in its strips."""
 
     metric: str
     info: MetricInfo
@@ -83,6 +83,7 @@ class Group:
     columns: list[Column]
     blocks: list[Block]
     references: list[tuple[Reference, list[Cell], Strip | None]]
+    real: bool
     tables: list[Table]
 
 
@@ -116,6 +117,7 @@ def _group(board: Board, tables: list[Table]) -> Group:
         shown,
         blocks,
         [(one, _cells(one.metrics, shown), scale.strip(one.metrics, ())) for one in beside],
+        scale.real is not None,
         tables,
     )
 

@@ -69,23 +69,23 @@ def build_page(standings: Standings) -> str:
 
 
 def _context(standings: Standings) -> dict[str, Any]:
-    groups, budgets = groups_of(standings), standings.board.budgets
+    board, groups = standings.board, groups_of(standings)
     looks = Looks([row.name for table in reversed(standings.tables) for row in table.ranked])
     lines = [line for group in groups for block in group.blocks for line in block.lines]
     return {
-        "board": standings.board,
+        "board": board,
         "groups": groups,
-        "several": len(standings.board.budgets) > 1,
+        "several": len(board.budgets) > 1,
         "lines": lines,
         "filters": _filters(lines),
         "plots": plots_available(),
         "facts": _facts(standings),
         "compute": _figures(
-            pareto_figure(f"fig-pareto-{at}", group.tables, budgets, looks)
+            pareto_figure(f"fig-pareto-{at}", group.tables, board, looks)
             for at, group in enumerate(groups)
         ),
         "scaling": _figures(
-            scaling_figure(f"fig-scaling-{at}", group.tables, budgets, looks)
+            scaling_figure(f"fig-scaling-{at}", group.tables, board, looks)
             for at, group in enumerate(groups)
         ),
         **_sampling(standings, looks),
@@ -144,7 +144,7 @@ def _figures(found: Iterable[Figure | None]) -> list[Figure]:
 
 def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
     """What settings of sampling trade: quality for speed, and for diversity; largest budget."""
-    empty = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
+    empty: dict[str, Any] = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
     largest = [t for t in standings.tables if t.ranked and t.budget == _largest(standings)]
     rows = [row for table in largest for row in table.ranked]
     quality, sign = _quality(standings, rows)
@@ -228,6 +228,7 @@ def _details(line: Line) -> dict[str, Any]:
     }
     return {
         "line": line,
+        "ranked": describe(row.metric),
         "place": record.place,
         "tuning": record.tuning,
         "minutes": duration(sum(seconds) / len(seconds)),

@@ -283,3 +283,20 @@ def test_levels_are_what_all_half_and_the_best_reach_each_at_its_fastest() -> No
     assert speeds[2] == {"slow": 10, "fast": None, "bad": None}
     # Where less is better the same holds upside down.
     assert [level.value for level in levels(rows, -1)] == [0.55, 0.5]
+
+
+def test_a_run_that_missed_its_budget_and_says_so_is_shown_without_a_rank(
+    bench: Any, colaflex_command: Any
+) -> None:
+    def train_longer(record: dict[str, Any]) -> None:
+        for each in (record["training"], *record["training"]["stages"]):
+            each["flops"] *= 1.2
+        asked, found = record["matched"]["flops"]["asked"], record["training"]["flops"]
+        record["matched"] |= {"flops": {"asked": asked, "found": found}, "ok": False}
+
+    bench.keep(budget="small").change(train_longer, row="masked_diffusion")
+    ended = colaflex_command("leaderboard", bench.write(), "--json")
+    assert ended.code == 0, ended.err
+    row = next(row for row in ended.json["rows"] if row["name"] == "masked_diffusion")
+    assert row["rank"] is None and row["reason"].startswith("FLOPs +")
+    assert sum(row["rank"] is not None for row in ended.json["rows"]) == 5
