@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import colaflex
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sweeps import sweep_points
 from colaflex.generation.text import GenerationOptions
-from tests.latent.small_models import DIM, small_model
+from colaflex.latent_model import LatentModel
 
 OPTIONS = GenerationOptions(steps=3, guidance=1.5, temperature=0.2)
 PLAN = EvaluationPlan(
@@ -16,8 +18,16 @@ PLAN = EvaluationPlan(
 )
 
 
-def test_one_setting_moves_and_the_others_stay() -> None:
-    points = {p.name: p.options for p in sweep_points(small_model(), OPTIONS, PLAN)}
+@pytest.fixture(scope="module")
+def flow(finished: Path) -> LatentModel:
+    """A model whose prior heeds both steps and guidance."""
+    model = colaflex.load(finished).model
+    assert isinstance(model, LatentModel)
+    return model
+
+
+def test_one_setting_moves_and_the_others_stay(flow: LatentModel) -> None:
+    points = {p.name: p.options for p in sweep_points(flow, OPTIONS, PLAN)}
     assert points == {
         "at_steps.1": OPTIONS.but(steps=1),
         "at_steps.4": OPTIONS.but(steps=4),
@@ -28,21 +38,22 @@ def test_one_setting_moves_and_the_others_stay() -> None:
     }
 
 
-def test_a_grid_has_every_pair_besides() -> None:
+def test_a_grid_has_every_pair_besides(flow: LatentModel) -> None:
     plan = EvaluationPlan(
         sweep_guidance=(1.0, 2.0), sweep_temperature=(0.0, 0.5, 1.0), sweep_grid=True, guided=True
     )
-    points = {p.name: p.options for p in sweep_points(small_model(), OPTIONS, plan)}
+    points = {p.name: p.options for p in sweep_points(flow, OPTIONS, plan)}
     assert len(points) == 2 + 3 + 2 * 3
     both = points["at_guidance.2.at_temperature.0.5"]
     assert both == OPTIONS.but(guidance=2.0, temperature=0.5)
 
 
 @pytest.mark.parametrize("guided", [False, None])
-def test_what_changes_nothing_is_left_out_with_a_word(guided: bool | None) -> None:
+def test_what_changes_nothing_is_left_out_with_a_word(finished: Path, guided: bool | None) -> None:
     """A Gaussian prior has neither steps nor guidance, whether it declares so or shows it."""
-    model = small_model()
-    model.prior = colaflex.build("prior", "gaussian", latent_dim=DIM, block_size=2)
+    model = colaflex.load(finished).model
+    assert isinstance(model, LatentModel)
+    model.prior = colaflex.build("prior", "gaussian", latent_dim=4, block_size=2)
     said: list[str] = []
     plan = EvaluationPlan(
         sweep_steps=(1, 4), sweep_guidance=(2.0,), sweep_temperature=(0.5,), guided=guided
@@ -52,12 +63,12 @@ def test_what_changes_nothing_is_left_out_with_a_word(guided: bool | None) -> No
     assert ["steps" in said[0], "guidance" in said[1]] == [True, True]
 
 
-def test_guidance_shows_in_what_sampling_costs() -> None:
+def test_guidance_shows_in_what_sampling_costs(flow: LatentModel) -> None:
     plan = EvaluationPlan(sweep_guidance=(2.0,))
-    assert [p.name for p in sweep_points(small_model(), OPTIONS, plan)] == ["at_guidance.2"]
+    assert [p.name for p in sweep_points(flow, OPTIONS, plan)] == ["at_guidance.2"]
 
 
-def test_nothing_asked_for_is_nothing_said() -> None:
+def test_nothing_asked_for_is_nothing_said(flow: LatentModel) -> None:
     said: list[str] = []
-    assert sweep_points(small_model(), OPTIONS, EvaluationPlan(), said.append) == []
+    assert sweep_points(flow, OPTIONS, EvaluationPlan(), said.append) == []
     assert said == []

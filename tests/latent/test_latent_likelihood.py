@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import DIM, END, VOCABULARY, rows, small_model
 
 import colaflex
 from colaflex.interfaces.noise import Noise
@@ -14,7 +15,6 @@ from colaflex.interfaces.values import LatentBatch, TokenBatch, Vocabulary
 from colaflex.latent_likelihood import log_weights
 from colaflex.latent_model import LatentModel
 from colaflex.registry import registry
-from tests.latent.small_models import DIM, END, VOCABULARY, rows, small_model
 
 DRAWS = 10_000
 SIZE = VOCABULARY.size + 1  # logits of a slot, end-of-segment among them

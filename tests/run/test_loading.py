@@ -15,6 +15,7 @@ import torch
 import colaflex
 from colaflex.errors import UserError
 from colaflex.interfaces.values import LatentBatch
+from colaflex.latent_model import LatentModel
 from colaflex.loading import LoadedModel
 
 
@@ -65,9 +66,20 @@ def test_a_text_that_is_too_long_is_heard_from_its_end_with_a_warning(model: Loa
         model.encode(["The painter"])
 
 
-def test_a_likelihood_that_is_not_declared_is_refused(model: LoadedModel) -> None:
+def test_a_text_has_a_bound_on_its_likelihood_whatever_stands_beside_it(model: LoadedModel) -> None:
+    texts = ["The painter", "", "A red boat sails."]
+    found = model.log_prob(texts)
+    assert found.shape == (3,) and bool((found < 0).all()) and not found.requires_grad
+    for text, value in zip(texts, found, strict=True):
+        torch.testing.assert_close(model.log_prob([text])[0], value, rtol=1e-4, atol=1e-3)
+
+
+def test_a_likelihood_that_is_not_declared_is_refused(finished: Path) -> None:
+    loaded = colaflex.load(finished)
+    assert isinstance(loaded.model, LatentModel)
+    loaded.model.density = False
     with pytest.raises(UserError, match="declares no likelihood"):
-        model.log_prob(["The painter"])
+        loaded.log_prob(["The painter"])
 
 
 def test_a_model_comes_back_as_it_was_trained(model: LoadedModel, finished: Path) -> None:
