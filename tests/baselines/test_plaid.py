@@ -406,13 +406,14 @@ def learned() -> Learned:
 
 def test_the_bound_on_a_world_approaches_its_entropy_from_above(learned: Learned) -> None:
     # Two factors of two values: 2 ln 2 = 1.39 nats a document, and 2.77 to a model for which the
-    # mentions of a factor are independent. Found: 77 before training, FOUND after it.
+    # mentions of a factor are independent. Found: 77 before training, 2.2 after it.
     assert learned.entropy == pytest.approx(2 * math.log(2))
     assert learned.before > 20 * learned.entropy
     assert learned.entropy < learned.after < learned.entropy + 1.6
 
 
 def test_samples_of_a_world_are_sentences_of_its_grammar(learned: Learned) -> None:
+    # Found: all 100 valid, 43 of them coherent; 25 were to be expected of independent mentions.
     found = made(learned.model, [[]] * 100, 28, steps=32)
     places = [set(tokens) for tokens in zip(*learned.documents, strict=True)]
     valid = [
@@ -420,5 +421,4 @@ def test_samples_of_a_world_are_sentences_of_its_grammar(learned: Learned) -> No
         and all(token in place for token, place in zip(tokens, places, strict=False))
         for tokens in found
     ]
-    print(sum(valid), sum([*tokens, END] in learned.documents for tokens in found), learned.after)
     assert sum(valid) >= 80
