@@ -11,7 +11,7 @@ from torch.nn import functional
 from colaflex.baselines.autoregressive_config import AutoregressiveConfig
 from colaflex.baselines.rows import gained_tokens, never_drawn, padded_prompts, tokens_seen
 from colaflex.baselines.single_stage import SingleStageBaseline
-from colaflex.interfaces.language_model import GeneratedTokens, StageStep
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
@@ -82,6 +82,11 @@ class Autoregressive(SingleStageBaseline):
         return wide.masked_fill(never, -torch.inf)
 
     # Generation.
+
+    def network_evaluations(self, options: SamplingOptions) -> BlockCost:
+        """One a token, however sampled."""
+        del options
+        return BlockCost(1, 1)
 
     @torch.no_grad()
     def generate_tokens(
