@@ -72,6 +72,7 @@ class Bench:
         Raises:
             UserError: a row can't be trained on this board, or a record stands in the way.
         """
+        _say(f"widths and steps of {len(self.cells)} cells, solved or known")
         for cell in self.cells:
             if cell not in self.matches:
                 self.matches[cell] = self.matcher.match(cell)

@@ -215,12 +215,12 @@ def children(pid: int) -> Iterator[int]:
 
 @pytest.mark.timeout(900)
 def test_killed_at_random_it_loses_and_repeats_nothing(benched: Bench, bench: Bench) -> None:
-    """By SIGKILL, with or without its cells, and by SIGINT, when some more files have come."""
+    """By SIGKILL, with or without its cells, and by SIGINT, as its files become more."""
     rng = random.Random(7)
-    kills, done = 0, dict[Path, int]()
-    for how in ("all", "bench", "interrupt", "all", "bench"):
+    kills, done, ways = 0, dict[Path, int](), ("all", "bench", "interrupt", "all", "bench")
+    for number, how in enumerate(ways):
         process = bench.start()
-        enough = len(bench.files()) + rng.randint(3, 12)
+        enough = len(benched.files()) * (number + rng.random()) / len(ways)
         deadline = time.monotonic() + PATIENCE
         while len(bench.files()) < enough and process.poll() is None:
             assert time.monotonic() < deadline
