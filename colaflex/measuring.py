@@ -53,7 +53,8 @@ def evaluator(
 
 def _samples_by(spec: Spec) -> BaselineCapabilities:
     """Whether steps and guidance act; a prior is swept over both."""
-    return BaselineCapabilities() if spec.baseline is None else spec.baseline.capabilities()
+    declared = None if spec.baseline is None else spec.baseline.capabilities()
+    return declared if isinstance(declared, BaselineCapabilities) else BaselineCapabilities()
 
 
 def _last_stage(spec: Spec) -> str:
