@@ -66,9 +66,10 @@ def _plan(spec: Spec, split: Split) -> EvaluationPlan:
 
 
 def _guided(spec: Spec) -> bool:
-    if spec.prior is not None:
-        return spec.prior.capabilities().guidance
-    return spec.baseline is None or spec.baseline.capabilities().guidance
+    """Whether guidance acts, as the model declares it; a baseline may declare nothing."""
+    config = spec.baseline if spec.prior is None else spec.prior
+    declared = None if config is None else config.capabilities()
+    return declared is None or bool(declared.guidance)
 
 
 def _last_stage(spec: Spec) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.sections import Document, Tokenizer
 
@@ -50,7 +51,7 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         for name in ("segmenter", "representation", "prior"):
             if getattr(spec, name) is not None:
                 yield (name,), "a baseline needs none", f"remove `{name}` or `baseline`"
-        if spec.sampling.guidance != 1 and not spec.baseline.capabilities().guidance:
+        if spec.sampling.guidance != 1 and not _of_baseline(spec).guidance:
             message = f"the baseline {spec.baseline.type} can't be guided"
             yield ("sampling", "guidance"), message, "set it to 1"
         return
@@ -217,10 +218,16 @@ def warnings(spec: Document) -> Iterator[str]:
 
 def _same_texts(spec: Document) -> Iterator[str]:
     """A baseline without solver steps has no chance but that of its tokens."""
-    if spec.baseline is None or spec.baseline.capabilities().steps:
+    if spec.baseline is None or _of_baseline(spec).steps:
         return
     if spec.sampling.temperature == 0 and spec.evaluation.samples > 1:
         yield (
             f"sampling.temperature: at 0 the baseline {spec.baseline.type} takes the most probable "
             "tokens, so that all texts behind the same prompt are the same; 1 draws from the model"
         )
+
+
+def _of_baseline(spec: Document) -> BaselineCapabilities:
+    """What the baseline declares; what every one is taken for where it declares nothing."""
+    declared = None if spec.baseline is None else spec.baseline.capabilities()
+    return declared if isinstance(declared, BaselineCapabilities) else BaselineCapabilities()
