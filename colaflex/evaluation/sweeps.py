@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import GenerationOptions
@@ -12,7 +12,7 @@ from colaflex.interfaces.language_model import LanguageModel
 
 __all__ = ["SweepPoint", "acts", "sweep_points"]
 
-_TRIED = {"steps": (1, 2, 7), "guidance": (1.0, 2.0)}
+_TRIED: dict[str, tuple[float, ...]] = {"steps": (1, 2, 7), "guidance": (1.0, 2.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ def _guided(model: LanguageModel, plan: EvaluationPlan) -> bool:
 
 def acts(
     model: LanguageModel,
-    setting: Literal["steps", "guidance"],
+    setting: str,
     options: GenerationOptions | None = None,
 ) -> bool:
-    """Whether a setting changes what sampling costs; where nothing is known of it, it does not."""
+    """Whether `steps` or `guidance` changes what sampling costs; unknown of a model: it does not."""
     base = options or GenerationOptions()
     tried = (_at(base, [(setting, value)]).latents for value in _TRIED[setting])
     return len({model.network_evaluations(one) for one in tried}) > 1
