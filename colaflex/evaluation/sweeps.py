@@ -85,7 +85,7 @@ def acts(
     setting: str,
     options: GenerationOptions | None = None,
 ) -> bool:
-    """Whether `steps` or `guidance` changes what sampling costs; unknown of a model: it does not."""
+    """Whether `steps` or `guidance` changes what sampling costs; not where unknown."""
     base = options or GenerationOptions()
     tried = (_at(base, [(setting, value)]).latents for value in _TRIED[setting])
     return len({model.network_evaluations(one) for one in tried}) > 1
