@@ -75,7 +75,7 @@ def _integers(names: tuple[str, ...]) -> tuple[int, ...]:
         return tuple(int(name) for name in names)
     except ValueError:
         raise click.BadParameter(
-            f"{','.join(names)!r} are no seeds", param_hint="--seeds"
+            f"{','.join(names)!r}: expected whole numbers, such as 0,1", param_hint="--seeds"
         ) from None
 
 
@@ -110,7 +110,9 @@ def _ended(outcome: Outcome) -> int:
     for cell, reason in outcome.failed.items():
         print(f"failed: {cell.name}: {reason}", file=sys.stderr)
     if outcome.left:
-        more = f"{len(outcome.left)} cells are not finished; start the same command again"
+        count = len(outcome.left)
+        what = "1 cell is" if count == 1 else f"{count} cells are"
+        more = f"{what} not finished; start the same command again to go on"
         print(more, file=sys.stderr)
     if outcome.interrupted:
         return 130

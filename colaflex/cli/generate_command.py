@@ -53,6 +53,7 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     from colaflex.run_settings import chosen_device
 
     model = load(run, chosen_device(given.pop("device")))
+    _tell_without_effect(model, given)
     if stream:
         _stream(model, prompts[0], seed, given)
         return 0
@@ -77,6 +78,17 @@ def _check(prompts: list[str], options: dict[str, Any]) -> None:
             prompt.encode()
         except UnicodeEncodeError:
             raise UserError(f"the prompt {prompt!r} is no UTF-8 text") from None
+
+
+def _tell_without_effect(model: LoadedModel, options: dict[str, Any]) -> None:
+    """Say which of the options given the model takes no notice of."""
+    from colaflex.evaluation.sweeps import acts
+
+    part = model.spec.baseline or model.spec.prior
+    for setting in ("steps", "guidance"):
+        if options[setting] is not None and not acts(model.model, setting):
+            name = f" ({part.type})" if part is not None else ""
+            click.echo(f"--{setting} has no effect: this model{name} takes no notice", err=True)
 
 
 def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any]) -> None:

@@ -30,17 +30,39 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, as wide as the terminal; rows whole where there is none."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], width: int | None = None
+) -> None:
+    """Print a table, as wide as the terminal, in which cells are broken and never cut.
+
+    Words stay whole where there is room for those of all columns, else those of the first column
+    up to half of the width. Where there is no terminal, rows are whole.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
+    console = Console(width=width if width or sys.stdout.isatty() else 200, soft_wrap=False)
+    cells = [tuple(row) for row in rows]
+    sizes = [_sizes(column) for column in zip(columns, *cells, strict=True)]
+    room = sum(word for word, _ in sizes) + 3 * len(sizes) <= console.width
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, (column, (word, cell)) in enumerate(zip(columns, sizes, strict=True)):
+        first = None if room or index else min(cell, console.width // 2)
+        table.add_column(column, overflow="fold", no_wrap=room and word == cell, width=first)
+    for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False).print(table)
+    console.print(table)
+
+
+def _sizes(column: Iterable[str]) -> tuple[int, int]:
+    """The widths of a column's longest word and longest cell."""
+    from rich.cells import cell_len
+
+    cells = list(column)
+    words = [word for cell in cells for word in cell.split()]
+    return max(map(cell_len, words), default=0), max(map(cell_len, cells), default=0)
 
 
 def no_plugin_option(hidden: bool = False) -> click.Option:

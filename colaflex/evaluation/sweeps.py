@@ -10,10 +10,9 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.language_model import LanguageModel
 
-__all__ = ["SweepPoint", "sweep_points"]
+__all__ = ["SweepPoint", "acts", "sweep_points"]
 
-_STEPS = (1, 2, 7)
-_GUIDANCE = (1.0, 2.0)
+_TRIED: dict[str, tuple[float, ...]] = {"steps": (1, 2, 7), "guidance": (1.0, 2.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ def sweep_points(
         "guidance": plan.sweep_guidance,
         "temperature": plan.sweep_temperature,
     }
-    acts = {"steps": _acts(model, options, "steps", _STEPS), "guidance": _guided(model, plan)}
-    for setting, does in acts.items():
+    noticed = {"steps": acts(model, "steps", options), "guidance": _guided(model, plan)}
+    for setting, does in noticed.items():
         if swept[setting] and not does:
             say(f"evaluation: no sweep over {setting}, of which this model takes no notice")
             swept[setting] = ()
@@ -78,12 +77,15 @@ def _at(options: GenerationOptions, settings: Sequence[tuple[str, float]]) -> Ge
 def _guided(model: LanguageModel, plan: EvaluationPlan) -> bool:
     if plan.guided is not None:
         return plan.guided
-    return _acts(model, GenerationOptions(), "guidance", _GUIDANCE)
+    return acts(model, "guidance")
 
 
-def _acts(
-    model: LanguageModel, options: GenerationOptions, setting: str, values: Sequence[float]
+def acts(
+    model: LanguageModel,
+    setting: str,
+    options: GenerationOptions | None = None,
 ) -> bool:
-    """Whether a setting changes what sampling costs; where nothing is known of it, it does not."""
-    costs = {model.network_evaluations(_at(options, [(setting, v)]).latents) for v in values}
-    return len(costs) > 1
+    """Whether `steps` or `guidance` changes what sampling costs; not where unknown."""
+    base = options or GenerationOptions()
+    tried = (_at(base, [(setting, value)]).latents for value in _TRIED[setting])
+    return len({model.network_evaluations(one) for one in tried}) > 1

@@ -100,11 +100,14 @@ class Bench:
         done = len(self.outcome.records)
         _say(f"{done} of {len(self.cells)} cells have a record already")
         if done < len(self.cells):
+            _say(f"what the cells say goes to {self.settings.out / 'logs'}")
             self.workers.check()
         try:
             self._loop(end)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
+            if len(self.workers):
+                _say("interrupted: stopping at the next checkpoints; once more ends at once")
             self._stop()
         self.outcome.left = [cell for cell in self.cells if not self._settled(cell)]
         return self.outcome

@@ -20,6 +20,8 @@ __all__ = ["as_csv", "as_json", "print_standings"]
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FIXED = ("parameters", "FLOPs", "tokens", "seeds", "tuning runs")
+_NAME = 28
+"""Most characters of a row's name in a line of a terminal."""
 _HEAD = (
     *("metric", "budget", "rank", "tie", "name", "family", "value", "low", "high", "parameters"),
     *("flops", "tokens", "seeds", "tuning_runs", "reason", "digest"),
@@ -127,47 +129,91 @@ def _field(value: Any) -> Any:
     return f"'{value}" if formula else value
 
 
-def print_standings(standings: Standings, file: TextIO) -> None:
+def print_standings(standings: Standings, file: TextIO, width: int | None = None) -> None:
     """Print every table: ranks, values with intervals, what each row cost and why some lack a rank.
 
     No text of a record is taken for markup, turns the line's direction or passes controls on.
+
+    Args:
+        standings: of a board.
+        file: where to; the columns that don't fit a terminal are left out, and a line says which.
+        width: of a terminal, in characters; by default that of `file`, if it is one.
     """
     from rich.console import Console
     from rich.text import Text
 
     console = Console(file=file, highlight=False)
+    if width is None and console.is_terminal:
+        width = console.width
     for table in standings.tables:
         beside = references([table])
         shown = columns(standings.board, table.metric, [table], beside)
         console.print(Text(_title(standings, table), style="bold"))
-        _print_table(console, table, shown, beside)
+        left_out = _print_table(console, table, shown, beside, width)
+        if left_out:
+            remark = f"no room for: {', '.join(left_out)} (--json, --csv and --html have all)"
+            console.print(Text(remark), soft_wrap=True)
         for line in _remarks(table):
             console.print(Text(_plain(line)), soft_wrap=True)
         console.print()
 
 
-def _print_table(console: Any, table: Table, shown: list[Column], beside: list[Reference]) -> None:
+def _print_table(
+    console: Any,
+    table: Table,
+    shown: list[Column],
+    beside: list[Reference],
+    width: int | None,
+) -> list[str]:
+    """Print it, and tell the heads of the columns that the width has no room for."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table as Grid
     from rich.text import Text
 
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("rank", justify="right", no_wrap=True)
-    grid.add_column("row", overflow="fold")
-    for head in (*(column.head for column in shown), *_FIXED):
-        grid.add_column(Text(head), justify="right")
-    for row in table.rows:
-        cells = [_cell(column, row.metrics) for column in shown]
-        line = [place_text(row), _plain(row.name), *cells, *_costs(row)]
-        grid.add_row(*map(Text, line), style=None if row.rank else "dim")
+    heads = ["rank", "row", *(column.head for column in shown), *_FIXED]
+    lines = [
+        [place_text(row), _plain(row.name), *(_cell(c, row.metrics) for c in shown), *_costs(row)]
+        for row in table.rows
+    ]
+    styles = [None if row.rank else "dim" for row in table.rows]
     for one in beside:
         cells = [_cell(column, one.metrics) for column in shown]
-        line = ["", _plain(one.label), *cells, *("" for _ in _FIXED)]
-        grid.add_row(*map(Text, line), style="dim italic")
+        lines.append(["", _plain(one.label), *cells, *("" for _ in _FIXED)])
+        styles.append("dim italic")
+    count = len(heads) if width is None else _fitting(heads, lines, width)
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("rank", justify="right", no_wrap=True)
+    name = None if width is None else min(_NAME, max(cell_len(line[1]) for line in lines))
+    grid.add_column("row", overflow="fold", min_width=name, max_width=name)
+    for head in heads[2:count]:
+        grid.add_column(Text(head), justify="right")
+    for line, style in zip(lines, styles, strict=True):
+        grid.add_row(*map(Text, line[:count]), style=style)
     unbounded = console.options.update(max_width=10_000)
-    if not console.is_terminal:  # rows stay whole in files and pipes
+    if width is None:  # rows stay whole in files and pipes
         console.width = max(console.width, console.measure(grid, options=unbounded).maximum)
+    else:
+        console.width = width
     console.print(grid)
+    return heads[count:]
+
+
+def _fitting(heads: list[str], lines: list[list[str]], width: int) -> int:
+    """How many of the columns, from the left, fit a width with their cells unbroken.
+
+    Heads break between words. Rank, row and what ranks are shown in any case.
+    """
+    from rich.cells import cell_len
+
+    used = 2
+    for count, head in enumerate(heads):
+        words = max(cell_len(word) for word in head.split())
+        wide = max([words, *(cell_len(line[count]) for line in lines)])
+        used += (min(wide, _NAME) if count == 1 else wide) + (3 if count else 0)
+        if used > width:
+            return max(count, 3)
+    return len(heads)
 
 
 def _cell(column: Column, metrics: Mapping[str, Measurement]) -> str:

@@ -140,6 +140,27 @@ def test_wrong_arguments_are_one_message(
     refused(generate(*arguments), message)
 
 
+def test_options_without_effect_are_told(
+    generate: Command, colaflex_command: Command, tiny: Path, tmp_path: Path
+) -> None:
+    import colaflex
+
+    assert generate("--steps", 1, "--guidance", 2).err == ""
+    folder = tmp_path / "run"
+    quick = {"evaluation.likelihood": False, "training.steps": 2, "evaluation.samples": 2}
+    spec = colaflex.Spec.load(tiny).override({"baseline": "autoregressive", **quick})
+    colaflex.run(spec, out=folder)
+    plain = colaflex_command("generate", folder, "--max-new-tokens", 4, "--json")
+    done = colaflex_command(
+        "generate", folder, "--max-new-tokens", 4, "--json", "--steps", 3, "--guidance", 2
+    )
+    assert done.err.splitlines() == [
+        "--steps has no effect: this model (autoregressive) takes no notice",
+        "--guidance has no effect: this model (autoregressive) takes no notice",
+    ]
+    assert plain.err == "" and done.out == plain.out
+
+
 def test_a_folder_that_is_no_run_is_refused(colaflex_command: Command, tmp_path: Path) -> None:
     refused(colaflex_command("generate", tmp_path), "is no run folder")
     refused(colaflex_command("generate", tmp_path / "x"), "there is no such run folder")

@@ -219,6 +219,21 @@ def test_the_terminal_shows_ties_intervals_and_reasons(bench: Any) -> None:
     assert "[bold]" in text and "\x1b" not in text and "\u202e" not in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_narrow_terminal_shows_fewer_columns_whole(bench: Any, width: int) -> None:
+    stream = io.StringIO()
+    print_standings(bench.keep(budget="small").stand(), stream, width)
+    lines = stream.getvalue().splitlines()
+    table = [line for line in lines[1:] if not line.startswith("no room for: ")]
+    assert max(map(len, table)) <= width
+    for row in ("autoregressive_latent", "masked_diffusion", "Decoder on encoder latents"):
+        line = next(line for line in lines if row in line)
+        assert "[" in line and "]" in line
+    left_out = [line for line in lines if line.startswith("no room for: ")]
+    assert len(left_out) == (width < 150)
+    assert all("tuning runs" in line and "--html" in line for line in left_out)
+
+
 def test_the_command_reads_records_and_imports_no_torch(bench: Any, tmp_path: Path) -> None:
     path, page, table = bench.write(), tmp_path / "out/page.html", tmp_path / "out/rows.csv"
     code = (
