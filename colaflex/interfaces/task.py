@@ -15,7 +15,7 @@ from colaflex.interfaces.task_item import StoredAnswer, TaskItem
 
 __all__ = ["Task", "TaskSource", "first_line_with_a_word"]
 
-LINE = re.compile(r"\w[^\n]*\n")
+WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,6 @@ class Task(ABC):
 
 def first_line_with_a_word(text: str) -> str:
     """A text up to the first newline that follows a word; all of it where there is none."""
-    found = LINE.search(text)
-    return text if found is None else text[: found.end() - 1]
+    word = WORD.search(text)
+    end = -1 if word is None else text.find("\n", word.end())
+    return text if end < 0 else text[:end]

@@ -15,7 +15,7 @@ ALIKE = 0.9
 
 _IS = r"\s*(?:\bis\b|=|:)?\s*"
 _LETTER = r"(?-i:([A-Za-z]))"  # ignoring case would let in the long s and the Kelvin sign
-SEGMENT = re.compile(rf"\b(?:final\s+)?answer\b{_IS}(.*\S)", re.IGNORECASE)
+SEGMENT = re.compile(rf"\b(?:final\s+)?answer\b(?>{_IS})(.*\S)", re.IGNORECASE)
 LONE = re.compile(rf"[(\[]?\s*{_LETTER}\s*[)\]]?\s*\.?")
 NAMED = re.compile(
     rf"\b(?:final\s+answer|answer|option|choice)\b{_IS}[(\[]?\s*{_LETTER}(?=\s|[^\w\s]|_|$)",

@@ -43,10 +43,10 @@ class GenerativeTask(Task):
             yield self._item(row, self._prompt(row))
 
     def stored(self, path: Path) -> Iterator[StoredAnswer]:
-        """The rows of a file of stored generations; their prompts may be missing."""
+        """The rows of a file of stored answers, as they are; their prompts may be missing."""
         for row in read_rows(path):
             answer = row.text(self.config.fields.generated)
-            yield StoredAnswer(self._item(row, ""), self.answer(answer))
+            yield StoredAnswer(self._item(row, ""), answer)
 
     def answer(self, text: str) -> str:
         """Generated text up to the first newline behind a word, or all of it."""

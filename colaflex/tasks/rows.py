@@ -30,6 +30,8 @@ class Row:
     def text(self, field: str) -> str:
         """A field's text; raises UserError where it is missing or something else."""
         value = self.values.get(field)
+        if value is None and field in self.values:
+            raise UserError(f"{self.place}: {field}: expected text, got null")
         if value is None:
             raise UserError(
                 f"{self.place}: the field {field!r} is missing"

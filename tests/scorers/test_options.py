@@ -142,3 +142,8 @@ def test_an_index_is_one_of_an_option(text: str, count: int) -> None:
 def test_every_letter_in_every_guise(index: int, guise: str) -> None:
     assert meant_option(guise.format("ABCD"[index]), FOUR) == index
     assert meant_option(guise.format("abcd"[index]), FOUR) == index
+
+
+def test_a_line_that_ends_behind_answer_has_no_segment() -> None:
+    assert meant_option("Answer: blue plum\nAnswer:", FOUR) == 2
+    assert meant_option("the answer is", ["is", "the answer"]) is None

@@ -94,13 +94,12 @@ def test_a_prefix_may_be_a_file_of_the_users(tmp_path: Path) -> None:
         list(task(tmp_path, rows, prefix_file=tmp_path / "none.txt").items())
 
 
-def test_stored_answers_need_no_prompt(tmp_path: Path) -> None:
+def test_stored_answers_need_no_prompt_and_stay_as_they_are(tmp_path: Path) -> None:
     rows = [{"ground_truth": "me", "generate": " me\nQuestion: who"}]
     made = task(tmp_path, rows)
     (stored,) = made.stored(tmp_path / "rows.jsonl")
-    assert stored.answer == " me" and stored.item.truth == "me"
-    whole = task(tmp_path, rows, cut="none")
-    assert next(iter(whole.stored(tmp_path / "rows.jsonl"))).answer == " me\nQuestion: who"
+    # Stored answers are cut already: what they hold is scored.
+    assert stored.answer == " me\nQuestion: who" and stored.item.truth == "me"
     with pytest.raises(UserError, match=r"rows.jsonl:1: the field 'generate' is missing"):
         list(task(tmp_path, [{"ground_truth": "me"}]).stored(tmp_path / "rows.jsonl"))
 
