@@ -53,9 +53,11 @@ class GenerativeTask(Task):
         return text if self.config.cut == "none" else super().answer(text)
 
     def _item(self, row: Row, prompt: str) -> TaskItem:
-        names = self.config.fields
-        choices = row.texts(names.choices)
-        return TaskItem((prompt,), row.text(names.truth), choices, self.config.answer, row.place)
+        names, form = self.config.fields, self.config.answer
+        # Where no option is asked for, choices of any shape may stand beside the answer.
+        read = form == "option" or isinstance(row.values.get(names.choices), list)
+        choices = row.texts(names.choices) if read else ()
+        return TaskItem((prompt,), row.text(names.truth), choices, form, row.place)
 
     def _prompt(self, row: Row) -> str:
         prefix = self._prefix

@@ -61,7 +61,7 @@ def stored(tmp_path: Path) -> Path:
 
 def test_text_and_json_say_the_same(colaflex_command: Command, stored: Path) -> None:
     done = colaflex_command("score", "siqa", stored, "--json")
-    # Right: a letter, a text with more behind it, a letter behind its word; "plum" is no whole option.
+    # Right: a letter, a text with more behind it, a letter behind its word; "plum" is no option.
     assert done.json["accuracy"] == {
         "value": 0.5,
         "low": pytest.approx(0.18761, abs=1e-5),  # Wilson's interval of 3 in 6

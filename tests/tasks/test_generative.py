@@ -57,6 +57,18 @@ def test_no_task_file_holds_a_prefix_or_an_item() -> None:
         assert set(read_file(path).entries) == allowed
 
 
+@pytest.mark.parametrize("shape", [{"A": "x"}, "x", 3, None])
+def test_choices_of_any_shape_may_stand_beside_an_answer_that_needs_none(
+    tmp_path: Path, shape: object
+) -> None:
+    rows = [{"prompt": "Who?", "ground_truth": "me", "choices": shape}]
+    (item,) = task(tmp_path, rows, answer="text").items()
+    assert item.choices == ()
+    if shape is not None:
+        with pytest.raises(UserError, match="expected a list of texts"):
+            list(task(tmp_path, rows, answer="option").items())
+
+
 def test_the_model_reads_prefix_and_prompt(tmp_path: Path) -> None:
     rows = [
         {"id": "x", "prompt": "Who?", "ground_truth": "me", "few_shot_prefix": "Why? So.\n\n"},

@@ -44,7 +44,7 @@ def test_a_broken_file_is_told_with_its_place(tmp_path: Path, content: bytes, me
     ("row", "message"),
     [
         ('{"answer": "x"}', "missing; did you mean 'answer'"),
-        ('{"answr": null}', "missing"),
+        ('{"answr": null}', "answr: expected text, got null"),
         ('{"answr": 3}', "answr: expected text, got a number"),
         ('{"answr": true}', "answr: expected text, got true or false"),
         ('{"answr": ["x"]}', "answr: expected text, got a list"),
