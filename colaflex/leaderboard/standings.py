@@ -22,7 +22,7 @@ from colaflex.ranking import LEVEL, compare, rank
 from colaflex.report.record import clean, measurements
 from colaflex.significance import row_interval, seeds_interval
 
-__all__ = ["Entry", "Standings", "Table", "stand"]
+__all__ = ["Entry", "Standings", "Table", "digest_of", "stand"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,11 @@ def stand(board: Board, records: Sequence[Record]) -> Standings:
     return Standings(board, tables)
 
 
+def digest_of(digests: Iterable[str]) -> str:
+    """SHA-256 over the digests of several records, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
 def _most(values: Iterable[str]) -> str:
     """The most frequent value; of equally frequent ones the first in the alphabet."""
     counts = Counter(values)
@@ -173,7 +178,6 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     unfair = (_unfair(board, record, protocol) for record in chosen)
     unmeasured = (_unmeasured(*each, metric) for each in zip(chosen, by_seed, strict=True))
     reasons = (_foreign(board, group), _repeated(group), *unfair, *unmeasured)
-    digests = "\n".join(sorted(record.digest for record in group))
     return Entry(
         name=group[0].row,
         budget=group[0].budget,
@@ -181,7 +185,7 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
         metric=metric,
         metrics=_over_seeds(chosen, by_seed),
         by_seed=by_seed,
-        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        digest=digest_of(record.digest for record in group),
         missing=tuple(seed for seed in board.seeds if seed not in seeds),
         reason=next(filter(None, reasons), ""),
     )

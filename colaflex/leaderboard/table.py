@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.leaderboard.columns import Column, columns, place_text
+from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
 from colaflex.report.metrics import describe
-from colaflex.report.numbers import MISSING, compact
+from colaflex.report.numbers import compact
 
 __all__ = ["as_csv", "as_json", "print_standings"]
 
@@ -158,7 +158,7 @@ def _print_table(console: Any, table: Table, shown: list[Column], beside: list[R
         grid.add_column(Text(head), justify="right")
     for row in table.rows:
         cells = [_cell(column, row.metrics) for column in shown]
-        line = [place_text(row), _plain(row.name), *cells, *_costs(row)]
+        line = [place_text(row), _plain(row.name), *cells, *cost_texts(row)]
         grid.add_row(*map(Text, line), style=None if row.rank else "dim")
     for one in beside:
         cells = [_cell(column, one.metrics) for column in shown]
@@ -173,16 +173,6 @@ def _print_table(console: Any, table: Table, shown: list[Column], beside: list[R
 def _cell(column: Column, metrics: Mapping[str, Measurement]) -> str:
     bounds = column.interval(metrics).replace(" – ", ", ").replace(" to ", ", ")
     return f"{column.value(metrics)} [{bounds}]" if bounds else column.value(metrics)
-
-
-def _costs(row: Entry) -> list[str]:
-    seeds = f"{len(row.seeds)} of {len(row.seeds) + len(row.missing)}" if row.missing else ""
-    runs = row.first.tuning.get("runs")
-    return [
-        *map(compact, (row.parameters, row.flops, row.tokens)),
-        seeds or str(len(row.seeds)),
-        MISSING if runs is None else str(runs),
-    ]
 
 
 def _title(standings: Standings, table: Table) -> str:
