@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board, Direction
@@ -251,12 +250,8 @@ def _over_seeds(
 
 
 def _items(records: Sequence[Record], metric: str) -> list[Items]:
-    return [_columns(record.items[metric]) for record in records]
-
-
-def _columns(raw: Mapping[str, Any]) -> Items:
-    weights = raw.get("weights")
-    return Items(tuple(raw["values"]), None if weights is None else tuple(weights))
+    held = [record.items[metric] for record in records]
+    return [Items.of(each["values"], each.get("weights")) for each in held]
 
 
 def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Table:
