@@ -9,8 +9,9 @@ from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import UserError
-from colaflex.evaluation.evaluate import Evaluated, Evaluator
+from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite, patch_of
 from colaflex.generation.text import GenerationOptions
@@ -105,7 +106,7 @@ def evaluate_tasks(
     split: Split = "test",
     device: str = "cpu",
     say: Say = lambda text: None,
-) -> Evaluated:
+) -> Measured:
     """Put tasks to the model of a run; the run's folder stays as it is.
 
     Args:
@@ -133,10 +134,7 @@ def evaluate_tasks(
         texts = HeldOutTexts(data.index.split(split), data.tokenizer)
         source = replace(source, documents=texts, truth=corpus.truth())
     plan = replace(_plan(spec, split), tasks=tasks)
-    found = Evaluated()
-    suite = TaskSuite(plan, source, loaded.options)
-    suite.measure(loaded.model, loaded.tokenizer, found, say)
-    return found
+    return TaskSuite(plan, source, loaded.options).measure(loaded.model, loaded.tokenizer, say)
 
 
 def _corpus_of(spec: Spec, run: Path, say: Say) -> tuple[Corpus, Data]:

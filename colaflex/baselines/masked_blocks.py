@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
@@ -87,8 +88,7 @@ class MaskedBlocks:
         self.most = most
         self.size = min(model.config.block_size, model.max_tokens)
         self.kept = model.max_tokens - min(self.size, max(1, model.max_tokens // 2))
-        # A column for draw_tokens' end-of-segment, which there is none of.
-        self.banned = functional.pad(model.excluded[None], (0, 1), value=True)
+        self.banned = never_drawn(model.vocabulary, model.excluded.device)
 
     @torch.no_grad()
     def run(
@@ -109,16 +109,12 @@ class MaskedBlocks:
             going = [row for row, m in zip(going, made, strict=True) if m.finish is None]
 
     def _taken(self, row: _Row, block: list[int]) -> GeneratedTokens:
-        """A block's tokens up to end-of-text or the limit."""
-        end, finish = self.model.vocabulary.end_of_text, None
-        if end in block:
-            block, finish = block[: block.index(end)], "end"
-        room = self.most - row.produced
-        if len(block) >= room:
-            block, finish = block[:room], "length"
-        row.tokens += block
+        """What a row gains of its block."""
+        end = self.model.vocabulary.end_of_text
+        gained = gained_tokens(row.index, block, end, self.most - row.produced)
+        row.tokens += gained.tokens
         row.blocks += 1
-        return GeneratedTokens(row.index, tuple(block), finish)
+        return gained
 
     def _filled(self, rows: Sequence[_Row]) -> list[list[int]]:
         """The tokens of each row's next block."""
@@ -139,18 +135,16 @@ class MaskedBlocks:
         width, vocabulary, device = self.model.max_tokens, self.model.vocabulary, self.banned.device
         tokens = torch.full((len(rows), width + self.size), vocabulary.mask)
         prompt = torch.zeros(len(rows), width, dtype=torch.bool)
-        seen = torch.zeros(len(rows), vocabulary.size + 1, dtype=torch.bool)
         known = torch.zeros(len(rows), 1, dtype=torch.int64)
         for i, row in enumerate(rows):
             start = 0 if len(row.tokens) < width else len(row.tokens) - self.kept
             heard = torch.tensor(row.tokens[start:], dtype=torch.int64)
             tokens[i, : len(heard)] = heard
             prompt[i, : max(0, row.prompt - start)] = True
-            seen[i, torch.tensor(row.tokens, dtype=torch.int64)] = True
             known[i] = len(heard)
         places = known + torch.arange(self.size)
         canvas = _Canvas(*(t.to(device) for t in (tokens, prompt, places, places < width)))
-        return canvas, seen.to(device)
+        return canvas, tokens_seen([row.tokens for row in rows], vocabulary, device)
 
     def _reveal(self, canvas: _Canvas, counts: Tensor, noise: SampleNoise, seen: Tensor) -> None:
         """Draw all hidden tokens of the block, and keep (rows,) `counts` of them."""

@@ -15,16 +15,10 @@ from torch.nn import functional
 
 from colaflex.baselines.masked_blocks import MaskedBlocks
 from colaflex.baselines.masked_diffusion_config import MaskedDiffusionConfig
+from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.errors import UserError
-from colaflex.interfaces.language_model import (
-    BlockCost,
-    GeneratedTokens,
-    LanguageModel,
-    ParameterGroup,
-    Stage,
-    StageStep,
-)
-from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
+from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import generator_for, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
@@ -36,7 +30,7 @@ TOKENS_AT_ONCE = 8192
 """Tokens of one pass of the likelihood; bounds the logits that are held."""
 
 
-class MaskedDiffusion(LanguageModel):
+class MaskedDiffusion(SingleStageBaseline):
     """p(x) by the recovery of masked tokens, in any order.
 
     A row is a canvas of `max_tokens`: a document that ends is followed by end-of-text up to the
@@ -57,8 +51,8 @@ class MaskedDiffusion(LanguageModel):
     def __init__(
         self, config: MaskedDiffusionConfig, *, vocabulary: Vocabulary, max_tokens: int
     ) -> None:
-        super().__init__()
-        self.config, self.vocabulary, self.max_tokens = config, vocabulary, max_tokens
+        super().__init__(vocabulary)
+        self.config, self.max_tokens = config, max_tokens
         self.embedding = nn.Embedding(vocabulary.size, config.width)
         self.transformer = BidirectionalTransformer(
             config.width, config.layers, config.heads, config.feed_forward_ratio, config.rope_theta
@@ -66,21 +60,6 @@ class MaskedDiffusion(LanguageModel):
         self.head = nn.Linear(config.width, vocabulary.size, bias=False)
         excluded = torch.arange(vocabulary.size) == vocabulary.mask
         self.register_buffer("excluded", excluded, persistent=False)
-
-    def stages(self) -> Sequence[Stage]:
-        """One stage."""
-        return [
-            Stage(
-                name="baseline",
-                share=1.0,
-                settings="baseline",
-                groups=[ParameterGroup("baseline", list(self.parameters()))],
-                prepare=lambda batch, step: batch,
-                counts=self._counts,
-                losses=self._losses,
-                flops=self._flops,
-            )
-        ]
 
     def parts(self) -> Mapping[str, nn.Module]:
         """What has weights."""
@@ -106,7 +85,7 @@ class MaskedDiffusion(LanguageModel):
 
     # Training.
 
-    def _losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
         """Σ over masked tokens of -log p / (probability of being masked) (LLaDA, eq. 3)."""
         tokens, learned = self.canvas(batch)
         like = torch.empty(0, device=tokens.device)
@@ -123,10 +102,8 @@ class MaskedDiffusion(LanguageModel):
         times = (noise.of_step("time") + part) % 1.0
         return (1 - self.config.mask_floor) * times + self.config.mask_floor
 
-    def _counts(self, batch: TokenBatch) -> Counts:
-        return {"tokens": int(batch.lengths.sum()), "latents": 0, "rows": len(batch.lengths)}
-
-    def _flops(self, batch: TokenBatch) -> int:
+    def training_flops(self, batch: TokenBatch) -> int:
+        """Model FLOPs of one training step: whole canvases, whatever the rows' lengths."""
         rows = len(batch.lengths)
         head = 2 * self.max_tokens * self.head.weight.numel()
         return 3 * (self.transformer.flops(rows, self.max_tokens + 1) + rows * head)
@@ -187,10 +164,6 @@ class MaskedDiffusion(LanguageModel):
             nll = self._nll(tokens.expand(part_chosen.shape), part_chosen | ~learned)
             sums.append(torch.where(part_chosen, nll, 0.0).sum(1))
         return -(torch.cat(sums) * (length / counts).to(sums[0])).mean()
-
-    def reconstruct(self, tokens: TokenBatch) -> None:
-        """Nothing: there are no latents."""
-        del tokens
 
     def generate_tokens(
         self,

@@ -21,17 +21,11 @@ from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
 from colaflex.baselines.plaid_config import PlaidConfig
 from colaflex.baselines.plaid_denoiser import Denoiser, Points
 from colaflex.baselines.plaid_sampling import Sampler
+from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.conformance import Conformance
-from colaflex.interfaces.language_model import (
-    BlockCost,
-    GeneratedTokens,
-    LanguageModel,
-    ParameterGroup,
-    Stage,
-    StageStep,
-)
-from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
+from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
@@ -69,7 +63,7 @@ class Blocks:
         return cls(*(x.unflatten(1, (blocks, block)) for x in (tokens, counted, unknown)))
 
 
-class Plaid(LanguageModel):
+class Plaid(SingleStageBaseline):
     """Blocks of token embeddings, each a Gaussian diffusion given the blocks before it."""
 
     conformance = Conformance(
@@ -78,26 +72,11 @@ class Plaid(LanguageModel):
     config: PlaidConfig
 
     def __init__(self, config: PlaidConfig, *, vocabulary: Vocabulary, build: Builder) -> None:
-        super().__init__()
-        self.config, self.vocabulary = config, vocabulary
+        super().__init__(vocabulary)
+        self.config = config
         network = build(config.network, n_times=1)
         self.denoiser = Denoiser(vocabulary.size, config.embedding_dim, config.block_size, network)
         self.schedule = NoiseSchedule(config.first_gamma, config.last_gamma)
-
-    def stages(self) -> Sequence[Stage]:
-        """One stage, of the variational bound."""
-        return [
-            Stage(
-                name="baseline",
-                share=1.0,
-                settings="baseline",
-                groups=[ParameterGroup("baseline", list(self.parameters()))],
-                prepare=lambda batch, step: batch,
-                counts=self._counts,
-                losses=self._losses,
-                flops=self._flops,
-            )
-        ]
 
     def parts(self) -> Mapping[str, nn.Module]:
         """What has weights."""
@@ -110,10 +89,6 @@ class Plaid(LanguageModel):
             "head": denoiser.head,
             "schedule": self.schedule,
         }
-
-    def reconstruct(self, tokens: TokenBatch) -> None:
-        """Nothing: there are no latents."""
-        del tokens
 
     def generate_tokens(
         self,
@@ -182,7 +157,8 @@ class Plaid(LanguageModel):
         drawn = [noise.normal(purpose, clean.shape[2:], clean) for purpose in purposes]
         return torch.stack(offsets, 1), torch.stack(drawn, 1)
 
-    def _losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        """The bound's three terms, each block at one level of noise (or read at t = 0)."""
         blocks, noise, share = self._blocks(batch), step.noise, self.config.reconstruction_share
         table = self.denoiser.table()
         clean = self.denoiser.clean(blocks.tokens, table)
@@ -279,11 +255,8 @@ class Plaid(LanguageModel):
     def _blocks(self, batch: TokenBatch) -> Blocks:
         return Blocks.of(batch, self.config.block_size, self.vocabulary.end_of_text)
 
-    def _counts(self, batch: TokenBatch) -> Counts:
-        return {"tokens": int(batch.lengths.sum()), "latents": 0, "rows": len(batch.lengths)}
-
-    def _flops(self, batch: TokenBatch) -> int:
-        """Of one step; the clean pass's single time is left out, as it is not of any row."""
+    def training_flops(self, batch: TokenBatch) -> int:
+        """Model FLOPs of one training step, but for the clean pass's one time: no row has it."""
         block, network = self.config.block_size, self.denoiser.network
         blocks = max(1, -(-batch.tokens.shape[1] // block))
         dim, width, size = self.config.embedding_dim, network.width, self.vocabulary.size

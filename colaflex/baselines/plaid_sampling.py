@@ -13,6 +13,7 @@ from torch.nn import functional
 from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
 from colaflex.baselines.plaid_config import PlaidConfig
 from colaflex.baselines.plaid_denoiser import Denoiser, Points, conditioning
+from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
@@ -73,8 +74,7 @@ class Sampler:
             self.table = denoiser.table()
             times = torch.linspace(1, 0, options.steps + 1, device=self.device)
             self.gammas = schedule(times).gamma
-        self.banned = torch.zeros(1, vocabulary.size + 1, dtype=torch.bool, device=self.device)
-        self.banned[0, [vocabulary.mask, vocabulary.size]] = True
+        self.banned = never_drawn(vocabulary, self.device)
 
     @torch.no_grad()
     def generate(
@@ -96,7 +96,7 @@ class Sampler:
             noise = SampleNoise(tuple(f"{keys[row]}/{number}" for row in rows.index.tolist()))
             drawn = self._block(rows, noise, token_sampling)
             gained = [
-                self._gained(row, tokens[known:], left)
+                gained_tokens(row, tokens[known:], self.vocabulary.end_of_text, left[row])
                 for row, tokens, known in zip(
                     rows.index.tolist(),
                     drawn.tolist(),
@@ -104,6 +104,8 @@ class Sampler:
                     strict=True,
                 )
             ]
+            for each in gained:
+                left[each.row] -= len(each.tokens)
             yield gained
             going = [i for i, each in enumerate(gained) if each.finish is None]
             if not going:
@@ -119,16 +121,15 @@ class Sampler:
         read = torch.full((count, max(whole, default=0) * block), end, device=device)
         tokens = torch.full((count, block), end, device=device)
         given = torch.zeros(count, block, dtype=torch.bool, device=device)
-        seen = torch.zeros(count, self.vocabulary.size + 1, dtype=torch.bool, device=device)
         for row, (prompt, blocks) in enumerate(zip(prompts, whole, strict=True)):
             said = torch.tensor(list(prompt), dtype=torch.int64, device=device)
             head, rest = said[: blocks * block], said[blocks * block :]
             read[row, : len(head)], tokens[row, : len(rest)] = head, rest
             given[row, : len(rest)] = True
-            seen[row, said] = True
         held = torch.tensor(whole, dtype=torch.int64, device=device)
         past = self.denoiser.network.begin(count, self.denoiser.lift.weight)
         past = self._committed(past, read.unflatten(1, (-1, block)), held * block)
+        seen = tokens_seen(prompts, self.vocabulary, device)
         return _Rows(torch.arange(count, device=device), tokens, given, held == 0, seen, past)
 
     def _committed(self, past: Any, tokens: Tensor, counts: Tensor | None) -> Any:
@@ -141,15 +142,6 @@ class Sampler:
         given = torch.zeros_like(rows.given[going])
         opens = torch.zeros_like(rows.opens[going])
         return _Rows(rows.index[going], drawn[going], given, opens, rows.seen[going], past)
-
-    def _gained(self, row: int, tokens: Sequence[int], left: list[int]) -> GeneratedTokens:
-        """What of a block's new tokens counts, and whether the row ends there."""
-        end = self.vocabulary.end_of_text
-        kept = tokens[: tokens.index(end)] if end in tokens else tokens
-        if len(kept) >= left[row]:
-            return GeneratedTokens(row, tuple(kept[: left[row]]), "length")
-        left[row] -= len(kept)
-        return GeneratedTokens(row, tuple(kept), "end" if len(kept) < len(tokens) else None)
 
     def _block(self, rows: _Rows, noise: SampleNoise, token_sampling: TokenSampling) -> Tensor:
         """(rows, block) tokens of the next block, the given ones in their place."""

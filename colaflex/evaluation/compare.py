@@ -75,13 +75,7 @@ def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
         UserError: it isn't that.
     """
     try:
-        return {
-            name: Items(
-                tuple(map(float, held["values"])),
-                None if held["weights"] is None else tuple(map(float, held["weights"])),
-            )
-            for name, held in raw.items()
-        }
+        return {name: Items.of(held["values"], held["weights"]) for name, held in raw.items()}
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f'{where}: expected {{metric: {{"values": [numbers], "weights": [numbers] or null}}}}'

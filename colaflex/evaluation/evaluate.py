@@ -94,7 +94,7 @@ class Evaluator:
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
             result.metrics |= self.straightness()
-        self.tasks.measure(self.model, self.data.tokenizer, result, self.say)
+        result.add(self.tasks.measure(self.model, self.data.tokenizer, self.say))
         return result
 
     def reconstruction(self) -> Measured:

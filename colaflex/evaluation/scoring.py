@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
+from colaflex.evaluation.measured import Measured
 from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.scorer import Scorer
@@ -63,9 +64,7 @@ def score_file(config: TaskConfig, path: Path) -> Scored:
     return Scored(config.title, name, wilson(sum(right), len(right)))
 
 
-def accuracies(
-    name: str, right: Sequence[bool], lengths: Sequence[int], patch: int
-) -> tuple[dict[str, Measurement], dict[str, Items]]:
+def accuracies(name: str, right: Sequence[bool], lengths: Sequence[int], patch: int) -> Measured:
     """`task.<name>.accuracy`, and by prompt length modulo the patch where that is above 1.
 
     Args:
@@ -73,9 +72,6 @@ def accuracies(
         right: of each item.
         lengths: of each item's prompt (tokens).
         patch: tokens of a segment, 1 where they vary.
-
-    Returns:
-        The metrics, and the items that each was taken over.
     """
     groups = {f"task.{name}.accuracy": list(right)}
     for rest in range(patch if patch > 1 else 0):
@@ -83,5 +79,4 @@ def accuracies(
         if within:
             groups[f"task.{name}.accuracy.mod{rest}"] = within
     metrics = {key: wilson(sum(group), len(group)) for key, group in groups.items()}
-    items = {key: Items(tuple(map(float, group))) for key, group in groups.items()}
-    return metrics, items
+    return Measured(metrics, {key: Items.of(group) for key, group in groups.items()})

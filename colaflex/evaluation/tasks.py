@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from colaflex.corpora.token_index import SplitIndex
 from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies, build_task
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.configs import SegmenterConfig, TaskConfig
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
 
-__all__ = ["HeldOutTexts", "TaskResults", "TaskSuite", "patch_of"]
+__all__ = ["HeldOutTexts", "TaskSuite", "patch_of"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,6 @@ class HeldOutTexts:
     def __iter__(self) -> Iterator[str]:
         for number in range(len(self.index)):
             yield self.tokenizer.decode(self.index.document(number))
-
-
-class TaskResults(Protocol):
-    """What the results of tasks are added to: metrics by name, and the items behind each."""
-
-    metrics: dict[str, Measurement]
-    items: dict[str, Items]
 
 
 @dataclass(frozen=True)
@@ -77,17 +69,13 @@ class TaskSuite:
         return _Asked(config, task, scorer, list(task.items()))
 
     def measure(
-        self,
-        model: LanguageModel,
-        tokenizer: Tokenizer,
-        results: TaskResults,
-        say: Callable[[str], None],
-    ) -> None:
-        """Add `task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
+        self, model: LanguageModel, tokenizer: Tokenizer, say: Callable[[str], None]
+    ) -> Measured:
+        """`task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
 
         The length is that of an item's first prompt, as the model reads it.
         """
-        generator = TextGenerator(model, tokenizer)
+        generator, found = TextGenerator(model, tokenizer), Measured()
         for asked in self._asked:
             name = asked.config.title
             say(f"evaluation: task {name}")
@@ -102,9 +90,8 @@ class TaskSuite:
                 right.append(asked.task.right(item, answers, asked.scorer))
                 lengths.append(len(prompts[start]))
                 start += len(item.prompts)
-            metrics, items = accuracies(name, right, lengths, self.plan.patch)
-            results.metrics |= metrics
-            results.items |= items
+            found.add(accuracies(name, right, lengths, self.plan.patch))
+        return found
 
     def _heard(self, prompt: list[int]) -> list[int]:
         """The end of a prompt that is too long, without whole patches from its beginning."""

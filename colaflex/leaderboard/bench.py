@@ -13,10 +13,10 @@ from typing import Any
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.building import build_record
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match, Matcher
 from colaflex.leaderboard.record import Record, write_record
+from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files
 from colaflex.leaderboard.workers import BUSY, Ended, Settings, Workers
 from colaflex.run_folder import IDENTITY, RunFolder

@@ -17,7 +17,7 @@ from colaflex.spec.yaml import Node
 if TYPE_CHECKING:
     from colaflex.leaderboard.board import Board, Rank
 
-__all__ = ["problems_of", "row_specs"]
+__all__ = ["NAME", "problems_of", "row_specs"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]{0,63}")
 BOARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

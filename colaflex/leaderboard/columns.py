@@ -10,9 +10,9 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.references import Reference
 from colaflex.leaderboard.standings import Entry, Table
 from colaflex.report.metrics import MetricInfo, describe
-from colaflex.report.numbers import MISSING, decimals, interval, number, unit_text
+from colaflex.report.numbers import MISSING, compact, decimals, interval, number, unit_text
 
-__all__ = ["Column", "columns", "place_text"]
+__all__ = ["Column", "columns", "cost_texts", "place_text"]
 
 _ARROWS = {"higher": "↑", "lower": "↓", "real": "≈"}
 Metrics = Mapping[str, Measurement]
@@ -74,3 +74,14 @@ def place_text(entry: Entry) -> str:
     if entry.rank is None:
         return MISSING
     return f"={entry.rank}" if entry.tie else str(entry.rank)
+
+
+def cost_texts(entry: Entry) -> list[str]:
+    """What a row took: parameters, FLOPs, tokens, seeds (of how many), tuning runs."""
+    of = f" of {len(entry.seeds) + len(entry.missing)}" if entry.missing else ""
+    runs = entry.first.tuning.get("runs")
+    return [
+        *map(compact, (entry.parameters, entry.flops, entry.tokens)),
+        f"{len(entry.seeds)}{of}",
+        MISSING if runs is None else str(runs),
+    ]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.settings import Point, front
 from colaflex.leaderboard.standings import Entry, Table
+from colaflex.leaderboard.tradeoffs import Point, front
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
 from colaflex.report.labels import Label, write_labels
 from colaflex.report.metrics import describe

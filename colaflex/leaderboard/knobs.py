@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import annotated_types
 from pydantic import BaseModel
@@ -12,7 +12,10 @@ from colaflex.errors import UserError
 from colaflex.spec import Spec
 from colaflex.spec.problems import nearest
 
-__all__ = ["Knob", "knob", "usual_fine", "usual_width"]
+if TYPE_CHECKING:
+    from colaflex.leaderboard.board import Row
+
+__all__ = ["Knob", "knob", "solved_paths", "usual_width"]
 
 WIDTHS = ("width", "network.width", "transformer.width")
 FINE = ("feed_forward_ratio", "ratio")
@@ -101,10 +104,15 @@ def usual_width(spec: Spec) -> str | None:
     return next((f"{section}.{w}" for w in WIDTHS if _has(spec, f"{section}.{w}")), None)
 
 
-def usual_fine(spec: Spec, width: str) -> str | None:
-    """The option beside a width that is finer than it, or None."""
+def solved_paths(row: Row, spec: Spec) -> list[str]:
+    """Key paths of a row's width and of the option that is finer than it, as far as it has them."""
+    width = row.width or usual_width(spec)
+    if width is None:
+        return []
     parent = width.rpartition(".")[0]
-    return next((f"{parent}.{name}" for name in FINE if _has(spec, f"{parent}.{name}")), None)
+    beside = (f"{parent}.{name}" for name in FINE)
+    fine = row.fine or next((path for path in beside if _has(spec, path)), None)
+    return [width] if fine is None else [width, fine]
 
 
 def _has(spec: Spec, path: str) -> bool:

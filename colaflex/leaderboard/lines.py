@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.columns import Column, columns, place_text
+from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
 from colaflex.report.metrics import MetricInfo, describe
@@ -150,13 +150,9 @@ def _cells(metrics: Mapping[str, Measurement], shown: Sequence[Column]) -> list[
 
 
 def _costs(row: Entry) -> list[Cell]:
-    runs = row.first.tuning.get("runs")
-    of = f" of {len(row.seeds) + len(row.missing)}" if row.missing else ""
-    return [
-        *(Cell(compact(each), "", _sort(each)) for each in (row.parameters, row.flops, row.tokens)),
-        Cell(f"{len(row.seeds)}{of}", "", str(len(row.seeds))),
-        Cell(MISSING if runs is None else str(runs), "", "" if runs is None else str(runs)),
-    ]
+    numbers = *map(_sort, (row.parameters, row.flops, row.tokens)), str(len(row.seeds))
+    sorts = *numbers, str(row.first.tuning.get("runs", ""))
+    return [Cell(text, "", sort) for text, sort in zip(cost_texts(row), sorts, strict=True)]
 
 
 def _sort(value: float) -> str:

@@ -20,8 +20,8 @@ from colaflex.leaderboard.figures import (
     speed_figure,
 )
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
-from colaflex.leaderboard.settings import Level, Point, frontier, levels, timed
 from colaflex.leaderboard.standings import Entry, Standings
+from colaflex.leaderboard.tradeoffs import Level, Point, frontier, levels, timed
 from colaflex.report.figures import Figure
 from colaflex.report.metrics import DIVERSITY, QUALITY, describe
 from colaflex.report.numbers import compact, decimals, duration, number, unit_text

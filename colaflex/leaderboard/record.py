@@ -16,6 +16,7 @@ __all__ = [
     "KEYS",
     "LONGEST_TEXT",
     "MAX_BYTES",
+    "MOST_SAMPLES",
     "RECORD_SCHEMA",
     "Record",
     "read_record",
@@ -27,6 +28,7 @@ __all__ = [
 RECORD_SCHEMA = 1
 MAX_BYTES = 4 << 20
 LONGEST_TEXT = 20_000
+MOST_SAMPLES = 8
 
 
 @dataclass(frozen=True)

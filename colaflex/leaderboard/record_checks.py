@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from colaflex.errors import UserError
 from colaflex.hints import hint
-from colaflex.leaderboard.knobs import usual_fine, usual_width
-from colaflex.leaderboard.record import KEYS, LONGEST_TEXT, RECORD_SCHEMA, within
+from colaflex.interfaces.capabilities import Place
+from colaflex.leaderboard.board_checks import NAME
+from colaflex.leaderboard.knobs import solved_paths
+from colaflex.leaderboard.record import (
+    KEYS,
+    LONGEST_TEXT,
+    MOST_SAMPLES,
+    RECORD_SCHEMA,
+    within,
+)
 from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
@@ -21,17 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["record_problems"]
 
 HEX = re.compile(r"[0-9a-f]{64}")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]{0,63}")
 MAPS = (
     *("parameters", "matched", "tuning", "spec", "tokenizer", "components", "training"),
     *("metrics", "items", "environment"),
 )
 TEXTS = ("board", "protocol", "row", "family", "budget", "spec_digest", "data_digest", "digest")
-PLACE = ("state_space", "path", "factorisation", "continuity", "explicit_latent")
+PLACE = tuple(field.name for field in fields(Place))
 STAGE = ("steps", "tokens", "flops", "seconds")
 LONGEST_NAME, MOST = 100, 20_000
 DEEPEST = 12
-SAMPLES = 8
 SHARED = ("corpus", "tokenizer", "evaluation", "spec_version")
 ROUNDING = 1e-6
 LARGEST = 1e100
@@ -128,8 +135,8 @@ def _sizes(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}: expected a finite number, at most {LARGEST:g}"
 
     yield from walk(data, "", 0)
-    if len(data["samples"]) > SAMPLES:
-        yield f"samples: {len(data['samples'])} are more than {SAMPLES}"
+    if len(data["samples"]) > MOST_SAMPLES:
+        yield f"samples: {len(data['samples'])} are more than {MOST_SAMPLES}"
     for index, sample in enumerate(data["samples"]):
         keys = {"source", "prompt", "text"}
         if not isinstance(sample, dict) or set(sample) != keys:
@@ -302,10 +309,7 @@ def _solved(board: Board, row: str) -> re.Pattern[str]:
     """The key paths in which a run may differ from its row."""
     paths = [r"name", r"seed", r"training\.stages\.[a-z0-9_]+\.steps"]
     if row in board.rows:
-        width = board.rows[row].width or usual_width(board.specs[row])
-        if width is not None:
-            fine = board.rows[row].fine or usual_fine(board.specs[row], width)
-            paths += [re.escape(path) for path in (width, fine) if path is not None]
+        paths += map(re.escape, solved_paths(board.rows[row], board.specs[row]))
     return re.compile("|".join(paths))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.leaderboard.standings import Table
+from colaflex.leaderboard.standings import Table, digest_of
 from colaflex.report.metrics import place, row_label, row_order
 from colaflex.significance import seeds_interval
 
@@ -66,7 +65,7 @@ def _at_budget(table: Table) -> list[Reference]:
             name,
             (table.budget,),
             _over_seeds([measured for _, measured in seeds.values()]),
-            hashlib.sha256("\n".join(sorted(d for d, _ in seeds.values())).encode()).hexdigest(),
+            digest_of(digest for digest, _ in seeds.values()),
         )
         for name, seeds in sources.items()
     ]
@@ -76,7 +75,7 @@ def _by_reference(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Mea
     found: dict[str, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.family == "generation" and at.row != "model" and at.axis is None:
+        if at.family == "generation" and at.row != "model":
             found.setdefault(at.row, {})[at.canonical] = measured
     return found
 

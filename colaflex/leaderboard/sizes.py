@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from colaflex.assembly import build_model
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.knobs import Knob, knob, usual_fine, usual_width
+from colaflex.leaderboard.knobs import Knob, knob, solved_paths
 from colaflex.run_result import parameter_counts
 
 __all__ = ["Size", "solve_size"]
@@ -30,21 +30,20 @@ def solve_size(board: Board, row: str, tokenizer: Tokenizer) -> Size:
     Widths split into heads, so they are coarse: of the widths below and above the total, the one
     is taken whose finer option has to move less. A model without a width stays as it is.
     """
-    spec, options = board.specs[row], board.rows[row]
+    spec = board.specs[row]
 
     def count(values: Values) -> int:
         model = build_model(spec.override(values) if values else spec, tokenizer)
         return parameter_counts(model)["total"]
 
-    path = options.width or usual_width(spec)
-    if path is None:
+    knobs = [knob(spec, path) for path in solved_paths(board.rows[row], spec)]
+    if not knobs:
         return Size({}, count({}))
-    width, asked = knob(spec, path), board.parameters
-    fine_path = options.fine or usual_fine(spec, path)
-    fine = None if fine_path is None else knob(spec, fine_path)
+    width, fine = knobs[0], knobs[1] if len(knobs) > 1 else None
+    asked = board.parameters
     found: list[tuple[float, float, Size]] = []
-    for wide in _neighbours(width, asked, lambda n: count({path: width.value(n)})):
-        at: Values = {path: width.value(wide)}
+    for wide in _neighbours(width, asked, lambda n: count({width.path: width.value(n)})):
+        at: Values = {width.path: width.value(wide)}
         sizes = [Size(at, count(at))]
         if fine is not None:
             sizes += _finer(fine, at, asked, count)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board, Direction
@@ -22,7 +21,7 @@ from colaflex.ranking import LEVEL, compare, rank
 from colaflex.report.record import clean, measurements
 from colaflex.significance import row_interval, seeds_interval
 
-__all__ = ["Entry", "Standings", "Table", "stand"]
+__all__ = ["Entry", "Standings", "Table", "digest_of", "stand"]
 
 
 @dataclass(frozen=True)
@@ -149,6 +148,11 @@ def stand(board: Board, records: Sequence[Record]) -> Standings:
     return Standings(board, tables)
 
 
+def digest_of(digests: Iterable[str]) -> str:
+    """SHA-256 over the digests of several records, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
 def _most(values: Iterable[str]) -> str:
     """The most frequent value; of equally frequent ones the first in the alphabet."""
     counts = Counter(values)
@@ -173,7 +177,6 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     unfair = (_unfair(board, record, protocol) for record in chosen)
     unmeasured = (_unmeasured(*each, metric) for each in zip(chosen, by_seed, strict=True))
     reasons = (_foreign(board, group), _repeated(group), *unfair, *unmeasured)
-    digests = "\n".join(sorted(record.digest for record in group))
     return Entry(
         name=group[0].row,
         budget=group[0].budget,
@@ -181,7 +184,7 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
         metric=metric,
         metrics=_over_seeds(chosen, by_seed),
         by_seed=by_seed,
-        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        digest=digest_of(record.digest for record in group),
         missing=tuple(seed for seed in board.seeds if seed not in seeds),
         reason=next(filter(None, reasons), ""),
     )
@@ -247,12 +250,8 @@ def _over_seeds(
 
 
 def _items(records: Sequence[Record], metric: str) -> list[Items]:
-    return [_columns(record.items[metric]) for record in records]
-
-
-def _columns(raw: Mapping[str, Any]) -> Items:
-    weights = raw.get("weights")
-    return Items(tuple(raw["values"]), None if weights is None else tuple(weights))
+    held = [record.items[metric] for record in records]
+    return [Items.of(each["values"], each.get("weights")) for each in held]
 
 
 def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Table:

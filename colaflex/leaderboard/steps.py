@@ -45,9 +45,6 @@ def solve_steps(board: Board, cell: Cell, spec: Spec) -> Steps:
     experiment = Experiment(spec, Path(), options, SilentProgress())
     experiment.check()
     costs = _Costs(experiment)
-    budget = board.budgets[cell.budget]
-    steps: dict[str, int] = {}
-    spent = 0
     budget, steps, spent = board.budgets[cell.budget], dict[str, int](), 0
     names = list(dict.fromkeys(stage.settings for stage in costs.stages))
     if STAGE1 in names and spec.baseline is None:

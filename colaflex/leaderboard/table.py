@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.leaderboard.columns import Column, columns, place_text
+from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
 from colaflex.report.metrics import describe
-from colaflex.report.numbers import MISSING, compact
+from colaflex.report.numbers import compact
 
 __all__ = ["as_csv", "as_json", "print_standings"]
 
@@ -173,7 +173,12 @@ def _print_table(
 
     heads = ["rank", "row", *(column.head for column in shown), *_FIXED]
     lines = [
-        [place_text(row), _plain(row.name), *(_cell(c, row.metrics) for c in shown), *_costs(row)]
+        [
+            place_text(row),
+            _plain(row.name),
+            *(_cell(c, row.metrics) for c in shown),
+            *cost_texts(row),
+        ]
         for row in table.rows
     ]
     styles = [None if row.rank else "dim" for row in table.rows]
@@ -219,16 +224,6 @@ def _fitting(heads: list[str], lines: list[list[str]], width: int) -> int:
 def _cell(column: Column, metrics: Mapping[str, Measurement]) -> str:
     bounds = column.interval(metrics).replace(" – ", ", ").replace(" to ", ", ")
     return f"{column.value(metrics)} [{bounds}]" if bounds else column.value(metrics)
-
-
-def _costs(row: Entry) -> list[str]:
-    seeds = f"{len(row.seeds)} of {len(row.seeds) + len(row.missing)}" if row.missing else ""
-    runs = row.first.tuning.get("runs")
-    return [
-        *map(compact, (row.parameters, row.flops, row.tokens)),
-        seeds or str(len(row.seeds)),
-        MISSING if runs is None else str(runs),
-    ]
 
 
 def _title(standings: Standings, table: Table) -> str:

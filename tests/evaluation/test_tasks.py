@@ -14,7 +14,7 @@ import colaflex
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
 from colaflex.corpora.worlds import SentenceDerivation, Worlds, WorldsConfig
 from colaflex.errors import UserError
-from colaflex.evaluation.evaluate import Evaluated
+from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies
 from colaflex.evaluation.tasks import TaskSuite, patch_of
@@ -74,18 +74,17 @@ def tokenizer(finished: Path) -> Tokenizer:
 
 def asked(
     folder: Path, rows: Sequence[dict[str, Any]], tokenizer: Tokenizer, **plan: Any
-) -> tuple[Parrot, Evaluated]:
+) -> tuple[Parrot, Measured]:
     (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     options = {"type": "generative", "name": "echo", "data": "rows.jsonl", "max_new_tokens": 9}
     config: Any = registry().config("task", options)
-    found, parrot = Evaluated(), Parrot(tokens=3)
+    parrot = Parrot(tokens=3)
     suite = TaskSuite(
         EvaluationPlan(tasks=[config], **plan),
         TaskSource(data=folder),
         GenerationOptions(steps=3, temperature=2.0, top_k=5, repetition_penalty=2.0),
     )
-    suite.measure(parrot, tokenizer, found, lambda text: None)
-    return parrot, found
+    return parrot, suite.measure(parrot, tokenizer, lambda text: None)
 
 
 def row(tokenizer: Tokenizer, tokens: Sequence[int], right: bool = True) -> dict[str, str]:
@@ -143,7 +142,8 @@ def test_a_long_prompt_is_heard_from_its_end_in_whole_patches(
 
 def test_every_item_counts_once_in_the_whole_and_once_by_its_length() -> None:
     right, lengths = [True, False, True, True], [3, 4, 5, 7]
-    metrics, items = accuracies("t", right, lengths, patch=2)
+    found = accuracies("t", right, lengths, patch=2)
+    metrics, items = found.metrics, found.items
     assert metrics["task.t.accuracy"].n == 4
     assert sum(m.n for name, m in metrics.items() if ".mod" in name) == 4
     assert {n: sum(i.values) for n, i in items.items()} == {
@@ -238,8 +238,8 @@ def test_who_knows_the_grammar_and_the_facts_is_always_right(
     names = ["worlds_cloze", "worlds_order", "worlds_paraphrase"]
     plan = EvaluationPlan(tasks=[task_named(name) for name in names], max_tokens=1000)
     suite = TaskSuite(plan, TaskSource(documents=texts, truth=corpus.truth()), GenerationOptions())
-    found = Evaluated()
-    suite.measure(Storyteller(corpus.world, tokenizer, beside), tokenizer, found, lambda text: None)
+    teller = Storyteller(corpus.world, tokenizer, beside)
+    found = suite.measure(teller, tokenizer, lambda text: None)
     shares = {name: found.metrics[f"task.{name}.accuracy"].value for name in names}
     # Wrong facts are no fault of order, and the same in both wordings none of consistency.
     assert shares == {"worlds_cloze": cloze, "worlds_order": 1.0, "worlds_paraphrase": 1.0}

@@ -94,7 +94,7 @@ def test_what_a_reader_wants_is_in_the_text_itself(page: Page) -> None:
         *("Stories of a known grammar", "1,000,000 ± 2 %", "0, 1, 2", "da7a" * 3, "300 tokens"),
         *("Real text", "Decoder on encoder latents", "Trigram sampler", "schedule.loc of 0, 1"),
         *("=2", "Pair by pair", "Speed at equal quality", "not reached", "Budget small"),
-        *("The fox lives by the river.", "latent_dim: 4", "prefixes of tokens", "torch 2.13.0"),
+        *("The fox lives by the river.", "latent_dim: 4", "sequences with masks", "torch 2.13.0"),
     ):
         assert text in words, text
     assert len([d for d in page.all("details") if d.get("class") == "row"]) == 12

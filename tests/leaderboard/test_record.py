@@ -14,11 +14,11 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.building import build_record
 from colaflex.leaderboard.grid import grid
 from colaflex.leaderboard.index import write_index
 from colaflex.leaderboard.record import MAX_BYTES, Record, write_record
 from colaflex.leaderboard.record_checks import record_problems
+from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import add_records, check_records, load_records
 from colaflex.spec.canonical import sha256_of
 

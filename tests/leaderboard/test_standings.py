@@ -12,9 +12,9 @@ import pytest
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.references import references
-from colaflex.leaderboard.settings import Point, front, levels
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.leaderboard.table import as_csv, as_json, print_standings
+from colaflex.leaderboard.tradeoffs import Point, front, levels
 
 METRIC = "generation.coherent_documents"
 

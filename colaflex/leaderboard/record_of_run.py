@@ -13,14 +13,20 @@ from colaflex.errors import UserError
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
-from colaflex.leaderboard.record import LONGEST_TEXT, RECORD_SCHEMA, Record, sealed, within
+from colaflex.leaderboard.record import (
+    LONGEST_TEXT,
+    MOST_SAMPLES,
+    RECORD_SCHEMA,
+    Record,
+    sealed,
+    within,
+)
 from colaflex.run_folder import IDENTITY, RunFolder
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
 
 __all__ = ["build_record"]
 
-SAMPLES = 8
 OF_OTHERS = 1
 
 
@@ -119,11 +125,11 @@ def _samples(path: Path) -> list[dict[str, str]]:
     kept: list[dict[str, str]] = []
     counts: dict[str, int] = {}
     sources = dict.fromkeys(str(line.get("source", "")) for line in lines)
-    own = max(1, SAMPLES - OF_OTHERS * (len(sources) - 1))
+    own = max(1, MOST_SAMPLES - OF_OTHERS * (len(sources) - 1))
     for line in lines:
         source = str(line.get("source", ""))
         counts[source] = counts.get(source, 0) + 1
-        if counts[source] <= (own if source == "model" else OF_OTHERS) and len(kept) < SAMPLES:
+        if counts[source] <= (own if source == "model" else OF_OTHERS) and len(kept) < MOST_SAMPLES:
             texts = {key: str(line.get(key, "")) for key in ("source", "prompt", "text")}
             kept.append({key: text[:LONGEST_TEXT] for key, text in texts.items()})
     return kept

@@ -1,23 +1,18 @@
-"""What a row reaches at each sampling setting that was tried, and which of them are worth having.
-
-Metrics of sweeps carry their settings in their names, `generation.at_steps.4.distinct_2` or, of
-several axes at once, `generation.at_guidance.2.at_temperature.0.5.distinct_2`.
-"""
+"""What a row reaches at each sampling setting that was tried, and which of them are worth it."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Entry
+from colaflex.report.metrics import place
 from colaflex.report.numbers import tick
 
 __all__ = ["Level", "Point", "front", "frontier", "levels", "timed"]
 
-_AXIS = re.compile(r"at_([a-z_]+?)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.")
 _SPEEDS = ("speed.tokens_per_second", "speed.generation_tokens_per_second")
 Settings = tuple[tuple[str, float], ...]
 
@@ -56,13 +51,9 @@ def by_settings(
     """The metrics of a family that belong to a sweep, by setting."""
     found: dict[Settings, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
-        head, _, rest = name.partition(".")
-        settings = []
-        while head == family and (match := _AXIS.match(rest)):
-            settings.append((match[1], float(match[2])))
-            rest = rest[match.end() :]
-        if settings and math.isfinite(measured.value):
-            found.setdefault(tuple(settings), {})[rest] = measured
+        at = place(name)
+        if at.family == family and at.point and math.isfinite(measured.value):
+            found.setdefault(at.point, {})[at.metric] = measured
     return found
 
 
