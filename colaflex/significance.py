@@ -217,17 +217,24 @@ def difference_interval(
     return studentised(columns, (1, -1), *key, resamples=resamples)
 
 
-def seeds_interval(values: Sequence[float]) -> Measurement:
+def seeds_interval(
+    values: Sequence[float], lowest: float = -math.inf, highest: float = math.inf
+) -> Measurement:
     """The mean over seeds with Student's t interval, for rows whose items are unknown; n = seeds.
 
     It speaks of training runs, and of three it is wide: ±2.5 standard deviations.
+
+    Args:
+        values: one a seed.
+        lowest: least value that is possible; the interval ends there.
+        highest: greatest value that is possible.
     """
     n = len(values)
     if n < 2:
         return Measurement(values[0] if n else math.nan, math.nan, math.nan, n)
     value = float(np.mean(values))
     half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Measurement(value, value - half, value + half, n)
+    return Measurement(value, max(value - half, lowest), min(value + half, highest), n)
 
 
 def _columns(items: Items) -> tuple[Floats, Floats]:

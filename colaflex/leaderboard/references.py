@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.leaderboard.standings import Table, digest_of
+from colaflex.leaderboard.standings import Table, digest_of, over_seeds
 from colaflex.report.metrics import place, row_label, row_order
-from colaflex.significance import seeds_interval
 
 __all__ = ["Reference", "references"]
 
@@ -86,5 +85,5 @@ def _over_seeds(seeds: list[dict[str, Measurement]]) -> dict[str, Measurement]:
     for name in seeds[0]:
         measured = [each[name] for each in seeds if name in each]
         values = [each.value for each in measured]
-        found[name] = measured[0] if len(set(values)) == 1 else seeds_interval(values)
+        found[name] = measured[0] if len(set(values)) == 1 else over_seeds(name, values)
     return found

@@ -18,10 +18,11 @@ from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board, Direction
 from colaflex.leaderboard.record import Record
 from colaflex.ranking import LEVEL, compare, rank
+from colaflex.report.metrics import describe
 from colaflex.report.record import clean, measurements
 from colaflex.significance import row_interval, seeds_interval
 
-__all__ = ["Entry", "Standings", "Table", "digest_of", "stand"]
+__all__ = ["Entry", "Standings", "Table", "digest_of", "over_seeds", "stand"]
 
 
 @dataclass(frozen=True)
@@ -245,8 +246,15 @@ def _over_seeds(
         elif len(records) == 1:
             found[name] = measured
         else:
-            found[name] = seeds_interval([metrics[name].value for metrics in by_seed])
+            found[name] = over_seeds(name, [metrics[name].value for metrics in by_seed])
     return found
+
+
+def over_seeds(metric: str, values: Sequence[float]) -> Measurement:
+    """A metric over seeds, its interval no wider than what is possible."""
+    unit = describe(metric).unit
+    lowest = 0.0 if unit == "share" or metric.startswith("speed.") else -math.inf
+    return seeds_interval(values, lowest, 1.0 if unit == "share" else math.inf)
 
 
 def _items(records: Sequence[Record], metric: str) -> list[Items]:

@@ -12,7 +12,7 @@ import pytest
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.references import references
-from colaflex.leaderboard.standings import Entry, Standings
+from colaflex.leaderboard.standings import Entry, Standings, over_seeds
 from colaflex.leaderboard.table import as_csv, as_json, print_standings
 from colaflex.leaderboard.tradeoffs import Point, front, levels
 
@@ -315,3 +315,12 @@ def test_a_run_that_missed_its_budget_and_says_so_is_shown_without_a_rank(
     row = next(row for row in ended.json["rows"] if row["name"] == "masked_diffusion")
     assert row["rank"] is None and row["reason"].startswith("FLOPs +")
     assert sum(row["rank"] is not None for row in ended.json["rows"]) == 5
+
+
+def test_intervals_over_seeds_end_where_values_do() -> None:
+    share = over_seeds("generation.distinct_documents", [0.9, 1.0, 1.0])
+    assert (share.low < 0.9, share.high) == (True, 1.0)
+    rate = over_seeds("speed.generation_tokens_per_second", [100.0, 5000.0, 200.0])
+    assert rate.low == 0.0 and rate.high > 5000.0
+    nll = over_seeds("generation.judge_nll", [0.1, 1.0, 4.0])
+    assert nll.low < 0.0 and nll.high > 4.0
