@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import runpy
@@ -222,6 +223,25 @@ def test_the_steps_of_the_guide_work(site: Any, guide: dict[str, str], tmp_path:
     for name, width in (("huber", 0.2), ("wide", 0.5)):
         saved = read_file(tmp_path / "runs" / name / "spec.yaml").plain["prior"]
         assert (saved["type"], saved["width"]) == ("colaflex-huber-flow:huber_flow", width)
+
+
+def test_the_options_of_the_guides_prior_are_searched(
+    site: Any, guide: dict[str, str], tmp_path: Path
+) -> None:
+    install_guide(site, guide)
+    for name in ("spec.yaml", "search.py"):
+        (tmp_path / name).write_text(guide[name])
+    words = ["search.py", *(f"{key}={json.dumps(value)}" for key, value in SMALL.items())]
+    code = (
+        "import os, runpy, sys\n"
+        f"os.chdir({str(tmp_path)!r})\nsys.argv = {words!r}\nrunpy.run_path('search.py')"
+    )
+    done = site.python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert set(ast.literal_eval(done.stdout)) == {"prior.width", "prior.schedule.loc"}
+    runs = [tmp_path / f"runs/search-{number}/spec.yaml" for number in (0, 1)]
+    widths = [read_file(path).plain["prior"]["width"] for path in runs]
+    assert widths[0] != widths[1] and all(0.05 <= width <= 1.0 for width in widths)
 
 
 def test_the_task_of_the_task_page_is_scored_as_shown(site: Any, tmp_path: Path) -> None:
