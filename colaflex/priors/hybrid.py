@@ -98,8 +98,8 @@ class Hybrid(FlowPrior):
         return lifted + torch.where(known[..., None], 0.0, self.question)
 
     def training_flops(self, batch: int, segments: int) -> int:
-        """Model FLOPs of one training step; the nearest entries are looked for once."""
-        _, noisy = self.forward_flops(batch, segments)
+        """Model FLOPs of one step; the nearest entries are looked for once, codes at one time."""
+        _, noisy = self.forward_flops(batch, segments, 1)
         blocks = batch * segments // self.block_size
         lift = 2 * batch * segments * self.lift.weight.numel()
         codes = self.code_model.flops(blocks, self.block_size)

@@ -1,4 +1,4 @@
-"""Model FLOPs of every stage of every model of the `worlds` board, against torch's counter.
+"""Model FLOPs of every stage of models, the `worlds` board's first, against torch's counter.
 
 The counter sees plain matrix products (SDPA's math backend), and with them what a dense mask spends
 on pairs that it hides. Model FLOPs count allowed pairs only, so those of hidden ones are taken off:
@@ -99,9 +99,12 @@ def tokenizer() -> Tokenizer:
     return prepare_data(corpus, base.tokenizer.vocab_size).tokenizer
 
 
-@pytest.mark.parametrize("row", list(BOARD.rows))
+SPECS = {**BOARD.specs, "hybrid": BOARD.base_spec.override({"prior": "hybrid"})}
+
+
+@pytest.mark.parametrize("row", list(SPECS))
 def test_flops_of_every_model_agree_with_torchs_counter(row: str, tokenizer: Tokenizer) -> None:
-    spec = BOARD.specs[row]
+    spec = SPECS[row]
     if hasattr(spec.prior, "history_dropout"):  # rows that see less by chance are no layout
         spec = spec.override({"prior.history_dropout": 0.0})
     model = build_model(spec, tokenizer)
