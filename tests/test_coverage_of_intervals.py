@@ -23,6 +23,8 @@ from colaflex.significance import (
     unpaired_test,
 )
 
+pytestmark = pytest.mark.timeout(900)  # thousands of simulations
+
 REPEATS, PAIRS = 2_000, 4_000
 SEEDS, ITEMS = 3, 256
 Rng = np.random.Generator

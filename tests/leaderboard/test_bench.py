@@ -22,7 +22,9 @@ from colaflex.leaderboard.records import load_records
 
 CELLS = ["flow_matching-small-s0", "flow_matching-small-s1", "latent_ar-small-s0"]
 CELLS += ["latent_ar-small-s1"]
-PATIENCE = 300.0
+pytestmark = pytest.mark.timeout(1200)  # real runs, in processes of their own
+
+PATIENCE = 600.0
 
 
 @dataclass
@@ -213,7 +215,6 @@ def children(pid: int) -> Iterator[int]:
             yield int(path.parent.name)
 
 
-@pytest.mark.timeout(900)
 def test_killed_at_random_it_loses_and_repeats_nothing(benched: Bench, bench: Bench) -> None:
     """By SIGKILL, with or without its cells, and by SIGINT, as its files become more."""
     rng = random.Random(7)
