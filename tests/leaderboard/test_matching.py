@@ -11,9 +11,9 @@ import pytest
 
 import colaflex
 from colaflex.errors import UserError
-from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.board import Board, Row
 from colaflex.leaderboard.grid import Cell
-from colaflex.leaderboard.knobs import knob, usual_fine, usual_width
+from colaflex.leaderboard.knobs import knob, solved_paths
 from colaflex.leaderboard.matching import Matcher
 from colaflex.run_result import parameter_counts
 
@@ -134,21 +134,16 @@ def test_a_solved_match_is_kept_and_a_changed_row_solved_anew(
 
 
 def test_knobs_are_where_components_have_them(small_board: Board) -> None:
-    def usual(prior: dict[str, Any] | str) -> tuple[str | None, str | None]:
-        spec = small_board.base_spec.override({"prior": prior})
-        width = usual_width(spec)
-        return width, usual_fine(spec, width) if width else None
+    def usual(prior: dict[str, Any] | str) -> list[str]:
+        return solved_paths(Row(), small_board.base_spec.override({"prior": prior}))
 
-    assert usual("flow_matching") == (
-        "prior.network.width",
-        "prior.network.feed_forward_ratio",
-    )
-    assert usual("normalizing_flow") == ("prior.width", "prior.feed_forward_ratio")
-    assert usual("autoregressive_latent") == (
+    assert usual("flow_matching") == ["prior.network.width", "prior.network.feed_forward_ratio"]
+    assert usual("normalizing_flow") == ["prior.width", "prior.feed_forward_ratio"]
+    assert usual("autoregressive_latent") == [
         "prior.transformer.width",
         "prior.transformer.feed_forward_ratio",
-    )
-    assert usual("gaussian") == (None, None)
+    ]
+    assert usual("gaussian") == []
 
 
 def test_a_width_stays_one_that_splits_into_heads(small_board: Board) -> None:
