@@ -221,12 +221,13 @@ def test_killed_at_random_it_loses_and_repeats_nothing(benched: Bench, bench: Be
     kills, done, ways = 0, dict[Path, int](), ("all", "bench", "interrupt", "all", "bench")
     for number, how in enumerate(ways):
         process = bench.start()
-        enough = len(benched.files()) * (number + rng.random()) / len(ways)
+        # Not too near the end, which on a busy machine may come before the signal.
+        enough = len(benched.files()) * (number + rng.random()) / (len(ways) + 2)
         deadline = time.monotonic() + PATIENCE
         while len(bench.files()) < enough and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(rng.random() / 4)
+        time.sleep(rng.random() / 20)
         if process.poll() is not None:
             break
         cells = list(children(process.pid))
@@ -235,12 +236,12 @@ def test_killed_at_random_it_loses_and_repeats_nothing(benched: Bench, bench: Be
             for pid in cells:
                 os.kill(pid, signal.SIGKILL)
         process.communicate(timeout=PATIENCE)
-        if process.returncode == 0:  # on a busy machine, the signal may come behind the end
+        if process.returncode == 0:  # the signal came behind the end: no kill
             break
         assert process.returncode == (130 if how == "interrupt" else -signal.SIGKILL)
         kills += 1
         done |= bench.finished()
-    assert kills >= 2 and done
+    assert kills >= 4 and done
     code, _, err = bench.run()
     assert code == 0, err
     assert comparable(bench) == comparable(benched)
