@@ -1,0 +1,1 @@
+"""Studies: which settings go together, searched with Optuna and explained."""

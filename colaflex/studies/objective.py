@@ -1,0 +1,79 @@
+"""What a trial measures: the interface between the search and the training behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+__all__ = ["Attempt", "Found", "Objective", "Point", "Pruned", "Report", "Value"]
+
+Value = bool | int | float | str
+Point = Mapping[str, Value]
+"""Values by key path of a spec, of the searched keys that have a meaning there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A trial to be measured.
+
+    Attributes:
+        name: where its files go, relative to the folder of the study: `search/0012`.
+        point: what is set over the base spec.
+        seeds: of the runs it consists of.
+        split: the held-out documents that it is measured on.
+    """
+
+    name: str
+    point: Point
+    seeds: Sequence[int] = (0,)
+    split: Literal["validation", "test"] = "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a trial came to.
+
+    Attributes:
+        metrics: name -> `value`, `low`, `high`, `n`, as in result.json; `cost.*` among them.
+        flops: model FLOPs of its training without stage 1.
+        seconds: it took, whoever had trained stage 1.
+        stage1: digests of the stages 1 it stands on -> model FLOPs of each.
+        reused: how many of these stages 1 were known already.
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    flops: float = 0.0
+    seconds: float = 0.0
+    stage1: Mapping[str, float] = field(default_factory=dict)
+    reused: int = 0
+
+
+class Pruned(Exception):
+    """A trial is given up: others were better at this point of theirs."""
+
+
+class Report(Protocol):
+    """Told of intermediate values while a trial runs."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Note the metrics at a step (a rung, or a seed), counted from 1.
+
+        Raises:
+            Pruned: the trial is to end here.
+        """
+        ...  # pragma: no cover
+
+
+class Objective(Protocol):
+    """Measures attempts: by training a spec, or by a formula."""
+
+    def __call__(self, attempt: Attempt, report: Report) -> Found:
+        """Measure; going on where an earlier try of the same attempt was killed.
+
+        Raises:
+            Pruned: passed on from `report`.
+            UserError: the point can't be run; the trial fails for this reason.
+            RunFailure: the training failed, say by a loss that is not finite.
+        """
+        ...  # pragma: no cover
