@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import optuna
 
 from colaflex.spec import Spec
+from colaflex.studies.file_lock import FileLock
 from colaflex.studies.objective import Attempt, Point
 from colaflex.studies.study_file import StudyFile
 from colaflex.studies.trials import TrialRecord, records_of
-
-if TYPE_CHECKING:
-    from colaflex.studies.summary import StudySummary
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
@@ -69,7 +65,10 @@ class Study:
 
     def arm(self, name: str) -> optuna.Study:
         """An arm's study in the storage, made where it is missing."""
-        directions = ["maximize" if o.direction == "higher" else "minimize" for o in self.file.objectives]
+        directions: list[Literal["maximize", "minimize"]] = [
+            "maximize" if objective.direction == "higher" else "minimize"
+            for objective in self.file.objectives
+        ]
         return optuna.create_study(
             storage=self.storage,
             study_name=self.title(name),
@@ -115,7 +114,7 @@ class Study:
     def fresh_attempts(self) -> list[Attempt]:
         """The runs on fresh seeds and the test split of all optima, each point once."""
         fresh = self.file.fresh
-        points = list({str(sorted(point.items())): point for point in self.optima().values()}.values())
+        points = list({str(sorted(p.items())): p for p in self.optima().values()}.values())
         return [
             Attempt(f"{FRESH}/{number}-seed-{seed}", point, (seed,), "test")
             for seed in range(fresh.first, fresh.first + fresh.seeds)
@@ -124,12 +123,21 @@ class Study:
 
     def spec(self, attempt: Attempt) -> Spec:
         """The spec of an attempt."""
-        return self.file.searched.spec(self._base(attempt.split), attempt.point)
+        file = self.file
+        base = file.trial_spec if attempt.split == "validation" else file.fresh_spec
+        return file.searched.spec(base, attempt.point)
 
-    @functools.cache  # noqa: B019 (as long-lived as the study)
-    def _base(self, split: str) -> Spec:
-        values = self.file.trials if split == "validation" else self.file.fresh.set
-        return self.file.base_spec.override(values) if values else self.file.base_spec
+    def reap(self) -> None:
+        """Let trials of dead workers wait for others; nothing is made that was not there."""
+        from colaflex.studies.ownership import reap
+
+        for name in (*self.arms, FRESH):
+            if self.title(name) in self._names():
+                reap(self.arm(name), self.lock(name))
+
+    def lock(self, arm: str) -> FileLock:
+        """What workers of an arm on this host take turns with."""
+        return FileLock(self.where.folder / f"{arm}.lock")
 
     def status(self) -> dict[str, Any]:
         """Counts of the search's trials and its best, and the same of the other arms."""
