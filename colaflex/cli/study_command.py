@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ import click
 
 from colaflex.cli.lazy import Group
 from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.errors import UserError
 
 if TYPE_CHECKING:
-    from colaflex.studies.study import Study
+    from colaflex.studies.study import Study, Where
+    from colaflex.studies.study_file import StudyFile
+    from colaflex.studies.summary import StudySummary
 
 __all__ = ["command"]
 
@@ -112,6 +116,69 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
     _show_status(found, as_json)
 
 
+@command.command("report")
+@click.argument("study", type=click.Path(path_type=Path))
+@out_option
+@storage_option
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="The page. Default FOLDER/report.html."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Also write all it shows as JSON.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Make the page of such a JSON file; no storage is read.",
+)
+@click.option("--write-best", type=click.Path(path_type=Path), help="Write the optimum's spec.")
+@json_option
+def report_command(study: Path, **given: Any) -> None:
+    """Write what STUDY found as a page: the optimum, what matters, what depends on what."""
+    from colaflex.files import write_atomic
+    from colaflex.studies.best import write_best
+    from colaflex.studies.report import build_page
+    from colaflex.studies.study import Where
+    from colaflex.studies.study_file import StudyFile
+    from colaflex.studies.summary import to_json
+
+    file = StudyFile.load(study)
+    where = Where.of(file, given["out"], given["storage"])
+    source = given["source"]
+    summary = _summary(file, where) if source is None else _stored(source)
+    if given["write_best"] is not None:
+        best = next(iter(summary.arms.values())).best
+        if best is None:
+            raise UserError(f"{study}: no trial is complete yet: there is no optimum to write")
+        write_best(file.base_spec, best.point, given["write_best"])
+        print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
+    if given["data"] is not None:
+        write_atomic(given["data"], to_json(summary))
+    page = given["html"] or where.folder / "report.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(page, build_page(summary))
+    if given["as_json"]:
+        print_json(json.loads(to_json(summary)))
+        return
+    print(page)
+
+
+def _summary(file: StudyFile, where: Where) -> StudySummary:
+    from colaflex.studies.study import Study
+    from colaflex.studies.summarising import summarise
+
+    return summarise(Study(file, where))
+
+
+def _stored(path: Path) -> StudySummary:
+    from colaflex.studies.summary import from_json
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{path}: can't be read: {error}") from None
+    return from_json(text, str(path))
+
+
 def _open(path: Path, out: Path | None, storage: str | None) -> Study:
     from colaflex.studies.study import Study, Where
     from colaflex.studies.study_file import StudyFile
@@ -125,7 +192,6 @@ def _arms(study: Study, names: str | None) -> tuple[str, ...]:
     if names is None:
         return study.arms
     from colaflex import hints
-    from colaflex.errors import UserError
 
     asked = tuple(name.strip() for name in names.split(",") if name.strip())
     for name in asked:
