@@ -263,6 +263,14 @@ METRICS: dict[str, MetricInfo] = {
     "speed.*latency*": MetricInfo("latency", "s", "lower"),
     "speed.*memory*": MetricInfo("peak memory", "GiB", "lower"),
     "speed.*seconds*": MetricInfo("time", "s", "lower"),
+    "cost.flops": MetricInfo(
+        "training FLOPs",
+        "",
+        "lower",
+        "Model FLOPs of training, stage 1 included. Of trials of a study only, as all costs are.",
+    ),
+    "cost.seconds": MetricInfo("training time", "s", "lower", "Wall-clock time of a trial."),
+    "cost.parameters": MetricInfo("parameters", "", "lower", "Of all parts of the model together."),
     "task.*.accuracy": MetricInfo(
         "{0}", "share", "higher", "Right answers to the items of a task."
     ),
