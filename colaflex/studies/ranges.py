@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import (
@@ -206,10 +206,11 @@ def _faults(settings: RangeSettings, found: SpecField) -> Iterator[tuple[str, st
     elif step is not None and step <= 0:
         yield "step", f"expected a step above 0, got {step:g}", ""
     elif step is not None:
-        count = (high - low) / step
-        last = low + math.floor(count + 1e-9) * step
-        if not math.isclose(count, round(count), abs_tol=1e-9) or round(count) < 1:
-            hint = f"the last value would be {last:g}"
+        # As written, in decimals: 0.1 fits from 0 to 0.3.
+        first, last, by = (Decimal(str(value)) for value in (low, high, step))
+        count, rest = divmod(last - first, by)
+        if rest or not count:
+            hint = f"the last value would be {float(first + count * by):g}"
             yield "step", f"a step of {step:g} doesn't fit from {low:g} to {high:g}", hint
 
 
