@@ -22,7 +22,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 def found_in(result: Mapping[str, Any]) -> Found:
     """What `result.json` says, with `cost.*` among the metrics."""
     stages = result["training"]["stages"]
-    first = [stage for stage in stages if stage["stage"] == STAGE1]
+    first = [stage for stage in stages if stage["name"] == STAGE1]
     sums = {
         "cost.flops": float(result["training"]["flops"]),
         "cost.seconds": float(result["training"]["seconds"]),
