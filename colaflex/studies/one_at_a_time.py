@@ -29,10 +29,10 @@ class OneAtATimeSampler(PlannedSampler):
 
     It begins with a given point. The budget is split evenly over passes, and in a pass over the
     knobs: of each, so many choices or evenly spaced values of its range are tried, and the best is
-    kept. Later passes look around the best, more finely each time, or further out where the best lay
-    at the edge of what was tried; and they go on beyond the budget, if asked, until no point is left. A knob
-    without a meaning under the chosen components is left out. What is tried already is not tried
-    again, and what another knob's share had no use for is left to the next ones.
+    kept. Later passes look around the best, more finely each time, or further out where the best
+    lay at the edge of what was tried; they go on beyond the budget, if asked, until no point is
+    left. A knob without a meaning under the chosen components is left out. What is tried already is
+    not tried again, and what one knob's share has no use for is left to the next ones.
 
     Args:
         space: what is searched.

@@ -44,8 +44,9 @@ def test_it_begins_with_the_base_and_changes_one_knob_of_the_best_at_a_time() ->
     expected = [-1.0, -0.5, 0.0, 0.5, 1.5, 2.0, 2.5, 3.0]  # 1 has been tried: the base's own
     assert locs == pytest.approx(expected)
     assert points[3:11] == [{**best, "loc": loc} for loc in locs]
+    # loc left one trial over: width has 10 values, of which the base's own has been tried
     best = points[min(range(11), key=lambda number: values[number])]
-    assert all(changed(p, best) == {"width"} for p in points[11:])
+    assert all(changed(p, best) == {"width"} for p in points[11:20])
 
 
 def separable(point: Point) -> float:
