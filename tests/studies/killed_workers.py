@@ -88,7 +88,6 @@ class Lines:
     def _write(self, name: str, line: dict[str, Any]) -> None:
         descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{json.dumps(line)}\n".encode())
-        os.fsync(descriptor)
         os.close(descriptor)
 
 
