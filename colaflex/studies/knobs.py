@@ -67,6 +67,11 @@ class Knob:
             return math.log(place / self.low) / math.log(self.high / self.low)
         return (place - self.low) / (self.high - self.low)
 
+    @property
+    def reach(self) -> float:
+        """The share of the axis within which a trial is near: beyond the next level, if any."""
+        return 0.22 if self.kind == "range" else max(0.22, 0.75 / max(1, len(self.levels) - 1))
+
     def at(self, unit: float) -> float:
         """The place at a share of the axis: what `unit` undoes."""
         if self.kind != "range":
