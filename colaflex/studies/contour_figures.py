@@ -80,7 +80,7 @@ class _Pair:
     def note(self) -> str:
         """What is shown."""
         if self._cells:
-            return "mean of the trials, and their number"
+            return "mean and number of trials"
         return "dots: trials" if self._fitted else f"dots alone: {self._reason}"
 
     def __call__(self, axes: Axes) -> None:
@@ -88,6 +88,8 @@ class _Pair:
         self.up.prepare(axes.yaxis)
         axes.set_xlim(*self.across.limits)
         axes.set_ylim(*self.up.limits)
+        if self._fitted and not self._cells and self.up.kind == "levels":
+            axes.set_ylim(-0.25, len(self.up.levels) - 0.75)
         axes.set_xlabel(elide(self.across.name, 40))
         axes.set_ylabel(elide(self.up.name, 30))
         axes.grid(visible=False)

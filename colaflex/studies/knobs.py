@@ -130,7 +130,7 @@ def point_text(point: Point, knobs: Sequence[Knob]) -> str:
     """A point in words: the searched keys, then any others."""
     names = {knob.path: knob.name for knob in knobs}
     keys = [*(path for path in names if path in point), *(key for key in point if key not in names)]
-    return ", ".join(f"{names.get(key, key)} {value_text(point[key])}" for key in keys)
+    return ", ".join(f"{names.get(key, key)}\u00a0{value_text(point[key])}" for key in keys)
 
 
 def _knob(path: str, name: str, rows: Sequence[SpaceRow], summary: StudySummary) -> Knob | None:
