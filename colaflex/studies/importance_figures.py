@@ -22,7 +22,7 @@ _Row = tuple[str, float, float, float]
 def importance_figure(explanation: Explanation, names: Mapping[str, str]) -> Figure | None:
     """The share of the objective's variance by setting."""
     rows = [(names.get(i.name, i.name), i.value, i.low, i.high) for i in explanation.importances]
-    return _dots("fig-importance", "importance of each setting", "% of the variance", rows)
+    return _dots("fig-importance", "Importance of each setting", "% of the variance", rows)
 
 
 def interaction_figure(explanation: Explanation, names: Mapping[str, str]) -> Figure | None:
@@ -32,7 +32,7 @@ def interaction_figure(explanation: Explanation, names: Mapping[str, str]) -> Fi
         for i in explanation.interactions
     ]
     return _dots(
-        "fig-interactions", "interaction of each pair", "% of the explained variance", rows
+        "fig-interactions", "Interaction of each pair", "% of the explained variance", rows
     )
 
 

@@ -1,0 +1,50 @@
+"""The best point of a study as a spec that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from colaflex.errors import UserError
+from colaflex.files import write_atomic
+from colaflex.spec.spec import Spec
+from colaflex.studies.objective import Point
+
+__all__ = ["write_best"]
+
+_MARK = "# The best point of a study"
+
+
+def write_best(spec: Spec, point: Point, path: Path) -> None:
+    """Write a spec with the values of a point set over it, all defaults written out.
+
+    A file that an earlier call wrote is replaced, whole or not at all.
+
+    Raises:
+        SpecError: the spec does not allow the point.
+        UserError: another file stands there, or none can be written.
+    """
+    best = spec.override(dict(point))
+    said = [f"#   {key}: {value}" for key, value in point.items()]
+    head = "\n".join([f"{_MARK}, over the spec {spec.name!r}:", *map(_one_line, said)])
+    try:
+        if path.exists() and not _ours(path):
+            raise UserError(
+                f"{path}: another file stands here, which this would overwrite; choose another "
+                "name, or remove it"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, f"{head}\n{best.to_yaml()}")
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file was written here; a folder or what is no text was not."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MARK)) == _MARK.encode()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n")).replace("\r", " ")

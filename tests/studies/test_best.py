@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from colaflex.errors import UserError
+from colaflex.spec import Spec
+from colaflex.spec.problems import SpecError
+from colaflex.studies.best import write_best
+
+WORLDS = Path(__file__).parents[2] / "specs" / "worlds.yaml"
+POINT = {"representation.latent_dim": 32, "prior.schedule.loc": 1.25, "prior": "rectified_flow"}
+
+
+@pytest.fixture(scope="module")
+def base() -> Spec:
+    return Spec.load(WORLDS)
+
+
+def test_the_spec_has_the_point_and_all_else_of_the_base(base: Spec, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "best.yaml"
+    write_best(base, POINT, path)
+    best = Spec.load(path)
+    assert best == base.override(POINT) and best.digest() == base.override(POINT).digest()
+    assert best.representation.latent_dim == 32
+    assert "#   prior.schedule.loc: 1.25" in path.read_text()
+
+
+def test_its_own_file_is_replaced_and_no_other(base: Spec, tmp_path: Path) -> None:
+    path, other = tmp_path / "best.yaml", tmp_path / "mine.yaml"
+    write_best(base, POINT, path)
+    write_best(base, {"representation.latent_dim": 8}, path)
+    assert Spec.load(path).representation.latent_dim == 8
+    other.write_text("name: mine\n")
+    for taken in (other, tmp_path):
+        with pytest.raises(UserError, match="another file stands here"):
+            write_best(base, POINT, taken)
+    assert other.read_text() == "name: mine\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best.yaml", "mine.yaml"]
+
+
+def test_a_point_that_the_spec_refuses_writes_nothing(base: Spec, tmp_path: Path) -> None:
+    with pytest.raises(SpecError):
+        write_best(base, {"representation.latent_dim": -1}, tmp_path / "best.yaml")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_can_not_be_written_is_named(base: Spec, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be written"):
+        write_best(base, POINT, tmp_path / "file" / "best.yaml")
