@@ -1,4 +1,4 @@
-"""Lets the tests of studies import what they share."""
+"""Tests of studies share modules of this folder."""
 
 from __future__ import annotations
 
