@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,26 +82,27 @@ def run_command(study: Path, **given: Any) -> int:
 
 def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
     budget = study.file.budget
-    limits = {
-        "trials": given["trials"] or budget.trials,
-        "minutes": given["minutes"] or budget.minutes,
-        "flops": budget.flops,
-        "failures": budget.failures,
-    }
+    from colaflex.studies.arm import Limits
+
+    limits = Limits(
+        given["trials"] or budget.trials,
+        given["minutes"] or budget.minutes,
+        budget.flops,
+        budget.failures,
+    )
     if given["workers"] > 1:
         from colaflex.studies.processes import Workers
 
         arguments = [str(study.file.path), "--out", str(study.where.folder)]
         arguments += ["--storage", study.where.storage, "--arms", *arms]
         arguments += ["--device", given["device"], "--precision", given["precision"]]
-        for name, value in limits.items():
+        for name, value in asdict(limits).items():
             arguments += [f"--{name}", str(value)] if value is not None else []
         return Workers(arguments, given["workers"]).run()
-    from colaflex.studies.arm import Limits
     from colaflex.studies.running import WorkSettings, work
     from colaflex.training.progress import progress_on
 
-    settings = WorkSettings(Limits(**limits), arms, given["device"], given["precision"])
+    settings = WorkSettings(limits, arms, given["device"], given["precision"])
     return 0 if work(study, settings, progress_on()) else 130
 
 

@@ -266,8 +266,10 @@ METRICS: dict[str, MetricInfo] = {
     "cost.flops": MetricInfo(
         "training FLOPs", "FLOPs", "lower", "Model FLOPs of training, stage 1 included."
     ),
-    "cost.seconds": MetricInfo("time of a trial", "s", "lower"),
-    "cost.parameters": MetricInfo("parameters", "", "lower", "Of all parts together."),
+    "cost.seconds": MetricInfo(
+        "training time", "s", "lower", "Of training, stage 1 included, whoever trained it."
+    ),
+    "cost.parameters": MetricInfo("parameters", "", "lower", "Of all parts of the model together."),
     "task.*.accuracy": MetricInfo(
         "{0}", "share", "higher", "Right answers to the items of a task."
     ),

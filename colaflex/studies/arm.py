@@ -53,9 +53,9 @@ class Arm:
         """What workers take turns with: one lock for each of them, on the same file."""
         return FileLock(self.folder / f"{self.name}.lock")
 
-    def log_of(self, attempt: Attempt) -> Path:
-        """Where the traceback of a trial goes."""
-        return self.folder / "logs" / f"{attempt.name}.log"
+    def log_of(self, trial: str) -> Path:
+        """Where the traceback of a trial, called NAME/0012, goes."""
+        return self.folder / "logs" / f"{trial}.log"
 
 
 class Events(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -20,7 +21,7 @@ from colaflex.studies.journal import open_journal
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["JOURNAL", "open_storage"]
+__all__ = ["JOURNAL", "is_storage_failure", "open_storage"]
 
 JOURNAL = "journal.log"
 """Name of the journal in the folder of a study."""
@@ -61,7 +62,10 @@ def open_storage(url: str, folder: Path) -> BaseStorage:
 def _sqlite(text: str) -> BaseStorage:
     url = _parsed(text)
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the storage {text} can't be made: {error}") from None
     return _database(url, {"connect_args": {"timeout": BUSY}})
 
 
@@ -139,3 +143,13 @@ def _grpc(text: str) -> BaseStorage:
             "`optuna.storages.run_grpc_proxy_server`"
         ) from None
     return storage
+
+
+def is_storage_failure(error: BaseException) -> bool:
+    """Whether an exception says that a server does not answer, or not as it should."""
+    if isinstance(error, optuna.exceptions.StorageInternalError):
+        return True
+    # What was not imported can't have been raised.
+    kinds = [("sqlalchemy.exc", "SQLAlchemyError"), ("grpc", "RpcError")]
+    known = [getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules]
+    return isinstance(error, tuple(known))

@@ -18,6 +18,7 @@ from colaflex.studies.objective import Attempt, Objective, Point, Pruned
 from colaflex.studies.outcome import Outcome, Reports
 from colaflex.studies.ownership import Claims, Owner, all_trials, reap
 from colaflex.studies.spent import failures_in_a_row, flops_spent, minutes_spent
+from colaflex.studies.storages import is_storage_failure
 from colaflex.studies.trials import record_of
 from colaflex.studies.waiting import attributes_of
 
@@ -63,7 +64,8 @@ class Worker:
         """Work.
 
         Raises:
-            RunFailure: as many trials in a row failed as the limit allows.
+            RunFailure: as many trials in a row failed as the limit allows, or the storage does
+                not answer any more.
         """
         ended = [trial.number for trial in all_trials(self.study) if trial.state.is_finished()]
         self._before = frozenset(ended)
@@ -76,6 +78,11 @@ class Worker:
                 return self._work(Claims(self.study, self.lock, owner))
         except KeyboardInterrupt:
             return "interrupted"
+        except Exception as error:
+            if is_storage_failure(error):
+                first = str(error).strip().partition("\n")[0]
+                raise RunFailure(f"the storage of the study failed: {first}") from error
+            raise
         finally:
             self.study._thread_local.in_optimize_loop = False
 
@@ -118,26 +125,26 @@ class Worker:
         outcome = Outcome(claims, trial)
         try:
             with Heartbeat(trial):
-                attempt = self._attempt(trial)
-                self.events.started(attempt)
-                self._measure(attempt, outcome)
+                self._measure(trial, outcome)
         except BaseException:
             claims.give_back(trial)
             raise
         if outcome.told:
-            storage = self.study._storage
-            self.events.ended(record_of(storage.get_trial(trial._trial_id)))
+            self.events.ended(record_of(self.study._storage.get_trial(trial._trial_id)))
 
-    def _measure(self, attempt: Attempt, outcome: Outcome) -> None:
-        trial = outcome.trial
+    def _measure(self, trial: optuna.Trial, outcome: Outcome) -> None:
         try:
+            attempt = self._attempt(trial)
+            self.events.started(attempt)
             found = self.objective(attempt, Reports(trial, self.arm.objectives))
         except Pruned as pruned:
             outcome.pruned(pruned.found)
         except (UserError, RunFailure) as error:
             outcome.failed(str(error) or type(error).__name__)
         except Exception as error:
-            path = self.arm.log_of(attempt)
+            if is_storage_failure(error):
+                raise
+            path = self.arm.log_of(self._name(trial))
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as file:
                 file.write(traceback.format_exc())
@@ -145,9 +152,12 @@ class Worker:
         else:
             outcome.found(found, self.arm.objectives)
 
+    def _name(self, trial: optuna.Trial) -> str:
+        return f"{self.arm.name}/{trial.number:04d}"
+
     def _attempt(self, trial: optuna.Trial) -> Attempt:
         """What a trial measures: as was asked for when it was put in line, else suggested."""
-        name, known = f"{self.arm.name}/{trial.number:04d}", trial.user_attrs
+        name, known = self._name(trial), trial.user_attrs
         seeds = tuple(known.get("seeds", self.arm.seeds))
         split = known.get("split", self.arm.split)
         if "point" in known or self.suggest is None:
