@@ -50,7 +50,7 @@ def drift_figure(
     levels = [one for one in drift.levels if math.isfinite(one.optimum.value)]
     if len(levels) < 2 or not plots_available():
         return None
-    of, along = names.get(drift.of, drift.of), names.get(drift.along, drift.along)
+    of, along = (elide(names.get(path, path), 40) for path in (drift.of, drift.along))
     law = law if law is not None and (law.of, law.along) == (drift.of, drift.along) else None
 
     def paint(axes: Axes) -> None:
@@ -66,8 +66,8 @@ def drift_figure(
         axes.set_xticks([one.level for one in levels], [elide(level_text(o), 14) for o in levels])
         axes.margins(x=0.35 / len(levels), y=0.1)
         axes.grid(axis="both")
-        axes.set_xlabel(elide(along, 40))
-        axes.set_ylabel(f"best {elide(of, 30)}")
+        axes.set_xlabel(along)
+        axes.set_ylabel(f"best {of}")
         _write_ends(axes, labels)
 
     title = f"Best {of} by {along}"
@@ -167,7 +167,7 @@ def curve_figures(key: str, drift: Drift, text: GoalText, names: Mapping[str, st
     levels = [one for one in drift.levels if one.points or one.curve_x]
     if not levels or not plots_available():
         return []
-    of, along = names.get(drift.of, drift.of), names.get(drift.along, drift.along)
+    of, along = (elide(names.get(path, path), 40) for path in (drift.of, drift.along))
     xs = [x for one in levels for x in (*one.curve_x, *(p[0] for p in one.points))]
     ys = [y for one in levels for _, y in one.points]
     ys = ys or [y for one in levels for y in one.curve_y]
@@ -197,12 +197,12 @@ def curve_figures(key: str, drift: Drift, text: GoalText, names: Mapping[str, st
             room = 0.12 * ((max(ys) - min(ys)) or 1.0)
             axes.set_ylim(min(ys) - room, max(ys) + room)
             axes.locator_params(nbins=5)
-            axes.set_xlabel(elide(of, 30))
+            axes.set_xlabel(of)
             if place == 0:
                 axes.set_ylabel(text.axis)
 
-        title = f"{along} {level_text(one)}"
+        title = f"{along} {elide(level_text(one))}"
         note = f"{one.trials} trials"
-        return Figure(title, note, draw(f"{key}-{place}", title, paint, (2.75, 2.1)))
+        return Figure(title, note, draw(f"{key}-{place}", title, paint, (2.3, 1.85)))
 
     return [figure(place, one) for place, one in enumerate(levels)]

@@ -146,11 +146,13 @@ def compute_axis(axis: object) -> None:
 
 
 def _with_values(courses: Mapping[str, Sequence[Step]]) -> dict[str, Sequence[Step]]:
-    return {
-        name: steps
-        for name, steps in courses.items()
-        if any(math.isfinite(step.value) for step in steps)
+    """The arms that have values; none where there are fewer than two in all."""
+    counted = {
+        name: sum(math.isfinite(step.value) for step in steps) for name, steps in courses.items()
     }
+    if sum(counted.values()) < 2:
+        return {}
+    return {name: steps for name, steps in courses.items() if counted[name]}
 
 
 def _finish(axes: Axes, across: str, up: str) -> None:

@@ -8,9 +8,14 @@ from colaflex.errors import UserError
 from colaflex.spec import Spec
 from colaflex.spec.problems import SpecError
 from colaflex.studies.best import write_best
+from colaflex.studies.objective import Point
 
 WORLDS = Path(__file__).parents[2] / "specs" / "worlds.yaml"
-POINT = {"representation.latent_dim": 32, "prior.schedule.loc": 1.25, "prior": "rectified_flow"}
+POINT: Point = {
+    "representation.latent_dim": 32,
+    "prior.schedule.loc": 1.25,
+    "prior": "rectified_flow",
+}
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +23,17 @@ def base() -> Spec:
     return Spec.load(WORLDS)
 
 
+def dimension(spec: Spec) -> int:
+    assert spec.representation is not None
+    return spec.representation.latent_dim
+
+
 def test_the_spec_has_the_point_and_all_else_of_the_base(base: Spec, tmp_path: Path) -> None:
     path = tmp_path / "new" / "best.yaml"
     write_best(base, POINT, path)
     best = Spec.load(path)
     assert best == base.override(POINT) and best.digest() == base.override(POINT).digest()
-    assert best.representation.latent_dim == 32
+    assert dimension(best) == 32
     assert "#   prior.schedule.loc: 1.25" in path.read_text()
 
 
@@ -31,7 +41,7 @@ def test_its_own_file_is_replaced_and_no_other(base: Spec, tmp_path: Path) -> No
     path, other = tmp_path / "best.yaml", tmp_path / "mine.yaml"
     write_best(base, POINT, path)
     write_best(base, {"representation.latent_dim": 8}, path)
-    assert Spec.load(path).representation.latent_dim == 8
+    assert dimension(Spec.load(path)) == 8
     other.write_text("name: mine\n")
     for taken in (other, tmp_path):
         with pytest.raises(UserError, match="another file stands here"):
