@@ -58,5 +58,5 @@ def basis_of(knob: Knob) -> Basis | None:
             waves = WAVES
         frequency = np.arange(1, waves + 1)
         columns = np.sqrt(2) * np.cos(np.pi * u[:, None] * frequency)
-        weights = frequency**-4.0
+        weights = np.asarray(frequency**-4.0)
     return Basis(columns * known[:, None], np.asarray(weights / weights.sum()))

@@ -23,6 +23,8 @@ from colaflex.studies.evidence import Evidence
 __all__ = ["Surface", "Term", "fit_surface"]
 
 STEPS = 60
+VARIANCES = 50
+"""Draws of them, behind draws of surfaces."""
 LEAST = 0.003
 """Of the objective's variance: no f is held for exactly flat."""
 
@@ -67,42 +69,60 @@ class Surface:
         """The share of the objective's variance that is not error."""
         return float(1 - self.variances[-1] / self.variances.sum())
 
-    def without(self, term: Term) -> Surface:
-        """The surface fitted without an f."""
-        keep = [kept is not term for kept in self.terms]
-        terms = tuple(kept for kept in self.terms if kept is not term)
+    def without(self, flat: Sequence[Term]) -> Surface:
+        """The surface fitted without some f."""
+        keep = [not any(term is left for left in flat) for term in self.terms]
+        terms = tuple(term for term, kept in zip(self.terms, keep, strict=True) if kept)
         start = self.variances[np.array([*keep, True])]
         return Surface(self.y, terms, _variances(self.y, terms, start, STEPS // 2))
 
     def draws(self, rng: np.random.Generator, times: int) -> Floats:
-        """(times, terms) how much each f varies, in surfaces drawn from the posterior."""
-        _, precision = _precision(self.terms, self.variances)
+        """(times, terms) how much each f varies, in surfaces drawn from the posterior.
+
+        Variances are drawn first, by the curvature of their restricted likelihood.
+        """
+        information = self._information()
+        root = np.linalg.inv(np.linalg.cholesky(information)).T
+        drawn = rng.standard_normal((VARIANCES, len(information))) @ root.T
+        each = -(-times // VARIANCES)
+        found = [self._squares(self.variances * np.exp(moved), rng, each) for moved in drawn]
+        return np.concatenate(found)[:times]
+
+    def _information(self) -> Floats:
+        """On the logarithms of the variances; they may be off by a factor e, for all we know."""
+        _, precision = _precision(self.terms, self.variances, len(self.y))
+        kernels = [term.kernel for term in self.terms] + [np.eye(len(self.y))]
+        parts = [v * precision @ k for v, k in zip(self.variances, kernels, strict=True)]
+        flat = np.stack([part.ravel() for part in parts])
+        turned = np.stack([part.T.ravel() for part in parts])
+        return np.asarray(0.5 * flat @ turned.T + np.eye(len(parts)))
+
+    def _squares(self, variances: Floats, rng: np.random.Generator, times: int) -> Floats:
+        """(times, terms) how much each f varies if variances are these."""
+        _, precision = _precision(self.terms, variances, len(self.y))
         columns = np.concatenate([term.basis.columns for term in self.terms], 1)
         prior = np.concatenate(
-            [
-                variance * term.basis.weights
-                for term, variance in zip(self.terms, self.variances[:-1], strict=True)
-            ]
+            [v * term.basis.weights for term, v in zip(self.terms, variances[:-1], strict=True)]
         )
         pull = prior[:, None] * (columns.T @ precision)
-        covariance = np.diag(prior) - pull @ columns * prior
-        sizes, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-        noise = rng.standard_normal((times, len(sizes))) * np.sqrt(np.maximum(sizes, 0))
-        squares = (pull @ self.y + noise @ vectors.T) ** 2
+        # A draw of the prior and of errors, corrected by what it says of the trials.
+        weights = np.sqrt(prior) * rng.standard_normal((times, len(prior)))
+        errors = np.sqrt(variances[-1]) * rng.standard_normal((times, len(self.y)))
+        squares = (weights + (self.y - weights @ columns.T - errors) @ pull.T) ** 2
         ends = np.cumsum([0] + [len(term.basis.weights) for term in self.terms])[:-1]
         return np.asarray(np.add.reduceat(squares, ends, axis=1))
 
-    def p_value(self, term: Term, rng: np.random.Generator, times: int) -> float:
-        """Of the hypothesis that an f is flat: a score test, by simulation of the rest."""
-        rest = self.without(term)
-        covariance, precision = _precision(rest.terms, rest.variances)
-        root = np.linalg.cholesky(covariance + 1e-10 * np.eye(len(self.y)))
+    def p_value(self, flat: Sequence[Term], rng: np.random.Generator, times: int) -> float:
+        """Of the hypothesis that some f are flat: a score test, by simulation of the rest."""
+        rest = self.without(flat)
+        covariance, precision = _precision(rest.terms, rest.variances, len(self.y))
+        root = np.linalg.cholesky(covariance)
         drawn = precision @ (root @ rng.standard_normal((len(self.y), times)))
-        scaled = term.basis.columns * np.sqrt(term.basis.weights)
+        kernel = np.sum([term.kernel for term in flat], axis=0)
 
         def score(left: Floats) -> Floats:
             spread = np.einsum("ij,ij->j", left, covariance @ left)
-            return np.asarray(((scaled.T @ left) ** 2).sum(0) / spread)
+            return np.asarray(np.einsum("ij,ij->j", left, kernel @ left) / spread)
 
         measured = score((precision @ self.y)[:, None])[0]
         return (1 + int((score(drawn) >= measured).sum())) / (1 + times)
@@ -124,9 +144,8 @@ def fit_surface(found: Evidence) -> Surface | None:
     return Surface(y, tuple(terms), _variances(y, terms, start, STEPS))
 
 
-def _precision(terms: Sequence[Term], variances: Floats) -> tuple[Floats, Floats]:
-    """Covariance of the trials, and its inverse on what is orthogonal to the mean."""
-    n = len(terms[0].kernel) if terms else 0
+def _precision(terms: Sequence[Term], variances: Floats, n: int) -> tuple[Floats, Floats]:
+    """Covariance of n trials, and its inverse on what is orthogonal to the mean."""
     covariance = variances[-1] * np.eye(n)
     for term, variance in zip(terms, variances[:-1], strict=True):
         covariance += variance * term.kernel
@@ -139,7 +158,7 @@ def _variances(y: Floats, terms: Sequence[Term], start: Floats, steps: int) -> F
     """Restricted maximum likelihood, by Zhou et al.'s steps, which never lower it."""
     variances = np.maximum(start, LEAST)
     for _ in range(steps):
-        _, precision = _precision(terms, variances)
+        _, precision = _precision(terms, variances, len(y))
         left = precision @ y
         ratios = [
             (left @ term.kernel @ left) / max(float((precision * term.kernel).sum()), 1e-12)
