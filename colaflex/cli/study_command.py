@@ -151,7 +151,8 @@ def report_command(study: Path, **given: Any) -> None:
         best = next(iter(summary.arms.values())).best
         if best is None:
             raise UserError(f"{study}: no trial is complete yet: there is no optimum to write")
-        write_best(file.base_spec, best.point, given["write_best"])
+        spec = file.searched.spec(file.base_spec, best.point)
+        write_best(spec, best.point, given["write_best"])
         print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
     if given["data"] is not None:
         write_atomic(given["data"], to_json(summary))

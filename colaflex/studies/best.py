@@ -15,17 +15,20 @@ _MARK = "# The best point of a study"
 
 
 def write_best(spec: Spec, point: Point, path: Path) -> None:
-    """Write a spec with the values of a point set over it, all defaults written out.
+    """Write the spec of a point, all defaults written out.
 
     A file that an earlier call wrote is replaced, whole or not at all.
 
+    Args:
+        spec: with the values of the point, as of `Space.spec`.
+        point: said at the head of the file.
+        path: of the file.
+
     Raises:
-        SpecError: the spec does not allow the point.
         UserError: another file stands there, or none can be written.
     """
-    best = spec.override(dict(point))
     said = [f"#   {key}: {value}" for key, value in point.items()]
-    head = "\n".join([f"{_MARK}, over the spec {spec.name!r}:", *map(_one_line, said)])
+    head = "\n".join([f"{_MARK}, set over the spec {spec.name!r}:", *map(_one_line, said)])
     try:
         if path.exists() and not _ours(path):
             raise UserError(
@@ -33,7 +36,7 @@ def write_best(spec: Spec, point: Point, path: Path) -> None:
                 "name, or remove it"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, f"{head}\n{best.to_yaml()}")
+        write_atomic(path, f"{head}\n{spec.to_yaml()}")
     except OSError as error:
         raise UserError(f"{path}: can't be written: {error.strerror or error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +66,7 @@ def drift_figure(
         axes.set_xticks([one.level for one in levels], [elide(level_text(o), 14) for o in levels])
         axes.margins(x=0.35 / len(levels), y=0.1)
         axes.grid(axis="both")
+        axes.set_ylim(*_limits(axes.get_ylim(), levels))
         axes.set_xlabel(along)
         axes.set_ylabel(f"best {of}")
         _write_ends(axes, labels)
@@ -77,6 +78,15 @@ def drift_figure(
     if any(one.at_edge for one in levels):
         notes.append("hollow: at an end of its range")
     return Figure(title, "; ".join(notes), draw(key, title, paint, size))
+
+
+def _limits(shown: tuple[float, float], levels: Sequence[LevelOptimum]) -> tuple[float, float]:
+    """No farther beyond the range of the setting than a tenth of it."""
+    xs = [x for one in levels for x in one.curve_x]
+    if not xs:
+        return shown
+    low, high, room = min(xs), max(xs), 0.1 * (max(xs) - min(xs))
+    return max(shown[0], low - room), min(shown[1], high + room)
 
 
 def _write_ends(axes: Axes, labels: list[Label]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from colaflex.ranking import holm
 from colaflex.report.figures import Figure
 from colaflex.studies.drift_figures import curve_figures, drift_figure
-from colaflex.studies.explanation import Drift
+from colaflex.studies.explanation import Drift, Explanation
 from colaflex.studies.goals import GoalText
 from colaflex.studies.importance_figures import importance_figure, interaction_figure
 from colaflex.studies.page_tables import interaction_rows, level_rows
@@ -57,6 +59,7 @@ def explained(
             **dict.fromkeys(("important", "together"), ""),
             "notes": told.notes if told else (),
         }
+    told = _corrected(told)
     figures = (importance_figure(told, names), interaction_figure(told, names))
     drifts = sorted(told.drifts, key=lambda one: one.law is None)
     return {
@@ -68,6 +71,14 @@ def explained(
         "drifts": [_panel(place, one, summary, text, names) for place, one in enumerate(drifts)],
         "notes": told.notes,
     }
+
+
+def _corrected(told: Explanation) -> Explanation:
+    """The same with the p-values of interactions corrected for the number of pairs (Holm)."""
+    known = {i: one.p_value for i, one in enumerate(told.interactions)}
+    p = holm({i: value for i, value in known.items() if math.isfinite(value)})
+    pairs = (replace(one, p_value=p.get(i, math.nan)) for i, one in enumerate(told.interactions))
+    return replace(told, interactions=tuple(pairs))
 
 
 def _panel(

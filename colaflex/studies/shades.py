@@ -1,4 +1,4 @@
-"""Shades of an objective: the better, the darker."""
+"""Shades of an objective: the better, the stronger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNT = 7
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Shades of an objective: edges from worst to best, darker is better."""
+    """Shades of an objective: edges from worst to best, the stronger the better."""
 
     edges: tuple[float, ...]
 

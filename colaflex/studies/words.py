@@ -75,7 +75,7 @@ def importance_sentence(explanation: Explanation, names: Mapping[str, str]) -> s
         f"{names.get(one.name, one.name)} ({_percent(one.value, one.low, one.high)})"
         for one in known[:3]
     ]
-    return f"What the objective depends on most, as shares of its variance: {', '.join(said)}."
+    return f"What matters most, as shares of what the settings explain: {', '.join(said)}."
 
 
 def interaction_sentence(explanation: Explanation, names: Mapping[str, str]) -> str:
