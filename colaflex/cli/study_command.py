@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+STUDIES = Path("specs") / "studies"
+
+
+def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
+    """The file of a study, by path or name; raises UserError with the nearest name."""
+    del context, option
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
+        return path
+    known = STUDIES / f"{name}.yaml"
+    if known.is_file():
+        return known
+    from colaflex import hints
+
+    hint = hints.hint(name, [file.stem for file in STUDIES.glob("*.yaml")], "studies")
+    raise UserError(
+        f"there is no study {name!r} in {STUDIES}{hint}; give its name or the path of a study file"
+    )
+
+
+study_argument = click.argument("study", callback=_found)
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the study. Default runs/studies/NAME."
 )
@@ -37,7 +58,7 @@ def command() -> None:
 
 
 @command.command("run")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
@@ -107,7 +128,7 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
 
 
 @command.command("status")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @out_option
 @storage_option
 @json_option
@@ -119,7 +140,7 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
 
 
 @command.command("report")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @out_option
 @storage_option
 @click.option(

@@ -133,7 +133,7 @@ class Board(Section):
         found._path = path
         if problems := list(problems_of(found, node)):
             raise SpecError(problems)
-        found._base = base_spec(node, path)
+        found._base = base_spec(node)
         found._specs = row_specs(found, node)
         return found
 

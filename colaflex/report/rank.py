@@ -56,6 +56,8 @@ def out_of_reach(metric: str, specs: Collection[Spec]) -> str:
     family = metric.partition(".")[0]
     if family == "likelihood" and all(likelihood_of(spec) == "none" for spec in specs):
         return "none declares a likelihood or a bound"
+    if family == "likelihood" and all(s.evaluation.likelihood is False for s in specs):
+        return "evaluation.likelihood is false"
     latent = any(spec.baseline is None for spec in specs)
     if family in ("reconstruction", "geometry", "elbo") and not latent:
         return "none has latents"

@@ -32,15 +32,15 @@ def base_problems(node: Node, file: Path, what: str) -> Iterator[Problem]:
         yield Problem(base.origin, ("base",), message, "name a spec file")
 
 
-def base_spec(node: Node, file: Path) -> Spec:
-    """The spec, with places of its values in the files they stand in.
+def base_spec(node: Node) -> Spec:
+    """The spec that a file builds on, with places of its values in the files they stand in.
 
     Raises:
         SpecError: it is missing, or something is wrong with it.
     """
     inline = _given(node, "spec")
     if inline is not None:
-        return Spec.parse(inline.entries, str(file))
+        return Spec.parse(inline, inline.origin.source)
     base = node.entries["base"]
     path = (base.origin.directory or Path.cwd()) / Path(str(base.value)).expanduser()
     try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from colaflex.spec.shapes import shapes_of
+from dataclasses import replace
+
+from colaflex.spec.problems import Problem
 from colaflex.spec.yaml import Node
 from colaflex.studies.named import long_form
-from colaflex.studies.start import Start
 
-__all__ = ["NONE", "full_form"]
+__all__ = ["as_written", "full_form"]
 
 NONE = "none"
+NAMED = "a map with type, options"
+CENTRES, OPTIONS = "centres", "options"
 
 
 def full_form(node: Node) -> Node:
@@ -28,6 +31,17 @@ def full_form(node: Node) -> Node:
     return node.with_entries(entries)
 
 
+def as_written(problem: Problem) -> Problem:
+    """A problem whose key path is the file's own, not that of the full form."""
+    path = problem.path
+    for section, inner in (("start", CENTRES), ("sampler", OPTIONS), ("pruner", OPTIONS)):
+        for index in range(len(path) - 1):
+            if path[index : index + 2] == (section, inner):
+                path = (*path[: index + 1], *path[index + 2 :])
+    message = problem.message.replace(NAMED, "a name, or a map with its `type` and options")
+    return replace(problem, path=path, message=message)
+
+
 def _objectives(node: Node) -> Node:
     """`metric`, or a list of metrics: a list of maps."""
     items = node.value if isinstance(node.value, list) else [node]
@@ -42,21 +56,17 @@ def _start(node: Node) -> Node:
     """Key paths apart from the other settings."""
     if node.value == NONE:
         return _null(node)
-    shapes = shapes_of(Start)
-    paths = {key: child for key, child in node.entries.items() if "." in key}
+    paths = {k: child for k, child in node.entries.items() if "." in k or child.entries}
     if not paths:
         return node
-    field = next(key for key, shape in shapes.items() if shape.is_map)
     rest = {key: child for key, child in node.entries.items() if key not in paths}
-    return node.with_entries({**rest, field: Node(dict(paths), node.origin, node.key)})
+    return node.with_entries({**rest, CENTRES: Node(dict(paths), node.origin, node.key)})
 
 
 def _controls(node: Node) -> Node:
-    return (
-        node.with_entries({name: _control(child) for name, child in node.entries.items()})
-        if (node.entries)
-        else node
-    )
+    if not isinstance(node.value, dict):
+        return node
+    return node.with_entries({name: _control(child) for name, child in node.entries.items()})
 
 
 def _control(node: Node) -> Node:

@@ -33,17 +33,14 @@ __all__ = ["DEFAULT_WORD", "Searched", "read_range"]
 
 DEFAULT_WORD = "default"
 EXPECTED = "expected a list of choices, a range {low: .., high: ..}, or `default`"
-LARGEST = 1e30
 
 
 class RangeSettings(Section):
     """A range as it stands in a study file."""
 
-    low: float = Field(..., ge=-LARGEST, le=LARGEST, description="Least value.")
-    high: float = Field(..., ge=-LARGEST, le=LARGEST, description="Largest value, included.")
-    step: float | None = Field(
-        None, ge=-LARGEST, le=LARGEST, description="Distance of the values; null: any between."
-    )
+    low: float = Field(..., description="Least value.")
+    high: float = Field(..., description="Largest value, included.")
+    step: float | None = Field(None, description="Distance of the values; null: any between.")
     log: bool = Field(False, description="Whether ratios count, not differences.")
 
 

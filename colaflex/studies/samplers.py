@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from colaflex.studies.objective import Point
     from colaflex.studies.space import Space
 
-__all__ = ["PLANNED", "SAMPLERS", "build_sampler", "check_sampler"]
+__all__ = ["PLANNED", "SAMPLERS", "build_sampler", "check_sampler", "unfit"]
 
 OURS = ("self", "space", "origin", "seed", "warn_independent_sampling", "warn_asynchronous_seeding")
 GONE = (
@@ -94,7 +94,7 @@ def build_sampler(
     Raises:
         UserError: it can't search this space, or a package is missing.
     """
-    problem = check_sampler(named) or _unfit(named.type, space, len(directions))
+    problem = check_sampler(named) or unfit(named, space, len(directions)) or _missing(named)
     if problem:
         raise UserError(problem)
     options = dict(named.options)
@@ -117,13 +117,24 @@ def build_sampler(
     return keyed if start is None else StartingSampler(keyed, space, start, seed)
 
 
-def _unfit(name: str, space: Space, objectives: int) -> str:
+def unfit(named: Named, space: Space, objectives: int) -> str:
     """Why a sampler can't search a space, or nothing."""
+    name = named.type
     if name in ONE_OBJECTIVE and objectives > 1:
         return f"sampler {name} improves one objective, here are {objectives}: choose tpe or nsga2"
     if name == "cmaes" and not any(parameter.is_range for parameter in space.parameters):
         return "sampler cmaes moves ranges, and here are choices only: choose tpe, or give a range"
-    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+    if name == "grid":
+        try:
+            GridSampler(space, seed=0, **named.options)
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def _missing(named: Named) -> str:
+    """The package that a sampler lacks, or nothing."""
+    if named.type == "cmaes" and importlib.util.find_spec("cmaes") is None:
         return (
             "sampler cmaes needs the package cmaes: pip install cmaes, "
             "or pip install 'colaflex[studies]'"

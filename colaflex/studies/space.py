@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,22 @@ class Space:
             SpecError: they don't go together.
         """
         return base.override({path: self._value(path, point) for path in point})
+
+    def variants(self, spec: Spec) -> Iterator[tuple[str, Spec]]:
+        """A spec with each choice of each searched component, and which it is, in words."""
+        components = [
+            parameter
+            for parameter in self.parameters
+            if () in parameter.when and field_at(spec, parameter.path).shape.slot is not None
+        ]
+        if not components:
+            yield "", spec
+        for parameter in components:
+            for label, choice in parameter.choices.items():
+                yield (
+                    f" with {parameter.path} {label}",
+                    spec.override({parameter.path: choice.node}),
+                )
 
     def _value(self, path: str, point: Point) -> Node | Value:
         label = point[path]

@@ -162,8 +162,10 @@ class _Reader:
     def _unknown(self, path: str, missing: list[UnknownKey]) -> None:
         place, outer = self.node.entries[path].key, self._outer(path)
         of = f"none of the choices of {' and '.join(outer)} has it" if outer else "unknown key"
-        hints = sorted({error.hint for error in missing}, key=lambda h: not h.startswith("did"))
-        self.problems.append(Problem(place, ("space", path), of, hints[0]))
+        hint = next((e.hint for e in missing if e.hint.startswith("did")), missing[0].hint)
+        if outer and not hint.startswith("did"):
+            hint = "leave it out, or list a component that has it"
+        self.problems.append(Problem(place, ("space", path), of, hint))
 
     def _report(self, problems: list[tuple[Combination, list[Problem]]]) -> None:
         everywhere = all(wrong for _, wrong in problems)

@@ -10,10 +10,10 @@ from colaflex import hints
 from colaflex.report.rank import Rank, is_known, near_metric, out_of_reach
 from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.yaml import Node
+from colaflex.studies.file_forms import as_written
 from colaflex.studies.named import Named
 from colaflex.studies.pruners import check_pruner
-from colaflex.studies.samplers import check_sampler
-from colaflex.studies.space import Space
+from colaflex.studies.samplers import check_sampler, unfit
 
 if TYPE_CHECKING:
     from colaflex.studies.study_file import StudyFile
@@ -26,7 +26,6 @@ SEARCH = "search"
 STORAGES = ("journal", "sqlite", "postgresql", "grpc")
 STORAGE = re.compile(r"journal(:.+)?|sqlite:///.+|postgresql(\+\w+)?://.+|grpc://[^/:]+:\d+")
 FORMS = "journal, journal:PATH, sqlite:///PATH, postgresql://..., grpc://HOST:PORT"
-ONE_OBJECTIVE = ("cmaes", "one_at_a_time")
 SIMILAR = 0.85
 """How similar a metric's name is to a known one to be taken for a slip."""
 
@@ -39,7 +38,6 @@ def problems_of(file: StudyFile, node: Node) -> Iterator[Problem]:
     yield from _budget(file, node)
     yield from _controls(file, node)
     yield from _named(node, ("sampler",), file.sampler, check_sampler)
-    yield from _sampler(file, node, ("sampler",), file.sampler)
     if file.pruner is not None:
         yield from _named(node, ("pruner",), file.pruner, check_pruner)
     yield from _pruning(file, node)
@@ -124,7 +122,6 @@ def _controls(file: StudyFile, node: Node) -> Iterator[Problem]:
         if control.sampler is not None:
             where = (*path, "sampler")
             yield from _named(node, where, control.sampler, check_sampler)
-            yield from _sampler(file, node, where, control.sampler)
 
 
 def _named(
@@ -136,15 +133,7 @@ def _named(
         return
     told = [o for o in named.options if re.search(rf"(?<!\w){re.escape(o)}(?!\w)", message)]
     where = (*path, "options", told[0]) if told else (*path, "type")
-    problem = _problem(node, where, message)
-    shown = (*path, told[0]) if told else path
-    yield Problem(problem.origin, shown, message)
-
-
-def _sampler(file: StudyFile, node: Node, path: KeyPath, named: Named) -> Iterator[Problem]:
-    if named.type in ONE_OBJECTIVE and len(file.objectives) > 1:
-        message = f"{named.type} improves one objective, here are {len(file.objectives)}"
-        yield _problem(node, path, message, "choose tpe or nsga2, or one objective")
+    yield as_written(_problem(node, where, message))
 
 
 def _pruning(file: StudyFile, node: Node) -> Iterator[Problem]:
@@ -170,36 +159,21 @@ def _pruning(file: StudyFile, node: Node) -> Iterator[Problem]:
 
 def space_problems(file: StudyFile, node: Node) -> Iterator[Problem]:
     """What of the study doesn't go with the space."""
-    yield from _fitting(file.searched, node, ("sampler",), file.sampler)
+    samplers: list[tuple[KeyPath, Named]] = [(("sampler",), file.sampler)]
     for name, control in file.controls.items():
         if control.sampler is not None:
-            where = ("controls", name, "sampler")
-            yield from _fitting(file.searched, node, where, control.sampler)
+            samplers.append((("controls", name, "sampler"), control.sampler))
+    for path, named in samplers:
+        message = unfit(named, file.searched, len(file.objectives))
+        if message:
+            yield _problem(node, path, message)
     for index, rank in enumerate(file.objectives):
-        reason = out_of_reach(rank.metric, [file.trial_spec])
-        if reason and not file.searched.conditional:
-            message = f"no trial can have {rank.metric}: {reason}"
-            yield _problem(node, ("objectives", index, "metric"), message)
-
-
-def _fitting(space: Space, node: Node, path: KeyPath, named: Named) -> Iterator[Problem]:
-    """A sampler that can't draw from the space."""
-    if named.type == "grid":
-        for parameter in space.parameters:
-            if not parameter.is_finite:
-                message = f"a grid needs finitely many values, {parameter.path} is a range"
-                yield _problem(node, path, message, "give it choices or a step")
-                return
-    if named.type == "cmaes":
-        ranges = [parameter for parameter in space.parameters if parameter.is_range]
-        for parameter in space.parameters:
-            if not parameter.is_range:
-                message = f"cmaes needs ranges, {parameter.path} is a list of choices"
-                yield _problem(node, path, message, "give it {low, high}, or choose tpe or gp")
-                return
-        if len(ranges) < 2:
-            message = "cmaes needs two ranges at least"
-            yield _problem(node, path, message, "choose tpe or gp")
+        for of, spec in file.searched.variants(file.trial_spec):
+            reason = out_of_reach(rank.metric, [spec])
+            if reason:
+                where = ("objectives", index, "metric")
+                yield _problem(node, where, f"no trial{of} can have {rank.metric}: {reason}")
+                break
 
 
 def _problem(node: Node, path: KeyPath, message: str, hint: str = "") -> Problem:

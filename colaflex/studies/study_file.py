@@ -17,7 +17,7 @@ from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
 from colaflex.spec.yaml import Node, read_file
-from colaflex.studies.file_forms import full_form
+from colaflex.studies.file_forms import as_written, full_form
 from colaflex.studies.named import Named
 from colaflex.studies.objective import Point
 from colaflex.studies.space import Space
@@ -103,14 +103,14 @@ class StudyFile(Section):
         node = full_form(node)
         resolver = Resolver(registry())
         found = resolver.model(cls, node)
-        problems = [*resolver.problems, *base_problems(node, path, "a study")]
+        problems = [*map(as_written, resolver.problems), *base_problems(node, path, "a study")]
         if not isinstance(found, cls):
             raise SpecError(problems)
         problems += problems_of(found, node)
         if problems:
             raise SpecError(problems)
         found._path = path
-        specs, space, points = study_specs(found, base_spec(node, path), node)
+        specs, space, points = study_specs(found, base_spec(node), node)
         found._specs, found._searched, found._points = specs, space, points
         problems += space_problems(found, node)
         if problems:

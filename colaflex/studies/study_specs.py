@@ -118,7 +118,7 @@ def _point(base: Spec, node: Node, path: tuple[str, ...], space: Space) -> Point
         except UnknownKey as error:
             problems.append(Problem(child.key, (*path, key), "unknown key", error.hint))
             continue
-        label = _label(space, point, key, base, value, child)
+        label = _label(space, point, key, value, child)
         if label is None:
             message = "expected text, a number, or true or false"
             problems.append(Problem(child.origin, (*path, key), message, "or one of the choices"))
@@ -129,15 +129,14 @@ def _point(base: Spec, node: Node, path: tuple[str, ...], space: Space) -> Point
     return point
 
 
-def _label(
-    space: Space, point: Point, key: str, base: Spec, value: object, node: Node
-) -> Value | None:
+def _label(space: Space, point: Point, key: str, value: object, node: Node) -> Value | None:
     for parameter in space.at(key):
         for label, choice in parameter.choices.items() if parameter.active(point) else ():
             if choice.node.plain == node.plain:
                 return label
-    plain = node.value
-    return plain if isinstance(plain, bool | int | float | str) else None
+    if isinstance(value, bool | int | float):
+        return value
+    return node.value if isinstance(node.value, str) else None
 
 
 def _entries(node: Node, path: tuple[str, ...]) -> dict[str, Node]:

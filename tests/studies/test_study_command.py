@@ -148,7 +148,10 @@ def test_another_space_is_another_study_and_the_old_one_is_kept(study: Path) -> 
 def test_a_point_that_can_not_be_run_fails_with_its_reason(study: Path) -> None:
     study.write_text(
         study.read_text()
-        .replace("objectives: reconstruction.token_accuracy", "objectives: reconstruction.tokens")
+        .replace(
+            "objectives: reconstruction.token_accuracy",
+            "objectives: {metric: reconstruction.tokens, better: higher}",
+        )
         .replace("trials: 3", "trials: 3, failures: 2")
     )
     done = call("run", study, "--arms", "search")
@@ -175,6 +178,7 @@ def test_status_imports_no_torch(study: Path) -> None:
         (("run", "small.yaml", "--storage", "sqllite:///x.db"), "did you mean 'sqlite'"),
         (("run", "small.yaml", "--arms", "serch"), "search"),
         (("run", "smal.yaml"), "smal.yaml"),
+        (("status", "wrlds"), "there is no study 'wrlds'"),
         (("report", "small.yaml", "--write-best", "best.yaml"), "no trial is complete"),
         (("report", "small.yaml", "--from", "none.json"), "none.json"),
         (("run", "small.yaml", "--trials", "0"), "--trials"),
