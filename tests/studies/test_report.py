@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import made_up_studies as made_up
 import pytest
 
+from colaflex.studies.explanation import Interval
 from colaflex.studies.report import build_page
-from colaflex.studies.summary import StudySummary, from_json, to_json
+from colaflex.studies.summary import SpaceRow, StudySummary, from_json, to_json
 
 VOID = {"meta", "br", "wbr"}
 TAGS = {
@@ -160,3 +161,44 @@ def test_lower_is_better_turns_the_words() -> None:
     words = Page(replace(known, goals=(goal,), explanation=None)).words
     assert "worse (95 % interval" in words and "judge NLL" in words
     assert not math.isnan(known.arms["search"].flops)
+
+
+def test_a_study_without_objectives_or_arms_is_still_a_page() -> None:
+    page = Page(replace(made_up.ridge(), goals=(), fresh=()))
+    assert page.open == [] and "All trials" in page.words and page.figures == []
+    bare = Page(StudySummary("bare"))
+    assert bare.open == [] and "No arm has begun." in bare.words
+
+
+def test_logarithmic_ranges_and_categories_are_drawn() -> None:
+    known = made_up.ridge()
+    rate = "training.learning_rate"
+    records = [
+        replace(
+            r,
+            point={
+                **r.point,
+                rate: 10 ** (float(r.point[made_up.LOC]) - 4),
+                "flag": r.number % 2 == 0,
+            },
+        )
+        for r in known.arms["search"].records
+    ]
+    space = (
+        SpaceRow(rate, low=1e-5, high=1e-1, log=True, base=1e-3),
+        SpaceRow(made_up.LOC, low=-1.0, high=3.0),
+        SpaceRow("flag", choices=(True, False), base=True),
+    )
+    drift = made_up.drift("flag", (0, 1), Interval(0.3, 0.1, 0.5), 0.01, None)
+    levels = tuple(replace(o, label=t) for o, t in zip(drift.levels, ("on", "off"), strict=True))
+    levels = tuple(
+        replace(o, optimum=Interval(i + 0.5, i + 0.2, i + 0.8)) for i, o in enumerate(levels)
+    )
+    unknown = Interval(math.nan, math.nan, math.nan)
+    told = replace(made_up.explanation(), drifts=(replace(drift, levels=levels, slope=unknown),))
+    arms = {"search": made_up.arm(records, "gp")}
+    page = Page(replace(known, arms=arms, space=space, explanation=told, law=None))
+    assert "The best loc depends on flag" in page.words
+    assert {"learning_rate × loc", "Best loc by flag", "flag off"} <= set(page.figures)
+    assert "dots alone: no order to fit along" in page.words
+    assert "0.00001 to 0.1, log scale" in page.words or "1e−05 to 0.1, log scale" in page.words

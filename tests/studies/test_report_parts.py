@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import made_up_studies as made_up
 import numpy as np
@@ -18,7 +19,14 @@ from colaflex.studies.shades import bands_of
 from colaflex.studies.smoothing import smooth
 from colaflex.studies.spending import course, front
 from colaflex.studies.summary import Goal
-from colaflex.studies.words import drift_answer, drift_verdict, optimism_sentence
+from colaflex.studies.words import (
+    drift_answer,
+    drift_verdict,
+    gap_sentence,
+    importance_sentence,
+    interaction_sentence,
+    optimism_sentence,
+)
 
 GOAL = Goal(made_up.METRIC)
 
@@ -168,3 +176,30 @@ def test_numbers_in_words() -> None:
     assert p_text(0.0002) == "p\u00a0<\u00a00.001" and p_text(0.25) == "p\u00a0=\u00a00.25"
     row = retested(made_up.ridge())[0]
     assert "points better than fresh seeds" in optimism_sentence(row, text)
+
+
+def test_what_is_said_of_a_difference() -> None:
+    text, rows = GoalText(GOAL, 1), retested(made_up.ridge())
+
+    def said(one: tuple[float, ...], other: tuple[float, ...]) -> str:
+        pair = [replace(rows[0], values=one), replace(rows[2], values=other)]
+        return gap_sentence(gaps(pair)[0], pair, text)
+
+    assert said((0.8, 0.81, 0.82), (0.6, 0.61, 0.62)).startswith(
+        "Against paper: +20.0 points, better"
+    )
+    assert said((0.6, 0.61, 0.62), (0.8, 0.81, 0.82)).startswith(
+        "Against paper: −20.0 points, worse"
+    )
+    assert said((0.6, 0.8), (0.61, 0.79)).endswith("these seeds can't tell the two apart.")
+    assert said((0.6,), (0.5, 0.4)).endswith(
+        "without an interval: only 1 fresh seed of one of the two."
+    )
+
+
+def test_what_is_said_of_pairs_that_do_nothing_together() -> None:
+    told = made_up.explanation()
+    none = replace(told, interactions=told.interactions[1:])
+    assert interaction_sentence(none, {}).startswith("No pair is known to act together")
+    assert interaction_sentence(replace(told, interactions=()), {}) == ""
+    assert importance_sentence(replace(told, importances=()), {}) == ""
