@@ -15,6 +15,7 @@ from pathlib import Path
 
 from colaflex.studies.study import Study, Where
 from colaflex.studies.study_file import StudyFile
+from colaflex.studies.trials import record_of
 
 RESULT = Path(__file__).parent / "results" / "stage1_reuse.json"
 
@@ -48,11 +49,13 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 def spent(study: Study, arms: tuple[str, ...]) -> Spent:
     """What the trials of some arms took, and would have taken."""
     known = stage_seconds(study.where.folder)
-    records = [r for arm in arms for r in study.records(arm) if r.state in ("complete", "pruned")]
+    trials = [trial for arm in arms for trial in study.arm(arm).get_trials(deepcopy=False)]
+    ended = [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    records = [record_of(trial) for trial in ended]
     return Spent(
         trials=len(records),
         stages=len({digest for record in records for digest in record.stage1}),
-        seconds=sum(record.seconds for record in records),
+        seconds=sum(trial.duration.total_seconds() for trial in ended if trial.duration),
         saved=sum(known[digest] for record in records if record.reused for digest in record.stage1),
     )
 
