@@ -189,8 +189,10 @@ def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, 
     gap, variance = float(np.mean(one) - np.mean(other)), sum(parts)
     if not variance > 0:
         return gap, variance, math.inf
-    freedom = variance**2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True)
+    # Shares of the variance, as squares of tiny variances are 0.
+    freedom = 1 / sum(
+        (part / variance) ** 2 / (len(values) - 1)
+        for part, values in zip(parts, (one, other), strict=True)
     )
     return gap, variance, freedom
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+STUDIES = Path("specs") / "studies"
+
+
+def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
+    """The file of a study, by path or name; raises UserError with the nearest name."""
+    del context, option
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
+        return path
+    known = STUDIES / f"{name}.yaml"
+    if known.is_file():
+        return known
+    from colaflex import hints
+
+    hint = hints.hint(name, [file.stem for file in STUDIES.glob("*.yaml")], "studies")
+    raise UserError(
+        f"there is no study {name!r} in {STUDIES}{hint}; give its name or the path of a study file"
+    )
+
+
+study_argument = click.argument("study", callback=_found)
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the study. Default runs/studies/NAME."
 )
@@ -36,7 +58,7 @@ def command() -> None:
 
 
 @command.command("run")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
@@ -81,31 +103,32 @@ def run_command(study: Path, **given: Any) -> int:
 
 def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
     budget = study.file.budget
-    limits = {
-        "trials": given["trials"] or budget.trials,
-        "minutes": given["minutes"] or budget.minutes,
-        "flops": budget.flops,
-        "failures": budget.failures,
-    }
+    from colaflex.studies.arm import Limits
+
+    limits = Limits(
+        given["trials"] or budget.trials,
+        given["minutes"] or budget.minutes,
+        budget.flops,
+        budget.failures,
+    )
     if given["workers"] > 1:
         from colaflex.studies.processes import Workers
 
         arguments = [str(study.file.path), "--out", str(study.where.folder)]
         arguments += ["--storage", study.where.storage, "--arms", *arms]
         arguments += ["--device", given["device"], "--precision", given["precision"]]
-        for name, value in limits.items():
+        for name, value in asdict(limits).items():
             arguments += [f"--{name}", str(value)] if value is not None else []
         return Workers(arguments, given["workers"]).run()
-    from colaflex.studies.arm import Limits
     from colaflex.studies.running import WorkSettings, work
     from colaflex.training.progress import progress_on
 
-    settings = WorkSettings(Limits(**limits), arms, given["device"], given["precision"])
+    settings = WorkSettings(limits, arms, given["device"], given["precision"])
     return 0 if work(study, settings, progress_on()) else 130
 
 
 @command.command("status")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @out_option
 @storage_option
 @json_option
@@ -117,7 +140,7 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
 
 
 @command.command("report")
-@click.argument("study", type=click.Path(path_type=Path))
+@study_argument
 @out_option
 @storage_option
 @click.option(
@@ -149,7 +172,8 @@ def report_command(study: Path, **given: Any) -> None:
         best = next(iter(summary.arms.values())).best
         if best is None:
             raise UserError(f"{study}: no trial is complete yet: there is no optimum to write")
-        write_best(file.base_spec, best.point, given["write_best"])
+        spec = file.searched.spec(file.base_spec, best.point)
+        write_best(spec, best.point, given["write_best"])
         print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
     if given["data"] is not None:
         write_atomic(given["data"], to_json(summary))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from colaflex.intervals import Floats
 from colaflex.report.figures import Figure, or_value
-from colaflex.report.labels import Label, write_labels
+from colaflex.report.labels import Label
 from colaflex.report.numbers import tick
-from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
+from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available, spread
 from colaflex.studies.explanation import Drift, LevelOptimum
 from colaflex.studies.goals import GoalText
 from colaflex.studies.summary import Law
@@ -32,13 +32,25 @@ def level_text(level: LevelOptimum) -> str:
 
 
 def drift_figure(
-    key: str, drift: Drift, law: Law | None, names: Mapping[str, str], wide: bool
+    key: str,
+    drift: Drift,
+    law: Law | None,
+    names: Mapping[str, str],
+    size: tuple[float, float],
 ) -> Figure | None:
-    """The best value at each level with its interval, the fitted line, the law and the null."""
+    """The best value at each level with its interval, the fitted line, the law and the null.
+
+    Args:
+        key: unique on the page.
+        drift: of the best value of one setting.
+        law: drawn where it is about these two settings.
+        names: short ones of the settings.
+        size: in inches.
+    """
     levels = [one for one in drift.levels if math.isfinite(one.optimum.value)]
     if len(levels) < 2 or not plots_available():
         return None
-    of, along = names.get(drift.of, drift.of), names.get(drift.along, drift.along)
+    of, along = (elide(names.get(path, path), 40) for path in (drift.of, drift.along))
     law = law if law is not None and (law.of, law.along) == (drift.of, drift.along) else None
 
     def paint(axes: Axes) -> None:
@@ -52,21 +64,47 @@ def drift_figure(
             axes.set_xscale("log")
             axes.minorticks_off()
         axes.set_xticks([one.level for one in levels], [elide(level_text(o), 14) for o in levels])
-        room = 0.35
-        axes.margins(x=room / len(levels), y=0.1)
+        axes.margins(x=0.35 / len(levels), y=0.1)
         axes.grid(axis="both")
-        axes.set_xlabel(elide(along, 40))
-        axes.set_ylabel(f"best {elide(of, 30)}")
-        write_labels(axes, labels)
+        axes.set_ylim(*_limits(axes.get_ylim(), levels))
+        axes.set_xlabel(along)
+        axes.set_ylabel(f"best {of}")
+        _write_ends(axes, labels)
 
-    title = f"best {of} by {along}"
+    title = f"Best {of} by {along}"
     notes = ["bars: 95 % intervals"]
     if math.isfinite(drift.slope.value):
         notes.append("line: fit with its 95 % band")
     if any(one.at_edge for one in levels):
         notes.append("hollow: at an end of its range")
-    size = (8.2, 4.2) if wide else (3.75, 2.7)
     return Figure(title, "; ".join(notes), draw(key, title, paint, size))
+
+
+def _limits(shown: tuple[float, float], levels: Sequence[LevelOptimum]) -> tuple[float, float]:
+    """No farther beyond the range of the setting than a tenth of it."""
+    xs = [x for one in levels for x in one.curve_x]
+    if not xs:
+        return shown
+    low, high, room = min(xs), max(xs), 0.1 * (max(xs) - min(xs))
+    return max(shown[0], low - room), min(shown[1], high + room)
+
+
+def _write_ends(axes: Axes, labels: list[Label]) -> None:
+    """Labels right of the axes, at the height where their lines end."""
+    low, high = axes.get_ylim()
+    gap = 13 / axes.bbox.height * axes.figure.dpi / 72
+    heights = spread([label.y for label in labels], gap * (high - low))
+    for label, height in zip(labels, heights, strict=True):
+        axes.annotate(
+            label.text,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            color=label.colour,
+            fontsize=8.5,
+        )
 
 
 def _face(level: LevelOptimum) -> str:
@@ -139,9 +177,10 @@ def curve_figures(key: str, drift: Drift, text: GoalText, names: Mapping[str, st
     levels = [one for one in drift.levels if one.points or one.curve_x]
     if not levels or not plots_available():
         return []
-    of, along = names.get(drift.of, drift.of), names.get(drift.along, drift.along)
+    of, along = (elide(names.get(path, path), 40) for path in (drift.of, drift.along))
     xs = [x for one in levels for x in (*one.curve_x, *(p[0] for p in one.points))]
-    ys = [y for one in levels for y in (*one.curve_y, *(p[1] for p in one.points))]
+    ys = [y for one in levels for _, y in one.points]
+    ys = ys or [y for one in levels for y in one.curve_y]
     ys = [text.scale * y for y in ys if math.isfinite(y)]
     if not xs or not ys:
         return []
@@ -165,15 +204,15 @@ def curve_figures(key: str, drift: Drift, text: GoalText, names: Mapping[str, st
             axes.plot(one.curve_x, [text.scale * y for y in one.curve_y], color=_OWN, lw=1.6)
             room = 0.05 * ((max(xs) - min(xs)) or 1.0)
             axes.set_xlim(min(xs) - room, max(xs) + room)
-            room = 0.06 * ((max(ys) - min(ys)) or 1.0)
+            room = 0.12 * ((max(ys) - min(ys)) or 1.0)
             axes.set_ylim(min(ys) - room, max(ys) + room)
             axes.locator_params(nbins=5)
-            axes.set_xlabel(elide(of, 30))
+            axes.set_xlabel(of)
             if place == 0:
                 axes.set_ylabel(text.axis)
 
-        title = f"{along} {level_text(one)}"
+        title = f"{along} {elide(level_text(one))}"
         note = f"{one.trials} trials"
-        return Figure(title, note, draw(f"{key}-{place}", title, paint, (2.75, 2.1)))
+        return Figure(title, note, draw(f"{key}-{place}", title, paint, (2.3, 1.85)))
 
     return [figure(place, one) for place, one in enumerate(levels)]

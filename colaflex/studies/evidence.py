@@ -162,7 +162,7 @@ def _numbers(path: str, ranges: list[BaseDistribution], values: list[float]) -> 
             log = log or found.log
             continuous = continuous or isinstance(found, FloatDistribution)
         elif isinstance(found, CategoricalDistribution):
-            ends += [float(choice) for choice in found.choices if _is_number(choice)]
+            ends += [float(choice) for choice in found.choices if isinstance(choice, int | float)]
     levels = np.unique([*ends, *x[np.isfinite(x)]])
     if levels[0] > 0 and not continuous:
         log = log or path.rpartition(".")[2] in LOGARITHMIC or _evener_in_log(levels)

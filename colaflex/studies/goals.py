@@ -44,6 +44,11 @@ class GoalText:
         return scale_of(describe(self.goal.metric))
 
     @property
+    def title(self) -> str:
+        """What is measured, at the beginning of a line."""
+        return self.label[:1].upper() + self.label[1:]
+
+    @property
     def axis(self) -> str:
         """Label and unit, beside an axis."""
         return ", ".join(filter(None, (self.label, axis_label(describe(self.goal.metric)))))
@@ -98,5 +103,5 @@ def p_text(p_value: float) -> str:
     if not math.isfinite(p_value):
         return "no p-value"
     if p_value < 0.001:
-        return "p < 0.001"
-    return f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+        return "p\u00a0<\u00a00.001"
+    return f"p\u00a0=\u00a0{p_value:.{3 if p_value < 0.1 else 2}f}"

@@ -36,6 +36,8 @@ def trials_figure(
         return None
 
     def paint(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         labels = []
         for name, steps in shown.items():
             colour = colours[name]
@@ -58,12 +60,12 @@ def trials_figure(
                 axes.step(*zip(*line, strict=True), where="post", color=colour, lw=1.6)
                 labels.append(Label(*line[-1], elide(name, 20), colour))
         _finish(axes, "trial", text.axis)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         write_labels(axes, labels)
 
     pruned = any(step.record.state == "pruned" for steps in shown.values() for step in steps)
     note = f"line: the best so far{'; ×: pruned, where it stood then' if pruned else ''}"
-    title = f"{text.label} by trial"
+    title = f"{text.title} by trial"
     return Figure(title, note, draw("fig-trials", title, paint, _SIZE))
 
 
@@ -92,7 +94,7 @@ def spending_figure(
         axes.set_xlim(0, 1.08 * end)
         write_labels(axes, labels)
 
-    title = f"best {text.label} so far, by training compute"
+    title = f"Best {text.label} so far, by training compute"
     note = "each stage 1 counted once"
     return Figure(title, note, draw("fig-spending", title, paint, _SIZE))
 
@@ -125,7 +127,7 @@ def fresh_figure(
         axes.margins(x=0.06)
         axes.set_xlabel(text.axis)
 
-    title = f"{text.label} on fresh seeds"
+    title = f"{text.title} on fresh seeds"
     seen = any(math.isfinite(row.seen) for row in rows)
     note = "dot: mean; band: 95 % interval over seeds; strokes: seeds" + (
         "; diamond: what the search saw on validation" if seen else ""
@@ -144,11 +146,13 @@ def compute_axis(axis: object) -> None:
 
 
 def _with_values(courses: Mapping[str, Sequence[Step]]) -> dict[str, Sequence[Step]]:
-    return {
-        name: steps
-        for name, steps in courses.items()
-        if any(math.isfinite(step.value) for step in steps)
+    """The arms that have values; none where there are fewer than two in all."""
+    counted = {
+        name: sum(math.isfinite(step.value) for step in steps) for name, steps in courses.items()
     }
+    if sum(counted.values()) < 2:
+        return {}
+    return {name: steps for name, steps in courses.items() if counted[name]}
 
 
 def _finish(axes: Axes, across: str, up: str) -> None:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["importance_figure", "interaction_figure", "pair_text"]
 
 _MOST = 12
+_SHARE = "% of what the settings explain"
 _Row = tuple[str, float, float, float]
 
 
 def importance_figure(explanation: Explanation, names: Mapping[str, str]) -> Figure | None:
-    """The share of the objective's variance by setting."""
+    """The share of what is explained that each setting takes part in."""
     rows = [(names.get(i.name, i.name), i.value, i.low, i.high) for i in explanation.importances]
-    return _dots("fig-importance", "importance of each setting", "% of the variance", rows)
+    return _dots("fig-importance", "Importance of each setting", _SHARE, rows)
 
 
 def interaction_figure(explanation: Explanation, names: Mapping[str, str]) -> Figure | None:
@@ -31,9 +32,7 @@ def interaction_figure(explanation: Explanation, names: Mapping[str, str]) -> Fi
         (pair_text(i.first, i.second, names), i.share.value, i.share.low, i.share.high)
         for i in explanation.interactions
     ]
-    return _dots(
-        "fig-interactions", "interaction of each pair", "% of the explained variance", rows
-    )
+    return _dots("fig-interactions", "Interaction of each pair", _SHARE, rows)
 
 
 def pair_text(first: str, second: str, names: Mapping[str, str]) -> str:

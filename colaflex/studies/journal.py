@@ -128,24 +128,27 @@ def torn_path(path: Path) -> Path:
 
 def _cut_torn_tail(path: Path) -> None:
     """Move what follows the last whole line to `PATH.torn`."""
-    end = _end_of_whole_lines(path)
-    if end == (size := _size(path)):
+    size = _size(path)
+    if _end_of_whole_lines(path) == size:
         return
     # Programs that do not know our lock may be just writing.
     time.sleep(PATIENCE)
     while size != (now := _size(path)):
         size = now
         time.sleep(PATIENCE)
-    if (end := _end_of_whole_lines(path)) == size:
-        return
-    with path.open("r+b") as file:
-        file.seek(end)
-        torn = file.read()
-        _keep_torn(path, torn)
-        file.truncate(end)
-        file.flush()
-        os.fsync(file.fileno())
-    log.warning("%s: a torn tail of %d bytes moved to %s", path, len(torn), torn_path(path))
+    while (end := _end_of_whole_lines(path)) < _size(path):
+        with path.open("r+b") as file:
+            file.seek(end)
+            last = file.read()
+            whole = _whole_part(last)
+            torn = last[: len(last) - len(whole)]
+            _keep_torn(path, torn)
+            file.seek(end)
+            file.write(whole)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        log.warning("%s: %d torn bytes moved to %s", path, len(torn), torn_path(path))
 
 
 def _end_of_whole_lines(path: Path) -> int:

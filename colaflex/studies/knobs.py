@@ -67,6 +67,11 @@ class Knob:
             return math.log(place / self.low) / math.log(self.high / self.low)
         return (place - self.low) / (self.high - self.low)
 
+    @property
+    def reach(self) -> float:
+        """The share of the axis within which a trial is near: beyond the next level, if any."""
+        return 0.22 if self.kind == "range" else max(0.22, 0.75 / max(1, len(self.levels) - 1))
+
     def at(self, unit: float) -> float:
         """The place at a share of the axis: what `unit` undoes."""
         if self.kind != "range":
@@ -125,7 +130,7 @@ def point_text(point: Point, knobs: Sequence[Knob]) -> str:
     """A point in words: the searched keys, then any others."""
     names = {knob.path: knob.name for knob in knobs}
     keys = [*(path for path in names if path in point), *(key for key in point if key not in names)]
-    return ", ".join(f"{names.get(key, key)} {value_text(point[key])}" for key in keys)
+    return ", ".join(f"{names.get(key, key)}\u00a0{value_text(point[key])}" for key in keys)
 
 
 def _knob(path: str, name: str, rows: Sequence[SpaceRow], summary: StudySummary) -> Knob | None:

@@ -11,6 +11,7 @@ from colaflex.intervals import Floats
 
 __all__ = ["AtLevel", "Shape", "level_optimum"]
 
+STEPS = 2001
 _TINY = 1e-9
 
 
@@ -58,7 +59,7 @@ def level_optimum(
         worse: how much worse is still "hardly", in units of the errors' variance.
     """
     reach = 0.5 * (high - low)
-    centres = np.linspace(low - reach, high + reach, 401)
+    centres = np.linspace(low - reach, high + reach, STEPS)
     bells = np.exp(-0.5 * ((x - centres[:, None]) / shape.width) ** 2)
     centred, rest = bells - bells.mean(1, keepdims=True), y - y.mean()
     pull = shape.variance / max(0.5 * shape.height, _TINY) ** 2
@@ -71,11 +72,11 @@ def level_optimum(
     ties = np.nonzero(squares <= least + 1e-6 * shape.variance)[0]
     best = int(ties[len(ties) // 2])
     inside = np.nonzero(squares <= least + worse * shape.variance)[0]
-    first, last = int(inside[0]), int(inside[-1])
+    first, last = max(int(inside[0]) - 1, 0), min(int(inside[-1]) + 1, STEPS - 1)
     return AtLevel(
         float(centres[best]),
         -math.inf if first == 0 else float(centres[first]),
-        math.inf if last == len(centres) - 1 else float(centres[last]),
+        math.inf if last == STEPS - 1 else float(centres[last]),
         float(y.mean() - heights[best] * bells[best].mean()),
         float(heights[best]),
     )

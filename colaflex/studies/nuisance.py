@@ -68,6 +68,6 @@ def _explained(columns: Floats, y: Floats) -> float:
     """The share of variance, adjusted for the number of columns."""
     total = float(((y - y.mean()) ** 2).sum())
     fitted = columns @ np.linalg.lstsq(columns, y - y.mean(), rcond=1e-10)[0]
-    free = max(len(y) - 1 - columns.shape[1], 1)
+    free = max(len(y) - 1 - int(columns.shape[1]), 1)
     share = float(fitted @ fitted) / max(total, 1e-300)
-    return 1 - (1 - share) * (len(y) - 1) / free
+    return 1.0 - (1 - share) * (len(y) - 1) / free

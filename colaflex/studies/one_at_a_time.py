@@ -29,10 +29,10 @@ class OneAtATimeSampler(PlannedSampler):
 
     It begins with a given point. The budget is split evenly over passes, and in a pass over the
     knobs: of each, so many choices or evenly spaced values of its range are tried, and the best is
-    kept. Later passes look around the best, more finely each time, unless the best lay at the edge
-    of what was tried; and they go on beyond the budget, if asked, until no point is left. A knob
-    without a meaning under the chosen components is left out. What is tried already is not tried
-    again, and what another knob's share had no use for is left to the next ones.
+    kept. Later passes look around the best, more finely each time, or further out where the best
+    lay at the edge of what was tried; they go on beyond the budget, if asked, until no point is
+    left. A knob without a meaning under the chosen components is left out. What is tried already is
+    not tried again, and what one knob's share has no use for is left to the next ones.
 
     Args:
         space: what is searched.
@@ -43,6 +43,7 @@ class OneAtATimeSampler(PlannedSampler):
 
     def __init__(self, space: Space, origin: Point, *, trials: int = 40, passes: int = 2) -> None:
         super().__init__(space)
+        self.ends = all(parameter.is_finite for parameter in space.parameters)
         self.origin, self.trials, self.passes = origin, trials, passes
 
     def proposals(self, tried: Tried) -> Iterator[Point]:
@@ -138,8 +139,8 @@ class _Walk:
             return
         place = place_of(parameter.distribution, old)
         moved = abs(place_of(parameter.distribution, new) - place)
-        if moved < AT_THE_EDGE * reach:
-            self._reach[parameter.name] = reach / max(2, (count + 1) // 2)
+        finer = reach / max(2, (count + 1) // 2)
+        self._reach[parameter.name] = finer if moved < AT_THE_EDGE * reach else min(1.0, 2 * reach)
 
     def around(self) -> Iterator[Point]:
         """All points, those first that differ from the best in the fewest knobs."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Option", "check", "options_of"]
 
-TYPES: Mapping[str, type] = {"bool": bool, "int": int, "float": float, "str": str}
+TYPES = ("bool", "int", "float", "str")
 NULL = "None"
 ZERO = ("n_startup_trials", "n_startup_steps", "n_warmup_steps", "bootstrap_count")
 ZERO_OR_MORE = (*ZERO, "min_early_stopping_rate")
@@ -41,20 +41,17 @@ class Option:
         """What is expected instead of a value; empty if nothing is wrong with it."""
         if value is None and NULL in self.types:
             return ""
-        types = tuple(TYPES[name] for name in self.types if name != NULL)
+        names = [name for name in self.types if name != NULL]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = isinstance(value, types) and (is_number or not isinstance(value, int | float))
-        if isinstance(value, bool):
-            fits = bool in types
-        if isinstance(value, int) and is_number and float in types:
-            fits = True
-        if not fits:
-            return f"expected {' or '.join(name for name in self.types if name != NULL)}"
-        assert not is_number or isinstance(value, int | float)
-        if is_number and self.low is not None and not value >= self.low:  # type: ignore[operator]
-            return f"expected {self.low:g} or more"
-        if is_number and self.high is not None and not value <= self.high:  # type: ignore[operator]
-            return f"expected {self.high:g} or less"
+        # An int may stand for a float; a bool is an int to Python, not to people.
+        fitting = {type(value).__name__} | ({"float"} if is_number else set())
+        if not fitting & set(names):
+            return f"expected {' or '.join(names)}"
+        if isinstance(value, int | float) and is_number:
+            if self.low is not None and not value >= self.low:
+                return f"expected {self.low:g} or more"
+            if self.high is not None and not value <= self.high:
+                return f"expected {self.high:g} or less"
         return ""
 
 

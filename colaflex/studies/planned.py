@@ -104,6 +104,8 @@ class PlannedSampler(BaseSampler, abc.ABC):
 
     def __init__(self, space: Space) -> None:
         self.space = space
+        self.ends = True
+        """Whether there is a last point at all."""
         self._parameters = {parameter.name: parameter for parameter in space.parameters}
         self._point: Point = {}
 
@@ -156,6 +158,6 @@ class PlannedSampler(BaseSampler, abc.ABC):
         values: Sequence[float] | None,
     ) -> None:
         """Stop the study when all points are tried."""
-        if next(self.proposals(self._tried(study, -1)), None) is None:
+        if self.ends and next(self.proposals(self._tried(study, -1)), None) is None:
             with contextlib.suppress(RuntimeError):  # where no loop runs that could be stopped
                 study.stop()

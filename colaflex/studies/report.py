@@ -12,8 +12,8 @@ from markupsafe import Markup
 from colaflex.report.figures import Figure
 from colaflex.report.style import plots_available
 from colaflex.studies.comparisons import Retested, gaps, objective, retested
-from colaflex.studies.drift_figures import curve_figures, drift_figure
-from colaflex.studies.explanation import Drift
+from colaflex.studies.contour_figures import contour_figures
+from colaflex.studies.explained import explained
 from colaflex.studies.goals import GoalText, goal_texts
 from colaflex.studies.history_figures import (
     arm_colours,
@@ -21,29 +21,19 @@ from colaflex.studies.history_figures import (
     spending_figure,
     trials_figure,
 )
-from colaflex.studies.importance_figures import importance_figure, interaction_figure
 from colaflex.studies.knobs import Knob, knobs_of, point_text, short_names, value_text
-from colaflex.studies.landscape_figures import bands_of, contour_figures, slice_figures
 from colaflex.studies.page_tables import (
     arm_rows,
     front_rows,
-    interaction_rows,
-    level_rows,
     space_rows,
     trial_rows,
 )
+from colaflex.studies.shades import bands_of
+from colaflex.studies.slice_figures import slice_figures
 from colaflex.studies.spending import course
 from colaflex.studies.summary import ArmSummary, StudySummary, tidy
 from colaflex.studies.tradeoff_figures import cost_figure, pareto_figure
-from colaflex.studies.words import (
-    drift_answer,
-    drift_verdict,
-    gap_sentence,
-    importance_sentence,
-    interaction_sentence,
-    interval_text,
-    optimism_sentence,
-)
+from colaflex.studies.words import gap_sentence, optimism_sentence
 
 __all__ = ["build_page"]
 
@@ -89,7 +79,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "names": names,
         **_headline(summary, fresh, knobs, texts),
         **_history(summary, texts, colours),
-        **_explained(summary, texts, names),
+        **explained(summary, texts[0] if texts else None, names),
         **_landscape(summary, texts, knobs),
         **_tradeoff(summary, texts, knobs, colours),
         "trials": [(name, trial_rows(summary, name, texts, paths)) for name in summary.arms],
@@ -104,11 +94,12 @@ def _headline(
     texts: Sequence[GoalText],
 ) -> dict[str, Any]:
     """The best configuration, what it is worth, and what it is better than."""
-    search, first = _search(summary), fresh[0] if fresh else None
+    search = _search(summary)
+    first = next((row for row in fresh[:1] if row.arm == summary.fresh[0].arm), None)
     point = first.point if first else search.best.point if search and search.best else {}
     names = {knob.path: knob.name for knob in knobs}
     order = [path for path in names if path in point] + [k for k in point if k not in names]
-    compared = gaps(fresh) if fresh else []
+    compared = gaps(fresh) if first else []
     seen = (
         objective(search.best, 0, texts[0].goal) if search and search.best and texts else math.nan
     )
@@ -118,6 +109,12 @@ def _headline(
         "first": first,
         "seen": texts[0].value(seen) if texts and math.isfinite(seen) else "",
         "optimism": optimism_sentence(first, texts[0]) if first else "",
+        "further": [
+            (text, row)
+            for place, text in enumerate(texts)
+            for row in (retested(summary, place) if place else ())
+            if first is not None and row.arm == first.arm
+        ],
         "gaps": [(gap, gap_sentence(gap, fresh, texts[0])) for gap in compared],
         "unmeasured": [
             row.arm for row in summary.fresh if row.arm not in {one.arm for one in fresh}
@@ -138,70 +135,13 @@ def _history(
     return {"history": _known(found)}
 
 
-def _explained(
-    summary: StudySummary, texts: Sequence[GoalText], names: dict[str, str]
-) -> dict[str, Any]:
-    """Importances, interactions and drifts."""
-    told = summary.explanation
-    if told is None or not texts:
-        return {
-            "importance": [],
-            "importances": [],
-            "interactions": [],
-            "important": "",
-            "together": "",
-            "drifts": [],
-            "notes": list(told.notes) if told else [],
-        }
-    return {
-        "importance": _known((importance_figure(told, names), interaction_figure(told, names))),
-        "importances": [
-            (one.name, interval_text(_as_interval(one), 100, 1)) for one in told.importances
-        ],
-        "interactions": interaction_rows(told),
-        "important": importance_sentence(told, names),
-        "together": interaction_sentence(told, names),
-        "drifts": [
-            _drift(place, drift, summary, texts[0], names)
-            for place, drift in enumerate(sorted(told.drifts, key=lambda one: one.law is None))
-        ],
-        "notes": list(told.notes),
-    }
-
-
-def _as_interval(one: Any) -> Any:
-    from colaflex.studies.explanation import Interval
-
-    return Interval(one.value, one.low, one.high)
-
-
-def _drift(
-    place: int, drift: Drift, summary: StudySummary, text: GoalText, names: dict[str, str]
-) -> dict[str, Any]:
-    of, along = names.get(drift.of, drift.of), names.get(drift.along, drift.along)
-    return {
-        "question": f"Is the best {of} a function of {along}?",
-        "answer": drift_answer(drift, names),
-        "verdict": drift_verdict(drift),
-        "law": drift.law is not None,
-        "found": drift.found,
-        "figure": drift_figure(
-            f"fig-drift-{place}", drift, summary.law, names, drift.law is not None
-        ),
-        "curves": curve_figures(f"fig-curve-{place}", drift, text, names),
-        "levels": level_rows(drift),
-        "of": of,
-        "along": along,
-    }
-
-
 def _landscape(
     summary: StudySummary, texts: Sequence[GoalText], knobs: Sequence[Knob]
 ) -> dict[str, Any]:
     """Slices and pairs of the search."""
     search = _search(summary)
     if search is None or not texts:
-        return {"slices": [], "pairs": [], "bands": []}
+        return {"slices": [], "pairs": [], "bands": [], "worst": 0.0}
     told, text = summary.explanation, texts[0]
     pairs = [frozenset((one.first, one.second)) for one in told.interactions] if told else []
     scaled = [
@@ -214,6 +154,7 @@ def _landscape(
     return {
         "slices": slice_figures(search.records, knobs, _partners(knobs, pairs), text),
         "pairs": contours,
+        "worst": bands.shades[0] if bands else 0.0,
         "bands": list(zip(bands.shades[1:], map(value_text, map(_short, bands.edges)), strict=True))
         if bands and contours
         else [],

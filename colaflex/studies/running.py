@@ -64,6 +64,8 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
             [o.direction for o in study.file.objectives],
             study.file.base_spec.seed,
             study.file.start if arm == SEARCH else None,
+            origin=study.file.searched.default_point(study.file.base_spec),
+            trials=settings.limits.trials,
         )
         optuna_study.pruner = build_pruner(study.file.pruner, len(study.file.rungs))
         told = Told(study, arm, settings)

@@ -61,8 +61,9 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
     variance = _variance(bell, left, best)
     fit = bell.fit(y, fine_grid, slope)
 
-    ratios = _ratios(bell, redrawn(fit, y, rng, RESAMPLES), fine_grid, slope)
-    worse = max(float(np.quantile(ratios, 0.95)), float(fdtri(1, bell.freedom, 0.95)))
+    drawn = _ratios(bell, redrawn(fit, y, rng, RESAMPLES), fine_grid, slope)
+    ratio, drawn_flat = _flat(bell, y, left, whole, fine_grid, best, variance, rng)
+    worse = max(*(float(np.quantile(a, 0.95)) for a in (drawn, drawn_flat)), _f(bell, 0.95))
     slopes = np.concatenate([whole.slopes, fine_grid.slopes])
     order = np.argsort(slopes, kind="stable")
     ends = _crossings(
@@ -70,7 +71,10 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
     )
     return Slope(
         Interval(slope, *ends),
-        _p_no_slope(bell, y, left, whole, fine_grid, best, variance, rng),
+        max(
+            (1 + int((drawn_flat >= ratio).sum())) / (1 + RESAMPLES),
+            1 - float(fdtr(1, bell.freedom, ratio)),
+        ),
         fit,
         variance,
         _p_no_optimum(bell, y, left, whole, rng),
@@ -129,7 +133,11 @@ def _crossings(slopes: Floats, profile: Floats, need: float, slope: float) -> tu
     return min(low, slope), max(high, slope)
 
 
-def _p_no_slope(
+def _f(bell: Bell, share: float) -> float:
+    return float(fdtri(1, bell.freedom, share))
+
+
+def _flat(
     bell: Bell,
     y: Floats,
     left: Floats,
@@ -138,17 +146,15 @@ def _p_no_slope(
     best: float,
     variance: float,
     rng: np.random.Generator,
-) -> float:
-    """By the bootstrap of the best bell without slope; or by F, if that is larger."""
+) -> tuple[float, Floats]:
+    """How much worse no slope fits than the best, and how much worse if there is none."""
     flat = replace(whole, slopes=np.zeros(1))
-    centred = bell.near(left, flat, 25 * variance)
-    half = (fine.slopes[-1] - fine.slopes[0]) / 2
-    grid = replace(centred, slopes=np.linspace(-half, half, 41))
+    grid = bell.near(left, flat, 25 * variance)
     without = float(bell.profile(left[:, None], replace(grid, slopes=np.zeros(1)))[0, 0])
-    ratio = max(best - without, 0.0) / variance
-    drawn = _ratios(bell, redrawn(bell.fit(y, grid, 0.0), y, rng, RESAMPLES), grid, 0.0)
-    p = (1 + int((drawn >= ratio).sum())) / (1 + RESAMPLES)
-    return max(p, 1 - float(fdtr(1, bell.freedom, ratio)))
+    half = (fine.slopes[-1] - fine.slopes[0]) / 2
+    grid = replace(grid, slopes=np.linspace(-half, half, 41))
+    drawn = redrawn(bell.fit(y, grid, 0.0), y, rng, RESAMPLES)
+    return max(best - without, 0.0) / variance, _ratios(bell, drawn, grid, 0.0)
 
 
 def _p_no_optimum(

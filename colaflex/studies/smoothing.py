@@ -13,7 +13,9 @@ _FOLDS = 5
 _NEAR = 0.22
 
 
-def smooth(places: Floats, values: Floats, steps: Floats) -> Floats | None:
+def smooth(
+    places: Floats, values: Floats, steps: Floats, reach: tuple[float, float] = (_NEAR, _NEAR)
+) -> Floats | None:
     """Values on a grid over the unit square, NaN far from all trials; None where nothing fits.
 
     A thin-plate spline whose smoothness predicts left-out trials best, held within the range of
@@ -23,6 +25,7 @@ def smooth(places: Floats, values: Floats, steps: Floats) -> Floats | None:
         places: (trials, 2) in the unit square.
         values: of the trials.
         steps: of the grid, along both axes.
+        reach: how far along each axis a trial is near.
     """
     from scipy.spatial.distance import cdist
 
@@ -35,7 +38,7 @@ def smooth(places: Floats, values: Floats, steps: Floats) -> Floats | None:
     except (np.linalg.LinAlgError, ValueError):  # all trials on one line
         return None
     fitted = np.clip(fitted, values.min(), values.max())
-    fitted[cdist(grid, places).min(axis=1) > _NEAR] = np.nan
+    fitted[cdist(grid / reach, places / reach).min(axis=1) > 1] = np.nan
     return np.asarray(fitted.reshape(len(steps), len(steps)))
 
 

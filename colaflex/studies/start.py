@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from pydantic import Field
@@ -78,7 +76,7 @@ def starting_point(space: Space, start: Start, seed: int, number: int) -> Point:
     for parameter in sorted(space.parameters, key=lambda each: each.path in start.centres):
         if not parameter.active(point):
             continue
-        centre = start.centres.get(parameter.path)
+        centre = start.centres.get(parameter.path) if parameter.is_range else None
         if centre is None:
             point[parameter.path] = value_at(parameter.distribution, places[parameter])
         else:
@@ -92,13 +90,6 @@ def _around(parameter: Parameter, mean: float, spread: float, place: float) -> V
     from scipy.stats import truncnorm
 
     distribution: Any = parameter.distribution
-    if isinstance(distribution, CategoricalDistribution):
-        logs = [-0.5 * ((float(choice) - mean) / spread) ** 2 for choice in distribution.choices]  # type: ignore[arg-type]
-        weights = [math.exp(each - max(logs)) for each in logs]
-        shares = list(itertools.accumulate(weights))
-        index = min(bisect.bisect(shares, place * shares[-1]), len(shares) - 1)
-        found: Value = distribution.choices[index]  # type: ignore[assignment]
-        return found
     low, high = ((end - mean) / spread for end in (distribution.low, distribution.high))
     return parameter.nearest(mean + spread * float(truncnorm.ppf(place, low, high)))
 

@@ -21,7 +21,7 @@ from colaflex.studies.journal import open_journal
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-__all__ = ["JOURNAL", "is_storage_failure", "open_storage"]
+__all__ = ["JOURNAL", "open_storage", "storage_failure"]
 
 JOURNAL = "journal.log"
 """Name of the journal in the folder of a study."""
@@ -145,11 +145,13 @@ def _grpc(text: str) -> BaseStorage:
     return storage
 
 
-def is_storage_failure(error: BaseException) -> bool:
-    """Whether an exception says that a server does not answer, or not as it should."""
-    if isinstance(error, optuna.exceptions.StorageInternalError):
-        return True
+def storage_failure(error: BaseException) -> str | None:
+    """What a server said that does not answer, or not as it should; None for other exceptions."""
     # What was not imported can't have been raised.
     kinds = [("sqlalchemy.exc", "SQLAlchemyError"), ("grpc", "RpcError")]
     known = [getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules]
-    return isinstance(error, tuple(known))
+    if not isinstance(error, (optuna.exceptions.StorageInternalError, *known)):
+        return None
+    details = getattr(error, "details", None)
+    text = details() if callable(details) else None
+    return str(text or error.__cause__ or error).strip().partition("\n")[0]

@@ -158,7 +158,7 @@ _ADAPTER: TypeAdapter[StudySummary] = TypeAdapter(StudySummary)
 
 def to_json(summary: StudySummary) -> str:
     """As JSON, to be committed; what is no number stands there as text ("nan")."""
-    data = {"schema": SCHEMA, **_finite(clean(asdict(summary)))}
+    data = {"schema": SCHEMA, **_finite(asdict(tidy(summary)))}
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
@@ -200,7 +200,7 @@ def _finite(value: Any) -> Any:
     """Plain data without numbers that JSON can't hold."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

@@ -51,7 +51,7 @@ def pareto_figure(
         ]
         for name, arm in arms.items()
     }
-    title = f"{first.label} against {second.label}"
+    title = f"{first.title} against {second.label}"
     note = f"{first.better} and {second.better}; dashed: trials that none beats in both"
     signs = (second.goal.sign, first.goal.sign)
     return _figure("fig-pareto", (title, note), points, signs, (second, first.axis), colours)
@@ -71,7 +71,7 @@ def cost_figure(
     }
     if len({x for group in points.values() for x, _ in group}) < 2:
         return None
-    title = f"{text.label} against the training FLOPs of a trial"
+    title = f"{text.title} against the training FLOPs of a trial"
     note = f"stage 1 included; {text.better}; dashed: trials that none beats at their cost"
     return _figure(
         "fig-cost", (title, note), points, (-1, text.goal.sign), (None, text.axis), colours
@@ -98,9 +98,12 @@ def _figure(
     def paint(axes: Axes) -> None:
         labels = []
         best = sorted({every[index] for index in front(every, signs)})
-        where = "post" if signs[0] < 0 else "pre"
         axes.step(
-            *zip(*best, strict=True), where=where, color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3))
+            *zip(*best, strict=True),
+            where="post" if signs[0] < 0 else "pre",
+            color=COLOURS["muted"],
+            lw=1.0,
+            ls=(0, (4, 3)),
         )
         for name, group in shown.items():
             axes.plot(*zip(*group, strict=True), "o", color=colours[name], ms=4.5, alpha=0.7, mew=0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from colaflex.report.numbers import tick
 from colaflex.studies.comparisons import Gap, Retested
-from colaflex.studies.explanation import Drift, Explanation, Interval
+from colaflex.studies.explanation import Drift, Explanation, Importance, Interval
 from colaflex.studies.goals import GoalText, p_text
 from colaflex.studies.importance_figures import pair_text
 
@@ -25,7 +25,7 @@ __all__ = [
 LEVEL = 0.05
 
 
-def interval_text(one: Interval, scale: float = 1.0, places: int = 2) -> str:
+def interval_text(one: Interval | Importance, scale: float = 1.0, places: int = 2) -> str:
     """An estimate with its bounds: 0.48 [0.31, 0.66]; "" where it is not known."""
     if not math.isfinite(one.value):
         return ""
@@ -45,11 +45,11 @@ def gap_sentence(gap: Gap, rows: Sequence[Retested], text: GoalText) -> str:
     if not bounds:
         fewest = min(len(row.values) for row in rows if row.arm in (rows[0].arm, gap.arm))
         return f"{said}, without an interval: {_count(fewest, 'fresh seed')} of one of the two."
-    said += f" (95 % interval {bounds}, {p_text(gap.p_value)})"
+    known = f"(95 % interval {bounds}, {p_text(gap.p_value)})"
     if gap.p_value >= LEVEL:
-        return f"{said}: these seeds can't tell the two apart."
+        return f"{said} {known}: these seeds can't tell the two apart."
     ahead = found.value * text.goal.sign > 0
-    return f"{said}: {'better' if ahead else 'worse'}."
+    return f"{said}, {'better' if ahead else 'worse'} {known}."
 
 
 def optimism_sentence(row: Retested, text: GoalText) -> str:
@@ -75,7 +75,7 @@ def importance_sentence(explanation: Explanation, names: Mapping[str, str]) -> s
         f"{names.get(one.name, one.name)} ({_percent(one.value, one.low, one.high)})"
         for one in known[:3]
     ]
-    return f"What the objective depends on most, as shares of its variance: {', '.join(said)}."
+    return f"What matters most, as shares of what the settings explain: {', '.join(said)}."
 
 
 def interaction_sentence(explanation: Explanation, names: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from colaflex.studies.objective import Attempt, Objective, Point, Pruned
 from colaflex.studies.outcome import Outcome, Reports
 from colaflex.studies.ownership import Claims, Owner, all_trials, reap
 from colaflex.studies.spent import failures_in_a_row, flops_spent, minutes_spent
-from colaflex.studies.storages import is_storage_failure
+from colaflex.studies.storages import storage_failure
 from colaflex.studies.trials import record_of
 from colaflex.studies.waiting import attributes_of
 
@@ -67,21 +67,20 @@ class Worker:
             RunFailure: as many trials in a row failed as the limit allows, or the storage does
                 not answer any more.
         """
-        ended = [trial.number for trial in all_trials(self.study) if trial.state.is_finished()]
-        self._before = frozenset(ended)
         # As in `Study.optimize`: a sampler that has tried everything says so by `study.stop()`.
         self.study._stop_flag = False
         self.study._thread_local.in_optimize_loop = True
         owner = Owner()
         try:
+            ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
+            self._before = frozenset(ended)
             with owner.working():
                 return self._work(Claims(self.study, self.lock, owner))
         except KeyboardInterrupt:
             return "interrupted"
         except Exception as error:
-            if is_storage_failure(error):
-                first = str(error).strip().partition("\n")[0]
-                raise RunFailure(f"the storage of the study failed: {first}") from error
+            if (cause := storage_failure(error)) is not None:
+                raise RunFailure(f"the storage of the study failed: {cause}") from error
             raise
         finally:
             self.study._thread_local.in_optimize_loop = False
@@ -142,7 +141,7 @@ class Worker:
         except (UserError, RunFailure) as error:
             outcome.failed(str(error) or type(error).__name__)
         except Exception as error:
-            if is_storage_failure(error):
+            if storage_failure(error) is not None:
                 raise
             path = self.arm.log_of(self._name(trial))
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ two files what it begins and what it has told; a line is one write, which a kill
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -88,7 +89,6 @@ class Lines:
     def _write(self, name: str, line: dict[str, Any]) -> None:
         descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{json.dumps(line)}\n".encode())
-        os.fsync(descriptor)
         os.close(descriptor)
 
 
@@ -125,7 +125,7 @@ def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[K
         at = time.monotonic()
         _, status = os.waitpid(workers[victim], 0)
         if not os.WIFSIGNALED(status):
-            raise SystemExit(f"a worker had ended by itself: {status}")
+            raise SystemExit(f"a worker had ended by itself after {kill} kills: {status}")
         workers[victim] = start(url, folder, limit)
         begun = successor = None
         while successor is None and time.monotonic() < at + 5.0:
@@ -141,7 +141,16 @@ def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[K
             raise SystemExit(f"a worker failed: {status}")
 
 
+def warm_up(url: str) -> None:
+    """Import what forked workers need, as far as it bears a fork."""
+    for name in ("sqlalchemy.orm", "psycopg", "grpc", "optuna.storages._grpc.servicer"):
+        if name.startswith(("sqlalchemy", "psycopg")) == (not url.startswith("grpc")):
+            importlib.import_module(name)
+
+
 def main(url: str, folder: Path, limit: int, kills: int, seed: int) -> None:
+    if url != "journal":
+        warm_up(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     random.seed(seed)
     found = [asdict(kill) for kill in kill_at_random(url, folder, limit, kills)]

@@ -233,3 +233,64 @@ def two_goals(seed: int = 2) -> StudySummary:
     return StudySummary(
         "both", "Two objectives", space=space, goals=goals, arms={"search": arm(records, "nsga2")}
     )
+
+
+HARM = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7919 * 7 }}\x00\u2028"
+
+
+def hostile() -> StudySummary:
+    """A study in which every text that a stranger could choose is harmful."""
+    known = two_goals()
+    records = [
+        replace(r, reason=HARM, point={**r.point, HARM: HARM}) for r in known.arms["search"].records
+    ]
+    rng = np.random.default_rng(5)
+    told = explanation()
+    return replace(
+        known,
+        study=HARM,
+        title=HARM,
+        summary=HARM,
+        path=HARM,
+        base=HARM,
+        space=(*known.space, SpaceRow(HARM, choices=(HARM, "b"), base=HARM, component=HARM)),
+        goals=(known.goals[0], Goal(HARM, "lower")),
+        arms={HARM: replace(arm(records, "nsga2"), sampler=HARM)},
+        fresh=(fresh(HARM, {**PAPER, HARM: HARM}, rng), fresh(HARM + "2", PAPER, rng)),
+        explanation=replace(
+            told,
+            importances=(*told.importances, Importance(HARM, 0.1, 0.0, 0.2)),
+            interactions=(Interaction(HARM, LOC, Interval(0.9, 0.8, 0.95), 0.01),),
+            drifts=(
+                replace(
+                    told.drifts[0],
+                    along=HARM,
+                    levels=tuple(replace(one, label=HARM) for one in told.drifts[0].levels),
+                ),
+            ),
+            notes=(HARM,),
+        ),
+        facts=((HARM, HARM),),
+    )
+
+
+def unknown() -> StudySummary:
+    """A study whose explanation and measurements are not numbers."""
+    nan = float("nan")
+    lost = Interval(nan, nan, nan)
+    known = ridge(4)
+    curve = LevelOptimum(8, 1, lost, (), (), ())
+    drifts = (
+        Drift(LOC, D, True, (curve, replace(curve, level=16)), lost, nan, 0.5),
+        Drift(LOC, PRIOR, False, (replace(curve, level=0, label="a"),), lost, 0.3),
+    )
+    told = Explanation(
+        60,
+        (Importance(LOC, nan, nan, nan),),
+        (Interaction(LOC, D, lost, nan),),
+        drifts,
+        ("Too few trials at each level.",),
+    )
+    one = FreshRow("search", PAPER, known.fresh[0].records[:1])
+    broken = FreshRow("paper", PAPER, [replace(known.fresh[0].records[0], values=(nan,))])
+    return replace(known, explanation=told, fresh=(one, broken))

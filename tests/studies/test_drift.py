@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from colaflex.studies.drift import drift
-from colaflex.studies.evidence import evidence
 from colaflex.studies.explanation import Drift
 
 
@@ -34,10 +32,7 @@ def found_in(planted: Any, sampler: str, trials: int, seed: int) -> Drift:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # multivariate TPE is experimental
         records = PLANTED.search(planted, sampler, trials, seed)
-    found = evidence(records, PLANTED.PlantedSpace(), "higher")
-    knobs = {knob.path: knob for knob in found.knobs}
-    result, _ = drift(found, knobs[PLANTED.LOC], knobs[PLANTED.DIM], seed=seed)
-    assert result is not None
+    result: Drift = PLANTED.drift_of(records, seed)
     return result
 
 

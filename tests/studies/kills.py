@@ -1,0 +1,62 @@
+"""Runs workers that are killed, and checks what the storage says afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from killed_workers import arm, lines, open_study, value_of
+from optuna.trial import TrialState
+
+from colaflex.studies.ownership import reap
+from colaflex.studies.spent import counts, flops_spent
+
+SCRIPT = Path(__file__).parent / "killed_workers.py"
+
+
+def run(url: str, folder: Path, limit: int, kills: int) -> list[dict[str, Any]]:
+    """The kills, after two workers have reached the limit in spite of them."""
+    command = [sys.executable, str(SCRIPT), url, str(folder), str(limit), str(kills), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads((folder / "kills.json").read_text())
+    assert len(found) == kills
+    return found
+
+
+def check_nothing_is_lost(url: str, folder: Path, limit: int) -> None:
+    study = open_study(url, folder)
+    reap(study, arm(folder).lock)
+    found = counts(study)
+    assert found["complete"] == limit
+    assert found["running"] == found["failed"] == 0
+    trials = study.get_trials()
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            assert trial.values == [value_of(trial.user_attrs["point"])]
+            assert trial.params == trial.user_attrs["point"]
+            assert set(trial.intermediate_values) == {1, 2}
+    ended = found["complete"] + sum(t.state == TrialState.PRUNED for t in trials if t.user_attrs)
+    assert found["pruned"] > 0
+    assert ended == found["complete"] + found["pruned"]
+    assert flops_spent(trials) == 3.0 * limit + 5.0
+
+    told = lines(folder, "told")
+    assert len(told) > 0.8 * limit
+    assert max(Counter(line["number"] for line in told).values()) == 1
+    for line in told:
+        trial = trials[line["number"]]
+        assert trial.state.name.lower() == line["state"]
+        if line["state"] == "complete":
+            assert trial.values == line["values"]
+
+
+def check_next_trials_start(kills: list[dict[str, Any]]) -> None:
+    """By whichever worker; and by the new one, unless the end was near and it had to wait."""
+    assert all(kill["next_by_anyone"] < 1.0 for kill in kills[:-2])
+    assert sum(kill["next_by_successor"] < 1.0 for kill in kills[:-2]) >= 0.9 * len(kills) - 2
