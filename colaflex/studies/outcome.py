@@ -60,15 +60,13 @@ class Outcome:
         """It could not be measured."""
         self.tell(TrialState.FAIL, attributes={"reason": reason})
 
+    def pruned(self, found: Found | None) -> None:
+        """It was given up, having cost what is known of it."""
+        self.tell(TrialState.PRUNED, attributes=None if found is None else _attributes(found))
+
     def found(self, found: Found, objectives: Sequence[str]) -> None:
         """It was measured; it fails where an objective is missing or not a finite number."""
-        attributes: dict[str, Any] = {
-            "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
-            "flops": found.flops,
-            "seconds": found.seconds,
-            "stage1": dict(found.stage1),
-            "reused": found.reused,
-        }
+        attributes = _attributes(found)
         values: list[float] = []
         for name in objectives:
             if name not in found.metrics:
@@ -103,3 +101,13 @@ class Outcome:
     def study(self) -> optuna.Study:
         """That the trial is from."""
         return self.claims.study
+
+
+def _attributes(found: Found) -> dict[str, Any]:
+    return {
+        "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
+        "flops": found.flops,
+        "seconds": found.seconds,
+        "stage1": dict(found.stage1),
+        "reused": found.reused,
+    }

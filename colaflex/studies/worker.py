@@ -136,8 +136,8 @@ class Worker:
             attempt = self._attempt(trial)
             self.events.started(attempt)
             found = self.objective(attempt, Reports(trial, self.arm.objectives))
-        except Pruned:
-            outcome.tell(TrialState.PRUNED)
+        except Pruned as pruned:
+            outcome.pruned(pruned.found)
         except (UserError, RunFailure) as error:
             outcome.failed(str(error) or type(error).__name__)
         except Exception as error:
