@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from colaflex import __version__
-from colaflex.studies.explanation import explain
+from colaflex.studies.explain import explain
 from colaflex.studies.parameters import Parameter
 from colaflex.studies.spending import spent
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
@@ -67,14 +67,14 @@ def _fresh(study: Study) -> tuple[FreshRow, ...]:
 
 
 def _space_row(study: Study, parameter: Parameter) -> SpaceRow:
-    described: dict[str, Any] = parameter.described()
+    distribution: Any = parameter.distribution
     base = study.file.searched.default_point(study.file.base_spec)
     return SpaceRow(
         path=parameter.path,
-        choices=tuple(described.get("choices", ())),
-        low=described.get("low"),
-        high=described.get("high"),
-        log=bool(described.get("log", False)),
+        choices=tuple(getattr(distribution, "choices", ())),
+        low=getattr(distribution, "low", None),
+        high=getattr(distribution, "high", None),
+        log=bool(getattr(distribution, "log", False)),
         base=base.get(parameter.path),
         component=parameter.name.partition("@")[2],
     )
