@@ -258,3 +258,18 @@ def test_reading_a_study_is_quick_and_imports_no_torch(with_study: WithStudy) ->
     start = time.process_time()
     StudyFile.load(path)
     assert time.process_time() - start < 1
+
+
+def test_the_example_of_the_documentation_is_a_study(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs/studies-file.md").read_text()
+    block = page.partition('```yaml title="study.yaml"\n')[2].partition("```")[0]
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "worlds.yaml").write_text((root / "specs/worlds.yaml").read_text())
+    path = tmp_path / "studies/study.yaml"
+    path.write_text(block)
+    study = StudyFile.load(path)
+    assert study.arms == ("search", "one_at_a_time")
+    assert len(study.searched.parameters) == 4
+    keys = [key for key in StudyFile.model_fields if f"`{key}`" not in page]
+    assert keys == []
