@@ -1,4 +1,4 @@
-"""What sharing stage 1 saves: a study's time, beside what it would be if each trial trained its own.
+"""What sharing stage 1 saves: a study's time, and what it is if each trial trains its own.
 
     python benchmarks/stage1_reuse.py runs/studies/worlds specs/studies/worlds.yaml
 

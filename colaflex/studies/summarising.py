@@ -104,14 +104,13 @@ def _facts(study: Study, arms: Mapping[str, ArmSummary]) -> tuple[tuple[str, str
     paid = spent(records)
     pruner = study.file.pruner
     rungs = ", ".join(f"{share:.0%}" for share in study.file.rungs)
-    saved = f"; without sharing them, training takes {1 + repeated / paid:.2f} times the FLOPs"
+    stages = f"{len(first)}, used {uses} times, {reused} from the cache"
+    if paid:
+        stages += f"; without sharing, training takes {1 + repeated / paid:.2f} times the FLOPs"
     return (
         ("colaflex", __version__),
         ("identity", study.title(SEARCH)),
-        (
-            "stages 1",
-            f"{len(first)}, used {uses} times, {reused} from the cache{saved if paid else ''}",
-        ),
+        ("stages 1", stages),
         ("pruner", "none" if pruner is None else pruner.type),
         ("rungs", rungs or "none"),
         ("seeds of a trial", str(study.file.seeds)),
