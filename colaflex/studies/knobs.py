@@ -16,6 +16,8 @@ __all__ = ["Knob", "knobs_of", "point_text", "short_names", "value_text"]
 
 Kind = Literal["range", "levels", "categories"]
 
+_DECADES = 100.0  # a logarithmic range beyond this ratio has ticks at powers of ten alone
+
 
 @dataclass(frozen=True, slots=True)
 class Knob:
@@ -85,6 +87,10 @@ class Knob:
         if self.kind == "range":
             if self.log:
                 log_axis(axis)
+            if self.log and self.high / self.low > _DECADES:
+                from matplotlib.ticker import LogLocator
+
+                axis.set_major_locator(LogLocator(subs=(1.0,), numticks=6))
             return
         step = -(-len(self.levels) // 12)
         shown = range(0, len(self.levels), step)

@@ -85,12 +85,16 @@ def reap(study: optuna.Study, lock: FileLock, retries: int = RETRIES) -> list[in
         The numbers of these trials.
     """
     with lock:
-        return [
-            trial.number
-            for trial in all_trials(study)
-            if trial.state == TrialState.RUNNING and _is_dead(trial)
-            if _take_back(study, trial, retries)
-        ]
+        return _reap(study, all_trials(study), retries)
+
+
+def _reap(study: optuna.Study, trials: Sequence[FrozenTrial], retries: int) -> list[int]:
+    return [
+        trial.number
+        for trial in trials
+        if trial.state == TrialState.RUNNING and _is_dead(trial)
+        if _take_back(study, trial, retries)
+    ]
 
 
 class Claims:
@@ -110,7 +114,7 @@ class Claims:
     def claim(
         self, limit: int | None, fresh: bool, attributes: dict[str, Any]
     ) -> optuna.Trial | None:
-        """A trial to run: one that waits, else a fresh one.
+        """A trial to run: one that waits or that its worker left behind, else a fresh one.
 
         Args:
             limit: of completed trials: no more run at once than are missing.
@@ -123,7 +127,9 @@ class Claims:
         storage = self.study._storage
         with self.lock:
             trials = all_trials(self.study)
-            self._drop_leftovers(trials)
+            left = self._drop_leftovers(trials)
+            if _reap(self.study, trials, RETRIES) or left:
+                trials = all_trials(self.study)
             if limit is not None and _bound(trials) >= limit:
                 return None
             trial_id = self._waiting(trials)
@@ -161,11 +167,12 @@ class Claims:
                     return trial._trial_id
         return None
 
-    def _drop_leftovers(self, trials: Sequence[FrozenTrial]) -> None:
+    def _drop_leftovers(self, trials: Sequence[FrozenTrial]) -> bool:
         """Ours are none before a claim: such a name is left by a race that was lost."""
-        for trial in trials:
-            if trial.state == TrialState.RUNNING and self._is_ours(trial):
-                self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        left = [t for t in trials if t.state == TrialState.RUNNING and self._is_ours(t)]
+        for trial in left:
+            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        return bool(left)
 
     def _is_ours(self, trial: FrozenTrial) -> bool:
         return bool(trial.user_attrs.get("owner", {}).get("token") == self.owner.token)

@@ -101,8 +101,10 @@ def _database(url: URL, arguments: dict[str, Any]) -> BaseStorage:
                 url.render_as_string(hide_password=False), engine_kwargs=arguments
             )
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            # Two workers that start at once may both make the tables.
-            if left and "exist" in str(error.orig) and "database" not in str(error.orig):
+            # Two workers that start at once may both make the tables, or fill them.
+            said = str(error.orig)
+            race = isinstance(error, IntegrityError) or "already exists" in said
+            if left and race:
                 time.sleep(random.uniform(0.1, 0.5))
                 continue
             raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from colaflex import __version__
-from colaflex.studies.explanation import explain
+from colaflex.studies.explain import explain
 from colaflex.studies.parameters import Parameter
 from colaflex.studies.spending import spent
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
@@ -33,7 +35,7 @@ def summarise(study: Study) -> StudySummary:
         study=file.study,
         title=file.title,
         summary=file.summary,
-        path=str(file.path),
+        path=_shown(file.path),
         base=file.base_spec.name,
         space=tuple(_space_row(study, parameter) for parameter in file.searched.parameters),
         goals=objectives,
@@ -67,14 +69,14 @@ def _fresh(study: Study) -> tuple[FreshRow, ...]:
 
 
 def _space_row(study: Study, parameter: Parameter) -> SpaceRow:
-    described: dict[str, Any] = parameter.described()
+    distribution: Any = parameter.distribution
     base = study.file.searched.default_point(study.file.base_spec)
     return SpaceRow(
         path=parameter.path,
-        choices=tuple(described.get("choices", ())),
-        low=described.get("low"),
-        high=described.get("high"),
-        log=bool(described.get("log", False)),
+        choices=tuple(getattr(distribution, "choices", ())),
+        low=getattr(distribution, "low", None),
+        high=getattr(distribution, "high", None),
+        log=bool(getattr(distribution, "log", False)),
         base=base.get(parameter.path),
         component=parameter.name.partition("@")[2],
     )
@@ -86,17 +88,30 @@ def _law(study: Study) -> Law | None:
     return Law(LOCATION, DIMENSION) if {LOCATION, DIMENSION} <= set(paths) else None
 
 
-def _facts(study: Study, arms: dict[str, ArmSummary]) -> tuple[tuple[str, str], ...]:
+def _shown(path: Path) -> str:
+    """A path as short as it can be said."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return path.name
+
+
+def _facts(study: Study, arms: Mapping[str, ArmSummary]) -> tuple[tuple[str, str], ...]:
     records = [r for arm in arms.values() for r in arm.records] + study.records(FRESH)
-    first = {digest for record in records for digest in record.stage1}
-    uses = sum(len(record.stage1) for record in records)
-    reused = sum(record.reused for record in records)
+    first = {digest: flops for record in records for digest, flops in record.stage1.items()}
+    uses, reused = sum(len(r.stage1) for r in records), sum(r.reused for r in records)
+    repeated = sum(flops for r in records for flops in r.stage1.values()) - sum(first.values())
+    paid = spent(records)
     pruner = study.file.pruner
     rungs = ", ".join(f"{share:.0%}" for share in study.file.rungs)
+    saved = f"; without sharing them, training takes {1 + repeated / paid:.2f} times the FLOPs"
     return (
         ("colaflex", __version__),
         ("identity", study.title(SEARCH)),
-        ("stages 1", f"{len(first)} trained, {reused} of {uses} uses found one in the cache"),
+        (
+            "stages 1",
+            f"{len(first)}, used {uses} times, {reused} from the cache{saved if paid else ''}",
+        ),
         ("pruner", "none" if pruner is None else pruner.type),
         ("rungs", rungs or "none"),
         ("seeds of a trial", str(study.file.seeds)),

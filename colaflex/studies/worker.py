@@ -16,7 +16,7 @@ from colaflex.studies.arm import Arm, Events, Limits, Silent
 from colaflex.studies.heartbeat import Heartbeat
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned
 from colaflex.studies.outcome import Outcome, Reports
-from colaflex.studies.ownership import Claims, Owner, all_trials, reap
+from colaflex.studies.ownership import Claims, Owner, all_trials
 from colaflex.studies.spent import failures_in_a_row, flops_spent, minutes_spent
 from colaflex.studies.storages import storage_failure
 from colaflex.studies.trials import record_of
@@ -89,7 +89,6 @@ class Worker:
         attributes = {"seeds": list(self.arm.seeds), "split": self.arm.split}
         waits = False
         while (end := self._end()) is None:
-            reap(self.study, self.lock)
             trial = claims.claim(self.limits.trials, self.suggest is not None, attributes)
             if trial is not None:
                 waits = False

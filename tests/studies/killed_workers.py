@@ -13,8 +13,8 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,6 @@ from colaflex.studies.trials import TrialRecord
 from colaflex.studies.worker import Worker
 
 NAME = "killed"
-
-
-@dataclass(frozen=True)
-class Kill:
-    """When it was, when any worker next began a trial, and when the new one did; seconds."""
-
-    at: float
-    next_by_anyone: float | None
-    next_by_successor: float | None
 
 
 def value_of(point: Point) -> float:
@@ -77,7 +68,7 @@ class Lines:
         self.folder = folder
 
     def started(self, attempt: Attempt) -> None:
-        self._write("begun", {"pid": os.getpid(), "at": time.monotonic(), "name": attempt.name})
+        self.note("begun", name=attempt.name)
 
     def ended(self, record: TrialRecord) -> None:
         line = {"number": record.number, "state": record.state, "values": record.values}
@@ -85,6 +76,9 @@ class Lines:
 
     def waiting(self, running: int) -> None:
         pass
+
+    def note(self, kind: str, **more: str) -> None:
+        self._write(kind, {"pid": os.getpid(), "at": time.monotonic(), **more})
 
     def _write(self, name: str, line: dict[str, Any]) -> None:
         descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -103,21 +97,22 @@ def start(url: str, folder: Path, limit: int) -> int:
         code = 1
         try:
             random.seed()
-            study = open_study(url, folder)
-            limits = Limits(trials=limit)
-            code = Worker(study, arm(folder), suggest, measure, limits, Lines(folder)).run() != (
-                "trials"
-            )
+            study, limits, events = open_study(url, folder), Limits(trials=limit), Lines(folder)
+            events.note("opened")
+            worker = Worker(study, arm(folder), suggest, measure, limits, events)
+            code = int(worker.run() != "trials")
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return child
 
 
-def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[Kill]:
-    """Kills are spread over the trials, up to the last ones."""
+def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[float]:
+    """When each was. They are spread over the trials, up to the last ones."""
     workers = [start(url, folder, limit) for _ in range(2)]
     for kill in range(kills):
-        while len(lines(folder, "told")) < (kill * limit) // (kills + 1):
+        while len(lines(folder, "told")) < 1 + (kill * limit) // (kills + 1):
             time.sleep(0.002)
         time.sleep(random.uniform(0.0, 0.03))
         victim = random.randrange(2)
@@ -127,14 +122,7 @@ def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[K
         if not os.WIFSIGNALED(status):
             raise SystemExit(f"a worker had ended by itself after {kill} kills: {status}")
         workers[victim] = start(url, folder, limit)
-        begun = successor = None
-        while successor is None and time.monotonic() < at + 5.0:
-            since = [line for line in lines(folder, "begun") if line["at"] > at]
-            begun = min((line["at"] - at for line in since), default=None)
-            own = [line["at"] - at for line in since if line["pid"] == workers[victim]]
-            successor = min(own, default=None)
-            time.sleep(0.005)
-        yield Kill(at, begun, successor)
+        yield at
     for worker in workers:
         _, status = os.waitpid(worker, 0)
         if status:
@@ -153,7 +141,7 @@ def main(url: str, folder: Path, limit: int, kills: int, seed: int) -> None:
         warm_up(url)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     random.seed(seed)
-    found = [asdict(kill) for kill in kill_at_random(url, folder, limit, kills)]
+    found = list(kill_at_random(url, folder, limit, kills))
     (folder / "kills.json").write_text(json.dumps(found))
 
 
