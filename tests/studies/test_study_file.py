@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -61,7 +62,6 @@ def test_objectives_are_a_name_or_a_list_and_know_their_directions(with_study: W
     study = StudyFile.load(
         with_study(
             OBJECTIVES,
-            TURNS,
             several,
             PRUNER,
             "pruner: none",
@@ -273,3 +273,21 @@ def test_the_example_of_the_documentation_is_a_study(tmp_path: Path) -> None:
     assert len(study.searched.parameters) == 4
     keys = [key for key in StudyFile.model_fields if f"`{key}`" not in page]
     assert keys == []
+
+
+@pytest.mark.parametrize("command", ["run", "status", "report"])
+def test_errors_of_a_study_are_one_message_of_the_command(
+    with_study: WithStudy,
+    colaflex_command: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    path = with_study(DIM, "representation.latent_dim: [8, -3]")
+    monkeypatch.chdir(tmp_path)
+    done = colaflex_command("study", command, path)
+    assert done.code == 2
+    assert done.out == ""
+    assert f"{path}:6:34: space.representation.latent_dim.1: expected an integer" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "runs").exists()
