@@ -24,12 +24,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from colaflex.draws import keyed_rng
 from colaflex.files import write_atomic
-from colaflex.studies.named import Named
+from colaflex.studies.file.named import Named
 from colaflex.studies.objective import Point
-from colaflex.studies.parameters import Parameter
-from colaflex.studies.samplers import build_sampler
-from colaflex.studies.space import Space
-from colaflex.studies.start import Centre, Start
+from colaflex.studies.sampling.samplers import build_sampler
+from colaflex.studies.sampling.start import Centre, Start
+from colaflex.studies.space.parameters import Parameter
+from colaflex.studies.space.space import Space
 
 RECORDS = Path(__file__).parent / "results" / "ridge.json"
 SPACE = Space(

@@ -13,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
-from colaflex.studies.study_file import StudyFile
 from colaflex.studies.trials import record_of
 
 RESULT = Path(__file__).parent / "results" / "stage1_reuse.json"

@@ -15,8 +15,8 @@ from colaflex.cli.output import json_option, print_json, print_table
 from colaflex.errors import UserError
 
 if TYPE_CHECKING:
+    from colaflex.studies.file.study_file import StudyFile
     from colaflex.studies.study import Study, Where
-    from colaflex.studies.study_file import StudyFile
     from colaflex.studies.summary import StudySummary
 
 __all__ = ["command"]
@@ -103,7 +103,7 @@ def run_command(study: Path, **given: Any) -> int:
 
 def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
     budget = study.file.budget
-    from colaflex.studies.arm import Limits
+    from colaflex.studies.work.arm import Limits
 
     limits = Limits(
         given["trials"] or budget.trials,
@@ -112,7 +112,7 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
         budget.failures,
     )
     if given["workers"] > 1:
-        from colaflex.studies.processes import Workers
+        from colaflex.studies.work.processes import Workers
 
         arguments = [str(study.file.path), "--out", str(study.where.folder)]
         arguments += ["--storage", study.where.storage, "--arms", *arms]
@@ -120,7 +120,7 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
         for name, value in asdict(limits).items():
             arguments += [f"--{name}", str(value)] if value is not None else []
         return Workers(arguments, given["workers"]).run()
-    from colaflex.studies.running import WorkSettings, work
+    from colaflex.studies.work.running import WorkSettings, work
     from colaflex.training.progress import progress_on
 
     settings = WorkSettings(limits, arms, given["device"], given["precision"])
@@ -159,9 +159,9 @@ def report_command(study: Path, **given: Any) -> None:
     """Write what STUDY found as a page: the optimum, what matters, what depends on what."""
     from colaflex.files import write_atomic
     from colaflex.studies.best import write_best
-    from colaflex.studies.report import build_page
+    from colaflex.studies.file.study_file import StudyFile
+    from colaflex.studies.page.report import build_page
     from colaflex.studies.study import Where
-    from colaflex.studies.study_file import StudyFile
     from colaflex.studies.summary import to_json
 
     file = StudyFile.load(study)
@@ -204,8 +204,8 @@ def _stored(path: Path) -> StudySummary:
 
 
 def _open(path: Path, out: Path | None, storage: str | None) -> Study:
+    from colaflex.studies.file.study_file import StudyFile
     from colaflex.studies.study import Study, Where
-    from colaflex.studies.study_file import StudyFile
 
     file = StudyFile.load(path)
     return Study(file, Where.of(file, out, storage))

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import optuna
 
 from colaflex.spec import Spec
-from colaflex.studies.file_lock import FileLock
+from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.objective import Attempt, Point
-from colaflex.studies.study_file import StudyFile
+from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.trials import TrialRecord, records_of
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
@@ -48,7 +48,7 @@ class Study:
     """
 
     def __init__(self, file: StudyFile, where: Where) -> None:
-        from colaflex.studies.storages import open_storage
+        from colaflex.studies.storage.storages import open_storage
 
         self.file, self.where = file, where
         where.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ class Study:
 
     def reap(self) -> None:
         """Let trials of dead workers wait for others; nothing is made that was not there."""
-        from colaflex.studies.ownership import reap
+        from colaflex.studies.storage.ownership import reap
 
         for name in (*self.arms, FRESH):
             if self.title(name) in self._names():

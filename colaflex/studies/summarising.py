@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from colaflex import __version__
-from colaflex.studies.explain import explain
-from colaflex.studies.parameters import Parameter
-from colaflex.studies.spending import spent
+from colaflex.studies.explanation.explain import explain
+from colaflex.studies.page.spending import spent
+from colaflex.studies.space.parameters import Parameter
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
 from colaflex.studies.summary import (
     ArmSummary,

@@ -11,8 +11,8 @@ from pathlib import Path
 from killed_workers import arm, lines, open_study, value_of
 from optuna.trial import TrialState
 
-from colaflex.studies.ownership import reap
-from colaflex.studies.spent import counts, flops_spent
+from colaflex.studies.storage.ownership import reap
+from colaflex.studies.work.spent import counts, flops_spent
 
 SCRIPT = Path(__file__).parent / "killed_workers.py"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from colaflex.studies.explanation import (
+from colaflex.studies.explanation.values import (
     Drift,
     Explanation,
     Importance,

@@ -9,8 +9,8 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from colaflex.studies.objective import Point
-from colaflex.studies.parameters import Parameter
-from colaflex.studies.space import Space
+from colaflex.studies.space.parameters import Parameter
+from colaflex.studies.space.space import Space
 
 __all__ = ["CHOICES", "CONDITIONAL", "KNOBS", "loss", "run"]
 

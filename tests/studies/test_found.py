@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.studies.found import found_in, over_seeds
+from colaflex.studies.work.found import found_in, over_seeds
 
 
 def result(value: float, reused: bool = False, digest: str = "a") -> dict[str, Any]:

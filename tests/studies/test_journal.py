@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from colaflex.errors import UserError
-from colaflex.studies.journal import mend, open_journal, torn_path
+from colaflex.studies.storage.journal import mend, open_journal, torn_path
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

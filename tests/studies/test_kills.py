@@ -14,7 +14,7 @@ from killed_workers import lines
 from kills import check_next_trials_start, check_nothing_is_lost, run
 from optuna.storages.journal import JournalFileSymlinkLock
 
-from colaflex.studies.journal import FlockLock, torn_path
+from colaflex.studies.storage.journal import FlockLock, torn_path
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -12,9 +12,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from spaces import CHOICES, CONDITIONAL, KNOBS, loss, run
 
 from colaflex.studies.objective import Point
-from colaflex.studies.one_at_a_time import OneAtATimeSampler
-from colaflex.studies.parameters import Parameter
-from colaflex.studies.space import Space
+from colaflex.studies.sampling.one_at_a_time import OneAtATimeSampler
+from colaflex.studies.space.parameters import Parameter
+from colaflex.studies.space.space import Space
 
 ORIGIN: Point = {"dim": 16, "loc": 1.0, "width": 1.0, "block": 1, "gate": False, "prior": "flow"}
 

@@ -16,10 +16,18 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from colaflex.studies.file_lock import FileLock
-from colaflex.studies.ownership import RETRIES, SILENCE, Claims, Owner, all_trials, new_trial, reap
-from colaflex.studies.process_identity import ProcessIdentity, booted_at
-from colaflex.studies.storages import open_storage
+from colaflex.studies.storage.file_lock import FileLock
+from colaflex.studies.storage.ownership import (
+    RETRIES,
+    SILENCE,
+    Claims,
+    Owner,
+    all_trials,
+    new_trial,
+    reap,
+)
+from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
+from colaflex.studies.storage.storages import open_storage
 
 
 @pytest.fixture(params=["journal", "sqlite:///{folder}/study.db"])

@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from colaflex.errors import UserError
-from colaflex.studies.named import Named
-from colaflex.studies.pruners import PRUNERS, build_pruner, check_pruner
+from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.pruners import PRUNERS, build_pruner, check_pruner
 
 TRIALS = 40
 RUNGS: dict[str, tuple[int, dict[str, Any]]] = {

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from colaflex.significance import welch_interval, welch_test
-from colaflex.studies.comparisons import gaps, retested
-from colaflex.studies.explanation import Drift, Interval
-from colaflex.studies.goals import GoalText, p_text
-from colaflex.studies.knobs import Knob, knobs_of, point_text, short_names
-from colaflex.studies.shades import bands_of
-from colaflex.studies.smoothing import smooth
-from colaflex.studies.spending import course, front
-from colaflex.studies.summary import Goal
-from colaflex.studies.words import (
+from colaflex.studies.explanation.values import Drift, Interval
+from colaflex.studies.page.comparisons import gaps, retested
+from colaflex.studies.page.goals import GoalText, p_text
+from colaflex.studies.page.knobs import Knob, knobs_of, point_text, short_names
+from colaflex.studies.page.shades import bands_of
+from colaflex.studies.page.smoothing import smooth
+from colaflex.studies.page.spending import course, front
+from colaflex.studies.page.words import (
     drift_answer,
     drift_verdict,
     gap_sentence,
@@ -27,6 +26,7 @@ from colaflex.studies.words import (
     interaction_sentence,
     optimism_sentence,
 )
+from colaflex.studies.summary import Goal
 
 GOAL = Goal(made_up.METRIC)
 

@@ -14,11 +14,11 @@ import pytest
 from spaces import CHOICES, CONDITIONAL, KNOBS, loss, run
 
 from colaflex.errors import UserError
-from colaflex.studies.named import Named
-from colaflex.studies.samplers import SAMPLERS, build_sampler, check_sampler
-from colaflex.studies.space import Space
-from colaflex.studies.start import Centre, Start
-from colaflex.studies.storages import open_storage
+from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.samplers import SAMPLERS, build_sampler, check_sampler
+from colaflex.studies.sampling.start import Centre, Start
+from colaflex.studies.space.space import Space
+from colaflex.studies.storage.storages import open_storage
 
 SMALL: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 4},
@@ -212,7 +212,7 @@ def test_cmaes_needs_ranges_and_its_package(monkeypatch: pytest.MonkeyPatch) -> 
 def test_torch_is_imported_by_a_gaussian_process_only() -> None:
     code = (
         "import sys\n"
-        "import colaflex.studies.samplers, colaflex.studies.pruners\n"
+        "import colaflex.studies.sampling.samplers, colaflex.studies.sampling.pruners\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ from pathlib import Path
 import optuna
 from spaces import KNOBS, loss
 from test_samplers import START, built
-from colaflex.studies.storages import open_storage
+from colaflex.studies.storage.storages import open_storage
 sampler = built("tpe", KNOBS, START)
 study = optuna.load_study(
     study_name="s", storage=open_storage("journal", Path(sys.argv[1])), sampler=sampler

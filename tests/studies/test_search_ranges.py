@@ -12,8 +12,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from colaflex.interfaces.search import SearchRange
 from colaflex.registry import registry
 from colaflex.spec import Spec, SpecError
-from colaflex.studies.space_reading import read_space
-from colaflex.studies.study_file import StudyFile
+from colaflex.studies.file.study_file import StudyFile
+from colaflex.studies.space.space_reading import read_space
 
 CONFIGS = '''
     from typing import Annotated, Literal
@@ -149,7 +149,7 @@ def test_a_new_version_of_a_choice_makes_another_study(
         hooks.write_text("\n".join(HOOKS.replace("VERSION", version).split("\n    ")))
         done = site.python(
             "-c",
-            "from colaflex.studies.study_file import StudyFile;"
+            "from colaflex.studies.file.study_file import StudyFile;"
             f"print(StudyFile.load({str(path)!r}).identity('search'))",
             PYTHONDONTWRITEBYTECODE="1",
         )

@@ -22,9 +22,9 @@ from killed_workers import arm, measure, open_study, suggest
 from kills import check_next_trials_start, check_nothing_is_lost, run
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.studies.arm import Limits
-from colaflex.studies.storages import open_storage
-from colaflex.studies.worker import Worker
+from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.arm import Limits
+from colaflex.studies.work.worker import Worker
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,7 +33,7 @@ PROXY = """
 import sys
 from pathlib import Path
 from optuna.storages import run_grpc_proxy_server
-from colaflex.studies.storages import open_storage
+from colaflex.studies.storage.storages import open_storage
 storage = open_storage(sys.argv[1], Path(sys.argv[2]))
 run_grpc_proxy_server(storage, host="127.0.0.1", port=int(sys.argv[3]))
 """

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from colaflex.spec import Spec, SpecError
-from colaflex.studies.space import Space
-from colaflex.studies.space_reading import read_space
+from colaflex.studies.space.space import Space
+from colaflex.studies.space.space_reading import read_space
 
 LOC, DIM, BLOCK = "prior.schedule.loc", "representation.latent_dim", "prior.block_size"
 PRIORS = ["flow_matching", {"type": "rectified_flow", "teacher_steps": 4}, "gaussian"]

@@ -7,7 +7,7 @@ import pytest
 
 from colaflex.spec import Spec
 from colaflex.studies.objective import Attempt, Pruned
-from colaflex.studies.spec_objective import SpecObjective, TrialSettings
+from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import SilentProgress
 

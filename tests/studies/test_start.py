@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from scipy import stats
 from spaces import CONDITIONAL, KNOBS, loss, run
 
-from colaflex.studies.named import Named
-from colaflex.studies.parameters import Parameter
-from colaflex.studies.samplers import SAMPLERS, build_sampler
-from colaflex.studies.space import Space
-from colaflex.studies.start import Centre, Start, starting_point
+from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.samplers import SAMPLERS, build_sampler
+from colaflex.studies.sampling.start import Centre, Start, starting_point
+from colaflex.studies.space.parameters import Parameter
+from colaflex.studies.space.space import Space
 
 LAW = Start(centres={"loc": Centre(at=1, slope=0.5, of="dim", reference=16, spread=0.5)})
 

@@ -30,7 +30,7 @@ from wrong_studies import (
 
 from colaflex.errors import UserError
 from colaflex.spec import SpecError
-from colaflex.studies.study_file import StudyFile
+from colaflex.studies.file.study_file import StudyFile
 
 WithStudy = Callable[..., Path]
 
@@ -249,7 +249,7 @@ def test_reading_a_study_is_quick_and_imports_no_torch(with_study: WithStudy) ->
     )
     code = (
         "import sys\n"
-        "from colaflex.studies.study_file import StudyFile\n"
+        "from colaflex.studies.file.study_file import StudyFile\n"
         f"StudyFile.load({str(path)!r})\n"
         "assert 'torch' not in sys.modules\n"
     )

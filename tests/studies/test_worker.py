@@ -12,15 +12,15 @@ import pytest
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.studies.arm import Arm, Limits
 from colaflex.studies.objective import Attempt, Found, Objective, Point, Report
-from colaflex.studies.outcome import Reports
-from colaflex.studies.ownership import all_trials, new_trial
-from colaflex.studies.spent import counts, minutes_spent
-from colaflex.studies.storages import open_storage
+from colaflex.studies.storage.ownership import all_trials, new_trial
+from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.trials import TrialRecord, records_of
-from colaflex.studies.waiting import enqueue
-from colaflex.studies.worker import Worker
+from colaflex.studies.work.arm import Arm, Limits
+from colaflex.studies.work.outcome import Reports
+from colaflex.studies.work.spent import counts, minutes_spent
+from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted
 
 
