@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -130,10 +131,15 @@ def kill_at_random(url: str, folder: Path, limit: int, kills: int) -> Iterator[f
 
 
 def warm_up(url: str) -> None:
-    """Import what forked workers need, as far as it bears a fork."""
-    for name in ("sqlalchemy.orm", "psycopg", "grpc", "optuna.storages._grpc.servicer"):
-        if name.startswith(("sqlalchemy", "psycopg")) == (not url.startswith("grpc")):
-            importlib.import_module(name)
+    """Import and prepare what forked workers need, as far as it bears a fork."""
+    if url.startswith("grpc"):
+        importlib.import_module("grpc")
+        importlib.import_module("optuna.storages._grpc.servicer")
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            other = Path(name)
+            study = open_study(f"sqlite:///{name}/other.db", other)
+            Worker(study, arm(other), suggest, measure, Limits(trials=1)).run()
 
 
 def main(url: str, folder: Path, limit: int, kills: int, seed: int) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import sqlite3
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +22,7 @@ from colaflex.errors import UserError
 from colaflex.studies.storage.journal import open_journal
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, Engine
 
 __all__ = ["JOURNAL", "open_storage", "storage_failure"]
 
@@ -66,7 +69,23 @@ def _sqlite(text: str) -> BaseStorage:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the storage {text} can't be made: {error}") from None
-    return _database(url, {"connect_args": {"timeout": BUSY}})
+    return _database(url, {"connect_args": {"timeout": BUSY}}, _write_ahead)
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Commits that wait for the disk once in a while: a power cut may cost the last, not the file.
+
+    Each value of a trial is a commit of its own.
+    """
+    from sqlalchemy import event
+
+    def on_connect(connection: sqlite3.Connection, record: object) -> None:
+        with suppress(sqlite3.OperationalError):  # others are just writing
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(engine, "connect", on_connect)
+    engine.dispose()
 
 
 def _postgresql(text: str) -> BaseStorage:
@@ -91,7 +110,9 @@ def _parsed(text: str) -> URL:
         raise UserError(f"the storage {kind}:… is not a valid URL; give {FORMS}") from None
 
 
-def _database(url: URL, arguments: dict[str, Any]) -> BaseStorage:
+def _database(
+    url: URL, arguments: dict[str, Any], prepare: Callable[[Engine], None] | None = None
+) -> BaseStorage:
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
     shown = url.render_as_string(hide_password=True)
@@ -111,6 +132,8 @@ def _database(url: URL, arguments: dict[str, Any]) -> BaseStorage:
         except (SQLAlchemyError, RuntimeError, ImportError) as error:
             raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None
         else:
+            if prepare is not None:
+                prepare(storage.engine)
             return optuna.storages.get_storage(storage)
     raise AssertionError
 
