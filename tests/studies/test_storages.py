@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from colaflex.errors import UserError
-from colaflex.studies.storages import JOURNAL, open_storage
+from colaflex.studies.storage.storages import JOURNAL, open_storage
 
 
 class TestJournal(StorageTestCase):
