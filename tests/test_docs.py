@@ -259,6 +259,19 @@ def in_folder(folder: Path, command: list[str]) -> str:
     )
 
 
+def test_the_study_of_the_studies_page_is_valid(
+    tmp_path: Path, colaflex_command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((title, text),) = blocks(ROOT / "docs/studies.md", "yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / title).write_text(
+        text.replace("specs/worlds.yaml", str(ROOT / "specs/worlds.yaml"))
+    )
+    ended = colaflex_command("study", "status", title, "--json")
+    assert ended.code == 0, ended.err
+    assert set(ended.json["controls"]) == {"one_at_a_time"}
+
+
 def test_the_task_of_the_task_page_is_scored_as_shown(site: Any, tmp_path: Path) -> None:
     """Its file scores what the page shows, by its path and as a component."""
     page = ROOT / "docs/tasks.md"
