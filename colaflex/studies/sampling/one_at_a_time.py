@@ -41,7 +41,7 @@ class OneAtATimeSampler(PlannedSampler):
         passes: over which it is split.
     """
 
-    def __init__(self, space: Space, origin: Point, *, trials: int = 40, passes: int = 2) -> None:
+    def __init__(self, space: Space, origin: Point, *, trials: int = 40, passes: int = 3) -> None:
         super().__init__(space)
         self.ends = all(parameter.is_finite for parameter in space.parameters)
         self.origin, self.trials, self.passes = origin, trials, passes
