@@ -238,7 +238,7 @@ def test_the_options_of_the_guides_prior_are_searched(
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout)
     assert (status["complete"], status["fresh"]["complete"]) == (2, 1)
-    runs = sorted((tmp_path / "runs/studies/huber/search").glob("*/spec.yaml"))
+    runs = sorted((tmp_path / "runs/studies/huber").glob("search-*/*/spec.yaml"))
     priors = [read_file(path).plain["prior"] for path in runs]
     assert [prior["type"] for prior in priors] == ["colaflex-huber-flow:huber_flow"] * 2
     assert priors[0]["width"] != priors[1]["width"]

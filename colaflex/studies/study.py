@@ -9,15 +9,14 @@ from typing import Any, Literal
 import optuna
 
 from colaflex.spec import Spec
-from colaflex.studies.file.study_file import StudyFile
+from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point
-from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.trials import TrialRecord, records_of
+from colaflex.studies.work.arm import Arm
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
-SEARCH = "search"
-FRESH = "fresh"
+FEW = 6
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -116,9 +115,9 @@ class Study:
         fresh = self.file.fresh
         points = list({str(sorted(p.items())): p for p in self.optima().values()}.values())
         return [
-            Attempt(f"{FRESH}/{number}-seed-{seed}", point, (seed,), "test")
+            Attempt("", point, (seed,), "test")  # named by the trial's number, when it has one
             for seed in range(fresh.first, fresh.first + fresh.seeds)
-            for number, point in enumerate(points)
+            for point in points
         ]
 
     def spec(self, attempt: Attempt) -> Spec:
@@ -133,11 +132,21 @@ class Study:
 
         for name in (*self.arms, FRESH):
             if self.title(name) in self._names():
-                reap(self.arm(name), self.lock(name))
+                reap(self.arm(name), self.about(name).lock)
 
-    def lock(self, arm: str) -> FileLock:
-        """What workers of an arm on this host take turns with."""
-        return FileLock(self.where.folder / f"{arm}.lock")
+    def about(self, arm: str) -> Arm:
+        """What the trials of an arm have in common."""
+        first = self.file.base_spec.seed
+        return Arm(
+            name=self.folder_of(arm),
+            folder=self.where.folder,
+            objectives=tuple(objective.metric for objective in self.file.objectives),
+            seeds=tuple(range(first, first + self.file.seeds)),
+        )
+
+    def folder_of(self, arm: str) -> str:
+        """The name of the folder with an arm's trials; another space has another one."""
+        return f"{arm}-{self.file.identity(arm)[:FEW]}"
 
     def status(self) -> dict[str, Any]:
         """Counts of the search's trials and its best, and the same of the other arms."""

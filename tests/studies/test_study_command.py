@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def test_a_study_is_run_by_two_workers_gone_on_with_and_explained(study: Path) -
 
     # Of each trial there is a run folder; the best one can be loaded.
     kept = sorted(
-        path.parent.name for path in Path("runs/studies/small/search").glob("*/checkpoints")
+        path.parent.name for path in Path("runs/studies/small").glob("search-*/*/checkpoints")
     )
     assert kept == [f"{second['best']['trial']:04d}"]
 
@@ -95,7 +96,7 @@ def started(study: Path) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "search/0001" in line:
+            if re.search(r"search-\w+/0001", line):
                 break
         yield process
         process.kill()

@@ -22,7 +22,8 @@ __all__ = ["problems_of", "space_problems"]
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LETTERS = "use at most 64 letters, digits, _ and -"
-SEARCH = "search"
+TAKEN = {"search": "the search itself has", "fresh": "the runs on fresh seeds have"}
+"""Names that no control has."""
 STORAGES = ("journal", "sqlite", "postgresql", "grpc")
 STORAGE = re.compile(r"journal(:.+)?|sqlite:///.+|postgresql(\+\w+)?://.+|grpc://[^/:]+:\d+")
 FORMS = "journal, journal:PATH, sqlite:///PATH, postgresql://..., grpc://HOST:PORT"
@@ -107,8 +108,8 @@ def _controls(file: StudyFile, node: Node) -> Iterator[Problem]:
         place = node.entries["controls"].entries[name].key
         if not NAME.fullmatch(name):
             yield Problem(place, path, f"{name!r} is no name", LETTERS)
-        if name == SEARCH:
-            yield Problem(place, path, "the search itself has this name", "take another")
+        if name in TAKEN:
+            yield Problem(place, path, f"{TAKEN[name]} this name", "take another")
         if (control.sampler is None) == (control.point is None):
             both = control.sampler is not None
             message = "both a sampler and a point" if both else "neither a sampler nor a point"

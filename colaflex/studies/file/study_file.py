@@ -24,10 +24,12 @@ from colaflex.studies.objective import Point
 from colaflex.studies.sampling.start import Start
 from colaflex.studies.space.space import Space
 
-__all__ = ["SEARCH", "StudyFile"]
+__all__ = ["FRESH", "SEARCH", "StudyFile"]
 
 SEARCH = "search"
 """Name of the arm that is no control."""
+FRESH = "fresh"
+"""Name of the runs of optima on fresh seeds."""
 STUDY_SCHEMA = 1
 DIGITS = 12
 
@@ -175,7 +177,7 @@ class StudyFile(Section):
             "schema": STUDY_SCHEMA,
             "study": self.study,
             "arm": arm,
-            "spec": self.trial_spec.digest(data_digest),
+            "spec": (self.fresh_spec if arm == FRESH else self.trial_spec).digest(data_digest),
             "space": self.searched.described(),
             "objectives": [[rank.metric, rank.direction] for rank in self.objectives],
             "rungs": list(self.rungs),

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import time
 from dataclasses import dataclass
-from typing import TextIO
 
-from colaflex.studies.objective import Attempt
-from colaflex.studies.point_words import point_in_words
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
 from colaflex.studies.storage.waiting import enqueue
-from colaflex.studies.study import FRESH, SEARCH, Study, counts
-from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.arm import Arm, Limits
+from colaflex.studies.study import FRESH, SEARCH, Study
+from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
+from colaflex.studies.work.told import Told
 from colaflex.studies.work.worker import Worker
 from colaflex.training.progress import Progress
 
@@ -68,8 +62,8 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
             trials=settings.limits.trials,
         )
         optuna_study.pruner = build_pruner(study.file.pruner, len(study.file.rungs))
-        told = Told(study, arm, settings)
-        about = _about(study, arm)
+        told = Told(study, arm, settings.limits, settings.label)
+        about = study.about(arm)
         worker = Worker(
             optuna_study, about, study.file.searched.suggest, objective, settings.limits, told
         )
@@ -84,122 +78,9 @@ def _confirm(study: Study, settings: WorkSettings, objective: SpecObjective) -> 
     attempts = study.fresh_attempts()
     if not attempts:
         return True
-    fresh, about = study.arm(FRESH), _about(study, FRESH)
+    fresh, about = study.arm(FRESH), study.about(FRESH)
     enqueue(fresh, about.lock, attempts)
-    told = Told(study, FRESH, settings)
-    told.begin()
     limits = Limits(failures=settings.limits.failures)
+    told = Told(study, FRESH, limits, settings.label)
+    told.begin()
     return Worker(fresh, about, None, objective, limits, told).run() != "interrupted"
-
-
-def _about(study: Study, arm: str) -> Arm:
-    first = study.file.base_spec.seed
-    return Arm(
-        name=arm,
-        folder=study.where.folder,
-        objectives=tuple(objective.metric for objective in study.file.objectives),
-        seeds=tuple(range(first, first + study.file.seeds)),
-    )
-
-
-class Told:
-    """Says on stderr how trials go, and keeps the checkpoints of the best one only.
-
-    Args:
-        study: the study.
-        arm: whose trials they are.
-        settings: how this process works.
-        stream: where it is said.
-    """
-
-    def __init__(
-        self, study: Study, arm: str, settings: WorkSettings, stream: TextIO | None = None
-    ) -> None:
-        self.study, self.arm, self.settings = study, arm, settings
-        self.stream = stream or sys.stderr
-        self._seconds: list[float] = []
-
-    def begin(self) -> None:
-        """Say what stands."""
-        found = counts(self.study.records(self.arm))
-        known = ", ".join(f"{number} {state}" for state, number in found.items() if number)
-        self._say(f"{self.arm}: {known or 'no trials yet'}{self._aim()}")
-
-    def started(self, attempt: Attempt) -> None:
-        """A trial begins, or goes on."""
-        self._began = time.monotonic()
-        self._say(f"{attempt.name}: {point_in_words(attempt.point)}{_seeds(attempt)}")
-
-    def ended(self, record: TrialRecord) -> None:
-        """A trial is complete, pruned or failed."""
-        took = time.monotonic() - self._began
-        self._seconds.append(took)
-        name = f"{self.arm}/{record.number:04d}"
-        self._say(f"{name}: {self._outcome(record)} in {took:.0f} s{self._left()}")
-        self._tidy(record)
-
-    def waiting(self, running: int) -> None:
-        """Nothing to do until one of the trials that run elsewhere ends."""
-        self._say(f"{self.arm}: waits for {running} that others run")
-
-    def _outcome(self, record: TrialRecord) -> str:
-        if record.state == "failed":
-            return f"FAILED: {record.reason}"
-        names = [objective.metric for objective in self.study.file.objectives]
-        values = record.values
-        if record.state == "pruned":
-            last = max(record.intermediate, default=0)
-            return f"pruned at {last} with {names[0]} {record.intermediate.get(last, 0.0):.4g}"
-        measured = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, values, strict=True))
-        best = self.study.best(self.arm) if self.arm != FRESH else None
-        if best is None:
-            return measured
-        if best.number == record.number:
-            return f"{measured} (the best so far)"
-        return f"{measured} (best {best.values[0]:.4g}, trial {best.number})"
-
-    def _left(self) -> str:
-        """What is left, as far as a number of trials says."""
-        found, aim = counts(self.study.records(self.arm)), self.settings.limits.trials
-        if self.arm == FRESH:
-            left = found["waiting"] + found["running"]
-            return f"; {left} left" if left else "; none left"
-        if aim is None:
-            return f"; {found['complete']} complete"
-        ended = found["complete"] + found["pruned"] + found["failed"]
-        mean = sum(self._seconds) / len(self._seconds)
-        share = ended / max(1, found["complete"])
-        missing = max(0, aim - found["complete"])
-        at_once = max(1, found["running"] + 1)
-        minutes = missing * share * mean / at_once / 60
-        return f"; {found['complete']} of {aim} complete, about {minutes:.1f} minutes left"
-
-    def _aim(self) -> str:
-        limits = self.settings.limits
-        if self.arm == FRESH:
-            return ""
-        parts = [
-            f"{limits.trials} complete trials" if limits.trials is not None else "",
-            f"{limits.minutes:g} minutes" if limits.minutes is not None else "",
-            f"{limits.flops:.3g} training FLOPs" if limits.flops is not None else "",
-        ]
-        return f"; goes on to {' or '.join(part for part in parts if part)}"
-
-    def _tidy(self, record: TrialRecord) -> None:
-        """Checkpoints take the room: only those of the best trial stay."""
-        best = self.study.best(self.arm)
-        root = self.study.where.folder / self.arm
-        for folder in root.glob("*"):
-            if best is not None and folder.name == f"{best.number:04d}" and self.arm != FRESH:
-                continue
-            if (folder / "result.json").exists() or folder.name == f"{record.number:04d}":
-                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-    def _say(self, text: str) -> None:
-        print(f"{self.settings.label}{text}", file=self.stream, flush=True)
-
-
-def _seeds(attempt: Attempt) -> str:
-    if attempt.split == "test":
-        return f" (seed {attempt.seeds[0]}, test split)"
-    return f" ({len(attempt.seeds)} seeds)" if len(attempt.seeds) > 1 else ""
