@@ -1,4 +1,4 @@
-"""Does the drift test find a drift, and only if there is one? python benchmarks/planted_optimum.py
+"""Does the drift test find a drift where there is one: python benchmarks/planted_optimum.py.
 
 Studies of an objective whose best schedule location is known: latent vectors of d coordinates
 z_i = a·g + noise share one factor g, so that u = Var(g | z_t) = 1/(1 + d·a²·s), s = ((1−t)/t)².
@@ -32,7 +32,7 @@ from colaflex.studies.explanation.values import Drift
 from colaflex.studies.trials import TrialRecord, records_of
 
 RESULTS = Path(__file__).parent / "results" / "planted_optimum.json"
-SIZES = ((30, 0.1), (60, 0.05), (60, 0.1), (60, 0.2), (100, 0.1), (100, 0.3))
+SIZES = ((60, 0.1), (100, 0.1), (60, 0.05), (30, 0.2))
 """Trials, and their noise."""
 
 LOC, DIM = "prior.schedule.loc", "representation.latent_dim"

@@ -15,7 +15,7 @@ from colaflex.studies.explanation.category_drift import p_same_centre
 from colaflex.studies.explanation.evidence import Evidence, Knob
 from colaflex.studies.explanation.level_optima import Shape, level_optimum
 from colaflex.studies.explanation.nuisance import levels_of, nuisance_columns
-from colaflex.studies.explanation.slope import Slope, estimate_slope
+from colaflex.studies.explanation.slope import Slope, estimate_slope, without_slope
 from colaflex.studies.explanation.values import Drift, Interval, LevelOptimum
 
 __all__ = ["LAW", "MIN_TRIALS", "drift"]
@@ -74,15 +74,14 @@ def drift(found: Evidence, of: Knob, along: Knob, seed: int = 0) -> tuple[Drift 
     bell = Bell.of(x, moves, np.concatenate([intercepts, nuisance], 1))
     if bell.freedom < 3:
         return None, [f"{name}: {len(y)} trials are too few for {along.path}'s many levels."]
-    slope = estimate_slope(bell, y, of.low, of.high, seed)
+    slope = (without_slope if along.labels else estimate_slope)(bell, y, of.low, of.high, seed)
     effects = nuisance @ slope.fit.weights[intercepts.shape[1] :]
     pooled = _Pooled(x, v, y, effects, _groups(v, along), bell, slope)
     levels = _levels(pooled, of, along, found.sign)
-    interval, p = slope.interval, slope.p_value
+    p = slope.p_value
     if along.labels:
-        interval = Interval(math.nan, math.nan, math.nan)
         p = p_same_centre(x, y, effects, pooled.groups, slope.fit, (of.low, of.high), seed)
-    result = Drift(of.path, along.path, along.log, levels, interval, p, _law(of, along))
+    result = Drift(of.path, along.path, along.log, levels, slope.interval, p, _law(of, along))
     return result, _notes(result, slope, dropped)
 
 
@@ -143,9 +142,7 @@ def _notes(found: Drift, slope: Slope, dropped: list[str]) -> list[str]:
             f"{pair}: no value of {found.of} was clearly better than others"
             f" (p = {slope.optimum_p_value:.2g}), so that its best value is hardly known."
         )
-    if not all(map(math.isfinite, (slope.interval.low, slope.interval.high))) and not math.isnan(
-        found.slope.value
-    ):
+    if math.isinf(found.slope.low) or math.isinf(found.slope.high):
         notes.append(f"{pair}: the trials set no bound to the slope on one side or both.")
     edges = [level.label for level in found.levels if level.at_edge]
     if edges:

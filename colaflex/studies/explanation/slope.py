@@ -12,7 +12,7 @@ from colaflex.intervals import Floats
 from colaflex.studies.explanation.bell import Bell, Fit, Grid
 from colaflex.studies.explanation.values import Interval
 
-__all__ = ["Slope", "estimate_slope", "redrawn"]
+__all__ = ["Slope", "estimate_slope", "redrawn", "without_slope"]
 
 RESAMPLES = 500
 
@@ -79,6 +79,25 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
         variance,
         _p_no_optimum(bell, y, left, whole, rng),
     )
+
+
+def without_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) -> Slope:
+    """The best bell whose centre stays where it is; its slope is not a number.
+
+    Args:
+        bell: the model.
+        y: (n,) what was measured; more is better.
+        low: end of the range of x.
+        high: the other end.
+        seed: of the resampling.
+    """
+    left = bell.residual(y)
+    flat = replace(Grid.over(low, high, 1.0), slopes=np.zeros(1))
+    best = float(bell.profile(left[:, None], flat)[0, 0])
+    variance = _variance(bell, left, best)
+    fit = bell.fit(y, bell.near(left, flat, 25 * variance), 0.0)
+    p = _p_no_optimum(bell, y, left, flat, np.random.default_rng(seed))
+    return Slope(Interval(math.nan, math.nan, math.nan), math.nan, fit, variance, p)
 
 
 def redrawn(fit: Fit, y: Floats, rng: np.random.Generator, times: int) -> Floats:
