@@ -193,3 +193,39 @@ def test_wrong_commands_are_refused_in_words(
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_components_and_costs_are_searched_together(study: Path) -> None:
+    """A location is only searched where the prior has a schedule; two objectives have a front."""
+    text = study.read_text()
+    text = text[: text.index("space:")] + (
+        "space:\n"
+        "  prior: [flow_matching, {type: normalizing_flow, layers: 1, hidden_width: 8}]\n"
+        "  prior.schedule.loc: {low: -1, high: 2}\n"
+        "objectives: [reconstruction.token_accuracy, cost.flops]\n"
+        "budget: {trials: 6}\n"
+        "sampler: {type: nsga2, population_size: 4}\n"
+        "trials: {evaluation.likelihood: false}\n"
+        "fresh: {seeds: 0}\n"
+    )
+    study.write_text(text)
+    done = call("run", study, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["complete"] == 6
+    done = call("report", study, "--json")
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)["arms"]["search"]["records"]
+    with_loc = {r["point"]["prior"]: "prior.schedule.loc" in r["point"] for r in records}
+    assert with_loc.pop("flow_matching") is True
+    assert list(with_loc.values()) == [False]
+    assert len({record["values"][1] for record in records}) == 2
+    page = Path("runs/studies/small/report.html").read_text()
+    assert "Pareto" in page
+
+
+def test_seeds_of_a_trial_are_pruned_between(study: Path) -> None:
+    study.write_text(study.read_text().replace("budget:", "seeds: 3\npruner: wilcoxon\nbudget:"))
+    done = call("run", study, "--arms", "search", "--trials", 2)
+    assert done.returncode == 0, done.stderr
+    runs = sorted(Path("runs/studies/small").glob("search-*/0000/seed-*/result.json"))
+    assert [path.parent.name for path in runs] == ["seed-0", "seed-1", "seed-2"]
