@@ -83,7 +83,7 @@ class Knob:
 
     def plain(self, x: float) -> float:
         """A value as it stands in a spec."""
-        return math.exp(x) if self.log else x
+        return float(f"{math.exp(x):.12g}") if self.log else x  # 8, not 7.999999999999998
 
 
 @dataclass(frozen=True, slots=True)
