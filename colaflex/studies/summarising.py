@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from colaflex.studies.summary import (
     SpaceRow,
     StudySummary,
 )
+from colaflex.studies.trials import TrialRecord
+from colaflex.studies.work.found import COSTS
 
 __all__ = ["summarise"]
 
@@ -48,20 +51,29 @@ def summarise(study: Study) -> StudySummary:
 
 
 def _arm(study: Study, name: str) -> ArmSummary:
-    records = study.records(name)
+    records, best = _slim(study, name), study.best(name)
     return ArmSummary(
         records=records,
         sampler=study.file.sampler_of(name).type,
         counts=counts(records),
         flops=spent(records),
         seconds=sum(record.seconds for record in records),
-        best=study.best(name),
+        best=next((r for r in records if best is not None and r.number == best.number), None),
     )
+
+
+def _slim(study: Study, arm: str) -> list[TrialRecord]:
+    """The trials of an arm with the metrics that a page shows; all others are in their folders."""
+    shown = {goal.metric for goal in study.file.objectives} | set(COSTS)
+    return [
+        replace(record, metrics={k: v for k, v in record.metrics.items() if k in shown})
+        for record in study.records(arm)
+    ]
 
 
 def _fresh(study: Study) -> tuple[FreshRow, ...]:
     """The optima on fresh seeds; those of earlier optima are left out."""
-    records = study.records(FRESH)
+    records = _slim(study, FRESH)
     return tuple(
         FreshRow(arm, point, [r for r in records if r.point == point and r.state == "complete"])
         for arm, point in study.optima().items()
