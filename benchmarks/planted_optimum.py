@@ -1,4 +1,4 @@
-"""Does the drift test find a drift, and only if there is one? python benchmarks/planted_optimum.py
+"""Does the drift test find a drift where there is one: python benchmarks/planted_optimum.py.
 
 Studies of an objective whose best schedule location is known: latent vectors of d coordinates
 z_i = a·g + noise share one factor g, so that u = Var(g | z_t) = 1/(1 + d·a²·s), s = ((1−t)/t)².
@@ -26,9 +26,9 @@ import numpy as np
 import optuna
 from numpy.polynomial.hermite_e import hermegauss
 
-from colaflex.studies.drift import LAW, drift
-from colaflex.studies.evidence import evidence
-from colaflex.studies.explanation import Drift
+from colaflex.studies.explanation.drift import LAW, drift
+from colaflex.studies.explanation.evidence import evidence
+from colaflex.studies.explanation.values import Drift
 from colaflex.studies.trials import TrialRecord, records_of
 
 RESULTS = Path(__file__).parent / "results" / "planted_optimum.json"

@@ -16,7 +16,7 @@ from colaflex.files import write_atomic
 from colaflex.generation.text import GenerationOptions
 from colaflex.hooks import RunInfo
 from colaflex.host.life_cycle import LifeCycle
-from colaflex.interfaces.corpus import Corpus
+from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
 from colaflex.loading import load
@@ -45,6 +45,7 @@ from colaflex.training.batches import TrainingBatches
 from colaflex.training.distributed import Processes, Strategy, join_processes
 from colaflex.training.memory import peak_memory_bytes
 from colaflex.training.progress import Progress, SilentProgress
+from colaflex.training.rungs import Rungs
 from colaflex.training.stage_loss import Precision
 from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
 from colaflex.training.tensorboard import TensorBoard
@@ -66,6 +67,8 @@ class RunOptions:
         strategy: of several processes, ddp or fsdp.
         tensorboard: write TensorBoard events as well.
         quiet: no progress.
+        split: the held-out documents that the model is measured on.
+        report: whether a report page is written.
     """
 
     resume: bool = False
@@ -74,6 +77,8 @@ class RunOptions:
     strategy: str = "ddp"
     tensorboard: bool = False
     quiet: bool = False
+    split: Split = "test"
+    report: bool = True
 
 
 def run(
@@ -106,11 +111,19 @@ class Experiment:
         folder: the run folder.
         options: of this run.
         progress: shown while training.
+        rungs: points within training at which somebody looks at the model.
     """
 
-    def __init__(self, spec: Spec, folder: Path, options: RunOptions, progress: Progress) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        folder: Path,
+        options: RunOptions,
+        progress: Progress,
+        rungs: Rungs | None = None,
+    ) -> None:
         self.spec, self.folder = spec, RunFolder(folder)
-        self.options, self.progress = options, progress
+        self.options, self.progress, self.rungs = options, progress, rungs
         device = chosen_device(options.device)
         strategy: Strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
         self.processes: Processes = join_processes(device, strategy)
@@ -148,7 +161,8 @@ class Experiment:
         training = self._train(reused, _Callbacks(life_cycle, info, self._keep_stage_one))
         result: dict[str, Any] = {}
         if self.processes.writes:
-            evaluated = self._evaluate()
+            self.model.eval()
+            evaluated = self.measure()
             result = self._result(training, reused, evaluated, time.perf_counter() - began)
             self.folder.write_lines("samples.jsonl", evaluated.samples)
             self.folder.write_items(evaluated.items)
@@ -166,6 +180,8 @@ class Experiment:
         return self.folder.read("result.json")
 
     def _report(self) -> None:
+        if not self.options.report:
+            return
         write_atomic(self.folder.path / "report.html", build_report(self.folder.path))
 
     def plans(self) -> list[StagePlan]:
@@ -202,7 +218,7 @@ class Experiment:
         for plan in self.plans():
             plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
             self.order(plan)
-        evaluator(self.spec, self.model, self.data, self.corpus, self._say)
+        evaluator(self.spec, self.model, self.data, self.corpus, self._say, self.options.split)
 
     def _begin(self) -> StageOne | None:
         """Claim the folder, write what identifies the run, and take stage 1 where it is known.
@@ -263,7 +279,14 @@ class Experiment:
             keep_checkpoints=training.keep_checkpoints,
         )
         trainer = Trainer(
-            self.model, self.plans(), self.order, options, self.processes, callbacks, self.progress
+            self.model,
+            self.plans(),
+            self.order,
+            options,
+            self.processes,
+            callbacks,
+            self.progress,
+            self.rungs,
         )
         return trainer.train({"representation"} if reused is not None else ())
 
@@ -275,9 +298,10 @@ class Experiment:
 
     # After training.
 
-    def _evaluate(self) -> Evaluated:
-        self.model.eval()
-        return evaluator(self.spec, self.model, self.data, self.corpus, self._say).run()
+    def measure(self) -> Evaluated:
+        """Measure the model, in evaluation mode, as it stands."""
+        split = self.options.split
+        return evaluator(self.spec, self.model, self.data, self.corpus, self._say, split).run()
 
     def _result(
         self,
@@ -306,6 +330,7 @@ class Experiment:
             "stage1_digest": self.stage1_digest,
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
+            "split": self.options.split,
             "components": component_versions(self.spec),
             "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),

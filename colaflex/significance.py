@@ -35,6 +35,7 @@ __all__ = [
     "row_value",
     "seeds_interval",
     "unpaired_test",
+    "welch_interval",
     "welch_test",
 ]
 
@@ -159,16 +160,41 @@ def welch_test(one: Sequence[float], other: Sequence[float]) -> float:
     """
     if min(len(one), len(other)) < 2:
         return 1.0
-    parts = [float(np.var(values, ddof=1)) / len(values) for values in (one, other)]
-    gap, variance = abs(float(np.mean(one) - np.mean(other))), sum(parts)
+    gap, variance, freedom = _welch(one, other)
     if not math.isfinite(gap) or gap == 0:
         return 1.0
     if variance == 0:
         return 0.0
-    freedom = variance**2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True)
+    return 2 * float(stdtr(freedom, -abs(gap) / math.sqrt(variance)))
+
+
+def welch_interval(one: Sequence[float], other: Sequence[float]) -> Measurement:
+    """The mean of `one` minus that of `other`, with the interval that belongs to `welch_test`.
+
+    n is the number of values; with fewer than two of either the interval is NaN.
+    """
+    n = len(one) + len(other)
+    if not one or not other:
+        return Measurement(math.nan, math.nan, math.nan, n)
+    if min(len(one), len(other)) < 2:
+        return Measurement(float(np.mean(one) - np.mean(other)), math.nan, math.nan, n)
+    gap, variance, freedom = _welch(one, other)
+    half = float(stdtrit(freedom, 0.975)) * math.sqrt(variance) if variance > 0 else 0.0
+    return Measurement(gap, gap - half, gap + half, n)
+
+
+def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
+    """The difference of means, its squared standard error, its degrees of freedom."""
+    parts = [float(np.var(values, ddof=1)) / len(values) for values in (one, other)]
+    gap, variance = float(np.mean(one) - np.mean(other)), sum(parts)
+    if not variance > 0:
+        return gap, variance, math.inf
+    # Shares of the variance, as squares of tiny variances are 0.
+    freedom = 1 / sum(
+        (part / variance) ** 2 / (len(values) - 1)
+        for part, values in zip(parts, (one, other), strict=True)
     )
-    return 2 * float(stdtr(freedom, -gap / math.sqrt(variance)))
+    return gap, variance, freedom
 
 
 def row_interval(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import runpy
@@ -228,20 +227,49 @@ def test_the_steps_of_the_guide_work(site: Any, guide: dict[str, str], tmp_path:
 def test_the_options_of_the_guides_prior_are_searched(
     site: Any, guide: dict[str, str], tmp_path: Path
 ) -> None:
+    """By its study, two trials at a small size, without a line of ours that knows the prior."""
     install_guide(site, guide)
-    for name in ("spec.yaml", "search.py"):
-        (tmp_path / name).write_text(guide[name])
-    words = ["search.py", *(f"{key}={json.dumps(value)}" for key, value in SMALL.items())]
-    code = (
-        "import os, runpy, sys\n"
-        f"os.chdir({str(tmp_path)!r})\nsys.argv = {words!r}\nrunpy.run_path('search.py')"
-    )
-    done = site.python("-c", code)
+    (tmp_path / "spec.yaml").write_text(guide["spec.yaml"])
+    small = json.dumps(SMALL)
+    study = guide["study.yaml"].replace("{trials: 4}", "{trials: 2}")
+    study += f"trials: {small}\nfresh: {{seeds: 1, set: {small}}}\n"
+    (tmp_path / "study.yaml").write_text(study)
+    done = site.python("-c", in_folder(tmp_path, ["study", "run", "study.yaml", "--json"]))
     assert done.returncode == 0, done.stderr
-    assert set(ast.literal_eval(done.stdout)) == {"prior.width", "prior.schedule.loc"}
-    runs = [tmp_path / f"runs/search-{number}/spec.yaml" for number in (0, 1)]
-    widths = [read_file(path).plain["prior"]["width"] for path in runs]
-    assert widths[0] != widths[1] and all(0.05 <= width <= 1.0 for width in widths)
+    status = json.loads(done.stdout)
+    assert (status["complete"], status["fresh"]["complete"]) == (2, 1)
+    runs = sorted((tmp_path / "runs/studies/huber").glob("search-*/*/spec.yaml"))
+    priors = [read_file(path).plain["prior"] for path in runs]
+    assert [prior["type"] for prior in priors] == ["colaflex-huber-flow:huber_flow"] * 2
+    assert priors[0]["width"] != priors[1]["width"]
+    assert all(0.05 <= prior["width"] <= 1.0 for prior in priors)
+    best = ["study", "report", "study.yaml", "--write-best", "best.yaml"]
+    done = site.python("-c", in_folder(tmp_path, best))
+    assert done.returncode == 0, done.stderr
+    written = read_file(tmp_path / "best.yaml").plain["prior"]
+    assert written["width"] == status["best"]["point"]["prior.width"]
+    assert "prior.width" in (tmp_path / "runs/studies/huber/report.html").read_text()
+
+
+def in_folder(folder: Path, command: list[str]) -> str:
+    """A program that runs a command within a folder."""
+    return (
+        "import os\nfrom colaflex.cli.main import main\n"
+        f"os.chdir({str(folder)!r})\nraise SystemExit(main({command!r}))"
+    )
+
+
+def test_the_study_of_the_studies_page_is_valid(
+    tmp_path: Path, colaflex_command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((title, text),) = blocks(ROOT / "docs/studies.md", "yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / title).write_text(
+        text.replace("specs/worlds.yaml", str(ROOT / "specs/worlds.yaml"))
+    )
+    ended = colaflex_command("study", "status", title, "--json")
+    assert ended.code == 0, ended.err
+    assert set(ended.json["controls"]) == {"one_at_a_time"}
 
 
 def test_the_task_of_the_task_page_is_scored_as_shown(site: Any, tmp_path: Path) -> None:

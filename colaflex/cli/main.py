@@ -29,6 +29,9 @@ COMMANDS = {
     "leaderboard": LazyCommand(
         "colaflex.cli.leaderboard_command", "Show who stands where on a board, and write its page."
     ),
+    "study": LazyCommand(
+        "colaflex.cli.study_command", "Search settings that go together, and explain the result."
+    ),
     "plugins": LazyCommand(
         "colaflex.cli.plugins_command", "List components and the packages they come from."
     ),

@@ -16,6 +16,7 @@ from colaflex.interfaces.capabilities import (
     TaskCapabilities,
 )
 from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.search import SearchRange
 
 __all__ = [
     "BaselineConfig",
@@ -48,7 +49,9 @@ class RepresentationConfig(ComponentConfig):
 
     kind: ClassVar[str] = "representation"
 
-    latent_dim: int = Field(16, ge=1, le=4096, description="Channels of one latent.")
+    latent_dim: Annotated[int, SearchRange(choices=(8, 16, 32, 64))] = Field(
+        16, ge=1, le=4096, description="Channels of one latent."
+    )
 
     def capabilities(self) -> RepresentationCapabilities:
         """What the representation reads and whether its latents have a density."""
@@ -66,7 +69,10 @@ class RepresentationConfig(ComponentConfig):
 class GaussianRepresentationConfig(RepresentationConfig):
     """Shared base of the configs of representations whose posterior is Gaussian."""
 
-    log_snr: Annotated[float, Field(ge=-30, le=30)] | Literal["learned"] = Field(
+    log_snr: Annotated[
+        Annotated[float, Field(ge=-30, le=30)] | Literal["learned"],
+        SearchRange(choices=(1.0, 2.0, 3.0, 4.0)),
+    ] = Field(
         "learned",
         description="log(mean mu^2 / mean sigma^2) of the posterior (nats): learned, or fixed, "
         "then means pass a LayerNorm without affine and sigma^2 = exp(-log_snr).",
@@ -78,7 +84,7 @@ class PriorConfig(ComponentConfig):
 
     kind: ClassVar[str] = "prior"
 
-    block_size: int = Field(
+    block_size: Annotated[int, SearchRange(choices=(1, 4, 8, 16))] = Field(
         16, ge=1, le=4096, description="Latents that the prior generates together."
     )
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from colaflex import hints
 from colaflex.errors import UserError
 from colaflex.registry import registry
-from colaflex.report.metrics import describe
+from colaflex.report.rank import Rank
 from colaflex.spec import Spec
+from colaflex.spec.base import base_spec
 from colaflex.spec.canonical import canonical, sha256_of
 from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
-from colaflex.spec.yaml import Node, read_file
+from colaflex.spec.yaml import read_file
 
-__all__ = ["BOARDS", "Board", "Direction", "Rank", "Row", "Tolerance", "Tuning", "board_path"]
+__all__ = ["BOARDS", "Board", "Row", "Tolerance", "Tuning", "board_path"]
 
 BOARDS = Path("benchmarks") / "boards"
 PROTOCOL_SCHEMA = 1
 Positive = Annotated[float, Field(gt=0, le=1e30)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Direction = Literal["higher", "lower"]
 
 
 class Tolerance(Section):
@@ -38,21 +38,6 @@ class Tolerance(Section):
     flops: float = Field(
         0.03, gt=0, le=0.5, description="Relative difference of the model FLOPs of training."
     )
-
-
-class Rank(Section):
-    """A metric that ranks rows."""
-
-    metric: str = Field(..., min_length=1, max_length=200, description="Name of the metric.")
-    better: Direction | None = Field(
-        None, description="Which way is better; null takes what is known of the metric."
-    )
-
-    @property
-    def direction(self) -> Direction:
-        """Which way is better."""
-        known = describe(self.metric).better
-        return self.better or ("lower" if known == "lower" else "higher")
 
 
 class Tuning(Section):
@@ -148,7 +133,7 @@ class Board(Section):
         found._path = path
         if problems := list(problems_of(found, node)):
             raise SpecError(problems)
-        found._base = base_spec(found, node)
+        found._base = base_spec(node)
         found._specs = row_specs(found, node)
         return found
 
@@ -219,30 +204,3 @@ def board_path(name: str | Path) -> Path:
         f"there is no board {str(name)!r} in {BOARDS}{hints.hint(str(name), names, 'boards')}; "
         "give its name or the path of a board file"
     )
-
-
-def base_spec(board: Board, node: Node) -> Spec:
-    """The spec that a board's rows extend, with places of its values in the files they stand in.
-
-    Raises:
-        SpecError: it is missing, or something is wrong with it.
-    """
-    if board.spec is not None:
-        inline = node.entries["spec"]
-        return Spec.parse(inline.entries, str(board.path))
-    place = node.entries["base"].origin
-    assert board.base is not None
-    try:
-        return Spec.load(_shown(board.base))
-    except SpecError:
-        raise
-    except UserError as error:
-        raise SpecError([Problem(place, ("base",), str(error))]) from None
-
-
-def _shown(path: Path) -> Path:
-    """A path as short as it can be said."""
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path

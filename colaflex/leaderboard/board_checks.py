@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from colaflex.errors import UserError
 from colaflex.leaderboard.knobs import knob, usual_width
-from colaflex.report.metrics import METRICS, describe, place
+from colaflex.report.rank import is_known, near_metric, out_of_reach
 from colaflex.spec import Spec
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, nearest
+from colaflex.spec.base import base_problems
+from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.spec.yaml import Node
 
 if TYPE_CHECKING:
-    from colaflex.leaderboard.board import Board, Rank
+    from colaflex.leaderboard.board import Board
 
 __all__ = ["NAME", "problems_of", "row_specs"]
 
@@ -37,7 +37,7 @@ def problems_of(board: Board, node: Node) -> Iterator[Problem]:
             if not NAME.fullmatch(name):
                 place = node.entries[section].entries[name].key
                 yield Problem(place, (section, name), f"{name!r} is no name", _letters(NAME))
-    yield from _sources(board, node)
+    yield from base_problems(node, board.path, "a board")
     yield from _budgets(board, node)
     yield from _seeds(board, node)
     yield from _metrics(board, node)
@@ -46,16 +46,6 @@ def problems_of(board: Board, node: Node) -> Iterator[Problem]:
 def _letters(pattern: re.Pattern[str]) -> str:
     more = "_ . -" if pattern is BOARD_NAME else "_ ."
     return f"use at most 64 letters, digits and {more}, a letter or digit first"
-
-
-def _sources(board: Board, node: Node) -> Iterator[Problem]:
-    if (board.base is None) == (board.spec is None):
-        both = board.base is not None
-        message = "`base` and `spec` are both given" if both else "required: `base` or `spec`"
-        where: KeyPath = ("spec",) if both else ("base",)
-        yield _problem(node, where, message, "name a spec file, or write it in place")
-    if board.base is not None and board.base.resolve() == board.path.resolve():
-        yield _problem(node, ("base",), "a board can't be its own base", "name a spec file")
 
 
 def _budgets(board: Board, node: Node) -> Iterator[Problem]:
@@ -91,7 +81,7 @@ def _metrics(board: Board, node: Node) -> Iterator[Problem]:
             yield problem
         elif rank.metric in seen:
             yield _problem(node, (*path, "metric"), "stands twice", "remove one")
-        elif rank.better is None and describe(rank.metric).better not in ("higher", "lower"):
+        elif not rank.is_directed:
             message = f"nothing says which way {rank.metric} is better"
             yield _problem(node, path, message, "add `better: higher` or `better: lower`")
         seen.add(rank.metric)
@@ -106,13 +96,9 @@ def _metrics(board: Board, node: Node) -> Iterator[Problem]:
 
 
 def _unknown(node: Node, path: KeyPath, name: str) -> Problem | None:
-    canonical = place(name).canonical
-    if any(fnmatchcase(canonical, pattern) for pattern in METRICS):
+    if is_known(name):
         return None
-    plain = [pattern for pattern in METRICS if not set(pattern) & set("*?")]
-    hint = nearest(name, plain)
-    hint = hint if hint.startswith("did") else "docs/metrics.md lists them"
-    return _problem(node, path, f"there is no metric {name}", hint)
+    return _problem(node, path, f"there is no metric {name}", near_metric(name))
 
 
 def row_specs(board: Board, node: Node) -> dict[str, Spec]:
@@ -192,31 +178,10 @@ def _twice(board: Board, node: Node, specs: dict[str, Spec]) -> Iterator[Problem
 def _out_of_reach(board: Board, node: Node, specs: dict[str, Spec]) -> Iterator[Problem]:
     """Ranked metrics that no row can have, by what rows declare and the base spec measures."""
     for index, rank in enumerate(board.rank):
-        reason = _lacking(board, rank, specs)
+        reason = out_of_reach(rank.metric, specs.values())
         if reason:
             path = ("rank", index, "metric")
             yield _problem(node, path, f"no row can have {rank.metric}: {reason}")
-
-
-def _lacking(board: Board, rank: Rank, specs: dict[str, Spec]) -> str:
-    family, evaluation = rank.metric.partition(".")[0], board.base_spec.evaluation
-    if family == "likelihood" and all(likelihood_of(spec) == "none" for spec in specs.values()):
-        return "none declares a likelihood or a bound"
-    latent = any(spec.baseline is None for spec in specs.values())
-    if family in ("reconstruction", "geometry", "elbo") and not latent:
-        return "none has latents"
-    if family in ("generation", "judge") and evaluation.samples == 0:
-        return "evaluation.samples is 0"
-    if "judge" in rank.metric and not evaluation.judge.enabled:
-        return "evaluation.judge.enabled is false"
-    return ""
-
-
-def likelihood_of(spec: Spec) -> str:
-    """What likelihood the model of a spec declares: exact, ode, bound or none."""
-    declared = spec.prior if spec.baseline is None else spec.baseline
-    found = None if declared is None else declared.capabilities()
-    return str(getattr(found, "likelihood", "none"))
 
 
 def _problem(node: Node, path: KeyPath, message: str, hint: str = "") -> Problem:

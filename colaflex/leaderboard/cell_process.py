@@ -8,13 +8,11 @@ with a checkpoint at the next step; while it measures, when it is done. Exit cod
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from colaflex.errors import RunFailure, UserError
@@ -22,33 +20,29 @@ from colaflex.leaderboard.workers import BUSY
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import FolderHeld
 from colaflex.spec import Spec
-from colaflex.stage_cache import stage_one_path
+from colaflex.stage_claim import ReleasingProgress, StageOneHeld, claimed
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
 
 __all__ = ["main"]
 
-STAGE1 = "representation"
 SECONDS = 30.0
 
 
-class CellProgress(LineProgress):
-    """Lines of progress; ends the claim on stage 1 when another stage begins.
+class StoppableProgress(LineProgress):
+    """Lines of progress of a process that may be asked to stop before it trains.
 
     Args:
         stopping: set when the process is to stop.
-        claim: what is held until stage 1 is over.
     """
 
-    def __init__(self, stopping: threading.Event, claim: ExitStack) -> None:
+    def __init__(self, stopping: threading.Event) -> None:
         super().__init__(sys.stderr, SECONDS)
-        self._stopping, self._claim = stopping, claim
+        self._stopping = stopping
 
     def begin(self, stage: str, done: int, total: int) -> None:
         """A stage begins, or goes on."""
         super().begin(stage, done, total)
-        if stage != STAGE1:
-            self._claim.close()
         if self._stopping.is_set():  # asked before training knew how to stop
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -67,9 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
     threading.Thread(target=_watch, args=(stopping,), daemon=True).start()
     try:
         with ExitStack() as claim:
-            claim.enter_context(_claimed(given.stage1))
+            claim.enter_context(claimed(given.stage1))
             options = RunOptions(resume=True, device=given.device, precision=given.precision)
-            progress = CellProgress(stopping, claim)
+            progress = ReleasingProgress(StoppableProgress(stopping), claim)
             Experiment(Spec.load(given.spec), given.folder, options, progress).run()
     except (FolderHeld, StageOneHeld):
         return BUSY
@@ -83,28 +77,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return 130
     return 0
-
-
-class StageOneHeld(Exception):
-    """Another process trains this stage 1."""
-
-
-@contextmanager
-def _claimed(digest: str) -> Iterator[None]:
-    """Hold a stage 1 that is not trained yet: one process trains it, and the others find it."""
-    path = stage_one_path(digest)
-    if not digest or path.exists():
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise StageOneHeld from None
-    finally:
-        os.close(descriptor)
 
 
 def _watch(stopping: threading.Event) -> None:

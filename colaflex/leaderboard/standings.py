@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.leaderboard.board import Board, Direction
+from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
 from colaflex.ranking import LEVEL, compare, rank
 from colaflex.report.metrics import describe
+from colaflex.report.rank import Direction
 from colaflex.report.record import clean, measurements
 from colaflex.significance import row_interval, seeds_interval
 

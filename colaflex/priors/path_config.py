@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from colaflex.interfaces.capabilities import PriorCapabilities
 from colaflex.interfaces.component import ComponentConfig, Slot
 from colaflex.interfaces.configs import PriorConfig
+from colaflex.interfaces.search import SearchRange
 
 __all__ = ["PathPriorConfig", "Schedule"]
 
@@ -21,7 +22,7 @@ class Schedule(BaseModel):
     distribution: Literal["logit_normal", "uniform"] = Field(
         "logit_normal", description="Law of the training times; uniform ignores loc and scale."
     )
-    loc: float = Field(
+    loc: Annotated[float, SearchRange(low=-1.0, high=3.0)] = Field(
         1.0, ge=-10, le=10, description="Mean of logit t; larger trains on more noise."
     )
     scale: float = Field(1.0, gt=0, le=10, description="Standard deviation of logit t.")

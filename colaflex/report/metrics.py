@@ -263,6 +263,13 @@ METRICS: dict[str, MetricInfo] = {
     "speed.*latency*": MetricInfo("latency", "s", "lower"),
     "speed.*memory*": MetricInfo("peak memory", "GiB", "lower"),
     "speed.*seconds*": MetricInfo("time", "s", "lower"),
+    "cost.flops": MetricInfo(
+        "training FLOPs", "FLOPs", "lower", "Model FLOPs of training, stage 1 included."
+    ),
+    "cost.seconds": MetricInfo(
+        "training time", "s", "lower", "Of training, stage 1 included, whoever trained it."
+    ),
+    "cost.parameters": MetricInfo("parameters", "", "lower", "Of all parts of the model together."),
     "task.*.accuracy": MetricInfo(
         "{0}", "share", "higher", "Right answers to the items of a task."
     ),

@@ -74,8 +74,11 @@ class Spec(Document):
         return cls._of(tree, layers, [read_set(argument) for argument in sets])
 
     @classmethod
-    def parse(cls, mapping: Mapping[str, Any], source: str = "spec") -> Self:
-        """A spec from plain data; `source` is named where something is wrong."""
+    def parse(cls, mapping: Mapping[str, Any] | Node, source: str = "spec") -> Self:
+        """A spec from plain data; `source` is named where something is wrong.
+
+        What was read from a file keeps its places.
+        """
         layers = Layers(registry())
         tree = node_of(mapping, Origin(source))
         return cls._of(layers.extended(tree), layers, [])

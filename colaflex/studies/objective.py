@@ -50,7 +50,13 @@ class Found:
 
 
 class Pruned(Exception):
-    """A trial is given up: others were better at this point of theirs."""
+    """A trial is given up: others were better at this point of theirs.
+
+    Attributes:
+        found: what it had cost by then, and what was measured last; None where that is unknown.
+    """
+
+    found: Found | None = None
 
 
 class Report(Protocol):

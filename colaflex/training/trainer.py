@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from colaflex.training.interrupts import Interrupted, Interrupts
 from colaflex.training.memory import limit_kernel_cache, release_freed_memory
 from colaflex.training.metrics import MetricsLog
 from colaflex.training.progress import Progress, SilentProgress
+from colaflex.training.rungs import Reached, Rungs
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch
 from colaflex.training.stage_loss import Precision
 from colaflex.training.stage_plan import BatchOrder, StagePlan
@@ -103,6 +104,7 @@ class Trainer:
         processes: who trains together.
         callbacks: told of the moments of the run.
         progress: shown to the user.
+        rungs: points within the last stage at which somebody looks at the model.
     """
 
     def __init__(
@@ -114,8 +116,10 @@ class Trainer:
         processes: Processes | None = None,
         callbacks: Callbacks | None = None,
         progress: Progress | None = None,
+        rungs: Rungs | None = None,
     ) -> None:
         self.model = model
+        self.rungs = rungs
         self.plans = tuple(plans)
         self.orders = orders
         self.options = options
@@ -208,9 +212,13 @@ class Trainer:
             self.progress.begin(stage.name, first, plan.steps)
             self._mark = time.perf_counter()
             self._logged = loop.totals.as_json()
+            looked_at = self.rungs is not None and index + 1 == len(self.plans)
+            rungs = self.rungs.steps(plan.steps) if self.rungs and looked_at else {}
             for step in range(first, plan.steps):
                 loop.step(step)
                 self._after_step(loop, Position(stage.name, index, step + 1))
+                if step + 1 in rungs:
+                    self._at_rung(loop, rungs[step + 1])
             if loop.ema is not None:
                 loop.ema.adopt()
         stage.finish(self._training_batches(plan, order))
@@ -238,6 +246,19 @@ class Trainer:
             self._mark = time.perf_counter()
         if stop:
             raise Interrupted(self._interruption(position))
+
+    def _at_rung(self, loop: StageLoop, number: int) -> None:
+        """Let the model be looked at as it would be if the stage ended here."""
+        assert self.rungs is not None
+        self._tick(loop)
+        flops = {stage.stage: stage.flops for stage in self._finished}
+        flops[loop.plan.stage.name] = int(loop.totals.flops)
+        seconds = sum(stage.seconds for stage in self._finished) + loop.totals.seconds
+        self.model.eval()
+        with loop.ema.swapped_in() if loop.ema is not None else nullcontext():
+            self.rungs.reached(Reached(number, flops, seconds))
+        self.model.train()
+        self._mark = time.perf_counter()
 
     def _tick(self, loop: StageLoop) -> None:
         """Count the time since the last call as training; writing checkpoints is not."""

@@ -15,8 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from colaflex.studies.explain import explain
-from colaflex.studies.explanation import Explanation
+from colaflex.studies.explanation.explain import explain
+from colaflex.studies.explanation.values import Explanation
 from colaflex.studies.objective import Point
 from colaflex.studies.trials import State, TrialRecord
 

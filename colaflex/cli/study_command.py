@@ -1,0 +1,244 @@
+"""`colaflex study`: search settings that go together, and explain what was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from colaflex.cli.lazy import Group
+from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.errors import UserError
+
+if TYPE_CHECKING:
+    from colaflex.studies.file.study_file import StudyFile
+    from colaflex.studies.study import Study, Where
+    from colaflex.studies.summary import StudySummary
+
+__all__ = ["command"]
+
+STUDIES = Path("specs") / "studies"
+
+
+def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
+    """The file of a study, by path or name; raises UserError with the nearest name."""
+    del context, option
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
+        return path
+    known = STUDIES / f"{name}.yaml"
+    if known.is_file():
+        return known
+    from colaflex import hints
+
+    hint = hints.hint(name, [file.stem for file in STUDIES.glob("*.yaml")], "studies")
+    raise UserError(
+        f"there is no study {name!r} in {STUDIES}{hint}; give its name or the path of a study file"
+    )
+
+
+study_argument = click.argument("study", callback=_found)
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the study. Default runs/studies/NAME."
+)
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    help="journal, journal:PATH, sqlite:///FILE, postgresql://..., grpc://HOST:PORT.",
+)
+
+
+@click.group("study", cls=Group)
+def command() -> None:
+    """Search settings that go together, on one machine or many, and explain what was found."""
+
+
+@command.command("run")
+@study_argument
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    help="Completed trials in total, in place of the file's.",
+)
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, help="Trials side by side.")
+@click.option("--arms", metavar="A,B", help="Only these: search, and controls that search.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Of every arm.")
+@out_option
+@storage_option
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the arithmetic; auto is bf16 where the hardware multiplies it natively.",
+)
+@json_option
+def run_command(study: Path, **given: Any) -> int:
+    """Go on with STUDY until its budget is spent, then run its optimum on fresh seeds.
+
+    Start it as often, and on as many machines, as you like: all processes that name one storage
+    share the work. What a killed one was doing is gone on with.
+    """
+    found = _open(study, given["out"], given["storage"])
+    arms = _arms(found, given["arms"])
+    for name, trials in found.others().items():
+        print(
+            f"note: {name} ({trials} complete) is another study of this name: its space, "
+            "objectives, base spec or components differ, so its trials are kept and not counted",
+            file=sys.stderr,
+        )
+    code = _work(found, arms, given)
+    _show_status(found, given["as_json"])
+    if not given["as_json"] and code == 0:
+        print(f"read more with: colaflex study report {study}", file=sys.stderr)
+    if code == 130:
+        print("stopped; the same command goes on", file=sys.stderr)
+    return code
+
+
+def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
+    budget = study.file.budget
+    from colaflex.studies.work.arm import Limits
+
+    limits = Limits(
+        given["trials"] or budget.trials,
+        given["minutes"] or budget.minutes,
+        budget.flops,
+        budget.failures,
+    )
+    if given["workers"] > 1:
+        from colaflex.studies.work.processes import Workers
+
+        arguments = [str(study.file.path), "--out", str(study.where.folder)]
+        arguments += ["--storage", study.where.storage, "--arms", *arms]
+        arguments += ["--device", given["device"], "--precision", given["precision"]]
+        for name, value in asdict(limits).items():
+            arguments += [f"--{name}", str(value)] if value is not None else []
+        return Workers(arguments, given["workers"]).run()
+    from colaflex.studies.work.running import WorkSettings, work
+    from colaflex.training.progress import progress_on
+
+    settings = WorkSettings(limits, arms, given["device"], given["precision"])
+    return 0 if work(study, settings, progress_on()) else 130
+
+
+@command.command("status")
+@study_argument
+@out_option
+@storage_option
+@json_option
+def status_command(study: Path, out: Path | None, storage: str | None, as_json: bool) -> None:
+    """How many trials of STUDY are complete, pruned, failed, running, waiting; and the best."""
+    found = _open(study, out, storage)
+    found.reap()
+    _show_status(found, as_json)
+
+
+@command.command("report")
+@study_argument
+@out_option
+@storage_option
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="The page. Default FOLDER/report.html."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Also write all it shows as JSON.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Make the page of such a JSON file; no storage is read.",
+)
+@click.option("--write-best", type=click.Path(path_type=Path), help="Write the optimum's spec.")
+@json_option
+def report_command(study: Path, **given: Any) -> None:
+    """Write what STUDY found as a page: the optimum, what matters, what depends on what."""
+    from colaflex.files import write_atomic
+    from colaflex.studies.best import write_best
+    from colaflex.studies.file.study_file import StudyFile
+    from colaflex.studies.page.report import build_page
+    from colaflex.studies.study import Where
+    from colaflex.studies.summary import to_json
+
+    file = StudyFile.load(study)
+    where = Where.of(file, given["out"], given["storage"])
+    source = given["source"]
+    summary = _summary(file, where) if source is None else _stored(source)
+    if given["write_best"] is not None:
+        best = next(iter(summary.arms.values())).best
+        if best is None:
+            raise UserError(f"{study}: no trial is complete yet: there is no optimum to write")
+        spec = file.searched.spec(file.base_spec, best.point)
+        write_best(spec, best.point, given["write_best"])
+        print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
+    if given["data"] is not None:
+        write_atomic(given["data"], to_json(summary))
+    page = given["html"] or where.folder / "report.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(page, build_page(summary))
+    if given["as_json"]:
+        print_json(json.loads(to_json(summary)))
+        return
+    print(page)
+
+
+def _summary(file: StudyFile, where: Where) -> StudySummary:
+    from colaflex.studies.study import Study
+    from colaflex.studies.summarising import summarise
+
+    return summarise(Study(file, where))
+
+
+def _stored(path: Path) -> StudySummary:
+    from colaflex.studies.summary import from_json
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{path}: can't be read: {error}") from None
+    return from_json(text, str(path))
+
+
+def _open(path: Path, out: Path | None, storage: str | None) -> Study:
+    from colaflex.studies.file.study_file import StudyFile
+    from colaflex.studies.study import Study, Where
+
+    file = StudyFile.load(path)
+    return Study(file, Where.of(file, out, storage))
+
+
+def _arms(study: Study, names: str | None) -> tuple[str, ...]:
+    """The arms that are asked for, all by default; raises UserError with the nearest name."""
+    if names is None:
+        return study.arms
+    from colaflex import hints
+
+    asked = tuple(name.strip() for name in names.split(",") if name.strip())
+    for name in asked:
+        if name not in study.arms:
+            hint = hints.hint(name, study.arms, "arms")
+            raise UserError(f"--arms {name}: this study has no such arm{hint}")
+    return asked
+
+
+def _show_status(study: Study, as_json: bool) -> None:
+    status = study.status()
+    if as_json:
+        print_json(status)
+        return
+    from colaflex.studies.point_words import point_in_words
+    from colaflex.studies.study import SEARCH
+
+    states = ("complete", "pruned", "failed", "running", "waiting")
+    rows = []
+    for name, row in {SEARCH: status, **status["controls"], "fresh": status["fresh"]}.items():
+        best = row.get("best")
+        value = "" if best is None else ", ".join(f"{v:.4g}" for v in best["values"].values())
+        where = "" if best is None else f"trial {best['trial']}: {point_in_words(best['point'])}"
+        rows.append((name, *(str(row[state]) for state in states), value, where))
+    metrics = ", ".join(objective.metric for objective in study.file.objectives)
+    print_table(("arm", *states, f"best {metrics}", "at"), rows)

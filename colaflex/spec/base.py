@@ -1,0 +1,64 @@
+"""The spec that a file of another kind builds on: named by `base`, or written under `spec`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from colaflex.errors import UserError
+from colaflex.spec.problems import Problem, SpecError
+from colaflex.spec.spec import Spec
+from colaflex.spec.yaml import Node
+
+__all__ = ["base_problems", "base_spec"]
+
+
+def base_problems(node: Node, file: Path, what: str) -> Iterator[Problem]:
+    """What is wrong with how a file names its base.
+
+    Args:
+        node: the file's content, with `base` or `spec`.
+        file: its path.
+        what: what it is, with its article, e.g. "a board".
+    """
+    base, inline = (_given(node, key) for key in ("base", "spec"))
+    hint = "name a spec file, or write it in place"
+    if base is not None and inline is not None:
+        yield Problem(inline.origin, ("spec",), "`base` and `spec` are both given", hint)
+    elif base is None and inline is None:
+        yield Problem(node.origin, ("base",), "required: `base` or `spec`", hint)
+    elif base is not None and (file.parent / str(base.value)).resolve() == file.resolve():
+        message = f"{what} can't be its own base"
+        yield Problem(base.origin, ("base",), message, "name a spec file")
+
+
+def base_spec(node: Node) -> Spec:
+    """The spec that a file builds on, with places of its values in the files they stand in.
+
+    Raises:
+        SpecError: it is missing, or something is wrong with it.
+    """
+    inline = _given(node, "spec")
+    if inline is not None:
+        return Spec.parse(inline, inline.origin.source)
+    base = node.entries["base"]
+    path = (base.origin.directory or Path.cwd()) / Path(str(base.value)).expanduser()
+    try:
+        return Spec.load(_shown(path))
+    except SpecError:
+        raise
+    except UserError as error:
+        raise SpecError([Problem(base.origin, ("base",), str(error))]) from None
+
+
+def _given(node: Node, key: str) -> Node | None:
+    child = node.child(key)
+    return None if child is None or child.value is None else child
+
+
+def _shown(path: Path) -> Path:
+    """A path as short as it can be said."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path

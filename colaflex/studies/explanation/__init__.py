@@ -1,0 +1,1 @@
+"""What a study teaches: importances, interactions, drift of optima."""

@@ -1,0 +1,99 @@
+"""What a study knows beforehand of where the best values lie."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from colaflex.spec import Spec
+from colaflex.spec.problems import Problem, SpecError, nearest
+from colaflex.spec.yaml import Node
+from colaflex.studies.sampling.start import Centre, Start
+from colaflex.studies.space.fields import UnknownKey, field_at
+from colaflex.studies.space.space import Space
+
+if TYPE_CHECKING:
+    from colaflex.studies.file.study_file import StudyFile
+
+__all__ = ["settled_start"]
+
+LOC, DIM = "prior.schedule.loc", "representation.latent_dim"
+KNOWN = Centre(at=1.0, slope=0.5, of=DIM, reference=16, spread=0.5)
+"""The authors' law: the best location grows by half the logarithm of the dimension."""
+
+
+def settled_start(file: StudyFile, node: Node) -> Start | None:
+    """What a file says, or the law of the schedule's location where it says nothing.
+
+    A slope along what isn't searched is settled by the value that the spec has there.
+
+    Raises:
+        SpecError: it speaks of keys that aren't searched ranges.
+    """
+    space, spec = file.searched, file.trial_spec
+    if "start" not in node.entries:
+        loc = space.at(LOC)
+        if not loc or not all(parameter.is_range for parameter in loc):
+            return None
+        if _number(spec, DIM) is None:
+            return None
+        return Start(centres={LOC: _settled(KNOWN, space, spec)})
+    if file.start is None:
+        return None
+    problems = [
+        problem
+        for path, centre in file.start.centres.items()
+        for problem in _problems(path, centre, space, spec, node.entries["start"])
+    ]
+    if problems:
+        raise SpecError(problems)
+    centres = {path: _settled(c, space, spec) for path, c in file.start.centres.items()}
+    return file.start.model_copy(update={"centres": centres})
+
+
+def _problems(path: str, centre: Centre, space: Space, spec: Spec, start: Node) -> list[Problem]:
+    entry = start.entries["centres"].entries[path]
+    where = ("start", path)
+    parameters = space.at(path)
+    if not parameters:
+        hint = nearest(path, [p.path for p in space.parameters if p.is_range])
+        return [Problem(entry.key, where, "is not searched", hint)]
+    if not all(parameter.is_range for parameter in parameters):
+        hint = "search it as a range, or leave it out"
+        return [Problem(entry.key, where, "has choices; a start needs a range", hint)]
+    of = centre.of
+    if of is None:
+        return []
+    values = [_values(parameter.choices, parameter.is_range) for parameter in space.at(of)]
+    if (space.at(of) and all(values)) or _number(spec, of) is not None:
+        return []
+    place = entry.entries.get("of", entry).origin
+    numbers = [p.path for p in space.parameters if p.path != path]
+    return [Problem(place, (*where, "of"), f"{of} is no number above 0", nearest(of, numbers))]
+
+
+def _values(choices: object, is_range: bool) -> bool:
+    numbers = [*choices] if isinstance(choices, dict) else []
+    return is_range or all(
+        isinstance(n, int | float) and not isinstance(n, bool) and n > 0 for n in numbers
+    )
+
+
+def _settled(centre: Centre, space: Space, spec: Spec) -> Centre:
+    """Without the slope along what is the same in all trials."""
+    if centre.of is None or space.at(centre.of):
+        return centre
+    value = _number(spec, centre.of)
+    assert value is not None
+    at = centre.at + centre.slope * math.log(value / centre.reference)
+    return Centre(at=at, spread=centre.spread)
+
+
+def _number(spec: Spec, path: str) -> float | None:
+    """The value above 0 that a spec has at a path, if it has one."""
+    try:
+        value = field_at(spec, path).value
+    except UnknownKey:
+        return None
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return float(value) if fits else None

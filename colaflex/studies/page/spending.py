@@ -1,0 +1,87 @@
+"""What an arm had spent by each trial, what it had found by then, and which trials none beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from colaflex.studies.page.comparisons import objective
+from colaflex.studies.summary import Goal
+from colaflex.studies.trials import TrialRecord
+
+__all__ = ["Step", "course", "front", "own_flops", "spent", "value_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A trial within the history of its arm.
+
+    Attributes:
+        record: the trial.
+        value: of the main objective; of a pruned trial the last that was reported; else NaN.
+        spent: training FLOPs of the arm up to its end, each stage 1 counted once.
+        best: the best value of the complete trials so far; NaN before the first.
+    """
+
+    record: TrialRecord
+    value: float
+    spent: float
+    best: float
+
+
+def course(records: Sequence[TrialRecord], goal: Goal) -> list[Step]:
+    """The ended trials of an arm in the order of their numbers."""
+    steps, known, spent, best = [], set[str](), 0.0, math.nan
+    for record in sorted(records, key=lambda record: record.number):
+        if record.state in ("running", "waiting"):
+            continue
+        new = {digest: flops for digest, flops in record.stage1.items() if digest not in known}
+        known.update(new)
+        spent += record.flops + math.fsum(new.values())
+        value = value_of(record, goal)
+        if record.state == "complete" and math.isfinite(value):
+            better = not math.isfinite(best) or goal.sign * (value - best) > 0
+            best = value if better else best
+        steps.append(Step(record, value, spent, best))
+    return steps
+
+
+def spent(records: Sequence[TrialRecord]) -> float:
+    """Training FLOPs of trials, each stage 1 counted once."""
+    stages = {digest: flops for record in records for digest, flops in record.stage1.items()}
+    return math.fsum([*(record.flops for record in records), *stages.values()])
+
+
+def value_of(record: TrialRecord, goal: Goal) -> float:
+    """A trial's main objective; of a pruned one its last intermediate value."""
+    if record.state == "complete":
+        return objective(record, 0, goal)
+    if record.state == "pruned" and record.intermediate:
+        return record.intermediate[max(record.intermediate)]
+    return math.nan
+
+
+def own_flops(record: TrialRecord) -> float:
+    """Training FLOPs of a trial with the stages 1 it stands on, whoever trained them."""
+    return record.flops + math.fsum(record.stage1.values())
+
+
+def front(rows: Iterable[Sequence[float]], signs: Sequence[float]) -> list[int]:
+    """Indices of the rows that no other is at least as good as in all values and better in one.
+
+    Args:
+        rows: values of each; one with a value that is not finite is left out.
+        signs: of each value, 1 where more is better, -1 where less is.
+    """
+    signed = [tuple(sign * v for sign, v in zip(signs, row, strict=True)) for row in rows]
+    known = [index for index, row in enumerate(signed) if all(map(math.isfinite, row))]
+    return [
+        index
+        for index in known
+        if not any(
+            signed[other] != signed[index]
+            and all(o >= v for o, v in zip(signed[other], signed[index], strict=True))
+            for other in known
+        )
+    ]

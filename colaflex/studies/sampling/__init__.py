@@ -1,0 +1,1 @@
+"""Samplers and pruners by name, starting distributions, one knob at a time."""

@@ -1,0 +1,1 @@
+"""What a study searches: keys of a spec, their values, and which go together."""

@@ -1,0 +1,187 @@
+"""The field of a spec that a key path leads to: what it takes, and what is searched of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from colaflex import hints
+from colaflex.errors import UserError
+from colaflex.interfaces.component import ComponentConfig
+from colaflex.interfaces.search import SearchRange
+from colaflex.spec import Spec
+from colaflex.spec.problems import nearest
+from colaflex.spec.shapes import Shape, shapes_of
+
+__all__ = ["SpecField", "UnknownKey", "field_at", "own_range"]
+
+DECADES = 100.0
+"""Bounds that are further apart than this ratio are searched by ratios."""
+HOW = "give choices, [1, 2, 4], or a range, {low: 1, high: 4}"
+
+
+class UnknownKey(UserError):
+    """There is no such key in the spec; `hint` names the nearest one."""
+
+    def __init__(self, path: str, hint: str) -> None:
+        super().__init__(f"a spec has no {path} here")
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class SpecField:
+    """A field of a spec.
+
+    Attributes:
+        shape: what it takes.
+        value: what the spec has there.
+        owner: the model that declares it; None for items of lists and maps.
+        name: what that model calls it.
+    """
+
+    shape: Shape
+    value: Any
+    owner: type[BaseModel] | None = None
+    name: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it takes numbers."""
+        return self.shape.scalars is not None and bool(self.shape.scalars & {int, float})
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether its numbers are integers."""
+        return self.is_number and float not in (self.shape.scalars or ())
+
+
+def field_at(spec: Spec, path: str) -> SpecField:
+    """The field at a key path of a spec with these components.
+
+    Raises:
+        UnknownKey: there is none; names the nearest.
+    """
+    keys = path.split(".")
+    found = SpecField(Shape(model=Spec), spec)
+    for index, key in enumerate(keys):
+        inner = _inner(found, key)
+        if inner is None:
+            raise UnknownKey(path, _near(spec, found, keys, index))
+        found = inner
+    return found
+
+
+def _inner(found: SpecField, key: str) -> SpecField | None:
+    """The field of a field."""
+    value, shape = found.value, found.shape
+    model = type(value) if isinstance(value, BaseModel) else shape.model
+    if model is not None:
+        name = _names(model).get(key)
+        if name is None:
+            return None
+        held = getattr(value, name) if isinstance(value, BaseModel) else None
+        return SpecField(shapes_of(model)[key], held, model, name)
+    if shape.item is None:
+        return None
+    if shape.is_map:
+        return SpecField(shape.item, value.get(key) if isinstance(value, Mapping) else None)
+    if key.isdigit() and isinstance(value, tuple | list) and int(key) < len(value):
+        return SpecField(shape.item, value[int(key)])
+    return None
+
+
+def _names(model: type[BaseModel]) -> dict[str, str]:
+    """Names of a model's fields by their keys, a component's type left out."""
+    fields = {field.alias or name: name for name, field in model.model_fields.items()}
+    if issubclass(model, ComponentConfig):
+        fields.pop("type", None)
+    return fields
+
+
+def _near(spec: Spec, found: SpecField, keys: list[str], index: int) -> str:
+    """The nearest key: beside the one that failed, or anywhere of the last one's name."""
+    model = type(found.value) if isinstance(found.value, BaseModel) else found.shape.model
+    beside = list(_names(model)) if model is not None else []
+    close = hints.nearest(keys[index], beside)
+    if close:
+        return f"did you mean `{'.'.join([*keys[:index], close, *keys[index + 1 :]])}`?"
+    paths = {path.rpartition(".")[2]: path for path, _, _ in spec.values()}
+    close = hints.nearest(keys[-1], paths)
+    if close:
+        return f"did you mean `{paths[close]}`?"
+    return nearest(keys[index], beside)
+
+
+def own_range(found: SpecField) -> SearchRange:
+    """What `default` means: what the field's author gave, else its literals or its bounds.
+
+    Raises:
+        UserError: there is nothing to go by; tells how to give a range.
+    """
+    given = None if found.owner is None else _given(found.owner, found.name)
+    if given is not None:
+        return given
+    shape = found.shape
+    if shape.slot is not None:
+        raise UserError(f"`default` is no {shape.slot}; name those to choose from, [a, b]")
+    if not found.is_number:
+        words = [word for word in shape.words if isinstance(word, bool | int | float | str)]
+        if shape.scalars and bool in shape.scalars:
+            words += [False, True]
+        if words:
+            return SearchRange(choices=words)
+        raise UserError(f"the field has no range of its own; {HOW}")
+    low, high = _bounds(found)
+    if low is None or high is None or shape.words or not low < high:
+        raise UserError(f"the field has no range of its own, it takes {shape.expected}; {HOW}")
+    return SearchRange(low=low, high=high, log=low > 0 and high / low > DECADES)
+
+
+def _given(owner: type[BaseModel], name: str) -> SearchRange | None:
+    """The mark of a field, or of the one that it stands for in a base of its class."""
+    for cls in owner.__mro__:
+        if not (issubclass(cls, BaseModel) and name in cls.model_fields):
+            continue
+        for marker in cls.model_fields[name].metadata:
+            if isinstance(marker, SearchRange):
+                return marker
+    return None
+
+
+def _bounds(found: SpecField) -> tuple[float | None, float | None]:
+    """Least and largest value; None where there is none, as at the open end of numbers."""
+    low: float | None = None
+    high: float | None = None
+    if found.owner is None:
+        return low, high
+    field, whole = found.owner.model_fields[found.name], found.is_integer
+    for marker in _markers(field.annotation, tuple(field.metadata)):
+        match marker:
+            case annotated_types.Ge(least):
+                low = least  # type: ignore[assignment]
+            case annotated_types.Gt(least) if whole:
+                low = least + 1  # type: ignore[operator]
+            case annotated_types.Le(most):
+                high = most  # type: ignore[assignment]
+            case annotated_types.Lt(most) if whole:
+                high = most - 1  # type: ignore[operator]
+    return low, high
+
+
+def _markers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[Any]:
+    """The constraints of the numbers within an annotation."""
+    found: list[Any] = []
+    for marker in metadata:
+        found.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
+    if annotation in (int, float):
+        yield from found
+    elif hasattr(annotation, "__metadata__"):
+        yield from _markers(get_args(annotation)[0], (*annotation.__metadata__, *found))
+    elif get_origin(annotation) not in (None, type):
+        for part in get_args(annotation):
+            yield from _markers(part, tuple(found))

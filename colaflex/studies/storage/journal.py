@@ -1,0 +1,202 @@
+"""The journal of a study: a file that any number of processes append to, mended when torn."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+
+from colaflex.errors import UserError
+from colaflex.files import write_atomic
+from colaflex.studies.storage.file_lock import FileLock
+
+__all__ = ["FlockLock", "mend", "open_journal", "torn_path"]
+
+log = logging.getLogger("colaflex")
+
+BLOCK = 1 << 12
+PATIENCE = 0.05
+"""Seconds after which a torn tail is no longer taken for a line that is being written."""
+RECORD = b'{"op_code"'
+
+
+class FlockLock(BaseJournalFileLock):
+    """The lock of a journal: freed by the kernel at a kill, and whoever gets it cuts a torn tail.
+
+    The lock is an flock on `PATH.flock`. It is not `PATH.lock`, which Optuna's own locks make and
+    delete: other programs that write to the journal would wait for it in vain.
+
+    Args:
+        path: of the journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.flock"))
+
+    def acquire(self) -> bool:
+        """Wait for the lock, and leave the journal ending with a whole line."""
+        self._lock.acquire()
+        try:
+            _cut_torn_tail(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        """Free the lock; what was appended under it may be torn, and is looked at next time."""
+        self._lock.release()
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """The storage in a journal, made if missing, mended if broken.
+
+    Raises:
+        UserError: it is another kind of file, or can't be read or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_is_journal(path)
+        return _open(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"the journal {path} can't be opened: {error}") from error
+
+
+def _check_is_journal(path: Path) -> None:
+    if not _size(path):
+        return
+    with path.open("rb") as file:
+        begin = file.read(len(RECORD))
+    if not RECORD.startswith(begin):
+        message = "it is not a journal of Optuna; name another file, or a new one"
+        raise UserError(f"{path}: {message}")
+
+
+def _open(path: Path) -> JournalStorage:
+    lock = FlockLock(path)
+    lock.acquire()  # cuts a torn tail
+    lock.release()
+    try:
+        return _storage(path)
+    except ValueError:
+        mend(path)
+        return _storage(path)
+
+
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=FlockLock(path)))
+
+
+def mend(path: Path) -> int:
+    """Take lines that can't be read out of a journal: how many.
+
+    A program without our lock may append to a torn tail: then a part of a line and a whole one
+    share a line, and Optuna refuses all that follows. What is whole stays where it is, what is not
+    is kept in `PATH.torn`. Open readers go on: none has got past a broken line.
+    """
+    lock = FlockLock(path)
+    lock.acquire()
+    try:
+        kept, torn = bytearray(), []
+        for line in BytesIO(path.read_bytes()):
+            whole = _whole_part(line)
+            kept += whole
+            if len(whole) < len(line):
+                torn.append(line[: len(line) - len(whole)])
+        if torn:
+            _keep_torn(path, b"\n".join(torn))
+            write_atomic(path, bytes(kept))
+            log.warning("%s: %d broken lines moved to %s", path, len(torn), torn_path(path))
+        return len(torn)
+    finally:
+        lock.release()
+
+
+def torn_path(path: Path) -> Path:
+    """Where the torn parts of a journal are kept."""
+    return path.with_name(f"{path.name}.torn")
+
+
+def _cut_torn_tail(path: Path) -> None:
+    """Move what follows the last whole line to `PATH.torn`."""
+    size = _size(path)
+    if _end_of_whole_lines(path) == size:
+        return
+    # Programs that do not know our lock may be just writing.
+    time.sleep(PATIENCE)
+    while size != (now := _size(path)):
+        size = now
+        time.sleep(PATIENCE)
+    while (end := _end_of_whole_lines(path)) < _size(path):
+        with path.open("r+b") as file:
+            file.seek(end)
+            last = file.read()
+            whole = _whole_part(last)
+            torn = last[: len(last) - len(whole)]
+            _keep_torn(path, torn)
+            file.seek(end)
+            file.write(whole)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        log.warning("%s: %d torn bytes moved to %s", path, len(torn), torn_path(path))
+
+
+def _end_of_whole_lines(path: Path) -> int:
+    """Offset behind the last line, or before it where it is no whole JSON object."""
+    size = _size(path)
+    if not size:
+        return 0
+    with path.open("rb") as file:
+        tail, start = b"", size
+        while start and b"\n" not in tail[:-1]:
+            step = min(max(BLOCK, len(tail)), start)
+            start -= step
+            file.seek(start)
+            tail = file.read(step) + tail
+    begin = tail[:-1].rfind(b"\n") + 1
+    last = tail[begin:]
+    return size if last.endswith(b"\n") and _is_record(last) else start + begin
+
+
+def _whole_part(line: bytes) -> bytes:
+    """The record at the end of a line: all of it, a part, or nothing."""
+    if not line.endswith(b"\n"):
+        return b""
+    begin = 0
+    while begin >= 0:
+        if _is_record(line[begin:]):
+            return line[begin:]
+        begin = line.find(RECORD, begin + 1)
+    return b""
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        value: Any = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and "op_code" in value
+
+
+def _keep_torn(path: Path, torn: bytes) -> None:
+    with torn_path(path).open("ab") as file:
+        file.write(torn + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

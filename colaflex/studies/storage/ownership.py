@@ -1,0 +1,210 @@
+"""Who runs which trial: claims that no two workers share, and trials of dead workers taken back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from colaflex.studies.storage.file_lock import FileLock
+from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
+
+__all__ = ["Claims", "Owner", "all_trials", "new_trial", "reap"]
+
+SILENCE = 15 * 60.0
+"""Seconds without a sign of life after which a worker elsewhere counts as dead."""
+RETRIES = 5
+"""Deaths of a trial's workers, without progress between them, after which it fails."""
+_living: set[str] = set()
+"""Tokens of the workers of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A worker.
+
+    Attributes:
+        process: that it is in.
+        token: tells workers of one process apart.
+    """
+
+    process: ProcessIdentity = field(default_factory=ProcessIdentity.own)
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count as alive while the context lasts."""
+        _living.add(self.token)
+        try:
+            yield
+        finally:
+            _living.discard(self.token)
+
+    def attribute(self) -> dict[str, Any]:
+        """What a trial of its says: `owner`."""
+        return {**asdict(self.process), "token": self.token, "claimed": time.time()}
+
+
+def all_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials as they are now, not to be changed; cheaper than `study.trials`."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def new_trial(study: optuna.Study, state: TrialState, attributes: dict[str, Any]) -> int:
+    """Add a trial at one stroke: a kill leaves it whole or not at all. Returns its id."""
+    template = FrozenTrial(
+        number=-1,
+        trial_id=-1,
+        state=state,
+        value=None,
+        datetime_start=datetime.now() if state == TrialState.RUNNING else None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs=attributes,
+        system_attrs={},
+        intermediate_values={},
+    )
+    return study._storage.create_new_trial(study._study_id, template)
+
+
+def reap(study: optuna.Study, lock: FileLock, retries: int = RETRIES) -> list[int]:
+    """Let trials of dead workers wait for another one, which goes on with them.
+
+    A trial that has cost `retries` workers their lives at one and the same step fails. Trials
+    without an owner belong to other programs and stay as they are.
+
+    Returns:
+        The numbers of these trials.
+    """
+    with lock:
+        return _reap(study, all_trials(study), retries)
+
+
+def _reap(study: optuna.Study, trials: Sequence[FrozenTrial], retries: int) -> list[int]:
+    return [
+        trial.number
+        for trial in trials
+        if trial.state == TrialState.RUNNING and _is_dead(trial)
+        if _take_back(study, trial, retries)
+    ]
+
+
+class Claims:
+    """The trials of one worker.
+
+    Args:
+        study: they are from.
+        lock: that all workers of this host take turns with.
+        owner: the worker.
+    """
+
+    def __init__(self, study: optuna.Study, lock: FileLock, owner: Owner) -> None:
+        self.study = study
+        self.lock = lock
+        self.owner = owner
+
+    def claim(
+        self, limit: int | None, fresh: bool, attributes: dict[str, Any]
+    ) -> optuna.Trial | None:
+        """A trial to run: one that waits or that its worker left behind, else a fresh one.
+
+        Args:
+            limit: of completed trials: no more run at once than are missing.
+            fresh: whether to make trials.
+            attributes: of a fresh one.
+
+        Returns:
+            None if there is nothing to run now.
+        """
+        storage = self.study._storage
+        with self.lock:
+            trials = all_trials(self.study)
+            left = self._drop_leftovers(trials)
+            if _reap(self.study, trials, RETRIES) or left:
+                trials = all_trials(self.study)
+            if limit is not None and _bound(trials) >= limit:
+                return None
+            trial_id = self._waiting(trials)
+            if trial_id is None and fresh:
+                owned = {**attributes, "owner": self.owner.attribute()}
+                trial_id = new_trial(self.study, TrialState.RUNNING, owned)
+            if trial_id is None:
+                return None
+            # Workers of other hosts may not share the lock: then the last to claim sees it.
+            if limit is not None and _bound(all_trials(self.study)) > limit:
+                storage.set_trial_state_values(trial_id, TrialState.WAITING)
+                return None
+            return optuna.Trial(self.study, trial_id)
+
+    def owns(self, trial: optuna.Trial) -> bool:
+        """Whether it is still ours: not if we were silent for long, and others took it."""
+        now = self.study._storage.get_trial(trial._trial_id)
+        return now.state == TrialState.RUNNING and self._is_ours(now)
+
+    def give_back(self, trial: optuna.Trial) -> None:
+        """Let it wait for another worker, if it still is ours."""
+        with self.lock:
+            if self.owns(trial):
+                self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def _waiting(self, trials: Sequence[FrozenTrial]) -> int | None:
+        storage = self.study._storage
+        for trial in trials:
+            if trial.state == TrialState.WAITING:
+                own = self.owner.attribute()
+                storage.set_trial_user_attr(trial._trial_id, "owner", own)
+                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    # One who lost the race may have written its name over ours.
+                    storage.set_trial_user_attr(trial._trial_id, "owner", own)
+                    return trial._trial_id
+        return None
+
+    def _drop_leftovers(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Ours are none before a claim: such a name is left by a race that was lost."""
+        left = [t for t in trials if t.state == TrialState.RUNNING and self._is_ours(t)]
+        for trial in left:
+            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        return bool(left)
+
+    def _is_ours(self, trial: FrozenTrial) -> bool:
+        return bool(trial.user_attrs.get("owner", {}).get("token") == self.owner.token)
+
+
+def _bound(trials: Sequence[FrozenTrial]) -> int:
+    """How many are complete or may become so."""
+    return sum(trial.state in (TrialState.COMPLETE, TrialState.RUNNING) for trial in trials)
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    """Whether the worker that runs it is gone."""
+    owner = trial.user_attrs.get("owner")
+    if not isinstance(owner, dict):
+        return False
+    process = ProcessIdentity.of(owner)
+    if process == ProcessIdentity.own():
+        return owner.get("token") not in _living
+    if (alive := process.alive()) is not None:
+        return not alive
+    seen = max(float(owner.get("claimed", 0.0)), float(trial.user_attrs.get("beat", 0.0)))
+    # A machine with our names that gave a sign of life after we were started is another one.
+    return (process.before_boot and seen < booted_at()) or time.time() - seen > SILENCE
+
+
+def _take_back(study: optuna.Study, trial: FrozenTrial, retries: int) -> bool:
+    storage, number = study._storage, trial._trial_id
+    steps = len(trial.intermediate_values)
+    deaths = [*trial.user_attrs.get("retries", []), steps]
+    storage.set_trial_user_attr(number, "retries", deaths)
+    if deaths.count(steps) < retries:
+        return storage.set_trial_state_values(number, TrialState.WAITING)
+    reason = f"{deaths.count(steps)} workers died while they ran it; out of memory, perhaps"
+    storage.set_trial_user_attr(number, "reason", reason)
+    return storage.set_trial_state_values(number, TrialState.FAIL)

@@ -1,0 +1,182 @@
+"""Where a study is stored: a journal file, a database, or Optuna's proxy before either."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sqlite3
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import optuna
+from optuna.storages import BaseStorage
+
+from colaflex import hints
+from colaflex.errors import UserError
+from colaflex.studies.storage.journal import open_journal
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Engine
+
+__all__ = ["JOURNAL", "open_storage", "storage_failure"]
+
+JOURNAL = "journal.log"
+"""Name of the journal in the folder of a study."""
+PATIENCE = 5
+"""Seconds that a server has to answer."""
+BUSY = 60
+"""Seconds that a worker waits for others that write to the same SQLite file."""
+TRIES = 5
+KINDS = ("journal", "sqlite", "postgresql", "grpc")
+FORMS = "`journal`, `journal:PATH`, `sqlite:///FILE`, `postgresql://…` or `grpc://HOST:PORT`"
+
+
+def open_storage(url: str, folder: Path) -> BaseStorage:
+    """Open a storage, or make it.
+
+    Args:
+        url: `journal` (in the folder), `journal:PATH`, `sqlite:///FILE`,
+            `postgresql://USER:PASSWORD@HOST/DATABASE`, or `grpc://HOST:PORT`.
+        folder: of the study.
+
+    Raises:
+        UserError: another kind, a server that does not answer, or a missing package.
+    """
+    kind, _, rest = url.partition(":")
+    if kind == "journal":
+        return open_journal(Path(rest) if rest else folder / JOURNAL)
+    if kind == "sqlite":
+        return _sqlite(url)
+    if kind.partition("+")[0] in ("postgresql", "postgres"):
+        return _postgresql(url)
+    if kind == "grpc":
+        return _grpc(url)
+    near = hints.nearest(kind, KINDS)
+    clause = f"; did you mean {near!r}?" if near else ""
+    raise UserError(f"unknown kind of storage {kind!r}{clause}; give {FORMS}")
+
+
+def _sqlite(text: str) -> BaseStorage:
+    url = _parsed(text)
+    if url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the storage {text} can't be made: {error}") from None
+    return _database(url, {"connect_args": {"timeout": BUSY}}, _write_ahead)
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Commits that wait for the disk once in a while: a power cut may cost the last, not the file.
+
+    Each value of a trial is a commit of its own.
+    """
+    from sqlalchemy import event
+
+    def on_connect(connection: sqlite3.Connection, record: object) -> None:
+        with suppress(sqlite3.OperationalError):  # others are just writing
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    event.listen(engine, "connect", on_connect)
+    engine.dispose()
+
+
+def _postgresql(text: str) -> BaseStorage:
+    if importlib.util.find_spec("psycopg") is None:
+        raise UserError(
+            "a PostgreSQL storage needs psycopg; install it with `pip install colaflex[postgres]`"
+        )
+    url = _parsed(text).set(drivername="postgresql+psycopg")
+    arguments = {"connect_args": {"connect_timeout": PATIENCE}, "pool_pre_ping": True}
+    return _database(url, arguments)
+
+
+def _parsed(text: str) -> URL:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(text)
+    except (ArgumentError, ValueError):
+        # The text may hold a password.
+        kind = text.partition(":")[0]
+        raise UserError(f"the storage {kind}:… is not a valid URL; give {FORMS}") from None
+
+
+def _database(
+    url: URL, arguments: dict[str, Any], prepare: Callable[[Engine], None] | None = None
+) -> BaseStorage:
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+    shown = url.render_as_string(hide_password=True)
+    for left in reversed(range(TRIES)):
+        try:
+            storage = optuna.storages.RDBStorage(
+                url.render_as_string(hide_password=False), engine_kwargs=arguments
+            )
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            # Two workers that start at once may both make the tables, or fill them.
+            said = str(error.orig)
+            race = isinstance(error, IntegrityError) or "already exists" in said
+            if left and race:
+                time.sleep(random.uniform(0.1, 0.5))
+                continue
+            raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None
+        except (SQLAlchemyError, RuntimeError, ImportError) as error:
+            raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None
+        else:
+            if prepare is not None:
+                prepare(storage.engine)
+            return optuna.storages.get_storage(storage)
+    raise AssertionError
+
+
+def _why(error: Exception, url: URL) -> str:
+    """The cause in one line, without the password."""
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    return text.replace(url.password, "***") if url.password else text
+
+
+def _grpc(text: str) -> BaseStorage:
+    if importlib.util.find_spec("grpc") is None:
+        raise UserError(
+            "a storage behind gRPC needs grpcio; install it with `pip install colaflex[grpc]`"
+        )
+    parts = urlsplit(text)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise UserError("the address of a gRPC proxy has the form grpc://HOST:PORT")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.GrpcStorageProxy(host=host, port=port)
+    try:
+        storage.wait_server_ready(timeout=PATIENCE)
+    except ConnectionError:
+        storage.close()
+        raise UserError(
+            f"nobody answers at grpc://{host}:{port}; start the proxy there with "
+            "`optuna.storages.run_grpc_proxy_server`"
+        ) from None
+    return storage
+
+
+def storage_failure(error: BaseException) -> str | None:
+    """What a server said that does not answer, or not as it should; None for other exceptions."""
+    # What was not imported can't have been raised.
+    kinds = [("sqlalchemy.exc", "SQLAlchemyError"), ("grpc", "RpcError")]
+    known = [getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules]
+    if not isinstance(error, (optuna.exceptions.StorageInternalError, *known)):
+        return None
+    details = getattr(error, "details", None)
+    text = details() if callable(details) else None
+    return str(text or error.__cause__ or error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Workers: they claim trials, train them, and say what they came to."""

@@ -1,0 +1,84 @@
+"""What a worker is told: the arm of a study that it works for, when to stop, whom to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from colaflex.studies.objective import Attempt
+from colaflex.studies.storage.file_lock import FileLock
+from colaflex.studies.trials import TrialRecord
+
+__all__ = ["Arm", "Events", "Limits", "Silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a search is over.
+
+    Attributes:
+        trials: completed ones, of all workers.
+        minutes: in which at least one trial ran.
+        flops: training FLOPs of all trials that ended, each stage 1 counted once.
+        failures: in a row, which end it with an error.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None
+    flops: float | None = None
+    failures: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What the trials of a study have in common.
+
+    Attributes:
+        name: of the arm: its trials are called NAME/0012.
+        folder: of the study; lock and logs are in it.
+        objectives: names of the metrics that are searched.
+        seeds: of the runs of a fresh trial.
+        split: that a fresh trial is measured on.
+    """
+
+    name: str
+    folder: Path
+    objectives: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    split: Literal["validation", "test"] = "validation"
+
+    @property
+    def lock(self) -> FileLock:
+        """What workers take turns with: one lock for each of them, on the same file."""
+        return FileLock(self.folder / f"{self.name}.lock")
+
+    def log_of(self, trial: str) -> Path:
+        """Where the traceback of a trial, called NAME/0012, goes."""
+        return self.folder / "logs" / f"{trial}.log"
+
+
+class Events(Protocol):
+    """Told of what a worker does."""
+
+    def started(self, attempt: Attempt) -> None:
+        """A trial begins, or goes on."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """A trial is complete, pruned or failed."""
+
+    def waiting(self, running: int) -> None:
+        """Nothing to do until one of the trials that run elsewhere ends; said once."""
+
+
+class Silent:
+    """Events that nobody is told of."""
+
+    def started(self, attempt: Attempt) -> None:
+        """Nothing."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """Nothing."""
+
+    def waiting(self, running: int) -> None:
+        """Nothing."""

@@ -1,0 +1,113 @@
+"""What a trial comes to: intermediate values on its way, and an end that is told once."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from colaflex import hints
+from colaflex.studies.objective import Found, Pruned
+from colaflex.studies.storage.ownership import Claims
+
+__all__ = ["Outcome", "Reports"]
+
+log = logging.getLogger("colaflex")
+
+
+class Reports:
+    """Intermediate values of a trial, which may be pruned by them.
+
+    Args:
+        trial: the trial.
+        objectives: that are searched; with several there is nothing to prune by.
+    """
+
+    def __init__(self, trial: optuna.Trial, objectives: Sequence[str]) -> None:
+        self.trial = trial
+        self.objectives = objectives
+        self.last = max(trial.storage.get_trial(trial._trial_id).intermediate_values, default=-1)
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Note the objective at a step, unless an earlier try of the trial has."""
+        if len(self.objectives) != 1 or self.objectives[0] not in metrics or step < self.last:
+            return
+        if step > self.last:
+            self.trial.report(metrics[self.objectives[0]], step)
+            self.last = step
+        if self.trial.should_prune():
+            raise Pruned
+
+
+class Outcome:
+    """What a trial comes to, told once, by the worker that owns it.
+
+    Args:
+        claims: of that worker.
+        trial: the trial.
+    """
+
+    def __init__(self, claims: Claims, trial: optuna.Trial) -> None:
+        self.claims = claims
+        self.trial = trial
+        self.told = False
+
+    def failed(self, reason: str) -> None:
+        """It could not be measured."""
+        self.tell(TrialState.FAIL, attributes={"reason": reason})
+
+    def pruned(self, found: Found | None) -> None:
+        """It was given up, having cost what is known of it."""
+        self.tell(TrialState.PRUNED, attributes=None if found is None else _attributes(found))
+
+    def found(self, found: Found, objectives: Sequence[str]) -> None:
+        """It was measured; it fails where an objective is missing or not a finite number."""
+        attributes = _attributes(found)
+        values: list[float] = []
+        for name in objectives:
+            if name not in found.metrics:
+                near = hints.hint(name, found.metrics, "measured")
+                why = f"it did not measure the objective {name!r}{near}"
+                return self.tell(TrialState.FAIL, attributes={**attributes, "reason": why})
+            value = found.metrics[name].get("value")
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                why = f"its {name} is {value}, not a finite number"
+                return self.tell(TrialState.FAIL, attributes={**attributes, "reason": why})
+            values.append(float(value))
+        return self.tell(TrialState.COMPLETE, values, attributes)
+
+    def tell(
+        self,
+        state: TrialState,
+        values: Sequence[float] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End the trial; dropped if it is no longer ours: its new owner tells."""
+        with self.claims.lock:
+            if not self.claims.owns(self.trial):
+                log.warning("trial %d was taken over; our result is dropped", self.trial.number)
+                return
+            # A kill in between is harmless: the trial still runs, and is run and told again.
+            for name, value in (attributes or {}).items():
+                self.trial.set_user_attr(name, value)
+            self.study.tell(self.trial, values, state)
+        self.told = True
+
+    @property
+    def study(self) -> optuna.Study:
+        """That the trial is from."""
+        return self.claims.study
+
+
+def _attributes(found: Found) -> dict[str, Any]:
+    return {
+        "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
+        "flops": found.flops,
+        "seconds": found.seconds,
+        "stage1": dict(found.stage1),
+        "reused": found.reused,
+    }

@@ -1,0 +1,86 @@
+"""Working at a study: its arms one after the other, then their optima on fresh seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from colaflex.studies.sampling.pruners import build_pruner
+from colaflex.studies.sampling.samplers import build_sampler
+from colaflex.studies.storage.waiting import enqueue
+from colaflex.studies.study import FRESH, SEARCH, Study
+from colaflex.studies.work.arm import Limits
+from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
+from colaflex.studies.work.told import Told
+from colaflex.studies.work.worker import Worker
+from colaflex.training.progress import Progress
+
+__all__ = ["WorkSettings", "work"]
+
+
+@dataclass(frozen=True)
+class WorkSettings:
+    """How a process works at a study.
+
+    Attributes:
+        limits: of every arm.
+        arms: which are worked at.
+        device: as of `colaflex run`.
+        precision: as of `colaflex run`.
+        label: put before what is said, such as "worker 1: ".
+    """
+
+    limits: Limits
+    arms: tuple[str, ...]
+    device: str = "auto"
+    precision: str = "auto"
+    label: str = ""
+
+
+def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
+    """Work until every arm has spent its budget and every optimum is confirmed.
+
+    Returns:
+        Whether all of it is done; False after an interruption.
+
+    Raises:
+        RunFailure: too many trials in a row failed.
+    """
+    trials = TrialSettings(
+        study.where.folder, study.file.rungs, settings.device, settings.precision
+    )
+    objective = SpecObjective(study.spec, trials, progress)
+    for arm in settings.arms:
+        optuna_study = study.arm(arm)
+        named = study.file.sampler_of(arm)
+        optuna_study.sampler = build_sampler(
+            named,
+            study.file.searched,
+            [o.direction for o in study.file.objectives],
+            study.file.base_spec.seed,
+            study.file.start if arm == SEARCH else None,
+            origin=study.file.searched.default_point(study.file.base_spec),
+            trials=settings.limits.trials,
+        )
+        optuna_study.pruner = build_pruner(study.file.pruner, len(study.file.rungs))
+        told = Told(study, arm, settings.limits, settings.label)
+        about = study.about(arm)
+        worker = Worker(
+            optuna_study, about, study.file.searched.suggest, objective, settings.limits, told
+        )
+        told.begin()
+        if worker.run() == "interrupted":
+            return False
+    return _confirm(study, settings, objective)
+
+
+def _confirm(study: Study, settings: WorkSettings, objective: SpecObjective) -> bool:
+    """Run every optimum on fresh seeds and the test split."""
+    attempts = study.fresh_attempts()
+    if not attempts:
+        return True
+    fresh, about = study.arm(FRESH), study.about(FRESH)
+    enqueue(fresh, about.lock, attempts)
+    limits = Limits(failures=settings.limits.failures)
+    told = Told(study, FRESH, limits, settings.label)
+    told.begin()
+    return Worker(fresh, about, None, objective, limits, told).run() != "interrupted"

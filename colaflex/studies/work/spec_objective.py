@@ -1,0 +1,124 @@
+"""The objective of a study: its base spec, trained with the values of a point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from colaflex.run import Experiment, RunOptions
+from colaflex.run_folder import measurements_json
+from colaflex.spec import Spec
+from colaflex.stage_claim import ReleasingProgress, claimed
+from colaflex.studies.objective import Attempt, Found, Pruned, Report
+from colaflex.studies.work.found import STAGE1, Metrics, found_in, over_seeds, values_of
+from colaflex.training.progress import Progress, SilentProgress
+from colaflex.training.rungs import Reached, Rungs
+
+__all__ = ["SpecObjective", "TrialSettings"]
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """How trials are run.
+
+    Attributes:
+        folder: of the study; trials are run folders below it.
+        rungs: shares of the last stage at which a trial is measured and may be pruned.
+        device: as of `colaflex run`.
+        precision: as of `colaflex run`.
+    """
+
+    folder: Path
+    rungs: Sequence[float] = ()
+    device: str = "auto"
+    precision: str = "auto"
+
+
+class SpecObjective:
+    """Trains a spec with an attempt's values and measures it.
+
+    A trial is a run folder without a report; one that was killed goes on from its checkpoint.
+    Stage 1 comes from the cache where it is known; where another process trains it just now, it
+    is waited for.
+
+    Args:
+        spec: an attempt's spec; its seeds are set here.
+        settings: how trials are run.
+        progress: shown while one trains.
+    """
+
+    def __init__(
+        self,
+        spec: Callable[[Attempt], Spec],
+        settings: TrialSettings,
+        progress: Progress | None = None,
+    ) -> None:
+        self._spec, self.settings = spec, settings
+        self._progress = progress or SilentProgress()
+
+    def __call__(self, attempt: Attempt, report: Report) -> Found:
+        """Train and measure, once for every seed."""
+        spec = self._spec(attempt)
+        if len(attempt.seeds) == 1:
+            seeded = _seeded(spec, attempt.seeds[0])
+            return self._run(seeded, attempt.name, attempt, self.settings.rungs, report)
+        rows: list[Found] = []
+        for number, seed in enumerate(attempt.seeds, 1):
+            name = f"{attempt.name}/seed-{seed}"
+            rows.append(self._run(_seeded(spec, seed), name, attempt, (), report))
+            try:
+                report(number, values_of(rows[-1].metrics))
+            except Pruned as pruned:
+                pruned.found = over_seeds(rows)
+                raise
+        return over_seeds(rows)
+
+    def _run(
+        self, spec: Spec, name: str, attempt: Attempt, shares: Sequence[float], report: Report
+    ) -> Found:
+        """One run of the attempt, in the folder of that name."""
+
+        def look(reached: Reached) -> None:
+            metrics = measurements_json(experiment.measure().metrics)
+            try:
+                report(reached.number, values_of(metrics))
+            except Pruned as pruned:
+                pruned.found = _found_at(experiment, reached, metrics)
+                raise
+
+        rungs = Rungs(shares if attempt.split == "validation" else (), look)
+        options = RunOptions(
+            resume=True,
+            device=self.settings.device,
+            precision=self.settings.precision,
+            quiet=True,
+            split=attempt.split,
+            report=False,
+        )
+        with ExitStack() as claim:
+            shown = ReleasingProgress(self._progress, claim)
+            arguments = (spec, self.settings.folder / name, options, shown, rungs)
+            experiment = Experiment(*arguments)
+            if experiment.stage1_digest and experiment.kept is None:
+                claim.enter_context(claimed(experiment.stage1_digest, wait=True))
+                experiment = Experiment(*arguments)  # somebody may have trained it meanwhile
+            return found_in(experiment.run())
+
+
+def _seeded(spec: Spec, seed: int) -> Spec:
+    return spec if spec.seed == seed else spec.override({"seed": seed})
+
+
+def _found_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> Found:
+    """What a run had found, and what it had cost, when it was given up."""
+    digest, kept = experiment.stage1_digest, experiment.kept
+    first = reached.flops.get(STAGE1, 0 if kept is None else kept.cost.flops)
+    return Found(
+        metrics,
+        flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
+        seconds=reached.seconds,
+        stage1={digest: float(first)} if digest else {},
+        reused=int(bool(digest) and STAGE1 not in reached.flops),
+    )

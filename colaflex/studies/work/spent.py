@@ -1,0 +1,63 @@
+"""What a study has come to so far: trials by state, time and training FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from colaflex.studies.storage.ownership import all_trials
+from colaflex.studies.trials import STATES
+
+__all__ = ["counts", "failures_in_a_row", "flops_spent", "minutes_spent"]
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    """How many trials are complete, pruned, failed, running, waiting."""
+    found = dict.fromkeys(STATES.values(), 0)
+    for trial in all_trials(study):
+        found[STATES[trial.state.name]] += 1
+    return {str(state): number for state, number in found.items()}
+
+
+def flops_spent(trials: Sequence[FrozenTrial]) -> float:
+    """Training FLOPs of all that ended, each stage 1 counted once."""
+    ended = [trial.user_attrs for trial in trials if trial.state.is_finished()]
+    stages: dict[str, float] = {}
+    for attributes in ended:
+        stages.update(attributes.get("stage1", {}))
+    return sum(float(attributes.get("flops", 0.0)) for attributes in ended) + sum(stages.values())
+
+
+def minutes_spent(trials: Sequence[FrozenTrial]) -> float:
+    """Minutes in which at least one trial ran: breaks between two sessions do not count."""
+    now = datetime.now()
+    spans = sorted(
+        (trial.datetime_start, min(now, trial.datetime_complete or now))
+        for trial in trials
+        if trial.datetime_start is not None and trial.state != TrialState.WAITING
+    )
+    seconds, until = 0.0, datetime.min
+    for start, end in spans:
+        seconds += max(0.0, (end - max(start, until)).total_seconds())
+        until = max(until, end)
+    return seconds / 60
+
+
+def failures_in_a_row(trials: Sequence[FrozenTrial], before: Collection[int]) -> list[str]:
+    """Reasons of the failures since the last trial that did not fail, in the order they ended.
+
+    Args:
+        trials: all of them.
+        before: numbers of those that had ended before, whose causes may be gone.
+    """
+    ended = [t for t in trials if t.state.is_finished() and t.number not in before]
+    reasons: list[str] = []
+    for trial in sorted(ended, key=lambda trial: trial.datetime_complete or datetime.min):
+        if trial.state == TrialState.FAIL:
+            reasons.append(str(trial.user_attrs.get("reason", "no reason is known")))
+        else:
+            reasons.clear()
+    return reasons

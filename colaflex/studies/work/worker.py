@@ -1,0 +1,167 @@
+"""A worker: claims trials one after the other, measures them and says what they came to."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable
+from typing import Literal
+
+import optuna
+from optuna.trial import TrialState
+
+from colaflex.errors import RunFailure, UserError
+from colaflex.studies.objective import Attempt, Objective, Point, Pruned
+from colaflex.studies.storage.heartbeat import Heartbeat
+from colaflex.studies.storage.ownership import Claims, Owner, all_trials
+from colaflex.studies.storage.storages import storage_failure
+from colaflex.studies.storage.waiting import attributes_of
+from colaflex.studies.trials import record_of
+from colaflex.studies.work.arm import Arm, Events, Limits, Silent
+from colaflex.studies.work.outcome import Outcome, Reports
+from colaflex.studies.work.spent import failures_in_a_row, flops_spent, minutes_spent
+
+__all__ = ["End", "Worker"]
+
+POLL = 0.3
+"""Seconds, about, between two looks at the storage while others run the last trials."""
+End = Literal["trials", "minutes", "flops", "queue", "sampler", "interrupted"]
+"""Why a worker stopped: a limit is reached, all that waited is done, nothing is left to try."""
+
+
+class Worker:
+    """Runs trials until a limit is reached; any number of them share a study.
+
+    Args:
+        study: with its storage, sampler and pruner.
+        arm: what its trials have in common.
+        suggest: a point for a trial; None: only trials that wait are run, none are made.
+        objective: what measures.
+        limits: when to stop.
+        events: told of trials as they start and end.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        arm: Arm,
+        suggest: Callable[[optuna.Trial], Point] | None,
+        objective: Objective,
+        limits: Limits,
+        events: Events | None = None,
+    ) -> None:
+        self.study = study
+        self.arm = arm
+        self.suggest = suggest
+        self.objective = objective
+        self.limits = limits
+        self.events = events or Silent()
+        self.lock = arm.lock
+        self._before: frozenset[int] = frozenset()
+
+    def run(self) -> End:
+        """Work.
+
+        Raises:
+            RunFailure: as many trials in a row failed as the limit allows, or the storage does
+                not answer any more.
+        """
+        # As in `Study.optimize`: a sampler that has tried everything says so by `study.stop()`.
+        self.study._stop_flag = False
+        self.study._thread_local.in_optimize_loop = True
+        owner = Owner()
+        try:
+            ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
+            self._before = frozenset(ended)
+            with owner.working():
+                return self._work(Claims(self.study, self.lock, owner))
+        except KeyboardInterrupt:
+            return "interrupted"
+        except Exception as error:
+            if (cause := storage_failure(error)) is not None:
+                raise RunFailure(f"the storage of the study failed: {cause}") from error
+            raise
+        finally:
+            self.study._thread_local.in_optimize_loop = False
+
+    def _work(self, claims: Claims) -> End:
+        attributes = {"seeds": list(self.arm.seeds), "split": self.arm.split}
+        waits = False
+        while (end := self._end()) is None:
+            trial = claims.claim(self.limits.trials, self.suggest is not None, attributes)
+            if trial is not None:
+                waits = False
+                self._run(claims, trial)
+                continue
+            running = sum(t.state == TrialState.RUNNING for t in all_trials(self.study))
+            if not running and self.suggest is None:
+                return "queue"
+            if running and not waits:
+                waits = True
+                self.events.waiting(running)
+            time.sleep(POLL * random.uniform(0.7, 1.3))
+        return end
+
+    def _end(self) -> End | None:
+        """Why to stop now."""
+        limits, trials = self.limits, all_trials(self.study)
+        reasons = failures_in_a_row(trials, self._before)
+        if len(reasons) >= limits.failures:
+            raise RunFailure(f"{len(reasons)} trials in a row failed, the last one: {reasons[-1]}")
+        complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        if limits.trials is not None and complete >= limits.trials:
+            return "trials"
+        if limits.minutes is not None and minutes_spent(trials) >= limits.minutes:
+            return "minutes"
+        if limits.flops is not None and flops_spent(trials) >= limits.flops:
+            return "flops"
+        return "sampler" if self.study._stop_flag else None
+
+    def _run(self, claims: Claims, trial: optuna.Trial) -> None:
+        """Measure a trial and tell what came of it; it waits for others where we are stopped."""
+        outcome = Outcome(claims, trial)
+        try:
+            with Heartbeat(trial):
+                self._measure(trial, outcome)
+        except BaseException:
+            claims.give_back(trial)
+            raise
+        if outcome.told:
+            self.events.ended(record_of(self.study._storage.get_trial(trial._trial_id)))
+
+    def _measure(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        try:
+            attempt = self._attempt(trial)
+            self.events.started(attempt)
+            found = self.objective(attempt, Reports(trial, self.arm.objectives))
+        except Pruned as pruned:
+            outcome.pruned(pruned.found)
+        except (UserError, RunFailure) as error:
+            outcome.failed(str(error) or type(error).__name__)
+        except Exception as error:
+            if storage_failure(error) is not None:
+                raise
+            path = self.arm.log_of(self._name(trial))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as file:
+                file.write(traceback.format_exc())
+            outcome.failed(f"{type(error).__name__}: {error} (traceback in {path})")
+        else:
+            outcome.found(found, self.arm.objectives)
+
+    def _name(self, trial: optuna.Trial) -> str:
+        return f"{self.arm.name}/{trial.number:04d}"
+
+    def _attempt(self, trial: optuna.Trial) -> Attempt:
+        """What a trial measures: as was asked for when it was put in line, else suggested."""
+        name, known = self._name(trial), trial.user_attrs
+        seeds = tuple(known.get("seeds", self.arm.seeds))
+        split = known.get("split", self.arm.split)
+        if "point" in known or self.suggest is None:
+            return Attempt(name, known.get("point", {}), seeds, split)
+        attempt = Attempt(name, self.suggest(trial), seeds, split)
+        for key, value in attributes_of(attempt).items():
+            if known.get(key) != value:
+                trial.set_user_attr(key, value)
+        return attempt
