@@ -41,8 +41,9 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
 
     The interval holds the slopes at which the best bell fits hardly worse than the best of all, by
     the ratio of their sums of squares. How much worse is still "hardly" is learnt by the wild
-    bootstrap: what was fitted plus residuals with random signs. Where F's quantile is
-    larger, it counts.
+    bootstrap: what was fitted plus residuals with random signs. Where F's quantile is larger, it
+    counts. Whether no slope fits hardly worse is learnt by the bootstrap of the best bell without
+    slope, and the interval reaches to 0 if it does: without 0, the p-value is at most 0.05.
 
     Args:
         bell: the model.
