@@ -41,8 +41,9 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
 
     The interval holds the slopes at which the best bell fits hardly worse than the best of all, by
     the ratio of their sums of squares. How much worse is still "hardly" is learnt by the wild
-    bootstrap: what was fitted plus residuals with random signs. Where F's quantile is
-    larger, it counts.
+    bootstrap: what was fitted plus residuals with random signs. Where F's quantile is larger, it
+    counts. Whether no slope fits hardly worse is learnt by the bootstrap of the best bell without
+    slope, and the interval reaches to 0 if it does: without 0, the p-value is at most 0.05.
 
     Args:
         bell: the model.
@@ -62,19 +63,18 @@ def estimate_slope(bell: Bell, y: Floats, low: float, high: float, seed: int) ->
     fit = bell.fit(y, fine_grid, slope)
 
     drawn = _ratios(bell, redrawn(fit, y, rng, RESAMPLES), fine_grid, slope)
-    ratio, drawn_flat = _flat(bell, y, left, whole, fine_grid, best, variance, rng)
-    worse = max(*(float(np.quantile(a, 0.95)) for a in (drawn, drawn_flat)), _f(bell, 0.95))
+    worse = max(float(np.quantile(drawn, 0.95)), float(fdtri(1, bell.freedom, 0.95)))
     slopes = np.concatenate([whole.slopes, fine_grid.slopes])
     order = np.argsort(slopes, kind="stable")
-    ends = _crossings(
+    low_end, high_end = _crossings(
         slopes[order], np.concatenate([coarse, fine])[order], best - worse * variance, slope
     )
+    p = _p_no_slope(bell, y, left, whole, fine_grid, best, variance, rng)
+    if p > 0.05:
+        low_end, high_end = min(low_end, 0.0), max(high_end, 0.0)
     return Slope(
-        Interval(slope, *ends),
-        max(
-            (1 + int((drawn_flat >= ratio).sum())) / (1 + RESAMPLES),
-            1 - float(fdtr(1, bell.freedom, ratio)),
-        ),
+        Interval(slope, low_end, high_end),
+        p,
         fit,
         variance,
         _p_no_optimum(bell, y, left, whole, rng),
@@ -152,11 +152,7 @@ def _crossings(slopes: Floats, profile: Floats, need: float, slope: float) -> tu
     return min(low, slope), max(high, slope)
 
 
-def _f(bell: Bell, share: float) -> float:
-    return float(fdtri(1, bell.freedom, share))
-
-
-def _flat(
+def _p_no_slope(
     bell: Bell,
     y: Floats,
     left: Floats,
@@ -165,15 +161,17 @@ def _flat(
     best: float,
     variance: float,
     rng: np.random.Generator,
-) -> tuple[float, Floats]:
-    """How much worse no slope fits than the best, and how much worse if there is none."""
+) -> float:
+    """By the bootstrap of the best bell without slope; or by F, if that is larger."""
     flat = replace(whole, slopes=np.zeros(1))
     grid = bell.near(left, flat, 25 * variance)
     without = float(bell.profile(left[:, None], replace(grid, slopes=np.zeros(1)))[0, 0])
     half = (fine.slopes[-1] - fine.slopes[0]) / 2
     grid = replace(grid, slopes=np.linspace(-half, half, 41))
     drawn = redrawn(bell.fit(y, grid, 0.0), y, rng, RESAMPLES)
-    return max(best - without, 0.0) / variance, _ratios(bell, drawn, grid, 0.0)
+    ratio = max(best - without, 0.0) / variance
+    p = (1 + int((_ratios(bell, drawn, grid, 0.0) >= ratio).sum())) / (1 + RESAMPLES)
+    return max(p, 1 - float(fdtr(1, bell.freedom, ratio)))
 
 
 def _p_no_optimum(
