@@ -32,7 +32,7 @@ from colaflex.studies.explanation.values import Drift
 from colaflex.studies.trials import TrialRecord, records_of
 
 RESULTS = Path(__file__).parent / "results" / "planted_optimum.json"
-SIZES = ((60, 0.1), (100, 0.1), (60, 0.05), (30, 0.2))
+SIZES = ((60, 0.1), (60, 0.05), (30, 0.2))
 """Trials, and their noise."""
 
 LOC, DIM = "prior.schedule.loc", "representation.latent_dim"
