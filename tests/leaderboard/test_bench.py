@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,14 @@ class Bench:
 
     def files(self) -> dict[Path, int]:
         """Every file with the time of its last change; the cache is not looked at."""
-        paths = [p for name in ("out", "results") for p in (self.folder / name).rglob("*")]
-        return {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+        found = {}
+        for top in ("out", "results"):
+            for folder, _, names in os.walk(self.folder / top):
+                for name in names:
+                    with suppress(FileNotFoundError):  # a checkpoint may go at any moment
+                        path = Path(folder) / name
+                        found[path] = path.stat().st_mtime_ns
+        return found
 
     def finished(self) -> dict[Path, int]:
         """The files of finished cells, and of their logs."""

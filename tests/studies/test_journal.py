@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -66,6 +66,9 @@ def test_a_tail_cut_anywhere_costs_no_whole_line(names: list[str], data: st.Data
 
 @settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=200).filter(lambda tail: b"\n" not in tail[:-1]))
+@example(b"\x80\n")
+@example(b"5\n")
+@example(b'{"no": "record"}\n')
 def test_an_open_journal_outlives_any_tail(tail: bytes) -> None:
     """While a worker has it open, something leaves bytes at its end."""
     with tempfile.TemporaryDirectory() as folder:

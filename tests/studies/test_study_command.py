@@ -1,5 +1,6 @@
 """`colaflex study` as a process: searched, stopped, killed, gone on with, explained."""
 
+import functools
 import json
 import os
 import re
@@ -93,7 +94,9 @@ def test_a_study_is_run_by_two_workers_gone_on_with_and_explained(study: Path) -
 def started(study: Path) -> Iterator[subprocess.Popen[str]]:
     """A study that two workers have begun."""
     command = [sys.executable, "-m", "colaflex", "study", "run", str(study), "--workers", "2"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    # Tests may run in the background of a script, where Ctrl-C is ignored from birth on.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if re.search(r"search-\w+/0001", line):

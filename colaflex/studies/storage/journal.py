@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Generator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from colaflex.errors import UserError
 from colaflex.files import write_atomic
 from colaflex.studies.storage.file_lock import FileLock
 
-__all__ = ["FlockLock", "mend", "open_journal", "torn_path"]
+__all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "torn_path"]
 
 log = logging.getLogger("colaflex")
 
@@ -57,6 +58,29 @@ class FlockLock(BaseJournalFileLock):
         self._lock.release()
 
 
+class WholeLines(JournalFileBackend):
+    """The file of a journal; a torn tail is cut before it is read, too.
+
+    Optuna's reader passes over a last line that is no JSON, but not over one that is no text, or
+    that is JSON and no record.
+
+    Args:
+        path: of the journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), lock_obj=FlockLock(path))
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The records from a number on."""
+        if _end_of_whole_lines(self._path) != _size(self._path):
+            lock = FlockLock(self._path)  # somebody is writing, or has left a part of a line
+            lock.acquire()
+            lock.release()
+        yield from super().read_logs(log_number_from)
+
+
 def open_journal(path: Path) -> JournalStorage:
     """The storage in a journal, made if missing, mended if broken.
 
@@ -93,7 +117,7 @@ def _open(path: Path) -> JournalStorage:
 
 
 def _storage(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=FlockLock(path)))
+    return JournalStorage(WholeLines(path))
 
 
 def mend(path: Path) -> int:

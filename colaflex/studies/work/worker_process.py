@@ -26,6 +26,8 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> int:
     """Work at a study; returns the exit code."""
     given = _parser().parse_args(arguments)
+    # A command that a script starts in the background ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_watch, daemon=True).start()
     from colaflex.studies.work.running import WorkSettings, work
 
