@@ -214,6 +214,8 @@ class Trainer:
             self._logged = loop.totals.as_json()
             looked_at = self.rungs is not None and index + 1 == len(self.plans)
             rungs = self.rungs.steps(plan.steps) if self.rungs and looked_at else {}
+            if resumed is not None and first in rungs:  # stopped before it was looked at, perhaps
+                self._at_rung(loop, rungs[first])
             for step in range(first, plan.steps):
                 loop.step(step)
                 self._after_step(loop, Position(stage.name, index, step + 1))

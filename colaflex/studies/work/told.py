@@ -34,6 +34,7 @@ class Told:
         self.study, self.arm, self.limits, self.label = study, arm, limits, label
         self.stream = stream or sys.stderr
         self._seconds: list[float] = []
+        self._began = time.monotonic()
 
     def begin(self) -> None:
         """Say what stands."""

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from colaflex.errors import RunFailure, UserError
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned
 from colaflex.studies.storage.heartbeat import Heartbeat
-from colaflex.studies.storage.ownership import Claims, Owner, all_trials
+from colaflex.studies.storage.ownership import Claims, Owner, all_trials, reap
 from colaflex.studies.storage.storages import storage_failure
 from colaflex.studies.storage.waiting import attributes_of
 from colaflex.studies.trials import record_of
@@ -75,6 +75,7 @@ class Worker:
             ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
             self._before = frozenset(ended)
             with owner.working():
+                reap(self.study, self.lock)  # before the budget is looked at: the dead spend none
                 return self._work(Claims(self.study, self.lock, owner))
         except KeyboardInterrupt:
             return "interrupted"
