@@ -115,11 +115,11 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
         from colaflex.studies.work.processes import Workers
 
         arguments = [str(study.file.path), "--out", str(study.where.folder)]
-        arguments += ["--storage", study.where.storage, "--arms", *arms]
+        arguments += ["--arms", *arms]
         arguments += ["--device", given["device"], "--precision", given["precision"]]
         for name, value in asdict(limits).items():
             arguments += [f"--{name}", str(value)] if value is not None else []
-        return Workers(arguments, given["workers"]).run()
+        return Workers(arguments, given["workers"], study.where.storage).run()
     from colaflex.studies.work.running import WorkSettings, work
     from colaflex.training.progress import progress_on
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from colaflex.studies.work.arm import Arm
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
 FEW = 6
+PASSWORD = re.compile(r"(://[^:/@]*:).*@")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -155,7 +157,7 @@ class Study:
         fresh = counts(self.records(FRESH))
         return {
             "study": self.file.study,
-            "storage": self.where.storage,
+            "storage": PASSWORD.sub(r"\1***@", self.where.storage),
             **rows[SEARCH],
             "controls": controls,
             "fresh": fresh,

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from colaflex.errors import RunFailure
 
-__all__ = ["Workers"]
+__all__ = ["STORAGE", "Workers"]
 
 POLL = 0.1
 RESTARTS = 5
 """Workers that were ended by a signal and are started again, at most."""
 STOPPED = 130
+STORAGE = "COLAFLEX_STUDY_STORAGE"
+"""Variable that tells a worker its storage."""
 
 
 class Workers:
@@ -24,10 +26,11 @@ class Workers:
     Args:
         arguments: of `python -m colaflex.studies.work.worker_process`.
         count: how many.
+        storage: its URL; it may hold a password, which everybody could read among arguments.
     """
 
-    def __init__(self, arguments: Sequence[str], count: int) -> None:
-        self.arguments, self.count = list(arguments), count
+    def __init__(self, arguments: Sequence[str], count: int, storage: str) -> None:
+        self.arguments, self.count, self.storage = list(arguments), count, storage
         self._restarts = 0
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -55,7 +58,7 @@ class Workers:
             [*command, "--label", f"worker {index}: "],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={"OMP_NUM_THREADS": threads, **os.environ},
+            env={"OMP_NUM_THREADS": threads, **os.environ, STORAGE: self.storage},
             start_new_session=True,  # a Ctrl-C is ours to pass on
         )
 

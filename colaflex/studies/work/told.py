@@ -110,7 +110,8 @@ class Told:
             if best is not None and folder.name == f"{best.number:04d}" and self.arm != FRESH:
                 continue
             if (folder / "result.json").exists() or folder.name == f"{record.number:04d}":
-                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+                for checkpoints in (folder / "checkpoints", *folder.glob("seed-*/checkpoints")):
+                    shutil.rmtree(checkpoints, ignore_errors=True)
 
     def _say(self, text: str) -> None:
         print(f"{self.label}{text}", file=self.stream, flush=True)

@@ -18,6 +18,7 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
 from colaflex.studies.work.arm import Limits
+from colaflex.studies.work.processes import STORAGE
 from colaflex.training.progress import SilentProgress
 
 __all__ = ["main"]
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     limits = Limits(given.trials, given.minutes, given.flops, given.failures)
     try:
-        study = Study(StudyFile.load(given.study), Where(given.out, given.storage))
+        study = Study(StudyFile.load(given.study), Where(given.out, os.environ[STORAGE]))
         settings = WorkSettings(
             limits, tuple(given.arms), given.device, given.precision, given.label
         )
@@ -52,7 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker_process")
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--storage", required=True)
     parser.add_argument("--arms", nargs="+", required=True)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--minutes", type=float)
