@@ -39,7 +39,7 @@ class AverageVelocity(PathPrior):
     def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """The average velocity over spans that the network should give, of the data's shape.
 
-        Called without gradients.
+        What the network says in it is held constant; the velocity of the path is not.
         """
 
     def distance(self, error: Tensor, counted: Tensor) -> Tensor:
@@ -66,7 +66,6 @@ class AverageVelocity(PathPrior):
         per_position = self.distance(predicted - target, path.counted)
         return {"flow": self.flow_term(per_position, path, latents, noise)}
 
-    @torch.no_grad()
     def _targets(self, history: Tensor, path: Path, spans: Tensor, chosen: Tensor) -> Tensor:
         """What each point should give; the network is asked only about the chosen rows."""
         rows = chosen.nonzero()[:, 0]
@@ -74,7 +73,8 @@ class AverageVelocity(PathPrior):
             # Processes that train together all run the network, or none does.
             rows = rows.new_zeros(1)
         part = path.rows(rows)
-        predict = self.predictor(history[rows % len(history)], part, self.trained)
+        with torch.no_grad():
+            predict = self.predictor(history[rows % len(history)], part, self.trained)
         made = torch.zeros_like(path.data).index_copy(
             0, rows, self.target(part, spans[rows], predict).to(path.data.dtype)
         )

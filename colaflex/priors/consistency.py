@@ -35,6 +35,8 @@ class Consistency(TaughtPrior):
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "consistency": how far f is from itself at an earlier point of the same path."""
         noise = noise or Noise(0)
+        if self.teacher:  # a student learns the law that its teacher knows, whatever the encoder
+            latents = latents.with_values(latents.values.detach())
         path = self.draw_path(latents, noise, self.config.noisings)
         history = self.history(latents)
         predict = self.predictor(history, path, self.trained)
@@ -55,20 +57,18 @@ class Consistency(TaughtPrior):
     def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
         """The pseudo-Huber distance of f(z_t, t) to f(z_r, r), over t - r, (rows, blocks, block).
 
-        The latter is the target and carries no gradient.
+        The latter is the target: the network's F in it is held constant, the point z_r is not.
         """
         with torch.no_grad():
-            target = self._end(predict, before, earlier)
-        found = self._end(predict, path.point(), path.times)
+            held = predict(before, earlier[..., None])
+        target = _end(held, before, earlier)
+        point = path.point()
+        found = _end(predict(point, path.times[..., None]), point, path.times)
         width = self.config.huber_width
         squared = (found - target).square().mean(-1) + width**2
         # The square root has no slope to speak of at 0.
         distance = squared.clamp(min=1e-12).sqrt() - width
         return distance / (path.times - earlier)[..., None]
-
-    @staticmethod
-    def _end(predict: Predict, points: Tensor, times: Tensor) -> Tensor:
-        return points - times[..., None, None] * predict(points, times[..., None])
 
     @torch.no_grad()
     def _taught_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:
@@ -97,3 +97,8 @@ class Consistency(TaughtPrior):
             branches = 1 if self.config.teacher_guidance == 1.0 else 2
             flops += clean + 2 * branches * self.config.noisings * noisy
         return flops
+
+
+def _end(velocity: Tensor, points: Tensor, times: Tensor) -> Tensor:
+    """f at points, by the mean velocity from there on."""
+    return points - times[..., None, None] * velocity

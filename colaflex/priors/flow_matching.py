@@ -69,7 +69,7 @@ class FlowMatching(FlowPrior):
             moved = self.as_velocity(predict(points, times), points, times[..., None])
             return torch.where(held, 0.0, moved)
 
-        return log_density(velocity, path.data, ~path.pinned, integration)
+        return log_density(velocity, path.held(path.data), ~path.pinned, integration)
 
 
 def unlearned(counted: Tensor) -> Tensor:

@@ -230,8 +230,10 @@ class Gaussian(Prior):
         return self._log_prob(latents, self._solve(self._gathered())).to(latents.values.dtype)
 
     def _log_prob(self, latents: LatentBatch, conditional: Conditional) -> Tensor:
-        features, opens, blocks = self._rows(latents.values)
         mask = latents.mask
+        # What is given is history as well, and carries no gradient to the encoder.
+        values = torch.where(mask[..., None], latents.values, latents.values.detach())
+        features, opens, blocks = self._rows(values)
         # Given is what stands before a learned latent; what stands behind them all is nothing.
         given = ~mask & mask.flip(1).cumsum(1).flip(1).bool()
         residual = blocks.flatten(1) - conditional.mean(features, opens)

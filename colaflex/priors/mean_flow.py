@@ -36,6 +36,7 @@ class MeanFlow(AverageVelocity):
         """v - d · du/dt, where z moves with v, t and d both with 1, and r stays."""
         return path.velocity() - spans[..., None, None] * self.derivative(path, spans, predict)
 
+    @torch.no_grad()
     def derivative(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """du(z_t, t, t - r)/dt along the path, pinned positions at rest."""
         speed = path.velocity().masked_fill(path.pinned[..., None], 0.0)

@@ -44,8 +44,8 @@ class Path:
         return self.noise - self.data
 
     def held(self, points: Tensor) -> Tensor:
-        """The points, pinned positions clean."""
-        return torch.where(self.pinned[..., None], self.data, points)
+        """The points, pinned positions clean; these are history, and carry no gradient."""
+        return torch.where(self.pinned[..., None], self.data.detach(), points)
 
     def rows(self, chosen: Tensor) -> Path:
         """The paths of some of the rows."""

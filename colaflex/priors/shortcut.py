@@ -36,6 +36,7 @@ class Shortcut(AverageVelocity):
         spans = torch.exp2(-torch.floor(level * self.config.halvings))
         return spans * (1.0 + torch.floor(place / spans)), spans
 
+    @torch.no_grad()
     def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """The mean of two steps of half the length, one after the other."""
         half = spans / 2

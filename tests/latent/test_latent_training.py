@@ -164,12 +164,17 @@ def test_stage_two_swaps_the_rate_for_the_entropy() -> None:
     torch.testing.assert_close(ratio.log(), posterior.log_snr(mask))
 
 
-def test_the_gate_lets_exactly_its_share_of_the_priors_gradient_through() -> None:
+OPEN = ("flow_matching", "shortcut", "mean_flow", "consistency", "hybrid", "cnf")
+
+
+@pytest.mark.parametrize("prior", OPEN)
+def test_the_gate_lets_exactly_its_share_of_the_priors_gradient_through(prior: str) -> None:
     found = {}
+    term = {"cnf": "nll", "consistency": "consistency"}.get(prior, "flow")
     for opening in (0.0, 0.25, 1.0):
-        model = small_model(Coadaptation(gate=Gate(opening)))
+        model = small_model(Coadaptation(gate=Gate(opening)), prior=prior)
         terms = losses(model, "prior")
-        found[opening] = terms["flow"].total.item(), gradients(model, terms["flow"].total)
+        found[opening] = terms[term].total.item(), gradients(model, terms[term].total)
     values = [value for value, _ in found.values()]
     assert values[0] == values[1] == values[2]  # the gate changes no value
     closed, ajar, opened = (grads for _, grads in found.values())
