@@ -157,6 +157,8 @@ class Trainer:
                 f"training is over, but its end could not be saved: {self._unsaved}; make room "
                 "and resume, and it goes on from the last good checkpoint"
             )
+        if self._stop_requested(agree=True):  # in the last step, perhaps, or behind it
+            raise Interrupted("interrupted at the end of training; --resume goes on behind it")
         result = TrainingResult(tuple(self._finished))
         if self.processes.writes:
             self.callbacks.ended(result.as_json())

@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import optuna
 import pytest
 
 from colaflex.spec import Spec
 from colaflex.studies.objective import Attempt, Pruned
+from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
+from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import SilentProgress
 
@@ -109,6 +113,19 @@ class StopsAt(SilentProgress):
             import signal
 
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_stop_in_the_last_step_of_training_stops_the_worker(spec: Spec, tmp_path: Path) -> None:
+    study = optuna.create_study(storage=open_storage("journal", tmp_path))
+
+    def work(progress: SilentProgress) -> tuple[str, list[str]]:
+        trials = SpecObjective(lambda attempt: spec, TrialSettings(tmp_path), progress)
+        arm, limits = Arm("search", tmp_path, (METRIC,)), Limits(trials=2)
+        end = Worker(study, arm, lambda trial: {}, trials, limits).run()
+        return end, [trial.state.name for trial in study.trials]
+
+    assert work(StopsAt(9)) == ("interrupted", ["WAITING"])
+    assert work(SilentProgress()) == ("trials", ["COMPLETE", "COMPLETE"])
 
 
 def test_a_trial_that_was_stopped_goes_on_to_the_same_end(spec: Spec, tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.studies.objective import Attempt, Found, Objective, Point, Report
+from colaflex.studies.sampling.grid import GridSampler
+from colaflex.studies.space.parameters import Parameter
+from colaflex.studies.space.space import Space
 from colaflex.studies.storage.ownership import all_trials, new_trial
 from colaflex.studies.storage.storages import open_storage
 from colaflex.studies.storage.waiting import enqueue
-from colaflex.studies.trials import TrialRecord, records_of
+from colaflex.studies.trials import STATES, TrialRecord, records_of
 from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.outcome import Reports
 from colaflex.studies.work.spent import counts, minutes_spent
@@ -216,6 +220,102 @@ def test_an_exhausted_sampler_ends_the_search(tmp_path: Path) -> None:
     run.study.sampler = optuna.samplers.GridSampler({"x": [0.0, 0.5, 1.0]}, seed=0)
     assert run.run() == "sampler"
     assert sorted(t.params["x"] for t in run.study.trials) == [0.0, 0.5, 1.0]
+
+
+SPACE = Space((Parameter("x", "x", CategoricalDistribution([0.25, 0.5, 0.75])),))
+
+
+def grid_worker(folder: Path, objective: Objective = measure, **limits: float) -> Worker:
+    found = worker(folder, objective, SPACE.suggest, **limits)
+    found.study.sampler = GridSampler(SPACE, seed=0)
+    return found
+
+
+def test_a_finished_grid_trains_nothing_however_often_it_is_called(tmp_path: Path) -> None:
+    for _ in range(3):
+        assert grid_worker(tmp_path, trials=10).run() == "sampler"
+        points = [t.user_attrs["point"]["x"] for t in all_trials(open_study(tmp_path))]
+        assert sorted(points) == [0.25, 0.5, 0.75]
+
+
+def test_a_point_of_a_grid_that_waits_is_run_and_no_other(tmp_path: Path) -> None:
+    def interrupted(attempt: Attempt, report: Report) -> Found:
+        raise Interrupted
+
+    assert grid_worker(tmp_path, trials=2).run() == "trials"
+    assert grid_worker(tmp_path, interrupted, trials=3).run() == "interrupted"
+    assert counts(open_study(tmp_path))["waiting"] == 1
+    assert grid_worker(tmp_path, trials=10).run() == "sampler"
+    assert counts(open_study(tmp_path)) == dict.fromkeys(STATES.values(), 0) | {"complete": 3}
+
+
+def test_workers_at_the_end_of_a_grid_repeat_no_point(tmp_path: Path) -> None:
+    """Four at three points: the last one waits for the others, and takes none of theirs."""
+
+    def slow(attempt: Attempt, report: Report) -> Found:
+        time.sleep(0.3)
+        return measure(attempt, report)
+
+    workers = [grid_worker(tmp_path, slow, trials=10) for _ in range(4)]
+    threads = [threading.Thread(target=one.run) for one in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    points = [t.user_attrs["point"]["x"] for t in all_trials(open_study(tmp_path))]
+    assert sorted(points) == [0.25, 0.5, 0.75]
+
+
+def pruned(attempt: Attempt, report: Report) -> Found:
+    report(1, {"score": -1.0})
+    raise AssertionError
+
+
+def now_pruned_now_failed(attempt: Attempt, report: Report) -> Found:
+    if int(attempt.name[-1]) % 2:
+        raise UserError("the width is odd")
+    return pruned(attempt, report)
+
+
+@pytest.mark.parametrize("objective", [pruned, now_pruned_now_failed])
+@pytest.mark.parametrize(
+    ("limits", "trials"),
+    [({"trials": 2}, 20), ({"flops": 1e30}, 20), ({"trials": 60, "failures": 25}, 25)],
+)
+def test_a_search_of_which_no_trial_gets_to_its_end_ends(
+    tmp_path: Path, objective: Objective, limits: dict[str, float], trials: int
+) -> None:
+    with pytest.raises(RunFailure, match=f"{trials} trials in a row were pruned or failed"):
+        worker(tmp_path, objective, **limits).run()
+    assert len(all_trials(open_study(tmp_path))) == trials
+    assert worker(tmp_path, trials=1).run() == "trials"  # with another pruner, perhaps
+
+
+def test_a_search_that_has_found_something_is_more_patient(tmp_path: Path) -> None:
+    def at_first(attempt: Attempt, report: Report) -> Found:
+        trial = int(attempt.name[-4:])
+        return measure(attempt, report) if trial in (0, 30) else pruned(attempt, report)
+
+    with pytest.raises(RunFailure, match="50 trials in a row were pruned or failed"):
+        worker(tmp_path, at_first, trials=3).run()
+    assert counts(open_study(tmp_path))["pruned"] == 29 + 50
+
+
+def test_several_workers_of_a_hopeless_search_all_end(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        with pytest.raises(RunFailure) as caught:
+            worker(tmp_path, pruned, trials=2).run()
+        said.append(str(caught.value))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(said) == 3 and all("trials in a row" in text for text in said)
+    assert len(all_trials(open_study(tmp_path))) <= 22
 
 
 def test_workers_in_threads_wait_for_the_last_trial(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_resumes_exactly_from_every_step(tmp_path: Path, settings: Settings) -> 
 def test_a_run_that_is_interrupted_at_every_step_ends_alike(tmp_path: Path) -> None:
     settings = with_settings(ema_decay=0.5)
     train(tmp_path / "whole", settings)
-    stops = [("representation", s) for s in range(1, 7)] + [("prior", s) for s in range(1, 6)]
+    stops = [("representation", s) for s in range(1, 7)] + [("prior", s) for s in range(1, 7)]
     for stop in stops:
         with pytest.raises(Interrupted):
             train(tmp_path / "cut", settings, progress=Stop(stop), resume=True)

@@ -113,6 +113,12 @@ class PlannedSampler(BaseSampler, abc.ABC):
     def proposals(self, tried: Tried) -> Iterator[Point]:
         """Points that were not tried, in the order of the plan; each counts as tried once given."""
 
+    def is_exhausted(self, study: optuna.Study) -> bool:
+        """Whether every point was tried, or is one that a trial takes which has not said so yet."""
+        tried = self._tried(study, len(study.get_trials(deepcopy=False)))
+        left = islice(self.proposals(tried), tried.undecided, None)
+        return self.ends and next(left, None) is None
+
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Find this trial's point.
 

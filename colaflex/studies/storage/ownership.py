@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
 
-__all__ = ["Claims", "Owner", "all_trials", "new_trial", "reap"]
+__all__ = ["Claims", "Owner", "all_trials", "is_owned", "new_trial", "reap"]
 
 SILENCE = 15 * 60.0
 """Seconds without a sign of life after which a worker elsewhere counts as dead."""
@@ -55,6 +55,11 @@ class Owner:
 def all_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials as they are now, not to be changed; cheaper than `study.trials`."""
     return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def is_owned(trial: FrozenTrial) -> bool:
+    """Whether a worker of ours runs it; trials without an owner belong to other programs."""
+    return trial.state == TrialState.RUNNING and isinstance(trial.user_attrs.get("owner"), dict)
 
 
 def new_trial(study: optuna.Study, state: TrialState, attributes: dict[str, Any]) -> int:
@@ -112,13 +117,13 @@ class Claims:
         self.owner = owner
 
     def claim(
-        self, limit: int | None, fresh: bool, attributes: dict[str, Any]
+        self, limit: int | None, fresh: bool | Callable[[], bool], attributes: dict[str, Any]
     ) -> optuna.Trial | None:
         """A trial to run: one that waits or that its worker left behind, else a fresh one.
 
         Args:
             limit: of completed trials: no more run at once than are missing.
-            fresh: whether to make trials.
+            fresh: whether to make trials; asked when no other worker makes one.
             attributes: of a fresh one.
 
         Returns:
@@ -133,7 +138,7 @@ class Claims:
             if limit is not None and _bound(trials) >= limit:
                 return None
             trial_id = self._waiting(trials)
-            if trial_id is None and fresh:
+            if trial_id is None and (fresh() if callable(fresh) else fresh):
                 owned = {**attributes, "owner": self.owner.attribute()}
                 trial_id = new_trial(self.study, TrialState.RUNNING, owned)
             if trial_id is None:

@@ -12,6 +12,13 @@ from colaflex.studies.trials import TrialRecord
 
 __all__ = ["Arm", "Events", "Limits", "Silent"]
 
+HOPELESS = 20
+"""Trials in a row without a complete one that end a search which has none at all."""
+FRUITLESS = 50
+"""As many that end one which has some, at least."""
+UNKNOWN = 200
+"""As many, where no number of trials is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -28,6 +35,16 @@ class Limits:
     minutes: float | None = None
     flops: float | None = None
     failures: int = 5
+
+    def fruitless(self, complete: int) -> int:
+        """Trials in a row, pruned or failed, which end it with an error: none gets to its end.
+
+        Args:
+            complete: how many ever got there.
+        """
+        if not complete:
+            return max(HOPELESS, self.failures)
+        return max(FRUITLESS, self.trials or UNKNOWN, self.failures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from colaflex.errors import RunFailure
+from colaflex.studies.objective import Attempt
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
 from colaflex.studies.storage.waiting import enqueue
-from colaflex.studies.study import FRESH, SEARCH, Study
+from colaflex.studies.study import FRESH, SEARCH, Study, counts
+from colaflex.studies.trials import TrialRecord
 from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.told import Told
@@ -43,7 +47,8 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
         Whether all of it is done; False after an interruption.
 
     Raises:
-        RunFailure: too many trials in a row failed.
+        RunFailure: too many trials in a row failed or were pruned, an arm ended without a complete
+            trial, or runs on fresh seeds failed.
     """
     trials = TrialSettings(
         study.where.folder, study.file.rungs, settings.device, settings.precision
@@ -68,8 +73,11 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
             optuna_study, about, study.file.searched.suggest, objective, settings.limits, told
         )
         told.begin()
-        if worker.run() == "interrupted":
+        end = worker.run()
+        if end == "interrupted":
             return False
+        told.over(end)
+        _check_found(study, arm)
     return _confirm(study, settings, objective)
 
 
@@ -83,4 +91,37 @@ def _confirm(study: Study, settings: WorkSettings, objective: SpecObjective) -> 
     limits = Limits(failures=settings.limits.failures)
     told = Told(study, FRESH, limits, settings.label)
     told.begin()
-    return Worker(fresh, about, None, objective, limits, told).run() != "interrupted"
+    if Worker(fresh, about, None, objective, limits, told).run() == "interrupted":
+        return False
+    _check_confirmed(study.records(FRESH), attempts)
+    return True
+
+
+def _check_found(study: Study, arm: str) -> None:
+    """Refuse an arm that has spent its budget and has nothing to show for it."""
+    records = study.records(arm)
+    found = counts(records)
+    if not found["complete"] and not found["running"]:
+        failed = [record.reason for record in records if record.state == "failed"]
+        last = f", the last one: {failed[-1]}" if failed else ""
+        raise RunFailure(
+            f"{arm}: it is over, and no trial is complete: {found['pruned']} pruned, "
+            f"{found['failed']} failed{last}"
+        )
+
+
+def _check_confirmed(records: Sequence[TrialRecord], attempts: Sequence[Attempt]) -> None:
+    """Refuse optima that failed on fresh seeds."""
+
+    def states(attempt: Attempt) -> set[str]:
+        asked = dict(attempt.point), tuple(attempt.seeds), attempt.split
+        return {r.state for r in records if (dict(r.point), r.seeds, r.split) == asked}
+
+    failed = sum("complete" not in states(attempt) for attempt in attempts)
+    if failed:
+        reasons = [record.reason for record in records if record.state == "failed"]
+        last = reasons[-1] if reasons else "no reason is known"
+        raise RunFailure(
+            f"{failed} of {len(attempts)} runs on fresh seeds failed, the last one: {last}; "
+            "the same command tries them again"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -11,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from colaflex.studies.storage.ownership import all_trials
 from colaflex.studies.trials import STATES
 
-__all__ = ["counts", "failures_in_a_row", "flops_spent", "minutes_spent"]
+__all__ = ["counts", "failures_in_a_row", "flops_spent", "fruitless_in_a_row", "minutes_spent"]
 
 
 def counts(study: optuna.Study) -> dict[str, int]:
@@ -53,11 +54,17 @@ def failures_in_a_row(trials: Sequence[FrozenTrial], before: Collection[int]) ->
         trials: all of them.
         before: numbers of those that had ended before, whose causes may be gone.
     """
+    last = takewhile(lambda trial: trial.state == TrialState.FAIL, _latest(trials, before))
+    return [str(trial.user_attrs.get("reason", "no reason is known")) for trial in last][::-1]
+
+
+def fruitless_in_a_row(trials: Sequence[FrozenTrial], before: Collection[int]) -> int:
+    """How many ended, pruned or failed, since the last complete one; arguments as above."""
+    last = takewhile(lambda trial: trial.state != TrialState.COMPLETE, _latest(trials, before))
+    return sum(1 for _ in last)
+
+
+def _latest(trials: Sequence[FrozenTrial], before: Collection[int]) -> list[FrozenTrial]:
+    """Those that ended since, the last one first."""
     ended = [t for t in trials if t.state.is_finished() and t.number not in before]
-    reasons: list[str] = []
-    for trial in sorted(ended, key=lambda trial: trial.datetime_complete or datetime.min):
-        if trial.state == TrialState.FAIL:
-            reasons.append(str(trial.user_attrs.get("reason", "no reason is known")))
-        else:
-            reasons.clear()
-    return reasons
+    return sorted(ended, key=lambda t: t.datetime_complete or datetime.min, reverse=True)

@@ -13,6 +13,7 @@ from colaflex.studies.point_words import point_in_words
 from colaflex.studies.study import Study, counts
 from colaflex.studies.trials import TrialRecord
 from colaflex.studies.work.arm import Limits
+from colaflex.studies.work.worker import End
 
 __all__ = ["Told"]
 
@@ -58,6 +59,19 @@ class Told:
     def waiting(self, running: int) -> None:
         """Nothing to do until one of the trials that run elsewhere ends."""
         self._say(f"{self.arm}: waits for {running} that others run")
+
+    def over(self, end: End) -> None:
+        """The arm is over."""
+        found = counts(self.study.records(self.arm))
+        left = f"{found['waiting']} wait" if found["waiting"] else "none left"
+        reasons = {
+            "trials": f"complete, with {found['complete']} of {self.limits.trials} trials",
+            "minutes": f"its {self.limits.minutes or 0:g} minutes are spent",
+            "flops": f"its {self.limits.flops or 0:.3g} training FLOPs are spent",
+            "sampler": "complete, every point of the plan was tried",
+            "queue": f"complete, {left}",
+        }
+        self._say(f"{self.arm}: {reasons.get(end, end)}")
 
     def _outcome(self, record: TrialRecord) -> str:
         if record.state == "failed":

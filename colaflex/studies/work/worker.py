@@ -13,21 +13,27 @@ from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned
+from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat
-from colaflex.studies.storage.ownership import Claims, Owner, all_trials, reap
+from colaflex.studies.storage.ownership import Claims, Owner, all_trials, is_owned, reap
 from colaflex.studies.storage.storages import storage_failure
 from colaflex.studies.storage.waiting import attributes_of
 from colaflex.studies.trials import record_of
 from colaflex.studies.work.arm import Arm, Events, Limits, Silent
 from colaflex.studies.work.outcome import Outcome, Reports
-from colaflex.studies.work.spent import failures_in_a_row, flops_spent, minutes_spent
+from colaflex.studies.work.spent import (
+    failures_in_a_row,
+    flops_spent,
+    fruitless_in_a_row,
+    minutes_spent,
+)
 
 __all__ = ["End", "Worker"]
 
 POLL = 0.3
 """Seconds, about, between two looks at the storage while others run the last trials."""
 End = Literal["trials", "minutes", "flops", "queue", "sampler", "interrupted"]
-"""Why a worker stopped: a limit is reached, all that waited is done, nothing is left to try."""
+"""Why a worker stopped: a limit is reached, all that waited is done, all points were tried."""
 
 
 class Worker:
@@ -90,14 +96,14 @@ class Worker:
         attributes = {"seeds": list(self.arm.seeds), "split": self.arm.split}
         waits = False
         while (end := self._end()) is None:
-            trial = claims.claim(self.limits.trials, self.suggest is not None, attributes)
+            trial = claims.claim(self.limits.trials, self._more, attributes)
             if trial is not None:
                 waits = False
                 self._run(claims, trial)
                 continue
-            running = sum(t.state == TrialState.RUNNING for t in all_trials(self.study))
-            if not running and self.suggest is None:
-                return "queue"
+            running = sum(is_owned(t) for t in all_trials(self.study))
+            if not running and not self._more():
+                return "queue" if self.suggest is None else "sampler"
             if running and not waits:
                 waits = True
                 self.events.waiting(running)
@@ -111,13 +117,26 @@ class Worker:
         if len(reasons) >= limits.failures:
             raise RunFailure(f"{len(reasons)} trials in a row failed, the last one: {reasons[-1]}")
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
+        fruitless = fruitless_in_a_row(trials, self._before)
+        if fruitless >= limits.fruitless(complete):
+            raise RunFailure(
+                f"{fruitless} trials in a row were pruned or failed, none of them is complete; a "
+                "looser pruner, or one that begins at a later rung, lets some get to their end"
+            )
         if limits.trials is not None and complete >= limits.trials:
             return "trials"
         if limits.minutes is not None and minutes_spent(trials) >= limits.minutes:
             return "minutes"
         if limits.flops is not None and flops_spent(trials) >= limits.flops:
             return "flops"
-        return "sampler" if self.study._stop_flag else None
+        return None
+
+    def _more(self) -> bool:
+        """Whether there are points to try besides those that wait."""
+        if self.suggest is None or self.study._stop_flag:
+            return False
+        sampler = self.study.sampler
+        return not (isinstance(sampler, PlannedSampler) and sampler.is_exhausted(self.study))
 
     def _run(self, claims: Claims, trial: optuna.Trial) -> None:
         """Measure a trial and tell what came of it; it waits for others where we are stopped."""
