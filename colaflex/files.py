@@ -5,24 +5,36 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["cache_dir", "sha256_file", "sync_directory", "write_atomic"]
 
+LONGEST = 200
+"""Bytes of a name to which a temporary file's can be added."""
+
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file that after any crash holds the old content or the new, never a part."""
+    """Write a file that after any crash holds the old content or the new, never a part.
+
+    Raises:
+        OSError: it can't be written; names the path.
+    """
     raw = data.encode() if isinstance(data, str) else data
     # As readable by others as any file that is opened; what `tempfile` makes is not.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    known = path.name if len(os.fsencode(path.name)) <= LONGEST else ""
+    temporary = path.with_name(f".{known}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # of the file that is meant
+            error.filename, error.filename2 = str(path), None
         raise
     sync_directory(path.parent)
 

@@ -20,6 +20,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_text",
+    "user_path",
 ]
 
 MAX_JSON = 256 << 20
@@ -32,6 +33,24 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """A path as users write it, `~` and `~name` put for home folders.
+
+    Raises:
+        UserError: it is empty, has a NUL character, or there is no such user.
+    """
+    given = os.fspath(text)
+    if not given:
+        raise UserError("a path is empty; `.` is this folder")
+    if "\0" in given:
+        raise UserError(f"{given!r}: no path has a NUL character")
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        name = Path(given).parts[0]
+        raise UserError(f"{given}: there is no home folder of {name}") from None
 
 
 class MissingFile(UserError):

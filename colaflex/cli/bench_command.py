@@ -10,6 +10,7 @@ import click
 
 from colaflex.cli.lazy import Group
 from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.cli.paths import PATH
 
 if TYPE_CHECKING:
     from colaflex.leaderboard.bench import Bench, Outcome
@@ -30,7 +31,7 @@ def _names(context: click.Context, option: click.Parameter, text: str | None) ->
 @command.command("run")
 @click.argument("board")
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, help="Runs side by side.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default runs/bench/BOARD.")
+@click.option("--out", type=PATH, help="Default runs/bench/BOARD.")
 @click.option("--rows", metavar="A,B", callback=_names, help="Only these rows.")
 @click.option("--budgets", metavar="A,B", callback=_names, help="Only these budgets.")
 @click.option("--seeds", metavar="0,1", callback=_names, help="Only these seeds.")
@@ -121,7 +122,7 @@ def _ended(outcome: Outcome) -> int:
 
 @command.command("check")
 @click.argument("board")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=PATH)
 @json_option
 def check_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
     """Check all records of BOARD, or record FILES that are to be added."""
@@ -138,7 +139,7 @@ def check_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
 
 @command.command("add")
 @click.argument("board")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=PATH)
 @json_option
 def add_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
     """Check record FILES and copy them to BOARD's results; all of them or none."""
@@ -155,7 +156,7 @@ def add_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
 
 @command.command("index")
 @click.argument("board")
-@click.option("--out", type=click.Path(path_type=Path), help="Default BOARD.sqlite beside them.")
+@click.option("--out", type=PATH, help="Default BOARD.sqlite beside them.")
 def index_command(board: str, out: Path | None) -> None:
     """Write BOARD's records into an SQLite file, to be queried; nothing here needs it."""
     from colaflex.leaderboard.board import Board

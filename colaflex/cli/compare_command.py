@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 __all__ = ["command"]
@@ -16,7 +17,7 @@ ITEMS = "items.json"
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=PATH)
 @json_option
 def command(runs: tuple[Path, ...], as_json: bool) -> int:
     """Show what differs between RUNS, in their specs, their stages and their metrics."""

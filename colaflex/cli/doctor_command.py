@@ -47,7 +47,7 @@ def command(context: click.Context, as_json: bool) -> None:
         print_json([asdict(check) for check in checks])
     else:
         for check in checks:
-            click.echo(f"{check.status:9}{check.check:20}{check.value}")
+            print(f"{check.status:9}{check.check:20}{check.value}")
     context.exit(int(any(check.status == "problem" for check in checks)))
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from colaflex.cli.output import json_option, print_json
+from colaflex.cli.paths import FOLDER, PATH
 from colaflex.interfaces.corpus import Split
 
 __all__ = ["command"]
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option(
     "--split",
     type=click.Choice(["test", "validation"]),
@@ -31,7 +32,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Folder with the data of the tasks.",
 )
@@ -71,5 +72,5 @@ def command(
     for name, value in metrics.items():
         low, high = value["low"], value["high"]
         interval = "" if low is None else f"  [{low:.4g}, {high:.4g}]"
-        click.echo(f"{name:58} {value['value']:.4g}{interval}")
+        print(f"{name:58} {value['value']:.4g}{interval}")
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.output import json_option, print_json
+from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ __all__ = ["command"]
 
 
 @click.command("generate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--prompt", "prompt", multiple=True, metavar="TEXT", help='Repeatable; "" is one.')
 @click.option(
     "--prompts",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File of prompts: one a line, or .jsonl with `prompt`.",
 )
 @click.option("--max-new-tokens", type=click.IntRange(0), help="Most tokens after the prompt.")
@@ -62,9 +63,9 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
         print_json([row.as_json() for row in made])
         return 0
     for row in made:
-        click.echo(f"{row.prompt}{row.text}")
+        print(f"{row.prompt}{row.text}")
         if len(made) > 1:
-            click.echo("---")
+            print("---")
     return 0
 
 
@@ -88,7 +89,7 @@ def _tell_without_effect(model: LoadedModel, options: dict[str, Any]) -> None:
     for setting in ("steps", "guidance"):
         if options[setting] is not None and not acts(model.model, setting):
             name = f" ({part.type})" if part is not None else ""
-            click.echo(f"--{setting} has no effect: this model{name} takes no notice", err=True)
+            print(f"--{setting} has no effect: this model{name} takes no notice", file=sys.stderr)
 
 
 def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any]) -> None:

@@ -89,4 +89,4 @@ def command(directory: str, as_json: bool) -> None:
     if as_json:
         print_json({"spec": str(paths[0]), "schema": str(paths[1])})
     else:
-        click.echo(f"wrote {paths[0]} and {paths[1]}; next: colaflex run {paths[0]}")
+        print(f"wrote {paths[0]} and {paths[1]}; next: colaflex run {paths[0]}")

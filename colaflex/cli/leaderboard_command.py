@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.output import json_option, print_json
+from colaflex.cli.output import json_option, print_json, write_file
+from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 __all__ = ["command"]
@@ -15,8 +16,8 @@ __all__ = ["command"]
 
 @click.command("leaderboard")
 @click.argument("board")
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page, in one file.")
-@click.option("--csv", type=click.Path(path_type=Path), help="Write one line a row.")
+@click.option("--html", type=PATH, help="Write a page, in one file.")
+@click.option("--csv", type=PATH, help="Write one line a row.")
 @json_option
 def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> int:
     """Show the standings of BOARD, a name (benchmarks/boards/NAME.yaml) or a board's file."""
@@ -47,12 +48,5 @@ def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> i
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that was asked for, and say so."""
-    from colaflex.files import write_atomic
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text)
-    except OSError as error:
-        raise UserError(f"{path}: can't be written: {error.strerror or error}") from None
-    click.echo(f"wrote {path}", err=True)
+    write_file(path, text)
+    print(f"wrote {path}", file=sys.stderr)

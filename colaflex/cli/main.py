@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import click
 
 from colaflex.cli.lazy import LazyCommand, LazyGroup
-from colaflex.errors import RunFailure, UserError
+from colaflex.failures import failure
+from colaflex.terminal import guarded
 
 __all__ = ["main"]
 
@@ -48,7 +48,7 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
     if wanted and not context.resilient_parsing:
         import colaflex
 
-        click.echo(f"colaflex {colaflex.__version__}")
+        print(f"colaflex {colaflex.__version__}")
         context.exit()
 
 
@@ -71,29 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code.
 
     0: done; 1: it failed while running; 2: the request was wrong; 130: interrupted. A mistake of
-    the user's is one message on stderr; what else is raised is a defect and keeps its traceback.
+    the user's, and what the machine lacks, is one message on stderr; what else is raised is a
+    defect and keeps its traceback.
     """
-    chosen = None if arguments is None else list(arguments)
+    with guarded():
+        return _ending(None if arguments is None else list(arguments))
+
+
+def _ending(arguments: list[str] | None) -> int:
     try:
-        code = _cli.main(chosen, prog_name="colaflex", standalone_mode=False)
+        code = _cli.main(arguments, prog_name="colaflex", standalone_mode=False)
         sys.stdout.flush()
-    except UserError as error:
-        return _say(error, 2)
-    except RunFailure as error:
-        return _say(error, 1)
     except click.ClickException as error:
-        error.show()
+        error.show(sys.stderr)
         return 2
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader has left. What is still buffered goes nowhere, also at the interpreter's exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        known = failure(error)
+        if known is None:
+            raise
+        print(f"Error: {known[0]}", file=sys.stderr)
+        return known[1]
     return code if isinstance(code, int) else 0
-
-
-def _say(error: Exception, code: int) -> int:
-    print(f"Error: {error}", file=sys.stderr)
-    return code

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from colaflex.cli.output import json_option, print_json, wants_json
+from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 __all__ = ["SUMMARIES", "PackageNames", "command", "render", "write_package"]
@@ -156,7 +157,7 @@ def write_package(folder: Path, files: Mapping[str, str]) -> None:
 @click.option("--kind", required=True, metavar="KIND", help=f"One of {', '.join(SUMMARIES)}.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder to make; by default the package's name.",
 )
@@ -188,7 +189,7 @@ def command(context: click.Context, name: str, kind: str, out: Path | None, as_j
             }
         )
         return
-    click.echo(f"wrote {len(files)} files to {folder}; next:")
+    print(f"wrote {len(files)} files to {folder}; next:")
     for line in (
         f"cd {folder}" if str(folder) != "." else "",
         "pip install -e .",
@@ -197,7 +198,7 @@ def command(context: click.Context, name: str, kind: str, out: Path | None, as_j
         f"colaflex run spec.yaml --out runs/{names.component}",
     ):
         if line:
-            click.echo(f"  {line}")
+            print(f"  {line}")
 
 
 def _check_kind(kind: str) -> None:

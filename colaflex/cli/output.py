@@ -6,13 +6,24 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
+from colaflex.errors import RunFailure, UserError
+from colaflex.failures import is_request, reason
 from colaflex.host.metadata import REFUSE
+from colaflex.terminal import console, in_json, shown
 
-__all__ = ["json_option", "no_plugin_option", "print_json", "print_table", "wants_json"]
+__all__ = [
+    "json_option",
+    "no_plugin_option",
+    "print_json",
+    "print_table",
+    "wants_json",
+    "write_file",
+]
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
@@ -26,8 +37,31 @@ def wants_json(context: click.Context) -> bool:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document; raises ValueError for a number that JSON doesn't have."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document; raises ValueError for a number that JSON doesn't have.
+
+    What a terminal would obey is escaped in JSON's own way, which changes no value, and so is what
+    stdout can't encode.
+    """
+    plain = (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    text = json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False)
+    print(text if plain else in_json(text))
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that was asked for, its folder too.
+
+    Raises:
+        UserError: no such file can be.
+        RunFailure: it could be, but say the disk is full.
+    """
+    from colaflex.files import write_atomic
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text)
+    except OSError as error:
+        kind = UserError if is_request(error) else RunFailure
+        raise kind(f"{path}: can't be written: {reason(error)}") from None
 
 
 def print_table(
@@ -39,21 +73,21 @@ def print_table(
     up to half of the width. Where there is no terminal, rows are whole.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=width if width or sys.stdout.isatty() else 200, soft_wrap=False)
-    cells = [tuple(row) for row in rows]
+    page = console(sys.stdout, width=width if width or sys.stdout.isatty() else 200)
+    cells = [tuple(shown(cell, sys.stdout) for cell in row) for row in rows]
+    columns = [shown(column, sys.stdout) for column in columns]
     sizes = [_sizes(column) for column in zip(columns, *cells, strict=True)]
-    room = sum(word for word, _ in sizes) + 3 * len(sizes) <= console.width
+    room = sum(word for word, _ in sizes) + 3 * len(sizes) <= page.width
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, (column, (word, cell)) in enumerate(zip(columns, sizes, strict=True)):
-        first = None if room or index else min(cell, console.width // 2)
-        table.add_column(column, overflow="fold", no_wrap=room and word == cell, width=first)
+        first = None if room or index else min(cell, page.width // 2)
+        table.add_column(Text(column), overflow="fold", no_wrap=room and word == cell, width=first)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
+    page.print(table)
 
 
 def _sizes(column: Iterable[str]) -> tuple[int, int]:

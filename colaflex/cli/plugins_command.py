@@ -76,7 +76,7 @@ def show_command(context: click.Context, kind: str, name: str, as_json: bool) ->
         print_json({**about, **place, "schema": config.model_json_schema()})
         return
     for key, value in {**about, **(place.get("place") or {})}.items():
-        click.echo(f"{key.replace('_', ' '):18}{_word(value)}")
+        print(f"{key.replace('_', ' '):18}{_word(value)}")
     fields = {n: f for n, f in config.model_fields.items() if n != "type"}
     if fields:
         rows = [(n, *_field(f)) for n, f in fields.items()]
@@ -109,7 +109,7 @@ def check_command(
         rows = [(r.component, r.name, r.status, r.message or r.reason) for r in shown]
         print_table(("component", "check", "status", "what"), rows)
     counts = Counter(result.status.replace("_", " ") for result in results)
-    click.echo(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
     return int(failed)
 
 
@@ -179,13 +179,13 @@ def _explain(name: str, as_json: bool) -> None:
         print_json([_reason(plugin) for plugin in found])
         return
     for plugin in found:
-        click.echo(f"{plugin.source.place}: {plugin.status}")
+        print(f"{plugin.source.place}: {plugin.status}")
         if plugin.reason:
-            click.echo(plugin.reason)
+            print(plugin.reason)
         if plugin.trace:
-            click.echo(f"\n{plugin.trace.rstrip()}")
+            print(f"\n{plugin.trace.rstrip()}")
         for fault in registry().faults(plugin):
-            click.echo(fault)
+            print(fault)
 
 
 def _reason(plugin: Plugin) -> dict[str, str | list[str]]:

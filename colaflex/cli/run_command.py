@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.output import json_option, print_json
+from colaflex.cli.paths import PATH
 
 if TYPE_CHECKING:
     from colaflex.run import RunOptions
@@ -18,9 +19,9 @@ __all__ = ["command"]
 
 
 @click.command("run")
-@click.argument("spec_file", metavar="SPEC", type=click.Path(path_type=Path))
+@click.argument("spec_file", metavar="SPEC", type=PATH)
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Change a value.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NAME.")
+@click.option("--out", type=PATH, help="Run folder; default runs/NAME.")
 @click.option("--resume", is_flag=True, help="Go on with what the folder holds.")
 @click.option("--seeds", type=click.IntRange(1), help="Run so many seeds, each in OUT/seed-N.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
@@ -108,12 +109,12 @@ def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:
         print_json(found)
         return 0
     for name, count in found["parameters"].items():
-        click.echo(f"parameters, {name}: {count:,}")
+        print(f"parameters, {name}: {count:,}")
     for stage in found["stages"]:
-        click.echo(
+        print(
             f"stage {stage['name']}: {stage['steps']:,} steps, {stage['flops']:.3g} FLOPs, "
             f"about {stage['seconds'] / 60:.1f} minutes here"
         )
-    click.echo(f"memory: about {found['memory_gib']:.2f} GiB")
-    click.echo(f"in all: {found['flops']:.3g} FLOPs, about {found['seconds'] / 60:.1f} minutes")
+    print(f"memory: about {found['memory_gib']:.2f} GiB")
+    print(f"in all: {found['flops']:.3g} FLOPs, about {found['seconds'] / 60:.1f} minutes")
     return 0

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from colaflex.cli.output import json_option, print_json
+from colaflex.cli.paths import PATH
 
 __all__ = ["command"]
 
 
 @click.command("score")
 @click.argument("task")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option(
     "--scorer", metavar="NAME", help="exact, best_option or another; by default the task's own."
 )
@@ -31,8 +32,8 @@ def command(task: str, file: Path, scorer: str | None, as_json: bool) -> None:
         print_json(found.as_json())
         return
     accuracy = found.accuracy
-    click.echo(f"task      {found.task}")
-    click.echo(f"scorer    {found.scorer}")
-    click.echo(f"n         {accuracy.n}")
+    print(f"task      {found.task}")
+    print(f"scorer    {found.scorer}")
+    print(f"n         {accuracy.n}")
     interval = f"{100 * accuracy.low:.2f}, {100 * accuracy.high:.2f}"
-    click.echo(f"accuracy  {100 * accuracy.value:.2f} %  [{interval}]")
+    print(f"accuracy  {100 * accuracy.value:.2f} %  [{interval}]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -43,7 +44,7 @@ def show(spec: str, sets: tuple[str, ...], origin: bool, as_json: bool) -> None:
     elif as_json:
         print_json(loaded.resolved())
     else:
-        click.echo(loaded.to_yaml(), nl=False)
+        print(loaded.to_yaml(), end="")
 
 
 @command.command("validate")
@@ -61,7 +62,7 @@ def validate(specs: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> No
         row = {"spec": path, "name": loaded.name, "digest": loaded.digest()}
         rows.append({**row, "warnings": loaded.warnings})
         if not as_json:
-            click.echo(f"{path}: valid, digest {loaded.digest()[:12]} without its data")
+            print(f"{path}: valid, digest {loaded.digest()[:12]} without its data")
     if as_json:
         print_json(rows)
 
@@ -79,9 +80,9 @@ def diff(left: str, right: str, as_json: bool) -> None:
         print_json([asdict(difference) for difference in differences])
         return
     for each in differences:
-        click.echo(f"{each.path}: {_value(each.left)} -> {_value(each.right)}")
+        print(f"{each.path}: {_value(each.left)} -> {_value(each.right)}")
     if not differences:
-        click.echo("no difference")
+        print("no difference")
 
 
 @command.command("schema")
@@ -96,16 +97,16 @@ def schema() -> None:
 def _notes(spec: Any) -> None:
     """Swaps and warnings, on stderr."""
     for swap in spec.swap_report:
-        click.echo(str(swap), err=True)
+        print(str(swap), file=sys.stderr)
     for warning in spec.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _print_origins(rows: list[tuple[str, Any, str]]) -> None:
     lines = [(f"{path}: {_value(value)}", origin) for path, value, origin in rows]
     width = min(60, max(len(line) for line, _ in lines))
     for line, origin in lines:
-        click.echo(f"{line:<{width}}  # {origin}")
+        print(f"{line:<{width}}  # {origin}")
 
 
 def _value(value: Any) -> str:

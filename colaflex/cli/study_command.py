@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.lazy import Group
-from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.cli.output import json_option, print_json, print_table, write_file
+from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
 
 study_argument = click.argument("study", callback=_found)
 out_option = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the study. Default runs/studies/NAME."
+    "--out", type=PATH, help="Folder of the study. Default runs/studies/NAME."
 )
 storage_option = click.option(
     "--storage",
@@ -143,21 +144,18 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
 @study_argument
 @out_option
 @storage_option
-@click.option(
-    "--html", type=click.Path(path_type=Path), help="The page. Default FOLDER/report.html."
-)
-@click.option("--data", type=click.Path(path_type=Path), help="Also write all it shows as JSON.")
+@click.option("--html", type=PATH, help="The page. Default FOLDER/report.html.")
+@click.option("--data", type=PATH, help="Also write all it shows as JSON.")
 @click.option(
     "--from",
     "source",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Make the page of such a JSON file; no storage is read.",
 )
-@click.option("--write-best", type=click.Path(path_type=Path), help="Write the optimum's spec.")
+@click.option("--write-best", type=PATH, help="Write the optimum's spec.")
 @json_option
 def report_command(study: Path, **given: Any) -> None:
     """Write what STUDY found as a page: the optimum, what matters, what depends on what."""
-    from colaflex.files import write_atomic
     from colaflex.studies.best import write_best
     from colaflex.studies.file.study_file import StudyFile
     from colaflex.studies.page.report import build_page
@@ -176,10 +174,9 @@ def report_command(study: Path, **given: Any) -> None:
         write_best(spec, best.point, given["write_best"])
         print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
     if given["data"] is not None:
-        write_atomic(given["data"], to_json(summary))
+        write_file(given["data"], to_json(summary))
     page = given["html"] or where.folder / "report.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(page, build_page(summary))
+    write_file(page, build_page(summary))
     if given["as_json"]:
         print_json(json.loads(to_json(summary)))
         return
