@@ -11,16 +11,20 @@ leave it (Klein, Wright and Wieczorek 2020; Mogstad et al. 2024). Rows of one ra
 - rows with the same outcomes tie;
 - ranks depend neither on the order of the rows nor on their names;
 - a worse value may have the better rank, where it is known less well.
+
+Where every row has several seeds the tests are over seeds, and speak of methods. Else they are over
+items, and speak of these trained models alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from colaflex.hierarchical import hierarchical_test
 from colaflex.interfaces.metric import Items
 from colaflex.significance import (
     PERMUTATIONS,
@@ -30,13 +34,27 @@ from colaflex.significance import (
     welch_test,
 )
 
-__all__ = ["LEVEL", "Outcomes", "Standing", "against", "compare", "holm", "p_value", "rank"]
+__all__ = [
+    "LEVEL",
+    "Outcomes",
+    "Over",
+    "Standing",
+    "against",
+    "compare",
+    "holm",
+    "over",
+    "p_value",
+    "rank",
+]
 
 LEVEL = 0.05
 """How often at most a board of equal rows shows any difference as significant."""
 
 Outcomes = Sequence[Items] | Sequence[float]
 """A row's outcomes, one a seed: item by item, or where items are unknown the seeds' values."""
+
+Over = Literal["seeds", "items"]
+"""What tests generalise over: to further trainings, or to further items of these trainings."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -69,28 +87,28 @@ def holm(p: Mapping[K, float]) -> dict[K, float]:
     return {key: corrected[key] for key in p}
 
 
+def over(rows: Iterable[Outcomes]) -> Over:
+    """What rows are compared over: seeds, if all of them have several."""
+    return "seeds" if all(len(outcomes) > 1 for outcomes in rows) else "items"
+
+
 def p_value(one: Outcomes, other: Outcomes, permutations: int = PERMUTATIONS) -> float:
     """Two-sided p of two rows; the same whichever comes first.
 
-    In pairs where both have as many items, which then are the same ones (those of one board); else
-    unpaired; between seeds (Welch) where the items of either are unknown.
+    Over seeds where both have several, else over items: in pairs where both have as many, which
+    then are the same ones (those of one board), else unpaired. By the seeds' values alone (Welch)
+    where the items of either are unknown.
     """
-    left = [each for each in one if isinstance(each, Items)]
-    right = [each for each in other if isinstance(each, Items)]
-    if len(left) < len(one) or len(right) < len(other) or not left or not right:
-        return welch_test(_values(one), _values(other))
-    sizes = {len(items.values) for items in (*left, *right)}
-    chosen = paired_test if len(sizes) == 1 else unpaired_test
-    return chosen(left, right, permutations=permutations)
+    return _p_value(one, other, over((one, other)), permutations)
 
 
 def compare(rows: Mapping[str, Outcomes], level: float = LEVEL) -> dict[tuple[str, str], float]:
     """The p of every two rows whose values are finite, corrected for the number of pairs."""
     measured = sorted(name for name, outcomes in rows.items() if math.isfinite(_mean(outcomes)))
-    pairs = list(combinations(measured, 2))
+    pairs, unit = list(combinations(measured, 2)), over(rows[name] for name in measured)
     # So many that a corrected p can be well below the level.
     permutations = max(PERMUTATIONS, math.ceil(5 * len(pairs) / level))
-    return holm({(a, b): p_value(rows[a], rows[b], permutations) for a, b in pairs})
+    return holm({(a, b): _p_value(rows[a], rows[b], unit, permutations) for a, b in pairs})
 
 
 def rank(
@@ -146,9 +164,23 @@ def against(rows: Mapping[str, Outcomes], reference: str) -> dict[str, float]:
     Chosen in advance, not for its value: against the best of the board use `rank`, which corrects
     for all pairs.
     """
-    others = [name for name in rows if name != reference]
+    others, unit = [name for name in rows if name != reference], over(rows.values())
     permutations = max(PERMUTATIONS, math.ceil(5 * len(others) / LEVEL))
-    return holm({name: p_value(rows[reference], rows[name], permutations) for name in others})
+    return holm(
+        {name: _p_value(rows[reference], rows[name], unit, permutations) for name in others}
+    )
+
+
+def _p_value(one: Outcomes, other: Outcomes, unit: Over, permutations: int) -> float:
+    left = [each for each in one if isinstance(each, Items)]
+    right = [each for each in other if isinstance(each, Items)]
+    if len(left) < len(one) or len(right) < len(other) or not left or not right:
+        return welch_test(_values(one), _values(other))
+    if unit == "seeds":
+        return hierarchical_test(left, right, permutations)
+    sizes = {len(items.values) for items in (*left, *right)}
+    chosen = paired_test if len(sizes) == 1 else unpaired_test
+    return chosen(left, right, permutations=permutations)
 
 
 def _values(outcomes: Outcomes) -> list[float]:

@@ -23,10 +23,10 @@ from colaflex.loading import load
 from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
+from colaflex.report.rank import declared_likelihood
 from colaflex.run_folder import IDENTITY, RunFolder, environment, measurements_json
 from colaflex.run_result import (
     component_versions,
-    declared_likelihood,
     parameter_counts,
     single,
     stage_json,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
@@ -13,7 +13,6 @@ from colaflex.training.trainer import StageResult
 
 __all__ = [
     "component_versions",
-    "declared_likelihood",
     "parameter_counts",
     "reused_teacher",
     "single",
@@ -53,21 +52,6 @@ def component_versions(spec: Spec) -> dict[str, dict[str, str]]:
     for name, config in spec.components().items():
         add(name, config)
     return found
-
-
-def declared_likelihood(spec: Spec) -> Literal["exact", "bound", "none"]:
-    """What the likelihood of a spec's model is, as its parts declare.
-
-    That of a latent model is at best a bound, and needs a density of both posterior and prior.
-    """
-    if spec.baseline is not None:
-        capabilities = spec.baseline.capabilities()
-        declared: Literal["exact", "bound", "none"] = capabilities.likelihood
-        return declared
-    assert spec.prior is not None
-    assert spec.representation is not None
-    densities = spec.representation.capabilities().continuous_density
-    return "bound" if densities and spec.prior.capabilities().likelihood != "none" else "none"
 
 
 def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A row is what one method gave: for each training seed the outcomes of a metric i
 value is the mean of the seeds' values, each seed counting the same. Items are what is resampled or
 exchanged, each with its outcomes under all seeds (a cluster; Miller 2024,
 https://arxiv.org/abs/2411.00640): what follows is true of these training runs on further items of
-the kind. It says nothing of further training runs; `over="runs"` of the intervals does.
+the kind. It says nothing of further training runs; `hierarchical` does.
 
 To first order in 1/n a row is a ratio again, Σ numerators / Σ denominators over items, with the
 seeds averaged; `pooled` makes it, and all else here works on it.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,6 @@ from colaflex.intervals import Floats, proportion, studentised
 
 __all__ = [
     "PERMUTATIONS",
-    "Over",
     "difference_interval",
     "paired_test",
     "pooled",
@@ -39,7 +37,6 @@ __all__ = [
     "welch_test",
 ]
 
-Over = Literal["items", "runs"]
 Row = Sequence[Items]
 Masks = NDArray[np.uint8]
 
@@ -197,20 +194,12 @@ def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, 
     return gap, variance, freedom
 
 
-def row_interval(
-    row: Row, *key: object, over: Over = "items", resamples: int = 1000
-) -> Measurement:
-    """A row's value with its 95 % interval.
+def row_interval(row: Row, *key: object, resamples: int = 1000) -> Measurement:
+    """A row's value with its 95 % interval over items; the seeds stay as they are.
 
-    Over "items", the seeds stay as they are: Wilson's interval where all outcomes are counts of
-    trials (whole numbers from 0 to their weights), else a bootstrap-t. Over "runs" the variation
-    between the seeds is added; that needs three of them.
-
-    Raises:
-        ValueError: over runs, with fewer than three seeds or different numbers of items.
+    Wilson's interval where all outcomes are counts of trials (whole numbers from 0 to their
+    weights), else a bootstrap-t.
     """
-    if over == "runs":
-        return _components(_pseudo_values(row))
     top, under = pooled(row)
     if len(top) and all(map(_counts, row)):
         trials = sum(float(weights.sum()) for _, weights in map(_columns, row)) / len(top)
@@ -219,23 +208,15 @@ def row_interval(
     return studentised(columns, (1,), *key, resamples=resamples)
 
 
-def difference_interval(
-    one: Row, other: Row, *key: object, over: Over = "items", resamples: int = 1000
-) -> Measurement:
-    """`one` minus `other` on the same items, with its 95 % interval.
+def difference_interval(one: Row, other: Row, *key: object, resamples: int = 1000) -> Measurement:
+    """`one` minus `other` on the same items, with its 95 % interval over items.
 
-    Over "items" items are drawn with the outcomes of both rows (a paired bootstrap-t), the seeds
-    stay as they are. Over "runs" the variation of the difference between seeds is added, seed by
-    seed in order; that needs three of them, as many of one row as of the other.
+    Items are drawn with the outcomes of both rows (a paired bootstrap-t), the seeds stay as they
+    are.
 
     Raises:
-        ValueError: different numbers of items; over runs, fewer than three seeds or unequal ones.
+        ValueError: different numbers of items.
     """
-    if over == "runs":
-        left, right = _pseudo_values(one), _pseudo_values(other)
-        if left.shape != right.shape:
-            raise ValueError(f"seeds and items differ: {left.shape} and {right.shape}")
-        return _components(left - right)
     (n1, d1), (n2, d2) = pooled(one), pooled(other)
     if len(n1) != len(n2):
         raise ValueError(f"{len(n1)} items and {len(n2)} are no pairs")
@@ -305,39 +286,3 @@ def _p_value(statistic: Callable[[Floats], Floats], masks: Masks) -> float:
         )
     rounding = _TIE * np.max(apart, where=np.isfinite(apart), initial=0.0)
     return float(np.mean(~(apart < apart[0] - rounding)))
-
-
-def _pseudo_values(row: Row) -> Floats:
-    """(seeds, items): outcomes whose mean is each seed's value; linear in the items' influence."""
-    if len({len(items.values) for items in row}) != 1:
-        raise ValueError("the seeds have different numbers of items")
-    if len(row) < 3:
-        raise ValueError(f"variation between training runs needs three seeds, not {len(row)}")
-    return np.stack(
-        [
-            value + (top - value * weights) / weights.mean()
-            for value, (top, weights) in zip(_seed_values(row), map(_columns, row), strict=True)
-        ]
-    )
-
-
-def _components(outcomes: Floats) -> Measurement:
-    """The mean of (seeds, items) outcomes, both drawn at random: two-way analysis of variance.
-
-    The variance of the mean is (MS_items + MS_seeds - MS_residual) / (seeds · items). The items'
-    and the seeds' part each get Student's t of their own degrees of freedom and add in quadrature:
-    Satterthwaite's single number of them covers less (91.7 % of three seeds), as the seeds' part,
-    known from so few, is often found too small.
-    """
-    seeds, n = outcomes.shape
-    value = float(outcomes.mean())
-    if n < 2:
-        return Measurement(value, math.nan, math.nan, n)
-    by_item, by_seed = outcomes.mean(0) - value, outcomes.mean(1) - value
-    rest = outcomes - value - by_item - by_seed[:, None]
-    items_part = seeds * float(by_item @ by_item) / (n - 1)
-    seeds_part = n * float(by_seed @ by_seed) / (seeds - 1)
-    seeds_part = max(0.0, seeds_part - float(np.sum(rest**2)) / ((n - 1) * (seeds - 1)))
-    of_items, of_seeds = stdtrit(n - 1, 0.975), stdtrit(seeds - 1, 0.975)
-    half = math.sqrt((of_items**2 * items_part + of_seeds**2 * seeds_part) / outcomes.size)
-    return Measurement(value, value - half, value + half, n)

@@ -27,8 +27,8 @@ LIGHT_INTERFACES = (
     *("scorer", "task", "task_item"),
 )
 LIGHT_FILES = (
-    *("__init__", "builtin", "draws", "errors", "files", "hints", "hooks", "intervals"),
-    *("ranking", "registry", "significance"),
+    *("__init__", "builtin", "draws", "errors", "files", "hierarchical", "hints", "hooks"),
+    *("intervals", "ranking", "registry", "significance"),
 )
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 

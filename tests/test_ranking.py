@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colaflex.hierarchical import hierarchical_test
 from colaflex.interfaces.metric import Items
-from colaflex.ranking import LEVEL, against, holm, p_value, rank
+from colaflex.ranking import LEVEL, against, compare, holm, over, p_value, rank
 from colaflex.significance import paired_test, unpaired_test, welch_test
 
 Board = dict[str, Any]
@@ -21,13 +22,14 @@ def plain(*seeds: list[float]) -> list[Items]:
 
 @st.composite
 def boards(draw: st.DrawFn) -> Board:
-    """Rows of two seeds on the same 60 items, between 0 and 3 standard errors apart."""
+    """Rows of one seed or three on the same 60 items, between 0 and 3 standard errors apart."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     hard = rng.normal(size=60)
     places = draw(st.lists(st.floats(0, 1.5), min_size=2, max_size=6))
+    seeds = draw(st.sampled_from([1, 3]))
     noise = draw(st.lists(st.floats(0.1, 3), min_size=len(places), max_size=len(places)))
     return {
-        f"row {i}": plain(*np.round(hard + at + rng.normal(0, spread, (2, 60)), 6))
+        f"row {i}": plain(*np.round(hard + at + rng.normal(0, spread, (seeds, 60)), 6))
         for i, (at, spread) in enumerate(zip(places, noise, strict=True))
     }
 
@@ -57,10 +59,40 @@ def test_what_is_tested_follows_from_what_is_known():
     rng = np.random.default_rng(0)
     one, other = plain(*rng.normal(0, 1, (3, 50))), plain(*rng.normal(0.3, 1, (3, 50)))
     fewer = plain(*rng.normal(0.3, 1, (3, 40)))
-    assert p_value(one, other) == paired_test(one, other)
-    assert p_value(one, fewer) == unpaired_test(one, fewer)
+    assert p_value(one, other) == hierarchical_test(one, other)
+    assert p_value(one, fewer) == hierarchical_test(one, fewer)
+    # One training says nothing of its method: this is about these models.
+    assert p_value(one[:1], other) == paired_test(one[:1], other)
+    assert p_value(one, fewer[:1]) == unpaired_test(one, fewer[:1])
     means = [float(np.mean(seed.values)) for seed in one]
     assert p_value(one, [1.0, 1.1, 1.2]) == welch_test(means, [1.0, 1.1, 1.2])
+
+
+def test_one_row_of_a_single_seed_makes_the_board_one_of_trained_models():
+    rng = np.random.default_rng(8)
+    hard = rng.normal(size=60)
+    board = {name: plain(*(hard + at)) for name, at in (("a", [[1], [9]]), ("b", [[0], [0.1]]))}
+    assert over(board.values()) == "seeds" and ranks(board) == {"a": 1, "b": 1}
+    board["c"] = plain(hard)
+    assert over(board.values()) == "items" and ranks(board)["a"] == 1 < ranks(board)["b"]
+    assert over([]) == "seeds" and over([[1.0]]) == "items"
+
+
+def test_a_lucky_seed_makes_no_rank():
+    # Seeds at .50, .58 and .74 against .27, .09 and .18, 400 items each: items alone tell them
+    # apart, but with Holm's correction for the eight rows of a board three trainings don't.
+    def share(*wins: int) -> list[Items]:
+        return plain(*([1] * count + [0] * (400 - count) for count in wins))
+
+    board = {
+        "flow": share(199, 232, 296),
+        "rectified": share(106, 36, 70),
+        **{f"row {i}": share(i, i + 1, i + 2) for i in range(6)},
+    }
+    assert paired_test(board["flow"], board["rectified"]) < 0.001
+    assert welch_test([0.4975, 0.58, 0.74], [0.265, 0.09, 0.175]) == pytest.approx(0.0103, abs=1e-4)
+    assert compare(board)["flow", "rectified"] > 0.2
+    assert ranks(board)["rectified"] == ranks(board)["flow"] == 1
 
 
 @settings(max_examples=25)
@@ -89,7 +121,8 @@ def test_ranks_do_not_depend_on_units(board: Board, scale: float, shift: int):
 @settings(max_examples=25)
 @given(boards())
 def test_the_promises_of_ranks(board: Board):
-    copied = {**board, "copy": board["row 0"], "far": plain(*([40.0 + i % 3] * 60 for i in (1, 2)))}
+    far = plain(*([1e3 + i] * 60 for i, _ in enumerate(board["row 0"])))
+    copied = {**board, "copy": board["row 0"], "far": far}
     standings = {standing.name: standing for standing in rank(copied)}
     assert standings["copy"].rank == standings["row 0"].rank
     assert "copy" in standings["row 0"].tie
@@ -118,16 +151,10 @@ def test_indifference_that_is_not_transitive():
 
 
 def test_who_loses_to_the_loser_loses_to_the_winner():
-    # b's and c's runs vary together, so that items tell them apart; of a only three values are
-    # known, and the runs of c vary too much for those.
-    rng = np.random.default_rng(2)
-    runs = [-24.0, 0.0, 24.0]
-    b = [rng.normal(5, 0.1, 60) for _ in runs]
-    c = [values - 1 + run for values, run in zip(b, runs, strict=True)]
-    board = {"a": [9.9, 10.0, 10.1], "b": plain(*b), "c": plain(*c)}
-    assert p_value(board["a"], board["b"]) < 0.001 and p_value(board["b"], board["c"]) < 0.001
-    assert p_value(board["a"], board["c"]) > 0.2
-    assert ranks(board) == {"a": 1, "b": 2, "c": 3}
+    # c's trainings vary so much that a alone can't be told from it.
+    board = {"a": [9.9, 10.0, 10.1], "b": [4.99, 5.0, 5.01], "c": [1.0, 0.0, -1.0]}
+    p = {("a", "b"): 0.001, ("b", "c"): 0.001, ("a", "c"): 0.2}
+    assert {s.name: s.rank for s in rank(board, p=p)} == {"a": 1, "b": 2, "c": 3}
 
 
 def test_what_is_not_finite_comes_last():

@@ -186,25 +186,6 @@ def test_a_share_that_never_happens_has_an_upper_end():
     assert found.n == 100
 
 
-def test_variation_between_runs_widens_what_it_should():
-    rng = np.random.default_rng(7)
-    hard, runs = rng.normal(size=200), np.array([[-1.0], [0.0], [1.0]])
-    row = plain(*(hard + runs))
-    items, over_runs = row_interval(row, "k"), row_interval(row, over="runs")
-    assert items.high - items.low < 0.35
-    # Runs at -1, 0, 1: Student's t with 2 degrees of freedom over √3.
-    assert over_runs.high - over_runs.value == pytest.approx(4.3027 / math.sqrt(3), rel=0.01)
-    # A difference that every run shows alike: their common variation is no uncertainty of it.
-    better = plain(*(hard + runs + 0.5))
-    gap = difference_interval(better, row, over="runs")
-    assert gap.low == pytest.approx(0.5) == pytest.approx(gap.high)
-    for few in (row[:2], [*row[:2], Items((1.0,))]):
-        with pytest.raises(ValueError, match="seeds"):
-            row_interval(few, over="runs")
-    with pytest.raises(ValueError, match="differ"):
-        difference_interval([*row, row[0]], row, over="runs")
-
-
 def test_the_interval_of_a_difference_is_paired():
     rng = np.random.default_rng(8)
     hard = rng.normal(0, 3, 100)

@@ -11,6 +11,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.standings import Entry, Table
 from colaflex.leaderboard.tradeoffs import Point, front
+from colaflex.report.bounds import BOUND
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
 from colaflex.report.labels import Label, write_labels
 from colaflex.report.metrics import describe
@@ -78,10 +79,10 @@ def pareto_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks)
         labels = []
         for row in rows:
             colour, marker = looks(row.name)
-            y, error = with_errors(row.metrics[row.metric], up.scale)
+            y, error = with_errors(row.shown[row.metric], up.scale)
             axes.errorbar([row.flops], [y], yerr=error, color=colour, fmt="none", alpha=0.5, lw=1.2)
             axes.plot([row.flops], [y], marker, color=colour, ms=6.5, zorder=3)
-            labels.append(Label(row.flops, y, elide(row.name), colour))
+            labels.append(Label(row.flops, y, _name(row), colour))
         nominal = [board.budgets[row.budget] for row in rows]
         best = front([(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign)
         steps = [labels[i].x for i in best], [labels[i].y for i in best]
@@ -91,7 +92,10 @@ def pareto_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks)
         write_labels(axes, [_bold(label, i in best) for i, label in enumerate(labels)])
 
     title = f"{describe(up.metric).label} against training compute"
-    note = f"{_BETTER[tables[0].better]}; bold, dashed: rows that none beats at their compute"
+    note = (
+        f"{_BETTER[tables[0].better]}; bars: 95 % intervals over {tables[0].over}; bold, dashed: "
+        "best values at their compute"
+    )
     return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
@@ -193,7 +197,7 @@ def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks
         for name, rows in courses.items():
             colour, marker = looks(name)
             rows = sorted(rows, key=lambda row: row.flops)
-            x, measured = [row.flops for row in rows], [row.metrics[row.metric] for row in rows]
+            x, measured = [row.flops for row in rows], [row.shown[row.metric] for row in rows]
             low, high = (
                 [
                     up.scale * or_value(bound, m.value)
@@ -203,13 +207,13 @@ def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks
             )
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
             axes.plot(x, [up.at(m) for m in measured], "-", color=colour, marker=marker, ms=5)
-            labels.append(Label(x[-1], up.at(measured[-1]), elide(name), colour))
+            labels.append(Label(x[-1], up.at(measured[-1]), _name(rows[-1]), colour))
         _finish(axes, "training FLOPs of a run", up.text)
         _compute_axis(axes, tables, board)
         write_labels(axes, labels)
 
     title = f"{describe(up.metric).label} over training compute"
-    note = f"{_BETTER[tables[0].better]}; bands: 95 % intervals"
+    note = f"{_BETTER[tables[0].better]}; bands: 95 % intervals over {tables[0].over}"
     return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
 
 
@@ -232,6 +236,11 @@ def _finish(axes: Axes, across: str, up: str) -> None:
     axes.margins(0.12)
     axes.set_xlabel(across)
     axes.set_ylabel(up)
+
+
+def _name(row: Entry) -> str:
+    """A row's name, marked where its value is a bound."""
+    return elide(row.name) + (f" ({BOUND.strip()})" if row.metric in row.bounds else "")
 
 
 def _bold(label: Label, bold: bool) -> Label:

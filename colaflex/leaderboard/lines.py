@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
+from colaflex.ranking import Over
+from colaflex.report.figures import or_value
 from colaflex.report.metrics import MetricInfo, describe
 from colaflex.report.numbers import MISSING, compact
 
@@ -22,20 +24,32 @@ _NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value in a table: printed, its interval, and the number that it sorts by ("": none)."""
+    """A value in a table.
+
+    Attributes:
+        value: as printed.
+        interval: over seeds where there are several, else over items.
+        sort: the number that it sorts by; "" for none.
+        items: the interval over items, where the other is over seeds.
+    """
 
     value: str
     interval: str = ""
     sort: str = ""
+    items: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """An interval drawn in a line: places from 0 to 100 on the scale of its table."""
+    """Intervals drawn in a line: places from 0 to 100 on the scale of its table.
+
+    `outer` is the interval over seeds; where there is one seed, that over items again.
+    """
 
     low: float
     value: float
     high: float
+    outer: tuple[float, float]
     seeds: tuple[float, ...]
     real: float | None
 
@@ -65,9 +79,10 @@ class PairRow:
 
 @dataclass(frozen=True)
 class Block:
-    """The lines of one budget."""
+    """The lines of one budget; `over`: what its rows were compared over."""
 
     budget: str
+    over: Over
     flops: str
     lines: list[Line]
     pairs: list[PairRow]
@@ -104,6 +119,7 @@ def _group(board: Board, tables: list[Table]) -> Group:
     blocks = [
         Block(
             table.budget,
+            table.over,
             compact(board.budgets.get(table.budget, math.nan)),
             [_line(row, shown, scale) for row in table.rows],
             _pair_rows(table),
@@ -116,7 +132,7 @@ def _group(board: Board, tables: list[Table]) -> Group:
         tables[0].better,
         shown,
         blocks,
-        [(one, _cells(one.metrics, shown), scale.strip(one.metrics, ())) for one in beside],
+        [(one, _cells(one.metrics, shown), scale.strip(one.metrics)) for one in beside],
         scale.real is not None,
         tables,
     )
@@ -132,8 +148,8 @@ def _line(row: Entry, shown: Sequence[Column], scale: _Scale) -> Line:
         place=place_text(row),
         parts=named or [row.first.family],
         filters={**parts, "family": row.first.family, "budget": row.budget},
-        cells=_cells(row.metrics, shown),
-        strip=scale.strip(row.metrics, seeds),
+        cells=_row_cells(row, shown),
+        strip=scale.strip(row.metrics, row.shown, seeds),
         costs=_costs(row),
     )
 
@@ -147,6 +163,17 @@ def _cells(metrics: Mapping[str, Measurement], shown: Sequence[Column]) -> list[
         )
         for column in shown
     ]
+
+
+def _row_cells(row: Entry, shown: Sequence[Column]) -> list[Cell]:
+    """Of a row: its bounds marked, and of what ranks both intervals."""
+    cells = [
+        replace(cell, value=column.value(row.metrics, row.bounds))
+        for column, cell in zip(shown, _cells(row.shown, shown), strict=True)
+    ]
+    if row.over_seeds and row.metric in row.first.items:
+        cells[0] = replace(cells[0], items=shown[0].interval(row.metrics))
+    return cells
 
 
 def _costs(row: Entry) -> list[Cell]:
@@ -190,9 +217,7 @@ class _Scale:
 
     @classmethod
     def of(cls, metric: str, tables: Sequence[Table], beside: Sequence[Reference]) -> _Scale:
-        rows = [
-            row.metrics[metric] for table in tables for row in table.rows if metric in row.metrics
-        ]
+        rows = [row.shown[metric] for table in tables for row in table.rows if metric in row.shown]
         edges = [edge for m in rows for edge in (m.low, m.value, m.high) if math.isfinite(edge)]
         real = next(
             (o.metrics[metric].value for o in beside if o.name == "real" and metric in o.metrics),
@@ -204,22 +229,29 @@ class _Scale:
         margin = 0.04 * ((high - low) or abs(high) or 1.0)
         return cls(metric, low - margin, high + margin, real)
 
-    def strip(self, metrics: Mapping[str, Measurement], seeds: Sequence[float]) -> Strip | None:
+    def strip(
+        self,
+        metrics: Mapping[str, Measurement],
+        over_seeds: Mapping[str, Measurement] | None = None,
+        seeds: Sequence[float] = (),
+    ) -> Strip | None:
         """A measurement on the scale; None where there is none or it is far off."""
         measured = metrics.get(self.metric)
         if measured is None or not self.low <= measured.value <= self.high:
             return None
-        low, high = (
-            bound if math.isfinite(bound) else measured.value
-            for bound in (measured.low, measured.high)
-        )
+        low, high = self._ends(measured)
         return Strip(
-            self._place(low),
+            low,
             self._place(measured.value),
-            self._place(high),
+            high,
+            self._ends((over_seeds or metrics)[self.metric]),
             tuple(self._place(value) for value in seeds if math.isfinite(value)),
             None if self.real is None or not math.isfinite(self.real) else self._place(self.real),
         )
+
+    def _ends(self, measured: Measurement) -> tuple[float, float]:
+        ends = or_value(measured.low, measured.value), or_value(measured.high, measured.value)
+        return self._place(ends[0]), self._place(ends[1])
 
     def _place(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
@@ -22,12 +22,13 @@ from colaflex.leaderboard.figures import (
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.leaderboard.tradeoffs import Level, Point, frontier, levels, timed
+from colaflex.report.bounds import marked
 from colaflex.report.figures import Figure
 from colaflex.report.metrics import DIVERSITY, QUALITY, describe
 from colaflex.report.numbers import compact, decimals, duration, number, unit_text
 from colaflex.report.page import sample_columns
 from colaflex.report.record import components
-from colaflex.report.sections import family_rows, parameter_shares, stage_rows
+from colaflex.report.sections import MetricRow, family_rows, parameter_shares, stage_rows
 from colaflex.report.style import plots_available
 from colaflex.spec.yaml import write_yaml
 
@@ -77,6 +78,8 @@ def _context(standings: Standings) -> dict[str, Any]:
         "groups": groups,
         "several": len(board.budgets) > 1,
         "lines": lines,
+        "overs": {table.over for table in standings.tables if table.ranked},
+        "bounded": any(row.bounds & set(board.metrics) for row in standings.rows),
         "filters": _filters(lines),
         "plots": plots_available(),
         "facts": _facts(standings),
@@ -235,7 +238,10 @@ def _details(line: Line) -> dict[str, Any]:
         "shares": parameter_shares(plain),
         "stages": stage_rows(plain),
         "samples": sample_columns(record.samples),
-        "metrics": family_rows(row.metrics),
+        "metrics": [
+            ("over items", _bounded(family_rows(row.metrics), row)),
+            ("over seeds", _bounded(family_rows(row.over_seeds), row)),
+        ],
         "components": components(plain),
         "seeds": _seed_lines(row),
         "environment": [(key, str(value)) for key, value in record.environment.items()],
@@ -243,15 +249,19 @@ def _details(line: Line) -> dict[str, Any]:
     }
 
 
+def _bounded(rows: Sequence[MetricRow], row: Entry) -> list[MetricRow]:
+    return [replace(one, value=marked(one.value, one.name in row.bounds)) for one in rows]
+
+
 def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:
     """Of each seed: its value of the ranked metric, FLOPs and digest."""
     info = describe(row.metric)
     measured = [metrics.get(row.metric) for metrics in row.by_seed]
-    places = decimals([m for m in measured if m], info.unit)
+    places, bound = decimals([m for m in measured if m], info.unit), row.metric in row.bounds
     return [
         (
             record.seed,
-            number(one.value if one else math.nan, info.unit, places),
+            marked(number(one.value if one else math.nan, info.unit, places), bound),
             compact(float(record.matched["flops"]["found"])),
             record.digest,
         )

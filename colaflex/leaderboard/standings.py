@@ -2,7 +2,9 @@
 
 A row is what one method gave at one budget, its seeds kept apart and then averaged. Rows are ranked
 among those of the same metric and budget, and only where they compare: matched in parameters and
-FLOPs, measured under the board's protocol, with the outcomes of items that the tests need.
+FLOPs, measured under the board's protocol, with the outcomes of items that the tests need. Ranks
+are over seeds, and speak of methods, where rows have several; else over items, and speak of the
+trained models alone.
 """
 
 from __future__ import annotations
@@ -14,14 +16,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from colaflex.errors import UserError
+from colaflex.hierarchical import hierarchical_interval
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
-from colaflex.ranking import LEVEL, compare, rank
+from colaflex.ranking import LEVEL, Over, compare, rank
+from colaflex.report.bounds import is_bound
 from colaflex.report.metrics import describe
-from colaflex.report.rank import Direction
+from colaflex.report.rank import Direction, declared_likelihood
 from colaflex.report.record import clean, measurements
 from colaflex.significance import row_interval, seeds_interval
+from colaflex.spec import Spec
 
 __all__ = ["Entry", "Standings", "Table", "digest_of", "over_seeds", "stand"]
 
@@ -35,8 +41,11 @@ class Entry:
         budget: name of the budget.
         records: one a seed, in the order of the seeds.
         metric: what it is ranked by.
-        metrics: every metric that all its records have, over the seeds.
+        metrics: every metric that all its records have: the seeds' mean with its interval over
+            items, where they are known.
+        over_seeds: the same with intervals over seeds; empty where it has one.
         by_seed: the metrics of each record.
+        bounds: those that bound what they are named after.
         digest: SHA-256 over the digests of its records.
         missing: seeds of the board that it lacks.
         rank: 1 is best; None for a row that is not ranked.
@@ -49,7 +58,9 @@ class Entry:
     records: tuple[Record, ...]
     metric: str
     metrics: Mapping[str, Measurement]
+    over_seeds: Mapping[str, Measurement]
     by_seed: tuple[Mapping[str, Measurement], ...]
+    bounds: frozenset[str]
     digest: str
     missing: tuple[int, ...] = ()
     rank: int | None = None
@@ -70,6 +81,11 @@ class Entry:
     def value(self) -> float:
         """Of the metric that it is ranked by; NaN where it lacks that."""
         return self.metrics[self.metric].value if self.metric in self.metrics else math.nan
+
+    @property
+    def shown(self) -> Mapping[str, Measurement]:
+        """Its metrics with the intervals that say most: over seeds where it has several."""
+        return self.over_seeds or self.metrics
 
     @property
     def flops(self) -> float:
@@ -96,7 +112,8 @@ class Entry:
 class Table:
     """Rows of one metric and budget: the ranked in order, then the others.
 
-    `p` holds, for each two ranked rows by name, the p of no difference, corrected for all pairs.
+    `p` holds, for each two ranked rows by name, the p of no difference, corrected for all pairs;
+    over seeds it is of the methods, over items of these trained models.
     """
 
     metric: str
@@ -104,6 +121,7 @@ class Table:
     budget: str
     rows: list[Entry]
     p: Mapping[tuple[str, str], float]
+    over: Over
 
     @property
     def ranked(self) -> list[Entry]:
@@ -184,12 +202,23 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
         budget=group[0].budget,
         records=chosen,
         metric=metric,
-        metrics=_over_seeds(chosen, by_seed),
+        metrics=_over_items(chosen, by_seed),
+        over_seeds=_over_seeds(chosen, by_seed),
         by_seed=by_seed,
+        bounds=_bounds(chosen[0]),
         digest=digest_of(record.digest for record in group),
         missing=tuple(seed for seed in board.seeds if seed not in seeds),
         reason=next(filter(None, reasons), ""),
     )
+
+
+def _bounds(record: Record) -> frozenset[str]:
+    """The metrics that are bounds, by what its components declare; those of unknown ones may be."""
+    try:
+        declared: str = declared_likelihood(Spec.parse(record.spec, "spec"))
+    except UserError:
+        declared = "unknown"
+    return frozenset(name for name in record.metrics if is_bound(name, declared))
 
 
 def _foreign(board: Board, group: list[Record]) -> str:
@@ -234,28 +263,48 @@ def _unmeasured(record: Record, metrics: Mapping[str, Measurement], metric: str)
     return "" if metric in record.items else f"holds no items of {metric}"
 
 
-def _over_seeds(
+def _over_items(
     records: Sequence[Record], by_seed: Sequence[Mapping[str, Measurement]]
 ) -> dict[str, Measurement]:
     """Every metric that all records have: over items where they are known, else over seeds."""
-    found = {}
-    for name, measured in by_seed[0].items():
-        if not all(name in metrics for metrics in by_seed):
-            continue
-        if all(name in record.items for record in records):
-            found[name] = row_interval(_items(records, name), name)
-        elif len(records) == 1:
-            found[name] = measured
-        else:
-            found[name] = over_seeds(name, [metrics[name].value for metrics in by_seed])
-    return found
+    return {
+        name: row_interval(_items(records, name), name)
+        if all(name in record.items for record in records)
+        else by_seed[0][name]
+        if len(records) == 1
+        else over_seeds(name, [metrics[name].value for metrics in by_seed])
+        for name in _shared(by_seed)
+    }
+
+
+def _over_seeds(
+    records: Sequence[Record], by_seed: Sequence[Mapping[str, Measurement]]
+) -> dict[str, Measurement]:
+    """Every metric that all of several records have, over seeds and, where known, their items."""
+    if len(records) == 1:
+        return {}
+    return {
+        name: hierarchical_interval(_items(records, name), name, **_ends(name))
+        if all(name in record.items for record in records)
+        else over_seeds(name, [metrics[name].value for metrics in by_seed])
+        for name in _shared(by_seed)
+    }
+
+
+def _shared(by_seed: Sequence[Mapping[str, Measurement]]) -> list[str]:
+    return [name for name in by_seed[0] if all(name in metrics for metrics in by_seed)]
 
 
 def over_seeds(metric: str, values: Sequence[float]) -> Measurement:
     """A metric over seeds, its interval no wider than what is possible."""
-    unit = describe(metric).unit
-    lowest = 0.0 if unit == "share" or metric.startswith("speed.") else -math.inf
-    return seeds_interval(values, lowest, 1.0 if unit == "share" else math.inf)
+    return seeds_interval(values, **_ends(metric))
+
+
+def _ends(metric: str) -> dict[str, float]:
+    """The least and the greatest value that a metric can have."""
+    share = describe(metric).unit == "share"
+    lowest = 0.0 if share or metric.startswith("speed.") else -math.inf
+    return {"lowest": lowest, "highest": 1.0 if share else math.inf}
 
 
 def _items(records: Sequence[Record], metric: str) -> list[Items]:
@@ -265,6 +314,8 @@ def _items(records: Sequence[Record], metric: str) -> list[Items]:
 
 def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Table:
     """The rows compared and put in order."""
+    unit = _unit([row for row in rows if not row.reason])
+    rows = [_with_seeds(row) if unit == "seeds" else row for row in rows]
     fair = {row.name: row for row in rows if not row.reason}
     outcomes = {name: _items(row.records, metric) for name, row in fair.items()}
     p = compare(outcomes)
@@ -273,4 +324,16 @@ def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Ta
         for place in rank(outcomes, higher=better == "higher", p=p)
     ]
     others = sorted((row for row in rows if row.reason), key=lambda row: row.name)
-    return Table(metric, better, budget, [*ranked, *others], p)
+    return Table(metric, better, budget, [*ranked, *others], p, unit)
+
+
+def _unit(fair: Sequence[Entry]) -> Over:
+    """Over seeds as soon as two rows have several: then there are methods to compare."""
+    several = sum(len(row.records) > 1 for row in fair)
+    return "seeds" if several > 1 or several == len(fair) > 0 else "items"
+
+
+def _with_seeds(row: Entry) -> Entry:
+    """A row among others that are ranked over seeds: of one training it has no rank."""
+    alone = not row.reason and len(row.records) == 1
+    return replace(row, reason="has one seed; ranks are over seeds") if alone else row

@@ -6,17 +6,27 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TextIO
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
+from colaflex.ranking import Over
 from colaflex.report.metrics import describe
 from colaflex.report.numbers import compact
 
-__all__ = ["as_csv", "as_json", "print_standings"]
+__all__ = ["OVER", "as_csv", "as_json", "print_standings"]
+
+OVER: Mapping[Over, str] = {
+    "seeds": "Ranks and intervals are over seeds: they speak of the methods, on further trainings.",
+    "items": "One seed a row: ranks and intervals are of these trained models, and say nothing of "
+    "the methods.",
+}
+"""What a table's ranks say, by what its rows were compared over."""
+
+BOUNDED = "≤: an upper bound of what the column names; the model's own value may be lower."
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FIXED = ("parameters", "FLOPs", "tokens", "seeds", "tuning runs")
@@ -25,13 +35,14 @@ _NAME = 28
 _HEAD = (
     *("metric", "budget", "rank", "tie", "name", "family", "value", "low", "high", "parameters"),
     *("flops", "tokens", "seeds", "tuning_runs", "reason", "digest"),
+    *("seeds_low", "seeds_high", "ranked_over", "bound"),
 )
 
 
 def as_json(standings: Standings) -> dict[str, Any]:
     """The document of `colaflex leaderboard --json`: ranked rows, the others, references."""
     tables = standings.tables
-    rows = [_row_json(row) for row in standings.rows]
+    rows = [_row_json(row, table) for table in tables for row in table.rows]
     for metric in dict.fromkeys(table.metric for table in tables):
         for one in references([table for table in tables if table.metric == metric]):
             if all(row["name"] != one.name or row["digest"] != one.digest for row in rows):
@@ -39,7 +50,7 @@ def as_json(standings: Standings) -> dict[str, Any]:
     return {"board": standings.board.board, "rows": rows}
 
 
-def _row_json(row: Entry) -> dict[str, Any]:
+def _row_json(row: Entry, table: Table) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "tie": row.tie,
@@ -47,7 +58,10 @@ def _row_json(row: Entry) -> dict[str, Any]:
         "components": row.components,
         "metrics": _metrics_json(row.metrics),
         "digest": row.digest,
+        "over_seeds": _metrics_json(row.over_seeds),
+        "bounds": sorted(row.bounds & set(row.metrics)),
         "ranked_by": row.metric,
+        "ranked_over": None if row.rank is None else table.over,
         "budget": row.budget,
         "family": row.first.family,
         "seeds": row.seeds,
@@ -68,6 +82,9 @@ def _reference_json(one: Reference) -> dict[str, Any]:
         "components": {},
         "metrics": _metrics_json(one.metrics),
         "digest": one.digest,
+        "over_seeds": {},
+        "bounds": [],
+        "ranked_over": None,
         "budget": one.budgets[0] if len(one.budgets) == 1 else None,
         "family": "reference",
         "reason": "a reference",
@@ -93,23 +110,25 @@ def as_csv(standings: Standings) -> str:
     writer.writerow([*_HEAD, *shown])
     for table in standings.tables:
         for row in table.rows:
-            writer.writerow([_field(each) for each in _csv_row(row, shown)])
+            writer.writerow([_field(each) for each in _csv_row(row, table, shown)])
     for metric in dict.fromkeys(table.metric for table in standings.tables):
         for one in references([t for t in standings.tables if t.metric == metric]):
             measured = one.metrics.get(metric)
             head = [metric, " ".join(one.budgets), "", "", one.name, "reference"]
-            fixed = ["", "", "", "", "", "a reference", one.digest]
+            fixed = [*[""] * 5, "a reference", one.digest, *[""] * 4]
             values = [*_three(measured), *fixed, *_values(one.metrics, shown)]
             writer.writerow([_field(each) for each in [*head, *values]])
     return file.getvalue()
 
 
-def _csv_row(row: Entry, shown: list[str]) -> list[Any]:
-    rank = "" if row.rank is None else row.rank
+def _csv_row(row: Entry, table: Table, shown: list[str]) -> list[Any]:
+    rank, over = ("", "") if row.rank is None else (row.rank, table.over)
     head = [row.metric, row.budget, rank, row.tie, row.name, row.first.family]
     cost = [row.parameters, row.flops, row.tokens, " ".join(map(str, row.seeds))]
     rest = [row.first.tuning.get("runs", ""), row.reason, row.digest]
-    return [*head, *_three(row.metrics.get(row.metric)), *cost, *rest, *_values(row.metrics, shown)]
+    seeds = [*_three(row.over_seeds.get(row.metric))[1:], over, row.metric in row.bounds]
+    values = _three(row.metrics.get(row.metric))
+    return [*head, *values, *cost, *rest, *seeds, *_values(row.metrics, shown)]
 
 
 def _three(measured: Measurement | None) -> list[float | str]:
@@ -153,6 +172,8 @@ def print_standings(standings: Standings, file: TextIO, width: int | None = None
         if left_out:
             remark = f"no room for: {', '.join(left_out)} (--json, --csv and --html have all)"
             console.print(Text(remark), soft_wrap=True)
+        for line in _meaning(table, shown):
+            console.print(Text(line))
         for line in _remarks(table):
             console.print(Text(_plain(line)), soft_wrap=True)
         console.print()
@@ -171,12 +192,16 @@ def _print_table(
     from rich.table import Table as Grid
     from rich.text import Text
 
-    heads = ["rank", "row", *(column.head for column in shown), *_FIXED]
+    also = any(row.over_seeds for row in table.rows)
+    both = ["over items"] if also else []
+    first, *rest = (column.head for column in shown)
+    heads = ["rank", "row", first, *both, *rest, *_FIXED]
     lines = [
         [
             place_text(row),
             _plain(row.name),
-            *(_cell(c, row.metrics) for c in shown),
+            *_both(shown[0], row)[: 1 + also],
+            *(_cell(c, row.shown, row.bounds) for c in shown[1:]),
             *cost_texts(row),
         ]
         for row in table.rows
@@ -184,6 +209,7 @@ def _print_table(
     styles = [None if row.rank else "dim" for row in table.rows]
     for one in beside:
         cells = [_cell(column, one.metrics) for column in shown]
+        cells[1:1] = [""] if also else []
         lines.append(["", _plain(one.label), *cells, *("" for _ in _FIXED)])
         styles.append("dim italic")
     count = len(heads) if width is None else _fitting(heads, lines, width)
@@ -221,9 +247,19 @@ def _fitting(heads: list[str], lines: list[list[str]], width: int) -> int:
     return len(heads)
 
 
-def _cell(column: Column, metrics: Mapping[str, Measurement]) -> str:
-    bounds = column.interval(metrics).replace(" – ", ", ").replace(" to ", ", ")
-    return f"{column.value(metrics)} [{bounds}]" if bounds else column.value(metrics)
+def _both(column: Column, row: Entry) -> list[str]:
+    """What ranks: with its interval over seeds where there are several, and that over items."""
+    items = _ends(column, row.metrics) if row.over_seeds and row.metric in row.first.items else ""
+    return [_cell(column, row.shown, row.bounds), items]
+
+
+def _cell(column: Column, metrics: Mapping[str, Measurement], bounds: Collection[str] = ()) -> str:
+    return f"{column.value(metrics, bounds)} {_ends(column, metrics)}".rstrip()
+
+
+def _ends(column: Column, metrics: Mapping[str, Measurement]) -> str:
+    ends = column.interval(metrics).replace(" – ", ", ").replace(" to ", ", ")
+    return f"[{ends}]" if ends else ""
 
 
 def _title(standings: Standings, table: Table) -> str:
@@ -233,6 +269,14 @@ def _title(standings: Standings, table: Table) -> str:
     return _plain(
         f"{board.title or board.board}: {label}, budget {table.budget} ({compact(budget)} FLOPs)"
     )
+
+
+def _meaning(table: Table, shown: list[Column]) -> list[str]:
+    """What a reader must know of the ranks and the values."""
+    metrics = {column.metric for column in shown}
+    said = [OVER[table.over]] if table.ranked else []
+    bounds = any(row.bounds & metrics & set(row.metrics) for row in table.rows)
+    return [*said, BOUNDED] if bounds else said
 
 
 def _remarks(table: Table) -> list[str]:

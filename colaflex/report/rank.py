@@ -13,7 +13,14 @@ from colaflex.spec import Spec
 from colaflex.spec.problems import nearest
 from colaflex.spec.training import Section
 
-__all__ = ["Direction", "Rank", "is_known", "likelihood_of", "near_metric", "out_of_reach"]
+__all__ = [
+    "Direction",
+    "Rank",
+    "declared_likelihood",
+    "is_known",
+    "near_metric",
+    "out_of_reach",
+]
 
 Direction = Literal["higher", "lower"]
 
@@ -54,7 +61,7 @@ def near_metric(metric: str) -> str:
 def out_of_reach(metric: str, specs: Collection[Spec]) -> str:
     """Why none of these specs can have a metric, by what they declare and measure; or nothing."""
     family = metric.partition(".")[0]
-    if family == "likelihood" and all(likelihood_of(spec) == "none" for spec in specs):
+    if family == "likelihood" and all(declared_likelihood(spec) == "none" for spec in specs):
         return "none declares a likelihood or a bound"
     if family == "likelihood" and all(s.evaluation.likelihood is False for s in specs):
         return "evaluation.likelihood is false"
@@ -68,8 +75,16 @@ def out_of_reach(metric: str, specs: Collection[Spec]) -> str:
     return ""
 
 
-def likelihood_of(spec: Spec) -> str:
-    """What likelihood the model of a spec declares: exact, ode, bound or none."""
-    declared = spec.prior if spec.baseline is None else spec.baseline
-    found = None if declared is None else declared.capabilities()
-    return str(getattr(found, "likelihood", "none"))
+def declared_likelihood(spec: Spec) -> Literal["exact", "bound", "none"]:
+    """What the likelihood of a spec's model is, as its parts declare.
+
+    That of a latent model is at best a bound, and needs a density of both posterior and prior.
+    """
+    if spec.baseline is not None:
+        capabilities = spec.baseline.capabilities()
+        declared: Literal["exact", "bound", "none"] = capabilities.likelihood
+        return declared
+    assert spec.prior is not None
+    assert spec.representation is not None
+    densities = spec.representation.capabilities().continuous_density
+    return "bound" if densities and spec.prior.capabilities().likelihood != "none" else "none"

@@ -88,13 +88,17 @@ def share_entry(wins: list[float]) -> dict[str, float | int]:
 def make_record(
     board: Board, row: str, seed: int, budget: str, quality: float | None = None
 ) -> dict[str, Any]:
-    """One record; items are drawn from difficulties that all rows share, so pairs correlate."""
+    """One record; items have difficulties and mostly luck that all rows share, so pairs correlate
+    and trainings of one row hardly differ.
+    """
     if quality is None:
         quality = QUALITY[row][list(BUDGETS).index(budget)]
     draw = random.Random(f"{row} {seed} {budget}")
     common = random.Random("items")
     chance = [min(1.0, max(0.0, quality + 0.25 * common.gauss(0, 1))) for _ in range(ITEMS)]
-    coherent = [float(draw.random() < share) for share in chance]
+    luck = [common.random() for _ in range(ITEMS)]
+    luck = [draw.random() if draw.random() < 0.1 else each for each in luck]
+    coherent = [float(u < share) for u, share in zip(luck, chance, strict=True)]
     valid = [4 - float(draw.random() < 0.5 * (1 - share)) for share in chance]
     metrics: dict[str, Any] = {
         "generation.coherent_documents": share_entry(coherent),

@@ -3,14 +3,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_records import make_record
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.leaderboard.page import build_page
 from colaflex.leaderboard.references import references
 from colaflex.leaderboard.standings import Entry, Standings, over_seeds
 from colaflex.leaderboard.table import as_csv, as_json, print_standings
@@ -71,6 +75,111 @@ def test_values_are_means_over_seeds_and_seeds_are_kept(bench: Any) -> None:
     alone = own[0]["metrics"][METRIC]
     assert (alone["high"] - alone["low"]) / 3 < measured.high - measured.low
     assert measured.high - measured.low < alone["high"] - alone["low"]
+
+
+def test_intervals_over_seeds_stand_beside_those_over_items(bench: Any) -> None:
+    for seed, quality in enumerate((0.5, 0.58, 0.74)):
+        bench.drop(row="flow_matching", budget="large", seed=seed)
+        bench.add("flow_matching", seed, "large", quality)
+    row = entry(bench.stand(), "flow_matching")
+    values = [metrics[METRIC].value for metrics in row.by_seed]
+    items, seeds = row.metrics[METRIC], row.over_seeds[METRIC]
+    assert (items.n, seeds.n) == (160, 3) and items.value == seeds.value == row.shown[METRIC].value
+    # Student's t of two degrees of freedom, and what the items add.
+    half = 4.3027 * statistics.stdev(values) / math.sqrt(3)
+    assert seeds.high - seeds.value == pytest.approx(half, rel=0.06) and seeds.high <= 1
+    assert seeds.low < items.low - 0.1 < items.high + 0.1 < seeds.high
+    # Of a metric without items there is the seeds' t alone.
+    speed = row.over_seeds["speed.generation_tokens_per_second"]
+    assert (speed.low, speed.high, speed.n) == (2400, 2400, 3)
+
+
+def test_a_lucky_training_makes_no_rank(bench: Any) -> None:
+    # Over items 0.61 against 0.43 is beyond doubt; over seeds as far apart as these it is not.
+    for seed, (better, worse) in enumerate(((0.9, 0.7), (0.5, 0.1), (0.45, 0.5))):
+        for row, quality in (("flow_matching", better), ("consistency", worse)):
+            bench.drop(row=row, budget="large", seed=seed).add(row, seed, "large", quality)
+    found = bench.stand()
+    table = next(table for table in found.tables if table.budget == "large")
+    assert table.over == "seeds" and not table.differ("consistency", "flow_matching")
+    only = bench.keep(seed=0).stand()
+    table = next(table for table in only.tables if table.budget == "large")
+    assert table.over == "items" and table.differ("consistency", "flow_matching")
+
+
+def test_of_one_seed_ranks_are_of_trained_models_and_say_so(bench: Any) -> None:
+    found = bench.keep(seed=0, budget="small").stand()
+    assert [table.over for table in found.tables] == ["items"]
+    assert all(row.rank and not row.over_seeds and row.shown is row.metrics for row in found.rows)
+    assert places(found, "small")["masked_diffusion"] == 1
+    document = as_json(found)["rows"]
+    assert {row["ranked_over"] for row in document} == {"items", None}
+    assert all(not row["over_seeds"] for row in document)
+    stream = io.StringIO()
+    print_standings(found, stream)
+    assert "One seed a row" in stream.getvalue() and "over seeds" not in stream.getvalue()
+
+
+def test_a_row_of_one_seed_has_no_rank_among_methods(bench: Any) -> None:
+    for seed in (1, 2):
+        bench.drop(row="consistency", budget="large", seed=seed)
+    row = entry(bench.stand(), "consistency")
+    assert (row.rank, row.reason) == (None, "has one seed; ranks are over seeds")
+    assert entry(bench.stand(), "consistency", "small").rank == 5
+    # As long as no two rows have several, there are no methods to compare.
+    for name in ("flow_matching", "rectified_flow", "normalizing_flow", "autoregressive_latent"):
+        for seed in (1, 2):
+            bench.drop(row=name, budget="large", seed=seed)
+    table = bench.stand().tables[1]
+    assert table.over == "items" and len(table.ranked) == 6
+
+
+def declare_bits(record: dict[str, Any], bits: float) -> None:
+    """Give a record a likelihood."""
+    values = [bits * 8 + 0.1 * (i % 5) for i in range(40)]
+    record["items"]["likelihood.bits_per_byte"] = {"values": values, "weights": [8.0] * 40}
+    record["metrics"]["likelihood.bits_per_byte"] = {
+        "value": sum(values) / 320, "low": bits, "high": bits + 0.1, "n": 40
+    }  # fmt: skip
+
+
+def test_a_bound_stands_with_its_sign_everywhere(bench: Any) -> None:
+    text = bench.board.path.read_text("utf-8")
+    shown = text.replace("show: [", "show: [likelihood.bits_per_byte, ").replace(
+        "  masked_diffusion: {", "  exact: {set: {baseline: autoregressive}}\n  masked_diffusion: {"
+    )
+    bench.board.path.write_text(shown, "utf-8")
+    bench.board = type(bench.board).load(bench.board.path)
+    bench.change(lambda r: r.update(protocol=bench.board.protocol(r["data_digest"])))
+    for seed in range(3):
+        exact = make_record(bench.board, "masked_diffusion", seed, "large", 0.9)
+        spec = bench.board.specs["exact"].override({"seed": seed})
+        bench.records.append({**exact, "row": "exact", "spec": spec.resolved()})
+    for row, bits in {"masked_diffusion": 2.1, "normalizing_flow": 1.2, "exact": 0.7}.items():
+        bench.change(lambda r, bits=bits: declare_bits(r, bits), row=row)
+    found = bench.stand()
+    bounds = {row.name for row in found.rows if "likelihood.bits_per_byte" in row.bounds}
+    assert bounds == {"masked_diffusion", "normalizing_flow"}
+    stream = io.StringIO()
+    print_standings(found, stream)
+    assert "≤ 2.12" in stream.getvalue() and "≤ 1.2" in stream.getvalue()
+    assert "0.725" in stream.getvalue() and "≤ 0.7" not in stream.getvalue()
+    named = {row["name"]: row.get("bounds") for row in as_json(found)["rows"] if row["rank"]}
+    assert named["exact"] == [] and named["masked_diffusion"] == ["likelihood.bits_per_byte"]
+    page = build_page(found)
+    assert "≤ 2.12" in page and "≤ 0.7" not in page and "upper bound" in page
+
+
+@pytest.mark.parametrize("broken", ["no:such", "", "\x00"])
+def test_what_may_be_a_bound_is_marked(bench: Any, broken: str) -> None:
+    # A stranger's component that isn't installed: "at most" is true of exact values as well.
+    def unknown(record: dict[str, Any]) -> None:
+        declare_bits(record, 2.1)
+        record["spec"]["baseline"] = {"type": broken}
+
+    bench.change(unknown, row="masked_diffusion", budget="large")
+    row = entry(bench.stand(), "masked_diffusion")
+    assert row.bounds == {"likelihood.bits_per_byte"}
 
 
 def _flops(record: dict[str, Any], factor: float, ok: bool = True) -> None:
@@ -139,17 +248,8 @@ def test_each_row_is_ranked_by_the_first_metric_that_it_has(bench: Any) -> None:
     line = next(line for line in text.splitlines() if line.startswith("rank:"))
     bench.board.path.write_text(text.replace(line + "\n", ranks), "utf-8")
     bench.board = type(bench.board).load(bench.board.path)
-    likelihoods = {"masked_diffusion": 2.1, "normalizing_flow": 1.2}
-    for row, bits in likelihoods.items():
-
-        def declare(record: dict[str, Any], bits: float = bits) -> None:
-            values = [bits * 8 + 0.1 * (i % 5) for i in range(40)]
-            record["items"]["likelihood.bits_per_byte"] = {"values": values, "weights": [8.0] * 40}
-            record["metrics"]["likelihood.bits_per_byte"] = {
-                "value": sum(values) / 320, "low": bits, "high": bits + 0.1, "n": 40
-            }  # fmt: skip
-
-        bench.change(declare, row=row)
+    for row, bits in {"masked_diffusion": 2.1, "normalizing_flow": 1.2}.items():
+        bench.change(lambda r, bits=bits: declare_bits(r, bits), row=row)
     found = bench.stand()
     assert [(t.metric, t.budget, t.better) for t in found.tables] == [
         ("likelihood.bits_per_byte", "small", "lower"),
