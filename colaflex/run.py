@@ -18,20 +18,22 @@ from colaflex.hooks import RunInfo
 from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.metric import Measurement
 from colaflex.loading import load
 from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
-from colaflex.run_folder import IDENTITY, RunFolder, environment, measurements_json
+from colaflex.run_conditions import conditions, unlike
+from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
+from colaflex.run_identity import claim, describe, identity_of, precision_for
 from colaflex.run_result import (
     component_versions,
     parameter_counts,
+    sampling_cost,
     single,
     stage_json,
 )
-from colaflex.run_settings import chosen_device, chosen_precision
+from colaflex.run_settings import chosen_device
 from colaflex.run_sources import adopt_teacher, finished_run, taken_stage_one
 from colaflex.spec import Spec
 from colaflex.stage_cache import (
@@ -127,7 +129,10 @@ class Experiment:
         device = chosen_device(options.device)
         strategy: Strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
         self.processes: Processes = join_processes(device, strategy)
-        self.precision: Precision = chosen_precision(options.precision, device)
+        self.precision: Precision = precision_for(
+            self.folder, options.precision, device, options.resume
+        )
+        self.conditions = conditions(self.processes, self.precision)
         self.corpus: Corpus = registry().build(spec.corpus)
         taken = spec.stage1_run
         self.source = None if taken is None else finished_run("representation.from", taken)
@@ -228,19 +233,16 @@ class Experiment:
         """
         kept = self.kept
         if self.processes.writes:
-            identity = {
-                "schema": RESULT_SCHEMA,
-                "spec_digest": self.spec_digest,
-                "data_digest": self.data.digest,
-                "stage1_digest": self.stage1_digest,
-                "reused": None if kept is None else asdict(kept.cost),
-            }
-            found = self.folder.claim(identity, self.options.resume)
+            reused = None if kept is None else asdict(kept.cost)
+            identity = identity_of(
+                self.spec, self.data, self.stage1_digest, reused, self.conditions
+            )
+            found = claim(self.folder, identity, self.spec, self.options.resume, self._say)
             lost = found["reused"] is not None and kept is None
             if lost and not any((self.folder.path / "checkpoints").glob("*")):
                 self.folder.write_json(IDENTITY, {**found, "reused": None})
             if not (self.folder.path / "result.json").exists():
-                self._describe()
+                describe(self.folder, self.spec, self.data, self.conditions)
         self.processes.barrier()
         cost = self.folder.read(IDENTITY)["reused"]
         if cost is None:
@@ -249,17 +251,11 @@ class Experiment:
             self.model.load_state_dict(kept.state, strict=False)
         return StageOne(**cost)
 
-    def _describe(self) -> None:
-        write_atomic(self.folder.path / "spec.yaml", self.spec.to_yaml())
-        write_atomic(self.folder.path / "tokenizer.json", self.data.tokenizer.to_json())
-        machine = environment(str(self.processes.device), self.precision, self.processes.world)
-        self.folder.write_json("environment.json", machine)
-
     def _known_stage_one(self) -> Kept | None:
         if not self.stage1_digest:
             return None
         if self.source is None:
-            return load_stage_one(self.model, self.stage1_digest)
+            return load_stage_one(self.model, self.stage1_digest, self.precision)
         return taken_stage_one(self.source)
 
     # Training.
@@ -267,6 +263,7 @@ class Experiment:
     def _train(self, reused: StageOne | None, callbacks: _Callbacks) -> TrainingResult:
         if reused is not None:
             self._say("stage 1: reused, the representation is known from an earlier run")
+        self._warn_of_unlike(reused)
         training = self.spec.training
         options = TrainerOptions(
             folder=self.folder.path,
@@ -274,6 +271,7 @@ class Experiment:
             seed=self.spec.seed,
             resume=self.options.resume,
             precision=self.precision,
+            conditions=self.conditions,
             log_every=training.log_every,
             checkpoint_every=training.checkpoint_every,
             keep_checkpoints=training.keep_checkpoints,
@@ -290,11 +288,20 @@ class Experiment:
         )
         return trainer.train({"representation"} if reused is not None else ())
 
+    def _warn_of_unlike(self, reused: StageOne | None) -> None:
+        """Tell under which other conditions that was trained which other runs hand over."""
+        first = [] if reused is None else reused.conditions or [{}]
+        taken = [("stage 1", each) for each in first]
+        taken += [("the teacher", each) for s in self.teacher_cost for each in s["conditions"]]
+        for what, trained in taken:
+            if words := unlike(trained, self.conditions):
+                self._say(f"warning: {what} {words}")
+
     def _keep_stage_one(self, stage: StageResult) -> None:
         """Put a finished stage 1 into the cache, for runs that differ in their prior."""
         if stage.stage == "representation":
-            cost = StageOne(stage.steps, stage.tokens, stage.flops, stage.seconds)
-            save_stage_one(self.model, cost, self.stage1_digest)
+            took = {name: value for name, value in asdict(stage).items() if name != "stage"}
+            save_stage_one(self.model, StageOne(**took), self.stage1_digest, self.precision)
 
     # After training.
 
@@ -320,7 +327,7 @@ class Experiment:
             **evaluated.metrics,
             "speed.training_tokens_per_second": single(rate),
             "speed.peak_memory_gib": single(peak_memory_bytes() / 2**30),
-            **self._sampling_cost(),
+            **sampling_cost(self.model, GenerationOptions(**self.spec.sampling.model_dump())),
         }
         return {
             "schema": RESULT_SCHEMA,
@@ -339,17 +346,6 @@ class Experiment:
             "metrics": measurements_json(metrics),
             "environment": self.folder.read("environment.json"),
         }
-
-    def _sampling_cost(self) -> dict[str, Measurement]:
-        options = GenerationOptions(**self.spec.sampling.model_dump())
-        block = self.model.network_evaluations(options.latents)
-        if block is None:
-            return {}
-        cost = {"speed.network_evaluations_per_block": single(block.evaluations)}
-        if block.tokens is not None:
-            per_token = block.evaluations / block.tokens
-            cost["speed.network_evaluations_per_token"] = single(per_token)
-        return cost
 
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:

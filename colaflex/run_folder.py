@@ -13,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import write_atomic
 from colaflex.interfaces.metric import Items, Measurement
 
-__all__ = ["IDENTITY", "FolderHeld", "RunFolder", "environment", "measurements_json"]
+if TYPE_CHECKING:
+    from colaflex.run_conditions import Conditions
+
+__all__ = ["IDENTITY", "AnotherRun", "FolderHeld", "RunFolder", "environment", "measurements_json"]
 
 log = logging.getLogger("colaflex")
 
@@ -39,6 +42,14 @@ WRITTEN_WHOLE = (
 
 class FolderHeld(UserError):
     """Another process is training in this folder."""
+
+
+class AnotherRun(UserError):
+    """The folder holds a run of another spec; `known` is its identity."""
+
+    def __init__(self, message: str, known: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.known = known
 
 
 class RunFolder:
@@ -164,10 +175,9 @@ class RunFolder:
             return dict(identity)
         known = self.read(IDENTITY)
         if known.get("spec_digest") != identity["spec_digest"]:
-            raise UserError(
-                f"{self.path}: holds a run of another spec (digest "
-                f"{str(known.get('spec_digest'))[:12]}, this one's is "
-                f"{identity['spec_digest'][:12]}); choose another folder with --out"
+            raise AnotherRun(
+                f"{self.path}: holds a run of another spec; choose another folder with --out",
+                known,
             )
         if not resume:
             raise UserError(
@@ -194,19 +204,14 @@ def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str,
     }
 
 
-def environment(device: str, precision: str, processes: int) -> dict[str, Any]:
-    """The machine and the versions of what matters."""
-    import torch
-
+def environment(conditions: Conditions) -> dict[str, Any]:
+    """The machine, the versions of what matters, and the conditions of a run."""
     names = ("colaflex", "torch", "torchdiffeq", "tokenizers", "safetensors", "numpy")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": device,
-        "precision": precision,
-        "processes": processes,
+        **{name: value for name, value in conditions.items() if name not in names},
         "packages": {name: metadata.version(name) for name in names},
     }

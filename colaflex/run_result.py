@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
 from colaflex.registry import registry
+from colaflex.run_conditions import CONDITIONS, precision_of
 from colaflex.spec import Spec
 from colaflex.training.trainer import StageResult
 
 __all__ = [
     "component_versions",
+    "conditions_of",
     "parameter_counts",
     "reused_teacher",
+    "sampling_cost",
     "single",
     "stage_json",
 ]
@@ -63,16 +67,45 @@ def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
         "flops": stage.flops,
         "seconds": stage.seconds,
         "reused": reused,
+        "precision": precision_of(stage.conditions),
+        "conditions": list(stage.conditions),
     }
 
 
-def reused_teacher(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def conditions_of(
+    stage: Mapping[str, Any], environment: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """How a stage of a result was trained; where an older one doesn't say, as its run was."""
+    if "conditions" in stage:
+        return list(stage["conditions"])
+    known = {"torch": environment.get("packages", {}).get("torch"), **environment}
+    return [{name: known[name] for name in CONDITIONS if known.get(name) is not None}]
+
+
+def reused_teacher(
+    stages: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The stages of a run whose prior teaches another one, as one stage of the latter."""
     own = [stage for stage in stages if stage["name"] != "representation"]
+    found = [each for stage in own for each in conditions_of(stage, environment)]
+    distinct = [each for number, each in enumerate(found) if each not in found[:number]]
     sums = {
         key: sum(stage[key] for stage in own) for key in ("steps", "tokens", "flops", "seconds")
     }
-    return [{"name": "teacher", **sums, "reused": True}]
+    trained = {"precision": precision_of(distinct), "conditions": distinct}
+    return [{"name": "teacher", **sums, "reused": True, **trained}]
+
+
+def sampling_cost(model: LanguageModel, options: GenerationOptions) -> dict[str, Measurement]:
+    """`speed.network_evaluations_*` of a block; empty where the model doesn't count them."""
+    block = model.network_evaluations(options.latents)
+    if block is None:
+        return {}
+    cost = {"speed.network_evaluations_per_block": single(block.evaluations)}
+    if block.tokens is not None:
+        per_token = block.evaluations / block.tokens
+        cost["speed.network_evaluations_per_token"] = single(per_token)
+    return cost
 
 
 def single(value: float) -> Measurement:

@@ -9,7 +9,7 @@ from colaflex.errors import UserError
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import LoadedModel, load
 from colaflex.run_folder import RunFolder
-from colaflex.run_result import reused_teacher
+from colaflex.run_result import conditions_of, reused_teacher
 from colaflex.spec import Spec
 from colaflex.stage_cache import Kept, StageOne, stage_one_state, weights_digest
 
@@ -44,7 +44,8 @@ def taken_stage_one(source: LoadedModel) -> Kept:
     for stage in source.result["training"]["stages"]:
         if stage["name"] == "representation":
             cost = {key: stage[key] for key in ("steps", "tokens", "flops", "seconds")}
-            return Kept(StageOne(**cost), stage_one_state(source.model))
+            trained = conditions_of(stage, source.result["environment"])
+            return Kept(StageOne(**cost, conditions=trained), stage_one_state(source.model))
     raise UserError(f"representation.from: the run {source.spec.name} has no stage 1")
 
 
@@ -71,7 +72,7 @@ def adopt_teacher(spec: Spec, model: LanguageModel, stage1_digest: str) -> list[
         raise UserError(
             f"prior.teacher: the run {teacher} can't teach this prior: {error}"
         ) from None
-    return reused_teacher(learned.result["training"]["stages"])
+    return reused_teacher(learned.result["training"]["stages"], learned.result["environment"])
 
 
 def _names_of_its_representation(run: LoadedModel) -> set[str]:

@@ -1,12 +1,19 @@
-"""Trained representations by content: a prior swapped in a spec keeps the very same stage 1."""
+"""Trained representations by content: a prior swapped in a spec keeps the very same stage 1.
+
+What was trained in bf16 is kept apart from what was trained in fp32, as their weights differ. An
+entry says under which conditions it was trained; one that is older than that serves either, and
+whoever takes it says so.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +21,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from colaflex.files import cache_dir, write_atomic
+from colaflex.run_conditions import Conditions, precision_of
+from colaflex.training.stage_loss import Precision
 
 __all__ = [
     "PARTS",
@@ -28,18 +37,21 @@ __all__ = [
 
 log = logging.getLogger("colaflex")
 
+UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError)
+
 PARTS = ("segmenter.", "representation.", "shift", "scale")
 """What stage 1 leaves behind: these entries of a latent model's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageOne:
-    """What a stage 1 took, whoever trained it."""
+    """What a stage 1 took, whoever trained it, and under which conditions."""
 
     steps: int
     tokens: int
     flops: int
     seconds: float
+    conditions: Sequence[Conditions] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +80,11 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest() if state else ""
 
 
-def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
+def save_stage_one(
+    model: nn.Module, cost: StageOne, digest: str, precision: Precision = "fp32"
+) -> None:
     """Keep a finished stage 1; a cache that can't be written is only a warning."""
-    path = stage_one_path(digest)
+    path = stage_one_path(digest, precision)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, save(stage_one_state(model), {"cost": json.dumps(asdict(cost))}))
@@ -78,20 +92,44 @@ def save_stage_one(model: nn.Module, cost: StageOne, digest: str) -> None:
         log.warning("stage 1 is not kept for other runs: %s", error)
 
 
-def load_stage_one(model: nn.Module, digest: str) -> Kept | None:
-    """The kept stage 1 of a model, which stays as it is; None where there is none."""
-    path = stage_one_path(digest)
+def load_stage_one(model: nn.Module, digest: str, precision: Precision = "fp32") -> Kept | None:
+    """The stage 1 kept for a model, which stays as it is; None where there is none.
+
+    Args:
+        model: for the names of its state.
+        digest: of the stage 1.
+        precision: in which it was trained; one of another precision is another one.
+    """
+    path = stage_one_path(digest, precision)
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            cost = StageOne(**json.loads(file.metadata()["cost"]))
+            cost = _cost(file)
             return Kept(cost, {name: file.get_tensor(name) for name in stage_one_state(model)})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         log.warning("the kept stage 1 %s is damaged (%s) and is trained anew", path, error)
         return None
 
 
-def stage_one_path(digest: str) -> Path:
-    """Where a trained stage 1 is kept, or will be."""
-    return cache_dir() / "stage1" / f"{digest}.safetensors"
+def stage_one_path(digest: str, precision: Precision = "fp32") -> Path:
+    """Where a stage 1 that was trained in a precision is kept, or will be."""
+    folder = cache_dir() / "stage1"
+    first = folder / f"{digest}.safetensors"
+    if _trained_in(first) in (None, precision):
+        return first
+    return folder / f"{digest}.{precision}.safetensors"
+
+
+def _trained_in(path: Path) -> str | None:
+    """The precision of a kept stage 1; None where there is none, or it doesn't say."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return precision_of(_cost(file).conditions)
+    except UNREADABLE:
+        return None
+
+
+def _cost(file: Any) -> StageOne:
+    took = json.loads(file.metadata()["cost"])
+    return StageOne(**{**took, "conditions": tuple(took.get("conditions", ()))})

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from colaflex.stage_cache import stage_one_path
 from colaflex.training.callbacks import Record
 from colaflex.training.progress import Progress
+from colaflex.training.stage_loss import Precision
 
 __all__ = ["ReleasingProgress", "StageOneHeld", "claimed"]
 
@@ -21,17 +22,18 @@ class StageOneHeld(Exception):
 
 
 @contextmanager
-def claimed(digest: str, wait: bool = False) -> Iterator[None]:
+def claimed(digest: str, wait: bool = False, precision: Precision = "fp32") -> Iterator[None]:
     """Hold a stage 1 that is not trained yet; nothing is held where it is, or there is none.
 
     Args:
         digest: of the stage 1, or "" where there is none.
         wait: until whoever holds it has trained it, or has died.
+        precision: in which it is trained.
 
     Raises:
         StageOneHeld: another process holds it, and `wait` was not asked for.
     """
-    path = stage_one_path(digest)
+    path = stage_one_path(digest, precision)
     if not digest or path.exists():
         yield
         return

@@ -161,7 +161,7 @@ class Bench:
         from colaflex.stage_cache import stage_one_path
 
         digest = self.matches[cell].stage1_digest
-        if not digest or stage_one_path(digest).exists():
+        if not digest or stage_one_path(digest, self.workers.precision).exists():
             return False
         if self.workers.trains(digest):
             return True

@@ -19,6 +19,7 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.leaderboard.workers import BUSY
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import FolderHeld
+from colaflex.run_settings import chosen_device, chosen_precision
 from colaflex.spec import Spec
 from colaflex.stage_claim import ReleasingProgress, StageOneHeld, claimed
 from colaflex.training.interrupts import Interrupted
@@ -61,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
     threading.Thread(target=_watch, args=(stopping,), daemon=True).start()
     try:
         with ExitStack() as claim:
-            claim.enter_context(claimed(given.stage1))
+            precision = chosen_precision(given.precision, chosen_device(given.device))
+            claim.enter_context(claimed(given.stage1, precision=precision))
             options = RunOptions(resume=True, device=given.device, precision=given.precision)
             progress = ReleasingProgress(StoppableProgress(stopping), claim)
             Experiment(Spec.load(given.spec), given.folder, options, progress).run()

@@ -8,12 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colaflex.files import write_atomic
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match
 from colaflex.spec import Spec
+
+if TYPE_CHECKING:
+    from colaflex.training.stage_loss import Precision
 
 __all__ = ["BUSY", "Ended", "Settings", "Workers"]
 
@@ -73,9 +78,14 @@ class Workers:
 
     def check(self) -> None:
         """Raises UserError for a device or precision that this machine does not have."""
+        _ = self.precision
+
+    @cached_property
+    def precision(self) -> Precision:
+        """In which cells are trained."""
         from colaflex.run_settings import chosen_device, chosen_precision
 
-        chosen_precision(self.settings.precision, chosen_device(self.settings.device))
+        return chosen_precision(self.settings.precision, chosen_device(self.settings.device))
 
     def __len__(self) -> int:
         return len(self._running)

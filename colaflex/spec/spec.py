@@ -161,10 +161,8 @@ class Spec(Document):
 
     def digest(self, data_digest: str = "") -> str:
         """Identifies the experiment: what it does to which data, not its name or its places."""
-        reduced = canonical(self, registry())
         content = {
-            **{key: value for key, value in reduced.items() if key not in UNIDENTIFYING},
-            "corpus": canonical(self.corpus, registry(), contents=False),
+            **self._identifying(),
             "spec_version": self.spec_version,
             "data": data_digest,
             "components": components_of(self, registry()),
@@ -172,6 +170,14 @@ class Spec(Document):
         if self._stage1_run is not None:
             content["stage1"] = stage1_of_run(self._stage1_run)
         return sha256_of(content)
+
+    def _identifying(self) -> dict[str, Any]:
+        """The sections as they stand in the digest."""
+        reduced = canonical(self, registry())
+        return {
+            **{key: value for key, value in reduced.items() if key not in UNIDENTIFYING},
+            "corpus": canonical(self.corpus, registry(), contents=False),
+        }
 
     def stage1_digest(self, data_digest: str = "") -> str:
         """Identifies stage 1: the same for every prior and regime.
@@ -221,6 +227,27 @@ class Spec(Document):
             for path in paths
             if one.get(path) != two.get(path)
         ]
+
+    @staticmethod
+    def changes(left: Spec, right: Spec) -> list[Difference]:
+        """The values that make two specs other experiments, so no names and no places.
+
+        Both sides are equal where the same path leads to another content.
+        """
+        one, two = (dict(s._identifying_values()) for s in (left, right))
+        here, there = ({path: value for path, value, _ in s.values()} for s in (left, right))
+        return [
+            Difference(path, here.get(path), there.get(path))
+            for path in {**here, **there, **one, **two}
+            if one.get(path) != two.get(path)
+        ]
+
+    def _identifying_values(self) -> Iterator[tuple[str, Any]]:
+        content = self._identifying()
+        if self._stage1_run is not None:
+            content["representation"]["from"] = stage1_of_run(self._stage1_run)
+        for path, node in node_of(content, DEFAULT).leaves():
+            yield dotted(path), node.plain
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.resolved() == other.resolved()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -96,6 +96,7 @@ class StageLoop:
         self.seed = seed
         self.processes = processes
         self.totals = Totals()
+        self.conditions: list[Mapping[str, Any]] = []
         self.window = Window(plan.stage.name, processes)
         self._loss = StageLoss(model, plan.stage, precision)
         self._stack = ExitStack()
@@ -179,6 +180,11 @@ class StageLoop:
         if self.processes.device.type == "cuda":
             torch.cuda.manual_seed(key.initial_seed())
 
+    def under(self, conditions: Mapping[str, Any]) -> None:
+        """The steps from here on are trained under these conditions."""
+        if conditions not in self.conditions:
+            self.conditions.append(conditions)
+
     def checkpoint(self, position: Position) -> Checkpoint:
         """The state between two steps (collective: every process must call it)."""
         self.window.read()
@@ -190,6 +196,7 @@ class StageLoop:
             {
                 "window": self.window.rows,
                 "totals": self.totals.as_json(),
+                "conditions": self.conditions,
                 "ema_updates": self.ema.updates if self.ema is not None else 0,
             },
         )
@@ -201,6 +208,8 @@ class StageLoop:
             self.ema.load(checkpoint.ema, checkpoint.state["ema_updates"])
         self.window.rows = [dict(row) for row in checkpoint.state["window"]]
         self.totals = Totals(**checkpoint.state["totals"])
+        # An older checkpoint doesn't say: nobody knows how the steps so far were trained.
+        self.conditions = list(checkpoint.state.get("conditions", [{}]))
 
 
 def gather_state(model: nn.Module) -> dict[str, Tensor]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,7 @@ class TrainerOptions:
         seed: keys all noise.
         resume: continue from the newest valid checkpoint, where there is one.
         precision: fp32, or bf16 autocast (weights and optimizer stay in fp32).
+        conditions: what else moves results, recorded with every stage that is trained under it.
         log_every: steps between lines of metrics.jsonl.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many of the newest are kept.
@@ -56,6 +58,7 @@ class TrainerOptions:
     seed: int = 0
     resume: bool = False
     precision: Precision = "fp32"
+    conditions: Mapping[str, Any] = field(default_factory=dict)
     log_every: int = 50
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
@@ -63,13 +66,14 @@ class TrainerOptions:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage took; nothing for one that was skipped."""
+    """What a stage took, and under which conditions: those of each part that differed."""
 
     stage: str
     steps: int
     tokens: int
     flops: int
     seconds: float
+    conditions: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,7 @@ class Trainer:
             if resumed is not None:
                 first = resumed.position.step
                 loop.load(resumed)
+            loop.under(options.conditions)
             self.progress.begin(stage.name, first, plan.steps)
             self._mark = time.perf_counter()
             self._logged = loop.totals.as_json()
@@ -226,7 +231,8 @@ class Trainer:
             if loop.ema is not None:
                 loop.ema.adopt()
         stage.finish(self._training_batches(plan, order))
-        self._finished.append(StageResult(stage.name, plan.steps, **loop.totals.as_json()))
+        took = {**loop.totals.as_json(), "conditions": loop.conditions}
+        self._finished.append(StageResult(stage.name, plan.steps, **took))
         if self.processes.writes:
             self.callbacks.stage_ended(asdict(self._finished[-1]))
         position = Position(stage.name, index, plan.steps, done=True)

@@ -102,7 +102,8 @@ class SpecObjective:
             arguments = (spec, self.settings.folder / name, options, shown, rungs)
             experiment = Experiment(*arguments)
             if experiment.stage1_digest and experiment.kept is None:
-                claim.enter_context(claimed(experiment.stage1_digest, wait=True))
+                wanted = experiment.stage1_digest, True, experiment.precision
+                claim.enter_context(claimed(*wanted))
                 experiment = Experiment(*arguments)  # somebody may have trained it meanwhile
             return found_in(experiment.run())
 
