@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from colaflex.evaluation.evaluate import Evaluated
 from colaflex.files import write_atomic
 from colaflex.generation.text import GenerationOptions
 from colaflex.hooks import RunInfo
-from colaflex.host.life_cycle import LifeCycle
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
@@ -23,6 +23,7 @@ from colaflex.measuring import evaluator
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
+from colaflex.run_callbacks import RunCallbacks
 from colaflex.run_conditions import conditions, unlike
 from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.run_identity import claim, describe, identity_of, precision_for
@@ -45,6 +46,7 @@ from colaflex.stage_cache import (
 )
 from colaflex.training.batches import TrainingBatches
 from colaflex.training.distributed import Processes, Strategy, join_processes
+from colaflex.training.interrupts import Interrupted
 from colaflex.training.memory import peak_memory_bytes
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Rungs
@@ -144,6 +146,7 @@ class Experiment:
         self.model: LanguageModel = build_model(spec, self.data.tokenizer)
         self.teacher_cost = adopt_teacher(spec, self.model, self.stage1_digest)
         self.kept = self._known_stage_one()
+        self._trained = False
 
     def run(self) -> dict[str, Any]:
         """Train what is not trained, measure what is not measured, write what is not written.
@@ -153,8 +156,22 @@ class Experiment:
             RunFailure: training failed, or the folder can't be written.
         """
         self.check()
-        with self.folder.held(self.processes.writes):
+        if self.options.resume and not (self.folder.path / IDENTITY).exists():
+            self._say(f"{self.folder.path}: there is nothing to resume, the run begins")
+        with self.folder.held(self.processes.writes), self._resumable():
             return self._run()
+
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """An interruption says what is lost and how to go on."""
+        try:
+            yield
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            kept = "training is done and kept, --resume measures the model without training again"
+            begun = "--resume goes on from the last checkpoint"
+            raise Interrupted(f"interrupted; {kept if self._trained else begun}") from None
 
     def _run(self) -> dict[str, Any]:
         began = time.perf_counter()
@@ -163,7 +180,8 @@ class Experiment:
             return self._complete()
         info = RunInfo(self.folder.path, self.spec.name, self.spec.seed, self.spec.resolved())
         life_cycle = registry().life_cycle(*([TensorBoard()] if self.options.tensorboard else []))
-        training = self._train(reused, _Callbacks(life_cycle, info, self._keep_stage_one))
+        training = self._train(reused, RunCallbacks(life_cycle, info, self._keep_stage_one))
+        self._trained = True
         result: dict[str, Any] = {}
         if self.processes.writes:
             self.model.eval()
@@ -260,7 +278,7 @@ class Experiment:
 
     # Training.
 
-    def _train(self, reused: StageOne | None, callbacks: _Callbacks) -> TrainingResult:
+    def _train(self, reused: StageOne | None, callbacks: RunCallbacks) -> TrainingResult:
         if reused is not None:
             self._say("stage 1: reused, the representation is known from an earlier run")
         self._warn_of_unlike(reused)
@@ -350,27 +368,3 @@ class Experiment:
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:
             print(text, file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class _Callbacks:
-    """The trainer's moments, told to the plugins' life-cycle hooks."""
-
-    life_cycle: LifeCycle
-    info: RunInfo
-    keep: Callable[[StageResult], None]
-
-    def started(self) -> None:
-        self.life_cycle.run_started(self.info)
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        self.life_cycle.step(self.info, record)
-
-    def checkpoint(self, path: Path) -> None:
-        self.life_cycle.checkpoint(self.info, path)
-
-    def stage_ended(self, result: Mapping[str, Any]) -> None:
-        self.keep(StageResult(**result))
-
-    def ended(self, result: Mapping[str, Any]) -> None:
-        """Training is over; the run is not, until it is measured."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import write_atomic
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.run_places import IDENTITY, meant
 
 if TYPE_CHECKING:
     from colaflex.run_conditions import Conditions
@@ -27,7 +28,6 @@ __all__ = ["IDENTITY", "AnotherRun", "FolderHeld", "RunFolder", "environment", "
 log = logging.getLogger("colaflex")
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
-IDENTITY = "run.json"
 WRITTEN_WHOLE = (
     IDENTITY,
     "spec.yaml",
@@ -71,7 +71,7 @@ class RunFolder:
         """
         path = self.path / name
         if not self.path.is_dir():
-            raise UserError(f"{self.path}: there is no such run folder")
+            raise UserError(f"{self.path}: there is no such run folder{meant(self.path)}")
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -76,3 +76,7 @@ class ReleasingProgress:
     def end(self) -> None:
         """Training is over."""
         self._shown.end()
+
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """So many of something beside training are done."""
+        self._shown.count(what, done, total, unit)

@@ -10,6 +10,7 @@ import click
 from colaflex.cli.lazy import LazyCommand, LazyGroup
 from colaflex.failures import failure
 from colaflex.terminal import guarded
+from colaflex.training.interrupts import stopped_by_signals
 
 __all__ = ["main"]
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     the user's, and what the machine lacks, is one message on stderr; what else is raised is a
     defect and keeps its traceback.
     """
-    with guarded():
+    with guarded(), stopped_by_signals():
         return _ending(None if arguments is None else list(arguments))
 
 

@@ -65,6 +65,7 @@ def command(spec_file: Path, **given: Any) -> int:
 
 def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
     from colaflex.run import run
+    from colaflex.run_places import require_runs
     from colaflex.training.interrupts import Interrupted
     from colaflex.training.progress import progress_on
 
@@ -75,6 +76,8 @@ def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
             out / f"seed-{spec.seed + k}": spec.override({"seed": spec.seed + k})
             for k in range(given["seeds"])
         }
+    if given["resume"]:
+        require_runs(out, folders)
     results = []
     try:
         for folder, one in folders.items():

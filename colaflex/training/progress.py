@@ -12,7 +12,7 @@ __all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "progre
 
 
 class Progress(Protocol):
-    """Shows how training goes."""
+    """Shows how training goes, and whatever else takes its time."""
 
     def begin(self, stage: str, done: int, total: int) -> None:
         """A stage begins, or goes on."""
@@ -28,6 +28,10 @@ class Progress(Protocol):
 
     def end(self) -> None:
         """Training is over, in whatever way."""
+        ...  # pragma: no cover
+
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """So many of something beside training are done; from 0, or 1, to `total`."""
         ...  # pragma: no cover
 
 
@@ -46,14 +50,21 @@ class SilentProgress:
     def end(self) -> None:
         """Nothing."""
 
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """Nothing."""
+
 
 class LineProgress:
-    """A plain line at the beginning, every `seconds`, and at the end of a stage."""
+    """A plain line at the beginning, every `seconds`, and at the end of a stage.
+
+    What is counted has none at its beginning.
+    """
 
     def __init__(self, stream: TextIO, seconds: float = 10.0) -> None:
         self._stream = stream
         self._seconds = seconds
         self._figures = ""
+        self._counted = ""
 
     def begin(self, stage: str, done: int, total: int) -> None:
         """Print where the stage stands."""
@@ -79,25 +90,27 @@ class LineProgress:
     def end(self) -> None:
         """Nothing."""
 
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """Print a line if it is time for one, or the end."""
+        now = time.monotonic()
+        if what != self._counted:
+            self._counted, self._next = what, now + self._seconds
+        if now < self._next and done < total:
+            return
+        self._next = now + self._seconds
+        print(f"{what}: {done} of {total} {unit}", file=self._stream, flush=True)
+        if done >= total:
+            self._counted = ""
+
 
 class LiveProgress:
     """A bar that is redrawn in place."""
 
     def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=Console(file=stream),
-            refresh_per_second=4,
-        )
+        self._stream = stream
+        self._bars = _bars(stream)
         self._task: Any = None
+        self._count: tuple[str, Any] | None = None
 
     def begin(self, stage: str, done: int, total: int) -> None:
         """Start a bar; those of earlier stages stay above it."""
@@ -115,6 +128,45 @@ class LiveProgress:
     def end(self) -> None:
         """Leave the terminal as it was."""
         self._bars.stop()
+
+    def count(self, what: str, done: int, total: int, unit: str) -> None:
+        """Move a bar that is there as long as it counts."""
+        if self._count is None or self._count[0] != what:
+            self._stop_counting()
+            self._count = what, _bars(self._stream, transient=True)
+            self._count[1].add_task(what, total=total, figures=unit)
+            self._count[1].start()
+        bars = self._count[1]
+        bars.update(bars.task_ids[0], completed=done)
+        if done >= total:
+            self._stop_counting()
+
+    def _stop_counting(self) -> None:
+        if self._count is not None:
+            self._count[1].stop()
+        self._count = None
+
+
+def _bars(stream: TextIO, transient: bool = False) -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+        refresh_per_second=4,
+        transient=transient,
+    )
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:

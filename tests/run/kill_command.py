@@ -36,7 +36,7 @@ class Killer:
 
     def __init__(self, root: Path, spec: Path, prior: str) -> None:
         self.root = root
-        self.arguments = [str(spec), "--resume", "--json"]
+        self.arguments = [str(spec), "--json"]
         for key, value in {**SETS, "prior": prior}.items():
             self.arguments += ["--set", f"{key}={value}"]
 
@@ -50,7 +50,8 @@ class Killer:
     def run(self, name: str) -> int:
         """The command, in this process."""
         os.environ["COLAFLEX_CACHE"] = str(self.root / "caches" / name)
-        return command(["run", *self.arguments, "--out", str(self.root / name)])
+        begun = ["--resume"] if (self.root / name / "run.json").exists() else []
+        return command(["run", *self.arguments, *begun, "--out", str(self.root / name)])
 
     def start(self, name: str) -> int:
         """The command, in a child."""
