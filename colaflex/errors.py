@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["RunFailure", "UserError"]
+__all__ = ["RunFailure", "UserError", "WrongKind"]
 
 
 class UserError(Exception):
     """The request was wrong: a spec, an argument, a missing file. Exit code 2, no traceback."""
+
+
+class WrongKind(UserError, TypeError):
+    """An argument of a Python function is of a kind that it doesn't take."""
 
 
 class RunFailure(Exception):

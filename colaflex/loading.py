@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import Tensor
 
 from colaflex.assembly import build_model
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
-from colaflex.errors import UserError
+from colaflex.errors import UserError, WrongKind
+from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import Generated, GenerationOptions, TextGenerator
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
+from colaflex.reading import user_path
 from colaflex.run_folder import RunFolder
+from colaflex.run_settings import chosen_device
 from colaflex.spec import Spec
 from colaflex.training.checkpoints import CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
@@ -42,29 +46,37 @@ class LoadedModel:
         self.options = GenerationOptions(**spec.sampling.model_dump())
         self._generator = TextGenerator(model, tokenizer)
 
-    def generate(self, prompts: Sequence[str], seed: int = 0, **options: Any) -> list[Generated]:
+    def generate(
+        self, prompts: str | Sequence[str], seed: int = 0, **options: Any
+    ) -> list[Generated]:
         """Continue every prompt.
 
         Args:
-            prompts: texts; "" begins a document.
-            seed: keys the draws.
+            prompts: texts, or one text, whose continuation is a list of one; "" begins a document.
+            seed: keys the draws; from 0 to below 2^63.
             options: fields of `GenerationOptions`, by default the spec's `sampling`.
+
+        Raises:
+            UserError: what is asked is no text, no such option, or out of the option's bounds.
         """
         return self._generator.generate(prompts, self.options.but(**options), seed)
 
     def stream(self, prompt: str, seed: int = 0, **options: Any) -> Iterator[str]:
-        """Continue one prompt, piece by piece."""
+        """Continue one prompt, piece by piece; raises UserError as `generate`."""
         return self._generator.stream(prompt, self.options.but(**options), seed)
 
     @torch.no_grad()
-    def encode(self, texts: Sequence[str]) -> LatentBatch:
+    def encode(self, texts: str | Sequence[str]) -> LatentBatch:
         """The modes of the texts' latents, normalised, (batch, segments, dim).
 
         As a prompt, a text is heard from its end: of one longer than `training.max_tokens`, the
         longest row that the model has learned from, only the last so many tokens are encoded. A
-        UserWarning tells.
+        UserWarning tells. One text is a batch of one.
+
+        Raises:
+            UserError: the model has no latents, or what is given is no text.
         """
-        rows = self.tokenizer.encode_batch(list(texts))
+        rows = self._rows(texts)
         limit = self._latent.max_tokens
         if cut := sum(len(row) > limit for row in rows):
             message = (
@@ -78,11 +90,15 @@ class LoadedModel:
 
     @torch.no_grad()
     def decode(self, latents: LatentBatch | Tensor) -> list[str]:
-        """The most probable texts of normalised latents."""
+        """The most probable texts of normalised latents, (batch, segments, dim).
+
+        Raises:
+            UserError: the model has no latents, or these are none of it.
+        """
         from colaflex.latent_generation import decoded_rows
 
-        batch = latents if isinstance(latents, LatentBatch) else _all_of(latents)
         model = self._latent
+        batch = _batch_of(latents, model.representation.latent_dim)
         logits = model.representation.decode(model.raw(batch.values)).float()
         return self.tokenizer.decode_batch(decoded_rows(model, logits, batch.mask))
 
@@ -90,16 +106,28 @@ class LoadedModel:
     def sample_latents(
         self, rows: int, blocks: int, seed: int = 0, options: SamplingOptions | None = None
     ) -> Tensor:
-        """(rows, blocks · block, dim): normalised latents drawn from the prior."""
-        drawn: Tensor = self._latent.prior.sample(
-            rows, blocks, options or self.options.latents, seed
-        )
+        """(rows, blocks · block, dim): normalised latents drawn from the prior.
+
+        Raises:
+            UserError: the model has no latents, or what is asked is out of bounds.
+        """
+        for name, value in (("rows", rows), ("blocks", blocks)):
+            if type(value) is not int or value < 1:
+                raise UserError(f"{name}: expected an integer >= 1, got {value!r}")
+        chosen = self.options.but(**asdict(options or self.options.latents)).latents
+        drawn: Tensor = self._latent.prior.sample(rows, blocks, chosen, checked_seed(seed))
         return drawn
 
     @torch.no_grad()
-    def log_prob(self, texts: Sequence[str]) -> Tensor:
-        """(batch,) log likelihood in nats, or a lower bound, where the model declares one."""
-        rows = self.tokenizer.encode_batch(list(texts))
+    def log_prob(self, texts: str | Sequence[str]) -> Tensor:
+        """(batch,) log likelihood in nats, or a lower bound, where the model declares one.
+
+        Raises:
+            UserError: it declares none, or what is given is no text.
+        """
+        rows = self._rows(texts)
+        if not rows:
+            return torch.zeros(0)
         end, width = self.tokenizer.end_of_text, max(map(len, rows)) + 1
         tokens = torch.tensor([row + [end] * (width - len(row)) for row in rows])
         lengths = torch.tensor([len(row) + 1 for row in rows])
@@ -109,6 +137,9 @@ class LoadedModel:
         if value is None:
             raise UserError("this model declares no likelihood")
         return value
+
+    def _rows(self, texts: str | Sequence[str]) -> list[list[int]]:
+        return self.tokenizer.encode_batch(checked_texts(texts, "texts"))
 
     @property
     def _latent(self) -> Any:
@@ -121,33 +152,52 @@ def load(path: str | Path, device: str = "cpu") -> LoadedModel:
     """The model of a run folder, with the weights of its newest valid checkpoint.
 
     Raises:
-        UserError: no run folder, a missing plugin, or no checkpoint that can be used.
+        UserError: no run folder, a missing plugin, no such device, no checkpoint that can be used.
     """
     limit_kernel_cache()
-    folder = RunFolder(Path(path))
+    folder, place = RunFolder(user_path(path)), _device(device)
     identity = folder.read("run.json")
     spec = Spec.load(folder.path / "spec.yaml")
     tokenizer = load_tokenizer(folder.path / "tokenizer.json")
     model = build_model(spec, tokenizer)
     load_weights(model, folder.path, str(identity["spec_digest"]))
     done = (folder.path / "result.json").exists()
-    return LoadedModel(
-        spec, model.to(device), tokenizer, folder.read("result.json") if done else {}
-    )
+    return LoadedModel(spec, model.to(place), tokenizer, folder.read("result.json") if done else {})
 
 
 def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
     """Put the newest valid checkpoint's (averaged) weights into a model.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it holds NaN or infinite weights.
     """
     store = CheckpointStore(folder / "checkpoints", spec_digest)
     checkpoint = store.latest(model.state_dict())
     if checkpoint is None:
         raise UserError(f"{folder}: there is no checkpoint yet; go on with `colaflex run --resume`")
-    model.load_state_dict(checkpoint.averaged())
+    weights = checkpoint.averaged()
+    for name, values in weights.items():
+        if values.is_floating_point() and not values.isfinite().all():
+            raise UserError(f"{folder}: the weights of {name} are not finite: nothing can be made")
+    model.load_state_dict(weights)
 
 
-def _all_of(values: Tensor) -> LatentBatch:
+def _device(asked: Any) -> torch.device:
+    if str(asked).partition(":")[0] in ("auto", "cpu", "cuda"):
+        return torch.device(chosen_device(str(asked)))
+    try:
+        return torch.device(asked)
+    except (RuntimeError, TypeError):
+        raise UserError(f"device {asked!r}: there is no such device; say cpu or cuda") from None
+
+
+def _batch_of(latents: Any, dim: int) -> LatentBatch:
+    """Latents as a batch, every segment of a bare tensor taken for one that exists."""
+    values = latents.values if isinstance(latents, LatentBatch) else latents
+    if not isinstance(values, Tensor):
+        raise WrongKind(f"latents: expected a tensor, got {type(latents).__name__}")
+    if values.ndim != 3 or values.shape[-1] != dim:
+        raise UserError(f"latents: expected (batch, segments, {dim}), got {tuple(values.shape)}")
+    if isinstance(latents, LatentBatch):
+        return latents
     return LatentBatch(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))

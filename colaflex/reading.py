@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from colaflex.errors import UserError
+from colaflex.errors import UserError, WrongKind
 
 __all__ = [
     "MAX_JSON",
@@ -20,6 +20,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_text",
+    "resolved",
     "user_path",
 ]
 
@@ -39,9 +40,11 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     """A path as users write it, `~` and `~name` put for home folders.
 
     Raises:
-        UserError: it is empty, has a NUL character, or there is no such user.
+        UserError: it is none, is empty, has a NUL character, or there is no such user.
     """
-    given = os.fspath(text)
+    given = os.fspath(text) if isinstance(text, str | os.PathLike) else text
+    if not isinstance(given, str):
+        raise WrongKind(f"expected a path, got {given!r:.60}")
     if not given:
         raise UserError("a path is empty; `.` is this folder")
     if "\0" in given:
@@ -51,6 +54,14 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     except RuntimeError:
         name = Path(given).parts[0]
         raise UserError(f"{given}: there is no home folder of {name}") from None
+
+
+def resolved(path: Path) -> Path:
+    """A path with its links followed; raises UserError where they lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise UserError(f"{path}: its symbolic links lead in a circle") from None
 
 
 class MissingFile(UserError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,31 +28,35 @@ __all__ = ["command"]
     type=PATH,
     help="File of prompts: one a line, or .jsonl with `prompt`.",
 )
-@click.option("--max-new-tokens", type=click.IntRange(0), help="Most tokens after the prompt.")
-@click.option("--steps", type=click.IntRange(1), help="Solver intervals per block.")
-@click.option("--guidance", type=click.FloatRange(0), help="1 is off.")
+@click.option("--max-new-tokens", type=int, help="Most tokens after the prompt.")
+@click.option("--steps", type=int, help="Solver intervals per block.")
+@click.option("--guidance", type=float, help="1 is off.")
 @click.option("--reencode/--no-reencode", default=None, help="History through decoded tokens.")
-@click.option("--temperature", type=click.FloatRange(0), help="Of tokens; 0: most probable.")
-@click.option("--top-k", type=click.IntRange(0), help="0 is off.")
-@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="1 is off.")
-@click.option("--repetition-penalty", type=click.FloatRange(0, min_open=True), help="1 is off.")
+@click.option("--temperature", type=float, help="Of tokens; 0: most probable.")
+@click.option("--top-k", type=int, help="0 is off.")
+@click.option("--top-p", type=float, help="1 is off.")
+@click.option("--repetition-penalty", type=float, help="1 is off.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Keys the draws.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--stream", is_flag=True, help="Print text as it comes (one prompt).")
 @json_option
 def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any) -> int:
-    """Continue prompts with the model of a run folder."""
+    """Continue prompts with the model of a run folder.
+
+    Options that are not given are those of the spec's `sampling`, whose bounds hold for all.
+    """
     if prompt and file is not None:
         raise UserError("give --prompt or --prompts, not both")
     prompts = list(prompt or [""]) if file is None else read_prompts(file)
-    _check(prompts, given)
     stream, as_json, seed = given.pop("stream"), given.pop("as_json"), given.pop("seed")
+    device = given.pop("device")
+    _check(prompts, seed, given)
     if stream and (as_json or len(prompts) != 1):
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
     from colaflex.loading import load
     from colaflex.run_settings import chosen_device
 
-    model = load(run, chosen_device(given.pop("device")))
+    model = load(run, chosen_device(device))
     _tell_without_effect(model, given)
     if stream:
         _stream(model, prompts[0], seed, given)
@@ -69,16 +72,14 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     return 0
 
 
-def _check(prompts: list[str], options: dict[str, Any]) -> None:
-    """Refuse what click lets pass."""
-    for name, value in options.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"--{name.replace('_', '-')}: expected a finite number, got {value}")
-    for prompt in prompts:
-        try:
-            prompt.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"the prompt {prompt!r} is no UTF-8 text") from None
+def _check(prompts: list[str], seed: int, options: dict[str, Any]) -> None:
+    """Refuse before the model is loaded what it would refuse."""
+    from colaflex.generation.asked import checked_sampling, checked_seed, checked_texts
+
+    asked = {name: value for name, value in options.items() if value is not None}
+    checked_sampling(asked, lambda name: f"--{name.replace('_', '-')}")
+    checked_seed(seed, "--seed")
+    checked_texts(prompts)
 
 
 def _tell_without_effect(model: LoadedModel, options: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from colaflex.draws import stable_digest
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
 from colaflex.interfaces.corpus import Corpus, Document
+from colaflex.reading import user_path
 
 __all__ = ["TextFiles", "TextFilesConfig"]
 
@@ -62,7 +63,7 @@ class TextFiles(Corpus):
 
     def files(self) -> list[Path]:
         """The files that are read, sorted by path; raises UserError where there are none."""
-        given = self.config.path.expanduser()
+        given = user_path(self.config.path)
         if given.is_file():
             return [given]
         if given.is_dir():

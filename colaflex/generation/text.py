@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.generation.asked import checked_sampling, checked_seed, checked_text, checked_texts
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 
@@ -18,10 +19,13 @@ ROWS_AT_ONCE = 256
 TOKENS_AT_ONCE = 4096
 """Tokens of prompts read together, padding included; bounds the decoder's logits of them."""
 
+TOKENS_HELD = 262_144
+"""Tokens of rows continued together, when all are as long as they may get; bounds the caches."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """How text is generated.
+    """How text is generated; the bounds are those of a spec's `sampling`.
 
     Attributes:
         max_new_tokens: most tokens after the prompt.
@@ -32,6 +36,9 @@ class GenerationOptions:
         top_k: 0 is off.
         top_p: 1 is off.
         repetition_penalty: 1 is off.
+
+    Raises:
+        UserError: a value is out of its bounds.
     """
 
     max_new_tokens: int = 64
@@ -42,6 +49,11 @@ class GenerationOptions:
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values, and make numbers of other libraries Python's."""
+        for name, value in checked_sampling(asdict(self)).items():
+            object.__setattr__(self, name, value)
 
     @property
     def latents(self) -> SamplingOptions:
@@ -54,8 +66,13 @@ class GenerationOptions:
         return TokenSampling(self.temperature, self.top_k, self.top_p, self.repetition_penalty)
 
     def but(self, **changes: Any) -> GenerationOptions:
-        """The same options but for those given; None changes nothing."""
-        return replace(self, **{k: v for k, v in changes.items() if v is not None})
+        """The same options but for those given; None changes nothing.
+
+        Raises:
+            UserError: there is no such option, or a value is out of its bounds.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, **checked_sampling(given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +103,15 @@ class TextGenerator:
         self.model, self.tokenizer = model, tokenizer
 
     def generate(
-        self, prompts: Sequence[str], options: GenerationOptions, seed: int = 0
+        self, prompts: str | Sequence[str], options: GenerationOptions, seed: int = 0
     ) -> list[Generated]:
-        """Continue every prompt; a pure function of the model, the prompts and the options."""
-        encoded = self.tokenizer.encode_batch(list(prompts))
+        """Continue every prompt; a pure function of the model, the prompts and the options.
+
+        Raises:
+            UserError: a prompt is no text, or the seed is none.
+        """
+        prompts, seed = checked_texts(prompts), checked_seed(seed)
+        encoded = self.tokenizer.encode_batch(prompts)
         rows = self.generate_tokens(encoded, options, seed)
         texts = self.tokenizer.decode_batch([tokens for tokens, _ in rows])
         return [
@@ -102,7 +124,7 @@ class TextGenerator:
     ) -> list[tuple[list[int], str]]:
         """New tokens and the finish of every prompt of tokens."""
         rows: list[tuple[list[int], str]] = []
-        for start, part in _parts(prompts):
+        for start, part in _parts(prompts, options.max_new_tokens):
             made: list[list[int]] = [[] for _ in part]
             finishes = ["length"] * len(part)
             for block in self._run(part, options, seed, prompts[:start]):
@@ -127,18 +149,26 @@ class TextGenerator:
 
     def stream(self, prompt: str, options: GenerationOptions, seed: int = 0) -> Iterator[str]:
         """The continuation of one prompt, piece by piece; the pieces join to its `text`."""
+        prompt, seed = checked_text(prompt), checked_seed(seed)
+        return self._pieces(self._run([self.tokenizer.encode(prompt)], options, seed, []))
+
+    def _pieces(self, blocks: Iterator[Any]) -> Iterator[str]:
         pieces = self.tokenizer.stream()
-        for block in self._run([self.tokenizer.encode(prompt)], options, seed, []):
+        for block in blocks:
             for gained in block:
                 yield pieces.push(gained.tokens)
         yield pieces.finish()
 
 
-def _parts(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
+def _parts(
+    prompts: Sequence[Sequence[int]], more: int
+) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
+    """Prompts that are continued together, by so many tokens at most, with their places."""
     start = longest = 0
     for end, prompt in enumerate(prompts):
         longest, rows = max(longest, len(prompt)), end - start
-        if rows == ROWS_AT_ONCE or (rows and (rows + 1) * longest > TOKENS_AT_ONCE):
+        read, held = (rows + 1) * longest, (rows + 1) * (longest + more)
+        if rows == ROWS_AT_ONCE or (rows and (read > TOKENS_AT_ONCE or held > TOKENS_HELD)):
             yield start, prompts[start:end]
             start, longest = end, len(prompt)
     if start < len(prompts):

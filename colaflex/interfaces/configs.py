@@ -16,6 +16,7 @@ from colaflex.interfaces.capabilities import (
     TaskCapabilities,
 )
 from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.search import SearchRange
 
 __all__ = [
@@ -153,7 +154,7 @@ class TaskConfig(ComponentConfig):
         description="What it is called in metrics; by default as its type.",
     )
     max_new_tokens: int = Field(
-        32, ge=1, le=1_000_000, description="Length of an answer at most (tokens)."
+        32, ge=1, le=MAX_NEW_TOKENS, description="Length of an answer at most (tokens)."
     )
 
     @property

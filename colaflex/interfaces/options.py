@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["SamplingOptions", "TokenSampling"]
+__all__ = ["MAX_NEW_TOKENS", "SamplingOptions", "TokenSampling"]
+
+MAX_NEW_TOKENS = 65_536
+"""Of one continuation: the caches of a row grow with its length, and attention with its square."""
 
 
 @dataclass(frozen=True, slots=True)

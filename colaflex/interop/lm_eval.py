@@ -11,8 +11,11 @@ from typing import Any
 import click
 
 from colaflex.errors import UserError
+from colaflex.failures import failure
 from colaflex.hints import hint
 from colaflex.loading import load
+from colaflex.reading import user_path
+from colaflex.terminal import guarded, in_json, say
 
 __all__ = ["evaluate", "main"]
 
@@ -55,7 +58,9 @@ def evaluate(
             f"lm-evaluation-harness can't be imported ({error}); install it with "
             "`pip install 'colaflex[lm-eval]'`"
         ) from None
-    if include_path is not None and not Path(include_path).is_dir():
+    if not tasks or isinstance(tasks, str):
+        raise UserError(f"tasks: expected names of tasks or groups, got {tasks!r}")
+    if include_path is not None and not (include_path := user_path(include_path)).is_dir():
         raise UserError(f"{include_path}: there is no such folder of task files")
     model = HarnessModel(load(run, device), seed)
     manager = TaskManager(include_path=include_path, include_defaults=include_path is None)
@@ -72,7 +77,7 @@ def evaluate(
         limit=limit,
         task_manager=manager,
         random_seed=seed,
-        numpy_random_seed=seed,
+        numpy_random_seed=seed % 2**32,  # numpy takes no more
         torch_random_seed=seed,
         fewshot_random_seed=seed,
     )
@@ -91,17 +96,28 @@ def evaluate(
 def main(run: Path, tasks: str, as_json: bool, **options: Any) -> None:
     """Run tasks of lm-evaluation-harness on the model of RUN."""
     try:
-        found = evaluate(run, [task for task in tasks.split(",") if task], **options)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        names = [name.strip() for name in tasks.split(",") if name.strip()]
+        if not names:
+            raise UserError(f"--tasks {tasks}: names no task")
+        found = evaluate(run, names, **options)
+        with guarded():
+            _show(found, as_json)
+    except Exception as error:
+        known = failure(error)
+        if known is None:
+            raise
+        say(f"Error: {known[0]}")
+        sys.exit(known[1])
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
     from lm_eval.utils import make_table
 
     if as_json:
         kept = {name: found[name] for name in ("results", "versions", "n-samples", "config")}
-        click.echo(json.dumps(kept, indent=2, ensure_ascii=False, default=str))
+        print(in_json(json.dumps(kept, indent=2, ensure_ascii=False, default=str)))
     else:
-        click.echo(make_table(found))
+        print(make_table(found))
 
 
 if __name__ == "__main__":

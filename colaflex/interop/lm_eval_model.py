@@ -11,7 +11,9 @@ import torch
 from lm_eval.api.model import LM
 
 from colaflex.errors import UserError
+from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.values import TokenBatch
 from colaflex.loading import LoadedModel
 
@@ -19,7 +21,7 @@ __all__ = ["HarnessModel", "cut"]
 
 log = logging.getLogger("colaflex")
 
-MAX_NEW_TOKENS = 256
+DEFAULT_NEW_TOKENS = 256
 """Of a task that sets no limit; the harness's own default."""
 
 _LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -44,7 +46,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
 
     def __init__(self, model: LoadedModel, seed: int = 0, rows: int = 32) -> None:
         super().__init__()
-        self.loaded, self.seed, self.rows = model, seed, rows
+        self.loaded, self.seed, self.rows = model, checked_seed(seed), rows
         self._generator = TextGenerator(model.model, model.tokenizer)
         self._device = next((p.device for p in model.model.parameters()), torch.device("cpu"))
         self._window = model.spec.training.max_tokens
@@ -145,13 +147,14 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
         made: dict[Tokens, Tokens] = {}
         for length in sorted(set(longest.values())):
             prompts = [prompt for prompt, needed in longest.items() if needed == length]
-            options = self.loaded.options.but(temperature=0.0, max_new_tokens=length)
+            most = min(length, MAX_NEW_TOKENS)
+            options = self.loaded.options.but(temperature=0.0, max_new_tokens=most)
             rows = self._generator.generate_tokens(prompts, options, self.seed)
             made |= {p: tuple(tokens) for p, (tokens, _) in zip(prompts, rows, strict=True)}
         return [made[row[:given]][: len(row) - given] == row[given:] for row, given in parts]
 
     def _options(self, asked: Mapping[str, Any]) -> GenerationOptions:
-        limit = next((int(asked[name]) for name in _LIMITS if asked.get(name)), MAX_NEW_TOKENS)
+        limit = next((asked[name] for name in _LIMITS if asked.get(name)), DEFAULT_NEW_TOKENS)
         chosen = {name: asked[name] for name in _SAMPLING if asked.get(name) is not None}
         if asked.get("do_sample") is False:
             chosen["temperature"] = 0.0
@@ -169,8 +172,7 @@ def cut(text: str, until: Iterable[str]) -> str:
 
 
 def _until(asked: Mapping[str, Any]) -> list[str]:
-    until = asked.get("until") or []
-    return [until] if isinstance(until, str) else list(until)
+    return checked_texts(asked.get("until") or [], "until")
 
 
 def _alike(options: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -12,6 +12,7 @@ import tokenizers
 
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
+from colaflex.reading import user_path
 
 __all__ = [
     "Brackets",
@@ -37,7 +38,7 @@ def local_folder(encoder: str) -> Path | None:
         UserError: the package or its folder is missing.
     """
     if not encoder.startswith(PACKAGE):
-        path = Path(encoder).expanduser()
+        path = user_path(encoder)
         return path if path.is_dir() else None
     package, _, inner = encoder.removeprefix(PACKAGE).partition("/")
     found = importlib.util.find_spec(package) if package.isidentifier() else None
@@ -56,7 +57,7 @@ def local_folder(encoder: str) -> Path | None:
 
 def absolute(encoder: str) -> str:
     """A folder by its whole path, so that it is found from wherever a run is loaded."""
-    path = Path(encoder).expanduser()
+    path = user_path(encoder)
     return str(path.resolve()) if path.is_dir() else encoder
 
 

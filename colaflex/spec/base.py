@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.reading import resolved, user_path
 from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.spec import Spec
 from colaflex.spec.yaml import Node
@@ -42,8 +43,8 @@ def base_spec(node: Node) -> Spec:
     if inline is not None:
         return Spec.parse(inline, inline.origin.source)
     base = node.entries["base"]
-    path = (base.origin.directory or Path.cwd()) / Path(str(base.value)).expanduser()
     try:
+        path = (base.origin.directory or Path.cwd()) / user_path(str(base.value))
         return Spec.load(_shown(path))
     except SpecError:
         raise
@@ -59,6 +60,6 @@ def _given(node: Node, key: str) -> Node | None:
 def _shown(path: Path) -> Path:
     """A path as short as it can be said."""
     try:
-        return path.resolve().relative_to(Path.cwd())
+        return resolved(path).relative_to(Path.cwd())
     except ValueError:
         return path

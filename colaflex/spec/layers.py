@@ -7,6 +7,7 @@ from pathlib import Path
 
 from colaflex.errors import UserError
 from colaflex.interfaces.component import ComponentConfig
+from colaflex.reading import resolved, user_path
 from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.spec.resolve import type_of
@@ -42,7 +43,7 @@ class Layers:
 
     def load(self, path: Path, above: tuple[Path, ...] = ()) -> Node:
         """A file with everything that it extends, first to last, below it."""
-        place = path.resolve()
+        place = resolved(path)
         if place in self._loaded:
             return self._loaded[place]
         node = read_file(path)
@@ -62,13 +63,12 @@ class Layers:
             return tree
         base: Node | None = None
         for index, name in enumerate(_names(extends)):
-            path = (name.origin.directory or Path.cwd()) / str(name.value)
             where: KeyPath = ("extends", index) if isinstance(extends.value, list) else ("extends",)
-            if path.resolve() in above:
-                chain = " -> ".join(p.name for p in (*above, path.resolve()))
-                problem = Problem(name.origin, where, f"a spec can't extend itself: {chain}")
-                raise SpecError([problem])
             try:
+                path = (name.origin.directory or Path.cwd()) / user_path(str(name.value))
+                if (place := resolved(path)) in above:
+                    chain = " -> ".join(p.name for p in (*above, place))
+                    raise UserError(f"a spec can't extend itself: {chain}")
                 loaded = self.load(path, above)
             except SpecError:
                 raise

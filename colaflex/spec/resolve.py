@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from colaflex.errors import UserError
 from colaflex.interfaces.component import ComponentConfig
+from colaflex.reading import user_path
 from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, Origin, Problem, nearest
 from colaflex.spec.shapes import Shape, shapes_of
@@ -127,8 +128,17 @@ class Resolver:
             self._expected(node, shape, path)
             return OMITTED
         if shape.is_path and isinstance(node.value, str) and node.value not in shape.words:
-            return _absolute(node.value, node.origin)
+            return self._path(node, path)
         return node.plain
+
+    def _path(self, node: Node, path: KeyPath) -> Any:
+        """An absolute path; a relative one is one of the folder of its file."""
+        try:
+            given = user_path(str(node.value))
+        except UserError as error:
+            self.report(node.origin, path, str(error))
+            return OMITTED
+        return str(given if given.is_absolute() else (node.origin.directory or Path.cwd()) / given)
 
     def _items(self, node: Node, shape: Shape, path: KeyPath) -> list[tuple[Any, Any]]:
         pairs: Iterable[tuple[Any, Node]] = (
@@ -199,11 +209,6 @@ class Resolver:
     def _choices(self, shape: Shape) -> str:
         names = self.registry.names(shape.slot) if shape.slot else []
         return f"choose from {', '.join(names)}" if names else ""
-
-
-def _absolute(value: str, origin: Origin) -> str:
-    path = Path(value).expanduser()
-    return str(path if path.is_absolute() else (origin.directory or Path.cwd()) / path)
 
 
 def _shown(node: Node) -> str:

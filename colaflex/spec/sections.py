@@ -15,6 +15,7 @@ from colaflex.interfaces.configs import (
     SegmenterConfig,
     TaskConfig,
 )
+from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.spec.training import Section, Training
 
 __all__ = ["SPEC_VERSION", "Document", "Evaluation", "Judge", "Sampling", "Tokenizer"]
@@ -65,7 +66,7 @@ class Sampling(Section):
         1.0, gt=0, le=100, description="Divides logits of tokens seen before; 1 is off (no unit)."
     )
     max_new_tokens: int = Field(
-        64, ge=1, le=1_000_000, description="Most tokens generated after a prompt."
+        64, ge=1, le=MAX_NEW_TOKENS, description="Most tokens generated after a prompt."
     )
 
 

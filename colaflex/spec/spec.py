@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from pydantic import PrivateAttr, model_validator
 
+from colaflex.errors import UserError, WrongKind
+from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, stage1_of_run
 from colaflex.spec.checks import missing_requirements, refusals, warnings
@@ -65,11 +67,14 @@ class Spec(Document):
             SpecError: lists everything that is wrong, with its place.
             UserError: the file can't be read.
         """
+        file = user_path(path)
+        if isinstance(sets, str) or not all(isinstance(each, str) for each in sets):
+            raise WrongKind(f"sets: expected a list of texts such as a.b=VALUE, got {sets!r:.60}")
         layers = Layers(registry())
-        tree = layers.load(Path(path))
+        tree = layers.load(file)
         if "name" not in tree.entries:
             place = replace(tree.origin, line=None)
-            named = Node(Path(path).stem, place, place)
+            named = Node(file.stem, place, place)
             tree = tree.with_entries({"name": named, **tree.entries})
         return cls._of(tree, layers, [read_set(argument) for argument in sets])
 
@@ -89,6 +94,8 @@ class Spec(Document):
         Changing a component keeps what means the same to the new one; `swap_report` tells.
         """
         origin = Origin("override")
+        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+            raise WrongKind(f"expected a map of values by key path, got {values!r:.60}")
         sets = []
         for name, value in values.items():
             path: KeyPath = tuple(name.split("."))
@@ -286,7 +293,10 @@ def _stage1_source(tree: Node, layers: Layers) -> tuple[Node, Path | None]:
     path = ("representation", "from")
     if not isinstance(named.value, str) or not named.value:
         raise SpecError([Problem(named.origin, path, "expected the path of a run folder")])
-    run = (named.origin.directory or Path.cwd()) / Path(named.value).expanduser()
+    try:
+        run = (named.origin.directory or Path.cwd()) / user_path(named.value)
+    except UserError as error:
+        raise SpecError([Problem(named.origin, path, str(error))]) from None
     tree = _without_from(tree)
     saved = run / "spec.yaml"
     if saved.is_file():

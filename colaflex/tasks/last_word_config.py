@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import TaskCapabilities
 from colaflex.interfaces.configs import ScoredTaskConfig
+from colaflex.interfaces.options import MAX_NEW_TOKENS
 
 __all__ = ["LastWordConfig"]
 
@@ -14,7 +15,7 @@ class LastWordConfig(ScoredTaskConfig):
     """Passages from the beginnings of held-out documents, without their last word."""
 
     max_new_tokens: int = Field(
-        16, ge=1, le=1_000_000, description="Length of an answer at most (tokens)."
+        16, ge=1, le=MAX_NEW_TOKENS, description="Length of an answer at most (tokens)."
     )
     items: int = Field(200, ge=1, le=10_000_000, description="Passages that are asked at most.")
     fewest_words: int = Field(8, ge=2, le=100_000, description="Words of a passage at least.")
