@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 from colaflex.cli.output import json_option, print_json
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
+from colaflex.generation.prompt_file import read_prompts
 
 if TYPE_CHECKING:
     from colaflex.loading import LoadedModel
@@ -26,7 +26,7 @@ __all__ = ["command"]
     "--prompts",
     "file",
     type=PATH,
-    help="File of prompts: one a line, or .jsonl with `prompt`.",
+    help="File of prompts: one a line, or .jsonl (.ndjson) with `prompt`.",
 )
 @click.option("--max-new-tokens", type=int, help="Most tokens after the prompt.")
 @click.option("--steps", type=int, help="Solver intervals per block.")
@@ -99,36 +99,3 @@ def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any])
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
-
-
-def read_prompts(path: Path) -> list[str]:
-    """The prompts of a file: one a line, or the `prompt` of every line of a .jsonl.
-
-    An empty line of text is an empty prompt.
-
-    Raises:
-        UserError: the file is missing, not UTF-8, or a line holds no prompt.
-    """
-    try:
-        # Not splitlines: JSON and prose hold characters that are line ends to it alone.
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from None
-    if lines == [""]:
-        raise UserError(f"{path}: holds no prompt")
-    if path.suffix != ".jsonl":
-        return lines
-    return [_prompt_of(line, f"{path}:{n}") for n, line in enumerate(lines, 1) if line.strip()]
-
-
-def _prompt_of(line: str, place: str) -> str:
-    try:
-        item = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{place}: not JSON: {error}") from None
-    prompt = item.get("prompt") if isinstance(item, dict) else None
-    if not isinstance(prompt, str):
-        raise UserError(f'{place}: expected a JSON object whose "prompt" is a text')
-    return prompt

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.configs import CorpusConfig
 from colaflex.interfaces.corpus import Split
 
-__all__ = ["ByContentConfig"]
+__all__ = ["ByContentConfig", "folded"]
+
+# Soft hyphens, zero-width characters, directional marks, byte-order marks.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def folded(text: str) -> str:
+    """What two copies of a text share: white space, case and the form of characters are lost."""
+    visible = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return " ".join(visible.casefold().split())
 
 
 class ByContentConfig(CorpusConfig):
     """Options that all such corpora share; what is in no other split trains.
 
-    The same text is always in the same split, wherever it stands and however often, so a
-    duplicate never crosses from training to testing.
+    The same text is always in the same split, wherever it stands and however often, also where
+    copies differ in white space, line ends, case or the Unicode form of characters; so a duplicate
+    never crosses from training to testing.
     """
 
     validation: float = Field(0.05, ge=0, lt=1, description="Share of documents to validate on.")
@@ -42,8 +54,13 @@ class ByContentConfig(CorpusConfig):
         return self
 
     def split_of(self, text: str) -> Split:
-        """The split of a document, by a hash of its text."""
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        """The split of a document, by a hash of its text, folded.
+
+        Of a long one the beginning decides, so that copies go together wherever they are cut.
+        """
+        beginning = folded(text[: self.max_document_characters])
+        key = beginning[: self.max_document_characters // 2].encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(key, digest_size=8).digest()
         place = int.from_bytes(digest, "little") / 2**64
         shares: tuple[tuple[Split, float], ...] = (
             ("validation", self.validation),

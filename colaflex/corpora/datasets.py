@@ -12,10 +12,12 @@ from colaflex.corpora.by_content import ByContentConfig
 from colaflex.draws import stable_digest
 from colaflex.errors import UserError
 from colaflex.interfaces.corpus import Corpus, Document
+from colaflex.json_lines import text_of
 
 __all__ = ["Datasets", "DatasetsConfig"]
 
-REVISION = 1
+# Raised when the reading or the splits change: it is part of the fingerprint.
+REVISION = 2
 
 
 class DatasetsConfig(ByContentConfig):
@@ -74,15 +76,10 @@ class Datasets(Corpus):
         for number, row in enumerate(rows):
             if number == config.max_documents:
                 break
-            text = row.get(config.field)
-            if not isinstance(text, str):
-                raise UserError(
-                    f"corpus.field: row {number} of {config.path} has no text at {config.field!r}; "
-                    f"it has {', '.join(map(repr, row))}"
-                )
+            text = text_of(row, config.field, f"{config.path}, row {number} (corpus.field)")
             if not text.strip():
                 continue
-            empty, split = False, config.split_of(text[:size])
+            empty, split = False, config.split_of(text)
             for start in range(0, len(text), size):
                 yield Document(text[start : start + size], split)
         if empty:

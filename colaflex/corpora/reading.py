@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import importlib.util
 import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from colaflex.errors import UserError
+from colaflex.hints import hint
+from colaflex.json_lines import json_object, lines_of, open_text, text_of
+from colaflex.reading import open_regular
 
 __all__ = ["EncodingErrors", "read_json_lines", "read_parquet", "read_pieces", "read_text"]
 
 EncodingErrors = Literal["error", "replace", "skip"]
 
 CHUNK_BYTES = 1 << 20
-# A JSON object has to be read whole; a longer line is refused rather than held in memory.
-MAX_JSON_LINE_BYTES = 64 << 20
+ROWS_AT_ONCE = 128  # of parquet
 
 _POLICY = {"error": "strict", "replace": "replace", "skip": "ignore"}
 _SEPARATOR = {"line": re.compile(r"\n"), "blank_line": re.compile(r"\n(?:[^\S\n]*\n)+")}
@@ -30,29 +30,41 @@ def read_text(path: Path, errors: EncodingErrors) -> Iterator[str]:
     """A file's text in chunks, any line end as a newline, without byte-order mark.
 
     Raises:
-        UserError: the file can't be read, or (errors = "error") isn't UTF-8.
+        UserError: the file can't be read or holds anything but text, or (errors = "error") isn't
+            UTF-8.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")(_POLICY[errors])
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    for offset, raw in _chunks(path):
+        held_back = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, offset - held_back + error.start, error) from error
+        yield newlines.decode(text, final=not raw)
+
+
+def _chunks(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The bytes of a file of text in pieces, each with its offset; the last one is empty."""
     offset = 0
-    try:
-        with path.open("rb") as file:
-            while True:
+    with open_text(path) as file:
+        while True:
+            try:
                 raw = file.read(CHUNK_BYTES)
-                held_back = len(decoder.getstate()[0])
-                try:
-                    text = decoder.decode(raw, final=not raw)
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path, offset - held_back + error.start, error) from error
-                offset += len(raw)
-                yield newlines.decode(text, final=not raw)
-                if not raw:
-                    return
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
+            except OSError as error:
+                raise UserError(f"{path}: can't be read: {error.strerror or error}") from None
+            if (at := raw.find(b"\0")) >= 0:
+                raise UserError(
+                    f"{path}: byte {offset + at} is a NUL, which no text has; take it out, or "
+                    "give another file"
+                )
+            yield offset, raw
+            if not raw:
+                return
+            offset += len(raw)
 
 
-def _not_utf8(path: Path, offset: int, error: UnicodeDecodeError) -> UserError:
+def _not_utf8(path: Path | str, offset: int, error: UnicodeDecodeError) -> UserError:
     byte = error.object[error.start]
     return UserError(
         f"{path}: byte {offset} (0x{byte:02x}) is not UTF-8: {error.reason}; convert the file, or "
@@ -76,7 +88,8 @@ def read_pieces(
     marked = _cut(read_text(path, errors), _SEPARATOR.get(documents), max_characters)
     for piece, last in marked:
         if last:
-            yield iter((piece,))
+            # The last document of a file has a newline behind it, the others none.
+            yield iter((piece.strip("\n") if documents == "blank_line" else piece,))
         else:
             yield _whole(piece, marked)
 
@@ -100,10 +113,10 @@ def _cut(
             *ended, held = separator.split(held)
             for document in ended:
                 yield from _bounded(document, size)
-        while len(held) > size:
-            # A separator across the cut ends this document a piece later, which is no harm.
-            yield held[:size], False
-            held = held[size:]
+        # A separator across the cut ends this document a piece later, which is no harm.
+        cut = (len(held) - 1) // size * size if len(held) > size else 0
+        yield from ((held[start : start + size], False) for start in range(0, cut, size))
+        held = held[cut:]
     yield from _bounded(held, size)
 
 
@@ -118,55 +131,21 @@ def read_json_lines(path: Path, field: str, errors: EncodingErrors) -> Iterator[
     Raises:
         UserError: with file and line, where a line is no object with that field of text.
     """
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            number = 0
-            while raw := file.readline(MAX_JSON_LINE_BYTES + 1):
-                number += 1
-                if len(raw) > MAX_JSON_LINE_BYTES:
-                    raise UserError(
-                        f"{path}, line {number}: longer than {MAX_JSON_LINE_BYTES >> 20} MiB; "
-                        "split its text into several objects"
-                    )
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8", _POLICY[errors])
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path, offset + error.start, error) from error
-                offset += len(raw)
-                if line.strip():
-                    yield _field_of(line, field, f"{path}, line {number}")
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror or error}") from error
+    for place, raw in lines_of(path):
+        try:
+            line = raw.decode("utf-8", _POLICY[errors])
+        except UnicodeDecodeError as error:
+            raise _not_utf8(place, error.start, error) from error
+        if line.strip():
+            yield text_of(json_object(line, place), field, f"{place} (corpus.field)")
 
 
-def _field_of(line: str, field: str, place: str) -> str:
-    try:
-        item = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: not JSON: {error}") from error
-    if not isinstance(item, dict):
-        raise UserError(f"{place}: expected a JSON object, found {type(item).__name__}")
-    text = item.get(field)
-    if not isinstance(text, str):
-        if field in item:
-            raise UserError(f"{place}: {field!r} holds {type(text).__name__}, expected a string")
-        raise UserError(f"{place}: no field {field!r}{_nearest(field, list(item))}")
-    # Escapes such as \ud800 alone are no characters and have no UTF-8.
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _nearest(field: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(field, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} It has {', '.join(map(repr, names)) or 'none'} (corpus.field)"
-
-
-def read_parquet(path: Path, field: str) -> Iterator[str]:
+def read_parquet(path: Path, field: str, errors: EncodingErrors) -> Iterator[str]:
     """The texts of one column of a parquet file, a batch of rows at a time.
 
     Raises:
-        UserError: pyarrow is missing, the file is none, or it has no such column of text.
+        UserError: pyarrow is missing, the file is none, it has no such column of text, or a row
+            holds none.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise UserError(f"{path}: parquet needs pyarrow: pip install 'colaflex[parquet]'")
@@ -174,14 +153,35 @@ def read_parquet(path: Path, field: str) -> Iterator[str]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            if field not in names:
-                raise UserError(f"{path}: no column {field!r}{_nearest(field, names)}")
-            kind = file.schema_arrow.field(field).type
-            if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                raise UserError(f"{path}: column {field!r} holds {kind}, expected strings")
-            for batch in file.iter_batches(batch_size=1024, columns=[field]):
-                yield from (text for text in batch.column(0).to_pylist() if text is not None)
+        with open_regular(path) as raw, parquet.ParquetFile(raw) as file:
+            _column(path, field, file.schema_arrow)
+            number = 0
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=[field]):
+                # As bytes: what is said to be UTF-8 may not be.
+                for value in batch.column(0).cast(pyarrow.large_binary()).to_pylist():
+                    yield _row_text(value, field, f"{path}, row {number}", errors)
+                    number += 1
     except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"{path}: not readable as parquet: {error}") from error
+
+
+def _column(path: Path, field: str, schema: Any) -> None:
+    """Refuse a column that there is not, or twice, or that holds no text."""
+    names = list(schema.names)
+    if field not in names:
+        raise UserError(f"{path}: no column {field!r}{hint(field, names, 'it has')} (corpus.field)")
+    if names.count(field) > 1:
+        raise UserError(
+            f"{path}: {names.count(field)} columns are called {field!r}; write the file with one"
+        )
+    kind = schema.field(field).type
+    if str(kind) not in ("string", "large_string", "string_view"):
+        raise UserError(f"{path}: column {field!r} holds {kind}, expected strings (corpus.field)")
+
+
+def _row_text(value: bytes | None, field: str, place: str, errors: EncodingErrors) -> str:
+    try:
+        text = None if value is None else value.decode("utf-8", _POLICY[errors])
+    except UnicodeDecodeError as error:
+        raise _not_utf8(place, error.start, error) from error
+    return text_of({field: text}, field, f"{place} (corpus.field)")

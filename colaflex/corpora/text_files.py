@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from colaflex.corpora.by_content import ByContentConfig
+from colaflex.corpora.finding import find_files
 from colaflex.corpora.reading import (
     EncodingErrors,
     read_json_lines,
@@ -18,14 +20,15 @@ from colaflex.corpora.reading import (
 )
 from colaflex.draws import stable_digest
 from colaflex.errors import UserError
-from colaflex.files import sha256_file
+from colaflex.formats import refuse_name
 from colaflex.interfaces.corpus import Corpus, Document
-from colaflex.reading import user_path
+from colaflex.json_lines import JSON_LINES
+from colaflex.reading import open_regular
 
 __all__ = ["TextFiles", "TextFilesConfig"]
 
-REVISION = 1
-JSON_LINES = (".jsonl", ".ndjson")
+# Raised when the reading or the splits change: it is part of the fingerprint.
+REVISION = 2
 READ_IN_FOLDERS = (".txt", ".text", ".md", *JSON_LINES, ".parquet")
 
 logger = logging.getLogger(__name__)
@@ -63,27 +66,27 @@ class TextFiles(Corpus):
 
     def files(self) -> list[Path]:
         """The files that are read, sorted by path; raises UserError where there are none."""
-        given = user_path(self.config.path)
-        if given.is_file():
-            return [given]
-        if given.is_dir():
-            found = [p for p in given.rglob("*") if p.suffix.lower() in READ_IN_FOLDERS]
-            expected = f"none of its files ends in {', '.join(READ_IN_FOLDERS)}"
-        else:
-            found = _matches(given)
+        given = self.config.path
+        found = find_files(given, READ_IN_FOLDERS)
+        passed = found.told()
+        if not found.files:
             expected = "no such file or folder, and as a glob it matches nothing"
-        found = [path for path in found if path.is_file()]
-        if not found:
-            raise UserError(f"corpus.path: {self.config.path}: {expected}")
-        return sorted(found, key=lambda path: path.as_posix())
+            if given.expanduser().is_dir():
+                expected = f"none of its files ends in {', '.join(READ_IN_FOLDERS)}"
+            raise UserError(
+                f"corpus.path: {given}: {expected}" + (f" (passed over {passed})" if passed else "")
+            )
+        for path in found.files:
+            if path.suffix.lower() != ".json" or self.config.documents != "jsonl":
+                refuse_name(path, self.config.field)
+        if passed:
+            self._tell(given, "corpus.path: %s: passed over %s", given, passed)
+        return found.files
 
     def fingerprint(self) -> str:
         """A digest of the options and of all files' content, not of where they lie."""
         options = self.config.model_dump(exclude={"type", "path"})
-        try:
-            content = [(self._format(path), sha256_file(path)) for path in self.files()]
-        except OSError as error:
-            raise UserError(f"{error.filename} can't be read: {error.strerror or error}") from error
+        content = [(self._format(path), _sha256(path)) for path in self.files()]
         return stable_digest("text_files", REVISION, sorted(options.items()), content)
 
     def documents(self) -> Iterator[Document]:
@@ -99,7 +102,7 @@ class TextFiles(Corpus):
                     if split is None:
                         split = self.config.split_of(piece)
                     else:
-                        self._tell(path)
+                        self._tell_cut(path)
                     empty = False
                     yield Document(piece, split)
         if empty:
@@ -119,27 +122,33 @@ class TextFiles(Corpus):
             )
             return
         if form == "parquet":
-            texts = read_parquet(path, config.field)
+            texts = read_parquet(path, config.field, config.encoding_errors)
         else:
             texts = read_json_lines(path, config.field, config.encoding_errors)
         size = config.max_document_characters
         for text in texts:
             yield (text[start : start + size] for start in range(0, len(text), size))
 
-    def _tell(self, path: Path) -> None:
+    def _tell_cut(self, path: Path) -> None:
+        self._tell(
+            path,
+            "%s: documents longer than %d characters are cut (corpus.max_document_characters; "
+            "corpus.documents says what a document is, now %s)",
+            path,
+            self.config.max_document_characters,
+            self._format(path),
+        )
+
+    def _tell(self, path: Path, message: str, *values: object) -> None:
+        """Warn of a path, once."""
         if path not in self._told:
             self._told.add(path)
-            logger.warning(
-                "%s: documents longer than %d characters are cut (corpus.max_document_characters; "
-                "corpus.documents says what a document is, now %s)",
-                path,
-                self.config.max_document_characters,
-                self._format(path),
-            )
+            logger.warning(message, *values)
 
 
-def _matches(pattern: Path) -> list[Path]:
-    try:
-        return list(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-    except ValueError as error:
-        raise UserError(f"corpus.path: {pattern} is no glob: {error}") from error
+def _sha256(path: Path) -> str:
+    with open_regular(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{path}: can't be read: {error.strerror or error}") from None

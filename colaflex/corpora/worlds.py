@@ -32,6 +32,8 @@ __all__ = ["Derivation", "Judgement", "SentenceDerivation", "World", "Worlds", "
 
 REVISION = 1
 CHUNK = 1024
+MOST = 100_000_000
+"""Documents of a split: they take hours to write out, and hundreds of gigabytes to hold."""
 
 
 class WorldsConfig(CorpusConfig):
@@ -47,10 +49,10 @@ class WorldsConfig(CorpusConfig):
     mentions: int = Field(
         2, ge=1, le=len(FACTORS), description="Factors that a sentence mentions, at most all."
     )
-    documents: int = Field(20_000, ge=1, description="Documents of the train split.")
-    validation_documents: int = Field(1000, ge=1, description="Documents to validate on.")
-    test_documents: int = Field(1000, ge=1, description="Documents to test on.")
-    judge_documents: int = Field(5000, ge=1, description="Documents to train judges on.")
+    documents: int = Field(20_000, ge=1, le=MOST, description="Documents of the train split.")
+    validation_documents: int = Field(1000, ge=1, le=MOST, description="Documents to validate on.")
+    test_documents: int = Field(1000, ge=1, le=MOST, description="Documents to test on.")
+    judge_documents: int = Field(5000, ge=1, le=MOST, description="Documents to train judges on.")
     seed: int = Field(0, ge=0, description="Seed of the documents, apart from the run's seed.")
 
     @model_validator(mode="after")

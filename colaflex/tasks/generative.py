@@ -11,6 +11,8 @@ from pathlib import Path
 from colaflex.errors import UserError
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import StoredAnswer, TaskItem
+from colaflex.json_lines import MAX_LINE
+from colaflex.reading import read_text
 from colaflex.tasks.generative_config import GenerativeTaskConfig
 from colaflex.tasks.rows import Row, read_rows
 
@@ -71,9 +73,9 @@ class GenerativeTask(Task):
         if path is None:
             return None
         try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: the prefix can't be read: {error}") from error
+            return read_text(path, MAX_LINE)
+        except UserError as error:
+            raise UserError(f"the prefix can't be read: {error}") from None
 
 
 def _shown(row: Row, field: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.hints import hint, nearest
+from colaflex.hints import nearest
+from colaflex.json_lines import json_object, kind_of, lines_of, text_of
+from colaflex.reading import MissingFile
 
 __all__ = ["Row", "read_rows"]
-
-KINDS = {bool: "true or false", dict: "a map", float: "a number", int: "a number", list: "a list"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +28,7 @@ class Row:
 
     def text(self, field: str) -> str:
         """A field's text; raises UserError where it is missing or something else."""
-        value = self.values.get(field)
-        if value is None and field in self.values:
-            raise UserError(f"{self.place}: {field}: expected text, got null")
-        if value is None:
-            raise UserError(
-                f"{self.place}: the field {field!r} is missing"
-                f"{hint(field, self.values, 'the row has')}"
-            )
-        return self._text(field, value)
+        return text_of(self.values, field, self.place)
 
     def optional(self, field: str) -> str:
         """A field's text, "" where it is missing or null."""
@@ -49,13 +40,11 @@ class Row:
         if value is None:
             return ()
         if not isinstance(value, list):
-            raise UserError(f"{self.place}: {field}: expected a list of texts, got {_kind(value)}")
-        return tuple(self._text(f"{field}.{index}", each) for index, each in enumerate(value))
-
-    def _text(self, field: str, value: object) -> str:
-        if not isinstance(value, str):
-            raise UserError(f"{self.place}: {field}: expected text, got {_kind(value)}")
-        return value
+            raise UserError(
+                f"{self.place}: {field}: expected a list of texts, got {kind_of(value)}"
+            )
+        named = {f"{field}.{index}": each for index, each in enumerate(value)}
+        return tuple(text_of(named, name, self.place) for name in named)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -66,38 +55,14 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     found = False
     try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                if raw.strip():
-                    found = True
-                    place = f"{path}:{number}"
-                    yield Row(_object(raw, place), place)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file{_neighbour(path)}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: expected a file of JSON lines, this is a folder") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
+        for place, raw in lines_of(path):
+            if raw.strip():
+                found = True
+                yield Row(json_object(raw, place), place)
+    except MissingFile as error:
+        raise UserError(f"{error}{_neighbour(path)}") from None
     if not found:
         raise UserError(f"{path}: no rows; expected one JSON object a line")
-
-
-def _object(raw: bytes, place: str) -> dict[str, object]:
-    try:
-        value = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{place}: not UTF-8 (byte {raw[error.start]:#04x})") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{place}: expected a JSON object, got {_kind(value)}")
-    return value
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return f"the text {value[:40]!r}"
-    return "null" if value is None else KINDS[type(value)]
 
 
 def _neighbour(path: Path) -> str:

@@ -94,12 +94,16 @@ def test_prompts_come_from_files(generate: Command, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.txt", b"", "a.txt: holds no prompt"),
-        ("a.txt", b"The\n\xff", "a.txt: not UTF-8 at byte 4"),
-        ("a.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', "a.jsonl:2: expected a JSON object whose"),
-        ("a.jsonl", b'{"prompt": null}\n', 'a.jsonl:1: expected a JSON object whose "prompt"'),
+        ("a.txt", b"The\n\xff", r"a.txt:2: not UTF-8 (byte 0xff"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a"}\n{"text": "b"}\n',
+            "a.jsonl:2: the field 'prompt' is missing",
+        ),
+        ("a.jsonl", b'{"prompt": null}\n', "a.jsonl:1: prompt: expected text, got null"),
         ("a.jsonl", b'["prompt"]\n', "a.jsonl:1: expected a JSON object"),
-        ("a.jsonl", b'{"prompt": "a"\n', "a.jsonl:1: not JSON"),
         ("a.jsonl", b'{"prompt": "\\ud800"}\n', "is no UTF-8 text"),
+        ("a.jsonl", b'{"prompt": "a"\n', "a.jsonl:1: not readable as JSON"),
     ],
 )
 def test_wrong_files_are_one_message(
@@ -114,7 +118,7 @@ def test_wrong_files_are_one_message(
     ("arguments", "message"),
     [
         (["--prompt", "a", "--prompts", "b.txt"], "give --prompt or --prompts, not both"),
-        (["--prompts", "nowhere.txt"], "nowhere.txt: can't be read: No such file"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file"),
         (["--prompt", "a", "--prompt", "b", "--stream"], "--stream prints one prompt's text"),
         (["--stream", "--json"], "--stream prints one prompt's text"),
         (["--prompt", "\udcff"], "is no UTF-8 text"),

@@ -109,7 +109,7 @@ def test_rows_without_choices_are_compared_as_texts(
         ('{"generate": "x", "ground_truth": 4}', ":2: ground_truth: expected text, got a number"),
         ('{"generate": "x", "ground_truth": "x", "choices": "x"}', ":2: choices: expected a list"),
         ('{"generate": "x", "ground_truth": "x", "choices": [1]}', ":2: choices.0: expected text"),
-        ("not json", ":2: not valid JSON"),
+        ("not json", ":2: not readable as JSON"),
         ("[1]", ":2: expected a JSON object, got a list"),
     ],
 )

@@ -41,8 +41,15 @@ def test_rows_become_documents(folder: Path, streaming: bool):
 
 
 @installed
+def test_a_null_is_no_text(folder: Path):
+    (folder / "a.jsonl").write_text('{"text": "hello"}\n{"text": null}\n')
+    with pytest.raises(UserError, match=r"row 1 .*expected text, got null; leave the row out"):
+        list(Datasets(DatasetsConfig(path=str(folder))).documents())
+
+
+@installed
 def test_wrong_options_are_named(folder: Path):
-    with pytest.raises(UserError, match="no text at 'body'; it has 'text'"):
+    with pytest.raises(UserError, match=r"the field 'body' is missing \(the row has: text"):
         list(Datasets(DatasetsConfig(path=str(folder), field="body")).documents())
     with pytest.raises(UserError, match="can't be loaded"):
         list(Datasets(DatasetsConfig(path=str(folder), split="other")).documents())

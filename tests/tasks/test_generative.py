@@ -102,7 +102,9 @@ def test_a_prefix_may_be_a_file_of_the_users(tmp_path: Path) -> None:
     prefix.write_text("Example.\n")
     (item,) = task(tmp_path, rows, prefix_file=prefix).items()
     assert item.prompts == ("Example.\nWho?",)
-    with pytest.raises(UserError, match=r"none.txt: the prefix can't be read"):
+    with pytest.raises(
+        UserError, match=r"the prefix can't be read: .*none.txt: there is no such file"
+    ):
         list(task(tmp_path, rows, prefix_file=tmp_path / "none.txt").items())
 
 

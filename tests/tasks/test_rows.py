@@ -25,12 +25,12 @@ def test_rows_have_their_place_and_empty_lines_are_passed_over(tmp_path: Path) -
     [
         (b"", r"rows.jsonl: no rows; expected one JSON object a line"),
         (b"\n \n", r"no rows"),
-        (b'{"a": "x"}\n{"a": \n', r"rows.jsonl:2: not valid JSON"),
+        (b'{"a": "x"}\n{"a": \n', r"rows.jsonl:2: not readable as JSON"),
         (b'{"a": "x"}\n["a"]\n', r"rows.jsonl:2: expected a JSON object, got a list"),
         (b'{"a": "x"}\n"a"\n', r"rows.jsonl:2: expected a JSON object, got the text 'a'"),
         (b'{"a": "x"}\nnull\n', r"rows.jsonl:2: expected a JSON object, got null"),
         (b'{"a": "\xff"}\n', r"rows.jsonl:1: not UTF-8 \(byte 0xff\)"),
-        (b"[" * 100_000 + b"\n", r"rows.jsonl:1: not valid JSON"),
+        (b"[" * 100_000 + b"\n", r"rows.jsonl:1: not JSON that can be read: nested too deeply"),
     ],
 )
 def test_a_broken_file_is_told_with_its_place(tmp_path: Path, content: bytes, message: str) -> None:
