@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from colaflex.errors import UserError
 from colaflex.files import cache_dir
-from colaflex.reading import open_regular
+from colaflex.reading import open_regular, user_path
 
 __all__ = ["Found", "find_files"]
 
@@ -62,11 +62,7 @@ def find_files(given: Path, suffixes: Sequence[str]) -> Found:
     Raises:
         UserError: the path can't be looked at.
     """
-    try:
-        path = given.expanduser()
-    except RuntimeError as error:
-        raise UserError(f"corpus.path: {given}: {error}") from None
-    found = Found()
+    path, found = user_path(given), Found()
     mode = _mode(path)
     if mode is None:
         candidates = _matches(path, found)

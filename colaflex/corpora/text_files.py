@@ -13,6 +13,7 @@ from pydantic import Field
 from colaflex.corpora.by_content import ByContentConfig
 from colaflex.corpora.finding import find_files
 from colaflex.corpora.reading import (
+    CHUNK_BYTES,
     EncodingErrors,
     read_json_lines,
     read_parquet,
@@ -23,7 +24,7 @@ from colaflex.errors import UserError
 from colaflex.formats import refuse_name
 from colaflex.interfaces.corpus import Corpus, Document
 from colaflex.json_lines import JSON_LINES
-from colaflex.reading import open_regular
+from colaflex.reading import open_regular, user_path
 
 __all__ = ["TextFiles", "TextFilesConfig"]
 
@@ -71,7 +72,7 @@ class TextFiles(Corpus):
         passed = found.told()
         if not found.files:
             expected = "no such file or folder, and as a glob it matches nothing"
-            if given.expanduser().is_dir():
+            if user_path(given).is_dir():
                 expected = f"none of its files ends in {', '.join(READ_IN_FOLDERS)}"
             raise UserError(
                 f"corpus.path: {given}: {expected}" + (f" (passed over {passed})" if passed else "")
@@ -147,8 +148,11 @@ class TextFiles(Corpus):
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with open_regular(path) as file:
         try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while raw := file.read(CHUNK_BYTES):
+                digest.update(raw)
+            return digest.hexdigest()
         except OSError as error:
             raise UserError(f"{path}: can't be read: {error.strerror or error}") from None

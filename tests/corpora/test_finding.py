@@ -133,7 +133,7 @@ def test_what_is_no_regular_file_is_passed_over_in_a_folder(
         ("loop", "in a circle"),
         ("x" * 300, "too long"),
         ("a\0b", "NUL character"),
-        ("~nobody-of-this-name/x", "home directory"),
+        ("~nobody-of-this-name/x", "there is no home folder of ~nobody"),
         ("a.txt/b", "no such file or folder"),
         ("table.csv", "is a table, which is not read; write its texts as JSON lines"),
         ("one.json", "is one JSON document, which is not read"),
