@@ -132,6 +132,7 @@ def measure(given: argparse.Namespace, precision: str) -> dict[str, float]:
     plan = StagePlan(stage_of(prior, latents), settings, 10**6)
     order = FixedRows(given.batch, given.length)
     holder: Any = torch.nn.ModuleDict({"prior": prior})
+    holder.hidden = None
     loop = StageLoop(holder, plan, order, 0, Processes(), "bf16" if precision == "bf16" else "fp32")
     done = iter(range(10**6))
     with loop:

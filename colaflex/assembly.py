@@ -11,6 +11,7 @@ from colaflex.coadaptation import Coadaptation
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.component import ComponentConfig
+from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import Vocabulary
 from colaflex.latent_model import LatentModel
@@ -28,6 +29,12 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
     """
     texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
     vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
+    model = _model(spec, vocabulary)
+    model.hidden = hidden_matrices(model, vocabulary.size)
+    return model
+
+
+def _model(spec: Spec, vocabulary: Vocabulary) -> LanguageModel:
     if spec.baseline is not None:
         context: dict[str, object] = {"vocabulary": vocabulary}
         if spec.baseline.capabilities().needs_max_tokens:

@@ -46,6 +46,7 @@ from colaflex.stage_cache import (
 )
 from colaflex.training.batches import TrainingBatches
 from colaflex.training.distributed import Processes, Strategy, join_processes
+from colaflex.training.hardware import require_compiler, slow_settings
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.memory import peak_memory_bytes
 from colaflex.training.progress import Progress, SilentProgress
@@ -241,6 +242,8 @@ class Experiment:
         for plan in self.plans():
             plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
             self.order(plan)
+            if plan.settings.compile:
+                require_compiler()
         evaluator(self.spec, self.model, self.data, self.corpus, self._say, self.options.split)
 
     def _begin(self) -> StageOne | None:
@@ -279,6 +282,8 @@ class Experiment:
     # Training.
 
     def _train(self, reused: StageOne | None, callbacks: RunCallbacks) -> TrainingResult:
+        for sentence in slow_settings(self.processes.device.type, self.precision):
+            self._say(f"warning: {sentence}")
         if reused is not None:
             self._say("stage 1: reused, the representation is known from an earlier run")
         self._warn_of_unlike(reused)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from colaflex.errors import UserError
+from colaflex.training.hardware import native_bf16
 from colaflex.training.stage_loss import Precision
 
 __all__ = ["chosen_device", "chosen_precision"]
@@ -31,13 +30,5 @@ def chosen_device(asked: str) -> str:
 def chosen_precision(asked: str, device: str) -> Precision:
     """fp32 or bf16; `auto` takes bf16 where the hardware multiplies it natively."""
     if asked == "auto":
-        if device.startswith("cuda"):
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-        capability = torch.backends.cpu.get_cpu_capability()
-        flags = Path("/proc/cpuinfo")
-        native = flags.exists() and any(
-            name in flags.read_text(encoding="utf-8", errors="replace")
-            for name in ("avx512_bf16", "amx_bf16")
-        )
-        return "bf16" if native and "AVX512" in capability else "fp32"
+        return "bf16" if native_bf16(device) else "fp32"
     return "bf16" if asked == "bf16" else "fp32"

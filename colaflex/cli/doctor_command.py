@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,6 +27,11 @@ __all__ = ["command"]
 GIB = 2**30
 LITTLE_SPACE = 1 * GIB
 REQUIREMENT = re.compile(r"([\w.-]+)")
+SPEED = """
+import dataclasses, json
+from colaflex.training.hardware import hardware
+print(json.dumps(dataclasses.asdict(hardware())))
+"""
 EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
 
 
@@ -42,7 +49,7 @@ class Check:
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
     """Check python, packages, cores, memory and the cache; exit code 1 if there is a problem."""
-    checks = [*_software(), *_hardware(), *_cache(cache_dir()), *_plugins()]
+    checks = [*_software(), *_hardware(), *_speed(), *_cache(cache_dir()), *_plugins()]
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -94,6 +101,31 @@ def _hardware() -> Iterator[Check]:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         yield Check("memory", f"{memory / GIB:.1f} GiB")
+
+
+def _speed() -> Iterator[Check]:
+    """What makes this machine slow, by a process that imports torch: it may not be importable."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", SPEED], capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        if _version("torch") is not None:
+            yield Check("torch", f"can't be imported: {last[0][:200]}", "problem")
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    yield Check("device", found["device"])
+    if found["bf16"]:
+        yield Check("bf16", "native: --precision auto takes it")
+    else:
+        line = "not native here: --precision auto takes fp32, bf16 would be slow"
+        yield Check("bf16", line, "note")
+    if found["compiler"] is None:
+        yield Check("compiler", "no C++ compiler: training.compile can't be used", "note")
+    else:
+        yield Check("compiler", found["compiler"])
+    for sentence in found["slow"]:
+        yield Check("speed", sentence, "note")
 
 
 def _cache(folder: Path) -> Iterator[Check]:

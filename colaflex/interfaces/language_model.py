@@ -124,7 +124,13 @@ class Reconstructed:
 
 
 class LanguageModel(nn.Module, ABC):
-    """A distribution over text: a latent model, or a baseline that needs no latents."""
+    """A distribution over text: a latent model, or a baseline that needs no latents.
+
+    Attributes:
+        hidden: names of its hidden matrices, noted when its weights were new; None before.
+    """
+
+    hidden: frozenset[str] | None = None
 
     @abstractmethod
     def stages(self) -> Sequence[Stage]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from colaflex.training.distributed import gather, scatter_like
+from colaflex.training.muon import Muon
 
 __all__ = ["NamedGroup", "OptimizerName", "Optimizers", "build_optimizers"]
 
 OptimizerName = Literal["adamw", "muon"]
+log = logging.getLogger("colaflex")
 
 
 @dataclass(frozen=True)
@@ -54,23 +57,36 @@ class Optimizers:
         return tensors
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from a state that `state` gave."""
+        """Continue from a state that `state` gave.
+
+        What another optimizer has learned of a parameter is of no use to its present one, which
+        then begins anew; a warning says how many.
+        """
         by_parameter: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             key, _, parameter_name = name.partition(":")
             by_parameter.setdefault(parameter_name, {})[key] = tensor
+        foreign = 0
         for member in self.members:
             parameters = [p for group in member.param_groups for p in group["params"]]
             states: dict[int, dict[str, Tensor]] = {}
             for index, parameter in enumerate(parameters):
                 loaded = by_parameter.get(self._names[parameter])
-                if loaded is not None:
+                if loaded is not None and ("momentum_buffer" in loaded) != isinstance(member, Muon):
+                    foreign += 1
+                elif loaded is not None:
                     states[index] = {
                         key: scatter_like(value, parameter) if value.dim() else value.clone()
                         for key, value in loaded.items()
                     }
             groups = member.state_dict()["param_groups"]
             member.load_state_dict({"state": states, "param_groups": groups})
+        if foreign:
+            log.warning(
+                "%d matrices that another optimizer trained until this checkpoint go on with a new "
+                "state: an earlier version left fewer matrices to AdamW",
+                foreign,
+            )
 
 
 def build_optimizers(
@@ -79,27 +95,27 @@ def build_optimizers(
     *,
     betas: tuple[float, float],
     weight_decay: float,
-    embeddings: Iterable[Tensor] = (),
+    hidden: Collection[str],
+    muon_dtype: torch.dtype = torch.float32,
 ) -> Optimizers:
     """The optimizer of a stage; weight decay acts on matrices only.
 
     Args:
-        name: "adamw", or "muon": matrices by Muon (updates scaled to AdamW's size, so that one
-            learning rate serves both), the rest by AdamW.
+        name: "adamw", or "muon": hidden matrices by Muon (updates scaled to AdamW's size, so that
+            one learning rate serves both), the rest by AdamW.
         groups: what learns.
         betas: AdamW's.
         weight_decay: decoupled, times the learning rate.
-        embeddings: matrices that are look-up tables, which Muon leaves to AdamW.
+        hidden: names of the hidden matrices.
+        muon_dtype: of the products in Muon.
     """
     groups = list(groups)
-    tables = set(embeddings)
     adamw: list[dict[str, Any]] = []
     muon: list[dict[str, Any]] = []
     for group in groups:
-        matrices = [p for p in group.parameters.values() if p.dim() >= 2]
-        orthogonal = [p for p in matrices if name == "muon" and p.dim() == 2 and p not in tables]
+        orthogonal = [p for n, p in group.parameters.items() if name == "muon" and n in hidden]
         taken = set(orthogonal)
-        decayed = [p for p in matrices if p not in taken]
+        decayed = [p for p in group.parameters.values() if p.dim() >= 2 and p not in taken]
         plain = [p for p in group.parameters.values() if p.dim() < 2]
         for target, parameters, decay in (
             (muon, orthogonal, weight_decay),
@@ -113,7 +129,7 @@ def build_optimizers(
     if adamw:
         members.append(AdamW(adamw, betas=betas, fused=_fusible(adamw)))
     if muon:
-        members.append(Muon(muon, adjust_lr_fn="match_rms_adamw"))
+        members.append(Muon(muon, muon_dtype))
     names: dict[Tensor, str] = {p: name for group in groups for name, p in group.parameters.items()}
     return Optimizers(members, names)
 

@@ -19,6 +19,7 @@ from colaflex.interfaces.values import TokenBatch
 from colaflex.training.checkpoints import Checkpoint, Position
 from colaflex.training.distributed import Processes, gather
 from colaflex.training.ema import Ema
+from colaflex.training.hardware import native_bf16
 from colaflex.training.metrics import Window
 from colaflex.training.optimizers import NamedGroup, build_optimizers
 from colaflex.training.stage_loss import Precision, StageLoss
@@ -99,6 +100,8 @@ class StageLoop:
         self.conditions: list[Mapping[str, Any]] = []
         self.window = Window(plan.stage.name, processes)
         self._loss = StageLoss(model, plan.stage, precision)
+        low = precision == "bf16" and native_bf16(processes.device.type)
+        self._muon_dtype = torch.bfloat16 if low else torch.float32
         self._stack = ExitStack()
 
     def __enter__(self) -> StageLoop:
@@ -117,7 +120,8 @@ class StageLoop:
             [NamedGroup({n: learning[n] for n in group}, ratio) for ratio, group in groups],
             betas=settings.betas,
             weight_decay=settings.weight_decay,
-            embeddings=[m.weight for m in self.model.modules() if isinstance(m, nn.Embedding)],
+            hidden=self.model.hidden or (),
+            muon_dtype=self._muon_dtype,
         )
         self.ema = Ema(self._parameters, settings.ema_decay) if settings.ema_decay else None
         return self

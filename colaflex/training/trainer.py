@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from colaflex.errors import RunFailure, UserError
+from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.callbacks import Callbacks, NoCallbacks
@@ -101,7 +102,7 @@ class Trainer:
     follows, and the evaluation, stand on the same weights.
 
     Args:
-        model: knows its stages.
+        model: knows its stages; new, unless its hidden matrices are noted.
         plans: the stages with their settings and steps, as `plan_stages` makes them.
         orders: the batches of a stage.
         options: of this run.
@@ -122,6 +123,8 @@ class Trainer:
         progress: Progress | None = None,
         rungs: Rungs | None = None,
     ) -> None:
+        if model.hidden is None:
+            model.hidden = hidden_matrices(model)
         self.model = model
         self.rungs = rungs
         self.plans = tuple(plans)

@@ -22,6 +22,7 @@ from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.corpora.worlds import Worlds, WorldsConfig
 from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
@@ -312,7 +313,7 @@ def learned() -> Learned:
         [NamedGroup(dict(model.named_parameters()))],
         betas=(0.9, 0.95),
         weight_decay=0.01,
-        embeddings=[model.embedding.weight],
+        hidden=hidden_matrices(model, vocabulary.size),
     )
     early = math.inf
     for step in range(STEPS):

@@ -14,6 +14,7 @@ from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
 from colaflex.corpora.worlds import World, WorldsConfig
 from colaflex.draws import keyed_rng
+from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
@@ -326,7 +327,7 @@ def learned() -> Learned:
         [NamedGroup(dict(model.named_parameters()))],
         betas=(0.9, 0.95),
         weight_decay=0.0,
-        embeddings=[m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)],
+        hidden=hidden_matrices(model),
     )
     for step in range(STEPS):
         cosine = 0.5 + 0.5 * math.cos(math.pi * step / STEPS)

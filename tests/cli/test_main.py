@@ -106,6 +106,34 @@ def test_doctor(site: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "check", "words"),
+    [
+        (
+            {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+            "bf16",
+            "--precision auto takes fp32",
+        ),
+        ({"CXX": "/nowhere/g++"}, "compiler", "training.compile can't be used"),
+    ],
+)
+def test_doctor_says_what_is_slow_here(
+    site: Any, environment: dict[str, str], check: str, words: str
+) -> None:
+    done = site.run("doctor", "--json", **environment)
+    (found,) = [line for line in json.loads(done.stdout) if line["check"] == check]
+    assert (done.returncode, found["status"]) == (0, "note")
+    assert words in found["value"]
+
+
+def test_doctor_finds_a_torch_that_cannot_be_imported(site: Any) -> None:
+    (site.path / "torch").mkdir()
+    (site.path / "torch" / "__init__.py").write_text("raise OSError('no such library')")
+    done = site.run("doctor")
+    assert done.returncode == 1
+    assert "can't be imported: OSError: no such library" in done.stdout
+
+
 def test_doctor_finds_a_cache_that_is_no_folder(site: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = site.run("doctor", COLAFLEX_CACHE=str(tmp_path / "file" / "cache"))

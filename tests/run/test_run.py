@@ -389,6 +389,37 @@ def test_a_frozen_representation_stays_and_a_joint_one_moves(tiny: Path, tmp_pat
     assert equal(frozen, cached)
 
 
+@pytest.mark.parametrize(("precision", "sentences"), [("bf16", 1), ("fp32", 0), ("auto", 0)])
+def test_the_start_of_a_run_says_what_the_hardware_makes_slow(
+    tiny: Path,
+    tmp_path: Path,
+    colaflex_command: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    sentences: int,
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    done = colaflex_command(
+        "run", tiny, "--out", tmp_path / "a", "--precision", precision, "--device", "cpu",
+        "--set", "evaluation.samples=0", "--set", "training.steps=2",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.err.count("warning: precision bf16 is slow here") == sentences
+
+
+def test_compiling_without_a_compiler_is_refused(
+    tiny: Path,
+    tmp_path: Path,
+    colaflex_command: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    done = colaflex_command("run", tiny, "--out", tmp_path / "a", "--set", "training.compile=true")
+    assert done.code == 2
+    assert "training.compile" in done.err and "there is no no-such-compiler here" in done.err
+    assert not (tmp_path / "a").exists()
+
+
 def test_bf16_is_a_setting_of_the_run(
     tiny: Path, tmp_path: Path, colaflex_command: Callable[..., Any]
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.training.optimizers import NamedGroup, OptimizerName, Optimizers, build_optimizers
 
 
@@ -19,8 +20,8 @@ def optimizers_of(model: nn.Sequential, name: OptimizerName, decay: float = 0.1)
     early = {n: p for n, p in named.items() if n.startswith(("0", "1"))}
     late = {n: p for n, p in named.items() if n not in early}
     groups = [NamedGroup(early, 0.5), NamedGroup(late)]
-    table = model[0].weight
-    return build_optimizers(name, groups, betas=(0.9, 0.95), weight_decay=decay, embeddings=[table])
+    hidden = hidden_matrices(model)
+    return build_optimizers(name, groups, betas=(0.9, 0.95), weight_decay=decay, hidden=hidden)
 
 
 def step(model: nn.Sequential, optimizers: Optimizers) -> None:
@@ -69,6 +70,33 @@ def test_continues_exactly_from_its_saved_state(name: OptimizerName) -> None:
         step(other, second)
     for here, there in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(here, there)
+
+
+def test_goes_on_where_another_optimizer_learned_a_matrix(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As with checkpoints of before the last layer was left to AdamW, and the other way round."""
+    one = network()
+    before = optimizers_of(one, "muon")
+    step(one, before)
+    state = {key: value.clone() for key, value in before.state().items()}
+    moved = {"3.weight": "exp_avg", "0.weight": "momentum_buffer"}
+    for name in ("exp_avg", "exp_avg_sq", "step"):
+        state.pop(f"{name}:0.weight")
+    state.pop("momentum_buffer:3.weight")
+    for name, key in moved.items():
+        state[f"{key}:{name}"] = torch.ones_like(dict(one.named_parameters())[name])
+    after = optimizers_of(one, "muon")
+    after.load_state(state)
+    assert "2 matrices that another optimizer trained" in caplog.text
+    loaded = after.state()
+    assert not {f"{key}:{name}" for name, key in moved.items()} & set(loaded)
+    for name in ("momentum_buffer:1.weight", "exp_avg:2.weight"):
+        assert torch.equal(loaded[name], state[name])
+    step(one, after)
+    found = after.state()
+    assert float(found["step:0.weight"]) == 1.0  # its moments, and their corrections, are new
+    assert float(found["step:2.weight"]) == 2.0
 
 
 def test_a_parameter_without_gradient_rests() -> None:
