@@ -7,8 +7,9 @@ import os
 import re
 
 from colaflex.errors import RunFailure, UserError
+from colaflex.terminal import say
 
-__all__ = ["failure", "is_request", "reason"]
+__all__ = ["failure", "is_request", "reason", "told"]
 
 _WORDS = {
     errno.ENOENT: "there is no such file or folder",
@@ -30,6 +31,18 @@ _MACHINE = re.compile(
     re.IGNORECASE,
 )
 """What torch says of a machine that lacks something."""
+
+
+def told(error: Exception, label: str = "") -> int:
+    """Say on stderr what failed, a defect with its traceback; returns the exit code."""
+    known = failure(error)
+    if known is None:
+        import traceback
+
+        say("".join(traceback.format_exception(error)).rstrip())
+        return 1
+    say(f"Error: {label}{known[0]}")
+    return known[1]
 
 
 def failure(error: Exception) -> tuple[str, int] | None:

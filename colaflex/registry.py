@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
+from colaflex import terminal
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.host.catalogue import Catalogue, ComponentError, Entry, Row, from_distribution
@@ -259,7 +260,7 @@ def registry() -> Registry:
         raise ComponentError("a plugin is loaded before there is a registry; it can't ask for one")
     selection = Selection.from_environment()
     for warning in selection.misnamed([*installed(COMPONENTS), *installed(COMMANDS)]):
-        print(f"warning: {warning}", file=sys.stderr)
+        terminal.say(f"warning: {warning}")
     _discovering = True
     try:
         found = Registry.discover(selection)
@@ -267,7 +268,7 @@ def registry() -> Registry:
         _discovering = False
     for plugin in found.plugins:
         if plugin.status == "failed":
-            print(plugin.warning, file=sys.stderr)
+            terminal.say(plugin.warning)
     install_resolver(found.config)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from colaflex import terminal
 from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.evaluation.evaluate import Evaluated
@@ -372,4 +372,4 @@ class Experiment:
 
     def _say(self, text: str) -> None:
         if not self.options.quiet and self.processes.writes:
-            print(text, file=sys.stderr, flush=True)
+            terminal.say(text)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from colaflex.cli.lazy import LazyCommand, LazyGroup
-from colaflex.failures import failure
+from colaflex.failures import told
 from colaflex.terminal import guarded
 from colaflex.training.interrupts import stopped_by_signals
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done; 1: it failed while running; 2: the request was wrong; 130: interrupted. A mistake of
     the user's, and what the machine lacks, is one message on stderr; what else is raised is a
-    defect and keeps its traceback.
+    defect and shows its traceback.
     """
     with guarded(), stopped_by_signals():
         return _ending(None if arguments is None else list(arguments))
@@ -92,9 +92,5 @@ def _ending(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        known = failure(error)
-        if known is None:
-            raise
-        print(f"Error: {known[0]}", file=sys.stderr)
-        return known[1]
+        return told(error)
     return code if isinstance(code, int) else 0

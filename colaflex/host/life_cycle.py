@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
+from colaflex import terminal
 from colaflex.hooks import RunInfo
 from colaflex.host.loading import cause, hook_manager, kept_off_stdout
 
@@ -67,8 +67,7 @@ class LifeCycle:
         if (place, hook) in self._reported:
             return
         self._reported.add((place, hook))
-        print(
+        terminal.say(
             f"warning: the hook {hook} of the plugin {place} failed, the run goes on: "
-            f"{cause(error)}",
-            file=sys.stderr,
+            f"{cause(error)}"
         )

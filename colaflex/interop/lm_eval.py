@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from colaflex.errors import UserError
-from colaflex.failures import failure
+from colaflex.failures import told
 from colaflex.hints import hint
 from colaflex.loading import load
 from colaflex.reading import user_path
-from colaflex.terminal import guarded, in_json, say
+from colaflex.terminal import guarded, in_json
 
 __all__ = ["evaluate", "main"]
 
@@ -103,11 +103,7 @@ def main(run: Path, tasks: str, as_json: bool, **options: Any) -> None:
         with guarded():
             _show(found, as_json)
     except Exception as error:
-        known = failure(error)
-        if known is None:
-            raise
-        say(f"Error: {known[0]}")
-        sys.exit(known[1])
+        sys.exit(told(error))
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

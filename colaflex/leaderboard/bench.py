@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from colaflex import terminal
 from colaflex.errors import RunFailure, UserError
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
@@ -295,4 +295,4 @@ def _held(folder: Path) -> bool:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    terminal.say(text)

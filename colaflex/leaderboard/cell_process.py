@@ -15,7 +15,8 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from colaflex.errors import RunFailure, UserError
+from colaflex import terminal
+from colaflex.failures import told
 from colaflex.leaderboard.workers import BUSY
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import FolderHeld
@@ -69,15 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
             Experiment(Spec.load(given.spec), given.folder, options, progress).run()
     except (FolderHeld, StageOneHeld):
         return BUSY
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except RunFailure as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
     except (Interrupted, KeyboardInterrupt) as interruption:
-        print(str(interruption) or "interrupted", file=sys.stderr)
+        terminal.say(str(interruption) or "interrupted")
         return 130
+    except Exception as error:
+        return told(error)
     return 0
 
 

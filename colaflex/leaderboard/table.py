@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, TextIO
 
+from colaflex import terminal
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
@@ -158,10 +159,9 @@ def print_standings(standings: Standings, file: TextIO, width: int | None = None
         file: where to; the columns that don't fit a terminal are left out, and a line says which.
         width: of a terminal, in characters; by default that of `file`, if it is one.
     """
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=file, highlight=False)
+    console = terminal.console(file)
     if width is None and console.is_terminal:
         width = console.width
     for table in standings.tables:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, TextIO
 
+from colaflex import terminal
 from colaflex.report.metrics import HEADLINES, describe
 from colaflex.report.numbers import MISSING, number, unit_text
 from colaflex.report.record import measurements
@@ -39,7 +40,6 @@ def seed_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def print_seeds(results: Sequence[Mapping[str, Any]], file: TextIO) -> None:
     """Print the main results of seeds, as in their `result.json`, with mean and spread."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def print_seeds(results: Sequence[Mapping[str, Any]], file: TextIO) -> None:
         table.add_column(Text(name), justify="right", no_wrap=True)
     for row in seed_rows(results):
         table.add_row(*map(Text, row))
-    console = Console(file=file, highlight=False)
+    console = terminal.console(file)
     unbounded = console.options.update(max_width=10_000)
     console.width = max(console.width, console.measure(table, options=unbounded).maximum)
     console.print(table)

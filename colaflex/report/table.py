@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from colaflex import terminal
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
 from colaflex.report.record import clean, measurements
@@ -22,13 +23,12 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
     only. No text of the result is taken for markup or passes control characters on.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     result = clean(result)
     metrics = measurements(result)
-    console = Console(file=file, highlight=False)
+    console = terminal.console(file)
     console.print(Text(_headline(result), style="bold"))
     generation = generation_of(metrics)
     heads = generation.heads()[:_COLUMNS]

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Protocol, TextIO
 
+from colaflex import terminal
 from colaflex.training.callbacks import Record
 
 __all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "progress_on"]
@@ -71,7 +72,7 @@ class LineProgress:
         self._stage, self._first, self._total, self._figures = stage, done, total, ""
         self._began = time.monotonic()
         self._next = self._began + self._seconds
-        print(f"{stage}: step {done} of {total}", file=self._stream, flush=True)
+        terminal.say(f"{stage}: step {done} of {total}", self._stream)
 
     def advance(self, done: int) -> None:
         """Print a line if it is time for one."""
@@ -81,7 +82,7 @@ class LineProgress:
         self._next = now + self._seconds
         left = (now - self._began) / max(1, done - self._first) * (self._total - done)
         line = f"{self._stage}: step {done} of {self._total}{self._figures}, {_clock(left)} left"
-        print(line, file=self._stream, flush=True)
+        terminal.say(line, self._stream)
 
     def record(self, record: Record) -> None:
         """Keep the figures for the next line."""
@@ -98,7 +99,7 @@ class LineProgress:
         if now < self._next and done < total:
             return
         self._next = now + self._seconds
-        print(f"{what}: {done} of {total} {unit}", file=self._stream, flush=True)
+        terminal.say(f"{what}: {done} of {total} {unit}", self._stream)
         if done >= total:
             self._counted = ""
 
@@ -148,7 +149,6 @@ class LiveProgress:
 
 
 def _bars(stream: TextIO, transient: bool = False) -> Any:
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -158,12 +158,12 @@ def _bars(stream: TextIO, transient: bool = False) -> Any:
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(),
-        console=Console(file=stream),
+        console=terminal.console(stream),
         refresh_per_second=4,
         transient=transient,
     )

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from colaflex import terminal
 from colaflex.errors import RunFailure
 
 __all__ = ["STORAGE", "Workers"]
@@ -103,4 +104,4 @@ class Workers:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    terminal.say(text)

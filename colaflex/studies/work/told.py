@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TextIO
 
+from colaflex import terminal
 from colaflex.studies.file.study_file import FRESH
 from colaflex.studies.objective import Attempt
 from colaflex.studies.point_words import point_in_words
@@ -128,7 +129,7 @@ class Told:
                     shutil.rmtree(checkpoints, ignore_errors=True)
 
     def _say(self, text: str) -> None:
-        print(f"{self.label}{text}", file=self.stream, flush=True)
+        terminal.say(f"{self.label}{text}", self.stream)
 
 
 def _seeds(attempt: Attempt) -> str:

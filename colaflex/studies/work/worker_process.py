@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from colaflex.errors import RunFailure, UserError
+from colaflex.failures import told
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
 from colaflex.studies.work.arm import Limits
@@ -39,14 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
             limits, tuple(given.arms), given.device, given.precision, given.label
         )
         return 0 if work(study, settings, SilentProgress()) else 130
-    except UserError as error:
-        print(f"Error: {given.label}{error}", file=sys.stderr)
-        return 2
-    except RunFailure as error:
-        print(f"Error: {given.label}{error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        return told(error, given.label)
 
 
 def _parser() -> argparse.ArgumentParser:
