@@ -15,7 +15,7 @@ from colaflex.assembly import build_model
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
 from colaflex.errors import UserError, WrongKind
 from colaflex.generation.asked import checked_seed, checked_texts
-from colaflex.generation.text import Generated, GenerationOptions, TextGenerator
+from colaflex.generation.text import Generated, GenerationOptions, Tell, TextGenerator
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
@@ -47,19 +47,25 @@ class LoadedModel:
         self._generator = TextGenerator(model, tokenizer)
 
     def generate(
-        self, prompts: str | Sequence[str], seed: int = 0, **options: Any
+        self,
+        prompts: str | Sequence[str],
+        seed: int = 0,
+        *,
+        tell: Tell = lambda done, total: None,
+        **options: Any,
     ) -> list[Generated]:
         """Continue every prompt.
 
         Args:
             prompts: texts, or one text, whose continuation is a list of one; "" begins a document.
             seed: keys the draws; from 0 to below 2^63.
+            tell: told how many of how many prompts are done.
             options: fields of `GenerationOptions`, by default the spec's `sampling`.
 
         Raises:
             UserError: what is asked is no text, no such option, or out of the option's bounds.
         """
-        return self._generator.generate(prompts, self.options.but(**options), seed)
+        return self._generator.generate(prompts, self.options.but(**options), seed, tell)
 
     def stream(self, prompt: str, seed: int = 0, **options: Any) -> Iterator[str]:
         """Continue one prompt, piece by piece; raises UserError as `generate`."""

@@ -23,8 +23,9 @@ from colaflex.loading import load
 from colaflex.registry import registry
 from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.spec import Spec
+from colaflex.training.progress import Progress
 
-__all__ = ["evaluate_run", "evaluate_tasks", "evaluator"]
+__all__ = ["corpus_of", "evaluate_run", "evaluate_tasks", "evaluator", "trained_on"]
 
 Say = Callable[[str], None]
 
@@ -36,11 +37,12 @@ def evaluator(
     corpus: Corpus,
     say: Say,
     split: Split = "test",
+    progress: Progress | None = None,
 ) -> Evaluator:
     """What measures a model as its spec says."""
     plan = _plan(spec, split)
     options = GenerationOptions(**spec.sampling.model_dump())
-    return Evaluator(model, data, corpus, options, plan, say)
+    return Evaluator(model, data, corpus, options, plan, say, progress)
 
 
 def _plan(spec: Spec, split: Split) -> EvaluationPlan:
@@ -86,7 +88,11 @@ def _likelihood(spec: Spec) -> bool:
 
 
 def evaluate_run(
-    run: Path, split: Split = "test", device: str = "cpu", say: Say = lambda text: None
+    run: Path,
+    split: Split = "test",
+    device: str = "cpu",
+    say: Say = lambda text: None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure a run again, from its folder and its corpus; the folder stays as it is.
 
@@ -94,8 +100,10 @@ def evaluate_run(
         The metrics, as in result.json.
     """
     loaded = load(run, device)
-    corpus, data = _corpus_of(loaded.spec, run, say)
-    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split).run()
+    corpus, data = corpus_of(loaded.spec, run)
+    if not trained_on(run, data):
+        say("warning: the corpus is not the one that this run was trained on")
+    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split, progress).run()
     return measurements_json(found.metrics)
 
 
@@ -106,6 +114,7 @@ def evaluate_tasks(
     split: Split = "test",
     device: str = "cpu",
     say: Say = lambda text: None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Put tasks to the model of a run; the run's folder stays as it is.
 
@@ -116,6 +125,7 @@ def evaluate_tasks(
         split: the documents of the corpus that its tasks are made of.
         device: cpu or cuda.
         say: told of each part as it begins.
+        progress: shown how far each is.
 
     Returns:
         Metrics, and the items behind each.
@@ -130,17 +140,22 @@ def evaluate_tasks(
     loaded = load(run, device)
     spec, source = loaded.spec, TaskSource(data=folder)
     if any(task.capabilities().source == "corpus" for task in tasks):
-        corpus, data = _corpus_of(spec, run, say)
+        corpus, data = corpus_of(spec, run)
+        if not trained_on(run, data):
+            say("warning: the corpus is not the one that this run was trained on")
         texts = HeldOutTexts(data.index.split(split), data.tokenizer)
         source = replace(source, documents=texts, truth=corpus.truth())
     plan = replace(_plan(spec, split), tasks=tasks)
-    return TaskSuite(plan, source, loaded.options).measure(loaded.model, loaded.tokenizer, say)
+    suite = TaskSuite(plan, source, loaded.options)
+    return suite.measure(loaded.model, loaded.tokenizer, say, progress)
 
 
-def _corpus_of(spec: Spec, run: Path, say: Say) -> tuple[Corpus, Data]:
+def corpus_of(spec: Spec, run: Path) -> tuple[Corpus, Data]:
     """The corpus of a run, and its tokens by the run's tokenizer."""
     corpus: Corpus = registry().build(spec.corpus)
-    data = prepare_data(corpus, path=str(run / "tokenizer.json"))
-    if data.digest != RunFolder(run).read(IDENTITY)["data_digest"]:
-        say("warning: the corpus is not the one that this run was trained on")
-    return corpus, data
+    return corpus, prepare_data(corpus, path=str(run / "tokenizer.json"))
+
+
+def trained_on(run: Path, data: Data) -> bool:
+    """Whether a run was trained on these very data."""
+    return bool(data.digest == RunFolder(run).read(IDENTITY)["data_digest"])

@@ -28,7 +28,11 @@ from colaflex.run_conditions import conditions, unlike
 from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.run_identity import claim, describe, identity_of, precision_for
 from colaflex.run_result import (
+    PEAK_MEMORY,
+    TRAINING_RATE,
     component_versions,
+    measured_otherwise,
+    measurement,
     parameter_counts,
     sampling_cost,
     single,
@@ -173,6 +177,8 @@ class Experiment:
             kept = "training is done and kept, --resume measures the model without training again"
             begun = "--resume goes on from the last checkpoint"
             raise Interrupted(f"interrupted; {kept if self._trained else begun}") from None
+        finally:
+            self.progress.end()
 
     def _run(self) -> dict[str, Any]:
         began = time.perf_counter()
@@ -198,10 +204,11 @@ class Experiment:
 
     def _complete(self) -> dict[str, Any]:
         """What a run that is resumed after its end still lacks, and its result."""
-        self._say(f"{self.folder.path}: this run is complete")
+        result = self.folder.read("result.json")
+        self._say(f"{self.folder.path}: this run is complete{measured_otherwise(result)}")
         if self.processes.writes and not (self.folder.path / "report.html").exists():
             self._report()
-        return self.folder.read("result.json")
+        return result
 
     def _report(self) -> None:
         if not self.options.report:
@@ -330,8 +337,8 @@ class Experiment:
 
     def measure(self) -> Evaluated:
         """Measure the model, in evaluation mode, as it stands."""
-        split = self.options.split
-        return evaluator(self.spec, self.model, self.data, self.corpus, self._say, split).run()
+        arguments = self.spec, self.model, self.data, self.corpus, self._say, self.options.split
+        return evaluator(*arguments, self.progress).run()
 
     def _result(
         self,
@@ -348,8 +355,8 @@ class Experiment:
         rate = sums["tokens"] / sums["seconds"] if sums["seconds"] else 0.0
         metrics = {
             **evaluated.metrics,
-            "speed.training_tokens_per_second": single(rate),
-            "speed.peak_memory_gib": single(peak_memory_bytes() / 2**30),
+            TRAINING_RATE: single(rate),
+            PEAK_MEMORY: single(peak_memory_bytes() / 2**30),
             **sampling_cost(self.model, GenerationOptions(**self.spec.sampling.model_dump())),
         }
         return {
@@ -361,6 +368,7 @@ class Experiment:
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "split": self.options.split,
+            "measurement": measurement((), self.conditions),
             "components": component_versions(self.spec),
             "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions
+from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
 from colaflex.registry import registry
-from colaflex.run_conditions import CONDITIONS, precision_of
-from colaflex.spec import Spec
+from colaflex.report.record import settings_of
+from colaflex.run_conditions import CONDITIONS, Conditions, precision_of
+from colaflex.spec import Difference, Spec
 from colaflex.training.trainer import StageResult
 
 __all__ = [
+    "PEAK_MEMORY",
+    "TRAINING_RATE",
     "component_versions",
     "conditions_of",
+    "measured_otherwise",
+    "measurement",
     "parameter_counts",
+    "require_own",
     "reused_teacher",
     "sampling_cost",
     "single",
     "stage_json",
 ]
+
+TRAINING_RATE = "speed.training_tokens_per_second"
+PEAK_MEMORY = "speed.peak_memory_gib"
 
 
 def parameter_counts(model: LanguageModel) -> dict[str, int]:
@@ -106,6 +118,32 @@ def sampling_cost(model: LanguageModel, options: GenerationOptions) -> dict[str,
         per_token = block.evaluations / block.tokens
         cost["speed.network_evaluations_per_token"] = single(per_token)
     return cost
+
+
+def measurement(changed: Sequence[Difference], conditions: Conditions) -> dict[str, Any]:
+    """How a result's metrics were made: in what otherwise than its spec says, and under what."""
+    return {
+        "settings": {each.path: each.right for each in changed},
+        # Models are measured in fp32, whatever they were trained in.
+        "conditions": {name: v for name, v in conditions.items() if name != "precision"},
+    }
+
+
+def measured_otherwise(result: Mapping[str, Any]) -> str:
+    """A clause that names the settings by which a result was measured in place of its spec's."""
+    named = settings_of(result)
+    return f"; it was measured with {named} in place of what its spec says" if named else ""
+
+
+def require_own(result: Mapping[str, Any], folder: Path, split: Split) -> None:
+    """Raise UserError where a result was measured otherwise than its spec says, or elsewhere."""
+    found = result.get("split", split)
+    if (named := settings_of(result)) or found != split:
+        told = named or f"the {found} split, where {split} is asked for"
+        raise UserError(
+            f"{folder}: its result was measured with {told}; measure it as its spec says, with "
+            f"`colaflex evaluate {folder} --split {split} --set KEY=VALUE` and the spec's own value"
+        )
 
 
 def single(value: float) -> Measurement:

@@ -17,11 +17,18 @@ __all__ = ["command"]
 @click.command("evaluate")
 @click.argument("run", type=PATH)
 @click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Measure with another setting, evaluation.* or sampling.*, and make result and report "
+    "anew; repeatable.",
+)
+@click.option(
     "--split",
     type=click.Choice(["test", "validation"]),
-    default="test",
-    show_default=True,
-    help="Which held-out documents; searches see validation only.",
+    help="Which held-out documents; searches see validation only. Default test; with --set that "
+    "of the result.",
 )
 @click.option(
     "--task",
@@ -41,31 +48,41 @@ __all__ = ["command"]
 @json_option
 def command(
     run: Path,
-    split: Split,
+    sets: tuple[str, ...],
+    split: Split | None,
     tasks: tuple[str, ...],
     data: Path | None,
     scorer: str | None,
     device: str,
     as_json: bool,
 ) -> int:
-    """Measure the model of a run folder; the folder stays as it is."""
+    """Measure the model of a run folder, which stays as it is but for --set."""
+    if tasks and sets:
+        raise click.UsageError("--set goes without --task; set evaluation.tasks instead")
     if not tasks and (data is not None or scorer is not None):
         raise click.UsageError("--data and --scorer go with --task")
     from colaflex.spec.tasks import scored_by, task_named
 
     configs = [scored_by(task_named(task), scorer) for task in tasks]  # before torch is imported
     from colaflex.measuring import evaluate_run, evaluate_tasks
+    from colaflex.remeasuring import remeasure_run
     from colaflex.run_folder import measurements_json
     from colaflex.run_settings import chosen_device
+    from colaflex.training.progress import shown
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
 
-    if configs:
-        found = evaluate_tasks(run, configs, data, split, chosen_device(device), say)
-        metrics = measurements_json(found.metrics)
-    else:
-        metrics = evaluate_run(run, split, chosen_device(device), say)
+    with shown() as progress:
+        how = (chosen_device(device), say, progress)
+        if configs:
+            found = evaluate_tasks(run, configs, data, split or "test", *how)
+            metrics = measurements_json(found.metrics)
+        elif sets:
+            metrics = remeasure_run(run, sets, split, *how)
+            say(f"results: {run}, report: {run / 'report.html'}")
+        else:
+            metrics = evaluate_run(run, split or "test", *how)
     if as_json:
         print_json({"metrics": metrics})
         return 0

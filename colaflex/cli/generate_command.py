@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from colaflex.loading import LoadedModel
 
 __all__ = ["command"]
+
+MANY = 16
+"""Prompts from which on it is shown how many are done."""
 
 
 @click.command("generate")
@@ -55,13 +59,16 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
     from colaflex.loading import load
     from colaflex.run_settings import chosen_device
+    from colaflex.training.progress import shown, told
 
     model = load(run, chosen_device(device))
     _tell_without_effect(model, given)
     if stream:
         _stream(model, prompts[0], seed, given)
         return 0
-    made = model.generate(prompts, seed, **given)
+    with shown() if len(prompts) >= MANY else nullcontext() as progress:
+        tell = told(progress, "generate", "prompts")
+        made = model.generate(prompts, seed, tell=tell, **given)
     if as_json:
         print_json([row.as_json() for row in made])
         return 0

@@ -19,7 +19,7 @@ from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metri
 from colaflex.evaluation.sources import Sources, TextRow
 from colaflex.evaluation.sweeps import SweepPoint, sweep_points
 from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite
-from colaflex.generation.text import GenerationOptions
+from colaflex.generation.text import GenerationOptions, Tell
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
@@ -27,6 +27,7 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.intervals import mean
 from colaflex.latent_model import LatentModel
+from colaflex.training.progress import Progress, told
 
 __all__ = ["Evaluated", "Evaluator"]
 
@@ -57,6 +58,7 @@ class Evaluator:
         options: the spec's sampling.
         plan: what is measured.
         say: told of each part as it begins.
+        progress: shown how far a part is.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Evaluator:
         options: GenerationOptions,
         plan: EvaluationPlan,
         say: Say = lambda text: None,
+        progress: Progress | None = None,
     ) -> None:
+        self.progress = progress
         self.model, self.data, self.corpus = model, data, corpus
         self.options, self.plan, self.say = options, plan, say
         self.sources = Sources(model, data, options, plan)
@@ -94,17 +98,22 @@ class Evaluator:
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
             result.metrics |= self.straightness()
-        result.add(self.tasks.measure(self.model, self.data.tokenizer, self.say))
+        result.add(self.tasks.measure(self.model, self.data.tokenizer, self.say, self.progress))
         return result
+
+    def _told(self, part: str, unit: str = "documents") -> Tell:
+        return told(self.progress, f"evaluation: {part}", unit)
 
     def reconstruction(self) -> Measured:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""
-        found = reconstruct(self.model, self.data.index, self.plan)
+        found = reconstruct(self.model, self.data.index, self.plan, self._told("reconstruction"))
         return Measured() if found is None else reconstruction_metrics(found, self.plan.bootstrap)
 
     def likelihood(self) -> Measured:
         """`likelihood.*` of held-out documents; empty where a model has no likelihood."""
-        found = document_likelihoods(self.model, self.data.index, self.plan, self.say)
+        found = document_likelihoods(
+            self.model, self.data.index, self.plan, self._told("likelihood")
+        )
         if found is None:
             return Measured()
         truth = self.quality.truth
@@ -124,7 +133,7 @@ class Evaluator:
         real = [d[at:] for d, at in zip(documents, cut, strict=True)]
         options = self.options.but(max_new_tokens=BRIER_TOKENS)
         first, second = (
-            self.sources.generated(prompts, options, seed).tokens
+            self.sources.generated(prompts, options, seed, self._told("BrierLM", "texts")).tokens
             for seed in (self.plan.seed, self.plan.seed + 1)
         )
         end = self.data.tokenizer.end_of_text
@@ -152,7 +161,7 @@ class Evaluator:
     def _rows(self, result: Evaluated) -> dict[str, TextRow]:
         prompts = self.sources.prompts(self.plan.samples)
         began = time.perf_counter()
-        rows = {"model": self.sources.generated(prompts)}
+        rows = {"model": self.sources.generated(prompts, tell=self._told("samples", "texts"))}
         seconds = time.perf_counter() - began
         produced = sum(map(len, rows["model"].tokens))
         result.metrics["speed.generation_tokens_per_second"] = _point(produced / seconds)
@@ -177,7 +186,8 @@ class Evaluator:
         rows: dict[str, TextRow] = {}
         for point in points:
             began = time.perf_counter()
-            rows[point.name] = self.sources.generated(prompts, point.options)
+            tell = self._told(f"sweep, {point.name}", "texts")
+            rows[point.name] = self.sources.generated(prompts, point.options, tell=tell)
             seconds = time.perf_counter() - began
             result.metrics |= self._cost(point, rows[point.name], seconds)
         measured = self.quality.measure({**rows, "real": self.sources.real(prompts)})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from colaflex.corpora.token_index import TokenIndex
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Items
 from colaflex.intervals import mean, ratio
@@ -23,9 +23,6 @@ __all__ = ["Likelihood", "document_likelihoods", "likelihood_metrics"]
 
 TOKENS_AT_ONCE = 4096
 """Tokens of a batch, padding included: logits of all of them are held at once."""
-
-SILENCE = 10.0
-"""Seconds between two words of progress."""
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +47,7 @@ def document_likelihoods(
     model: LanguageModel,
     index: TokenIndex,
     plan: EvaluationPlan,
-    say: Callable[[str], None] = lambda text: None,
+    tell: Tell = lambda done, total: None,
 ) -> Likelihood | None:
     """The likelihoods of a plan's held-out documents; None where the model has none.
 
@@ -63,16 +60,13 @@ def document_likelihoods(
     longest = int(np.diff(source.offsets[: wanted + 1]).max(initial=1))
     rows = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
     log_p, tokens = np.zeros(wanted), np.zeros(wanted)
-    said = time.monotonic()
     for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, wanted):
         values = model.log_likelihood(batch.to(device))
         if values is None:
             return None
         np.add.at(log_p, numbers, values.double().cpu().numpy())
         np.add.at(tokens, numbers, batch.lengths.numpy())
-        if time.monotonic() - said > SILENCE:
-            said = time.monotonic()
-            say(f"evaluation: likelihood of {int(numbers[-1]) + 1} of {wanted} documents")
+        tell(int(numbers[-1]) + 1, wanted)
     return Likelihood(log_p, tokens, np.asarray(source.bytes[:wanted], dtype=np.float64))
 
 

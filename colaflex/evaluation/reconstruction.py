@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from colaflex.corpora.token_index import TokenIndex
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel, Reconstructed
 from colaflex.interfaces.metric import Items
 from colaflex.intervals import proportion, ratio
@@ -58,10 +59,16 @@ def rebuilt(
 
 
 def reconstruct(
-    model: LanguageModel, index: TokenIndex, plan: EvaluationPlan
+    model: LanguageModel,
+    index: TokenIndex,
+    plan: EvaluationPlan,
+    tell: Tell = lambda done, total: None,
 ) -> Reconstruction | None:
     """The held-out documents of a plan, each summed over its rows; None without latents."""
-    rows = list(rebuilt(model, index, plan, plan.documents))
+    rows, wanted = [], min(plan.documents, len(index.split(plan.split)))
+    for row in rebuilt(model, index, plan, plan.documents):
+        rows.append(row)
+        tell(int(row[0][-1]) + 1, wanted)
     if not rows:
         return None
     numbers = np.concatenate([found for found, _ in rows])

@@ -14,7 +14,7 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.evaluation.ngram import NGramModel
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.reconstruction import rebuilt
-from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.generation.text import GenerationOptions, Tell, TextGenerator
 from colaflex.interfaces.language_model import LanguageModel
 
 __all__ = ["Sources", "TextRow"]
@@ -79,11 +79,15 @@ class Sources:
         return [d[: self.plan.prompt_tokens] for d in self.held_out.first(count)]
 
     def generated(
-        self, prompts: Prompts, options: GenerationOptions | None = None, seed: int | None = None
+        self,
+        prompts: Prompts,
+        options: GenerationOptions | None = None,
+        seed: int | None = None,
+        tell: Tell = lambda done, total: None,
     ) -> TextRow:
         """The model's own texts, by default as the spec's sampling and the plan's seed say."""
         made = self._generator.generate_tokens(
-            prompts, options or self.options, self.plan.seed if seed is None else seed
+            prompts, options or self.options, self.plan.seed if seed is None else seed, tell
         )
         return TextRow(prompts, [t for t, _ in made], [finish == "end" for _, finish in made])
 

@@ -16,6 +16,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
+from colaflex.training.progress import Progress, told
 
 __all__ = ["HeldOutTexts", "TaskSuite", "patch_of"]
 
@@ -69,7 +70,11 @@ class TaskSuite:
         return _Asked(config, task, scorer, list(task.items()))
 
     def measure(
-        self, model: LanguageModel, tokenizer: Tokenizer, say: Callable[[str], None]
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        say: Callable[[str], None],
+        progress: Progress | None = None,
     ) -> Measured:
         """`task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
 
@@ -82,7 +87,8 @@ class TaskSuite:
             texts = [prompt for item in asked.items for prompt in item.prompts]
             prompts = [self._heard(row) for row in tokenizer.encode_batch(texts)]
             options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
-            rows = generator.generate_tokens(prompts, options, self.plan.seed)
+            tell = told(progress, f"evaluation: task {name}", "prompts")
+            rows = generator.generate_tokens(prompts, options, self.plan.seed, tell)
             said = tokenizer.decode_batch([tokens for tokens, _ in rows])
             right, lengths, start = [], [], 0
             for item in asked.items:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,10 @@ from colaflex.generation.asked import checked_sampling, checked_seed, checked_te
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 
-__all__ = ["Generated", "GenerationOptions", "TextGenerator"]
+__all__ = ["Generated", "GenerationOptions", "Tell", "TextGenerator"]
+
+Tell = Callable[[int, int], None]
+"""Told how many of how many are done."""
 
 ROWS_AT_ONCE = 256
 """Prompts continued together; a row never depends on its neighbours, so this is only speed."""
@@ -103,7 +106,11 @@ class TextGenerator:
         self.model, self.tokenizer = model, tokenizer
 
     def generate(
-        self, prompts: str | Sequence[str], options: GenerationOptions, seed: int = 0
+        self,
+        prompts: str | Sequence[str],
+        options: GenerationOptions,
+        seed: int = 0,
+        tell: Tell = lambda done, total: None,
     ) -> list[Generated]:
         """Continue every prompt; a pure function of the model, the prompts and the options.
 
@@ -112,7 +119,7 @@ class TextGenerator:
         """
         prompts, seed = checked_texts(prompts), checked_seed(seed)
         encoded = self.tokenizer.encode_batch(prompts)
-        rows = self.generate_tokens(encoded, options, seed)
+        rows = self.generate_tokens(encoded, options, seed, tell)
         texts = self.tokenizer.decode_batch([tokens for tokens, _ in rows])
         return [
             Generated(prompt, text, tuple(tokens), finish)
@@ -120,9 +127,13 @@ class TextGenerator:
         ]
 
     def generate_tokens(
-        self, prompts: Sequence[Sequence[int]], options: GenerationOptions, seed: int = 0
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: GenerationOptions,
+        seed: int = 0,
+        tell: Tell = lambda done, total: None,
     ) -> list[tuple[list[int], str]]:
-        """New tokens and the finish of every prompt of tokens."""
+        """New tokens and the finish of every prompt of tokens; `tell` is told of prompts."""
         rows: list[tuple[list[int], str]] = []
         for start, part in _parts(prompts, options.max_new_tokens):
             made: list[list[int]] = [[] for _ in part]
@@ -131,7 +142,10 @@ class TextGenerator:
                 for gained in block:
                     made[gained.row].extend(gained.tokens)
                     finishes[gained.row] = gained.finish or "length"
+                share = max(map(len, made)) / max(1, options.max_new_tokens)
+                tell(start + min(len(part) - 1, int(len(part) * share)), len(prompts))
             rows.extend(zip(made, finishes, strict=True))
+            tell(len(rows), len(prompts))
         return rows
 
     def _run(

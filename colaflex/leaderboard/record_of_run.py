@@ -22,6 +22,7 @@ from colaflex.leaderboard.record import (
     within,
 )
 from colaflex.run_folder import IDENTITY, RunFolder
+from colaflex.run_result import require_own
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
 
@@ -39,10 +40,12 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
         path: the run folder.
 
     Raises:
-        UserError: the run is not finished, or its files can't be read.
+        UserError: the run is not finished, its files can't be read, or it was measured with other
+            settings than its spec's.
     """
     folder = RunFolder(path)
     result, identity = folder.read("result.json"), folder.read(IDENTITY)
+    require_own(result, path, "test")
     spec = Spec.load(path / "spec.yaml")
     tokenizer = load_tokenizer(path / "tokenizer.json")
     budget = board.budgets[cell.budget]

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
-from colaflex.report.record import RunRecord, read_run
+from colaflex.report.record import RunRecord, read_run, settings_of
 from colaflex.report.sections import (
     family_rows,
     generation_of,
@@ -116,6 +116,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "components": record.components,
         "environment": _pairs(record.result.get("environment")),
         "spec": record.spec,
+        "measured": settings_of(record.result),
     }
 
 

@@ -19,7 +19,15 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.spec.problems import Origin, SpecError
 from colaflex.spec.yaml import read_text
 
-__all__ = ["ComponentRow", "RunRecord", "clean", "components", "measurements", "read_run"]
+__all__ = [
+    "ComponentRow",
+    "RunRecord",
+    "clean",
+    "components",
+    "measurements",
+    "read_run",
+    "settings_of",
+]
 
 _TERM = re.compile(r"^loss[./]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -115,6 +123,15 @@ def measurements(result: Mapping[str, Any]) -> dict[str, Measurement]:
         n = _number(entry.get("n"))
         found[str(name)] = Measurement(value, low, high, int(n) if math.isfinite(n) else 0)
     return found
+
+
+def settings_of(result: Mapping[str, Any]) -> str:
+    """The settings by which a result was measured in place of its spec's, in words; or ""."""
+    made = result.get("measurement")
+    settings = made.get("settings") if isinstance(made, Mapping) else None
+    if not isinstance(settings, Mapping):
+        return ""
+    return ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in settings.items())
 
 
 def components(result: Mapping[str, Any]) -> list[ComponentRow]:

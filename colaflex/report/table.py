@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from colaflex import terminal
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
-from colaflex.report.record import clean, measurements
+from colaflex.report.record import clean, measurements, settings_of
 from colaflex.report.sections import Cell, family_rows, generation_of
 
 __all__ = ["print_summary"]
@@ -70,4 +70,6 @@ def _headline(result: Mapping[str, Any]) -> str:
         said.append(f"{compact(parameters['total'])} parameters")
     if isinstance(training, Mapping) and isinstance(training.get("seconds"), int | float):
         said.append(duration(training["seconds"]))
+    if measured := settings_of(result):
+        said.append(f"measured with {measured}")
     return " · ".join(" ".join(part.split()) for part in said if part)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 from colaflex import terminal
 from colaflex.training.callbacks import Record
 
-__all__ = ["LineProgress", "LiveProgress", "Progress", "SilentProgress", "progress_on"]
+__all__ = [
+    "LineProgress",
+    "LiveProgress",
+    "Progress",
+    "SilentProgress",
+    "progress_on",
+    "shown",
+    "told",
+]
 
 
 class Progress(Protocol):
@@ -105,17 +115,19 @@ class LineProgress:
 
 
 class LiveProgress:
-    """A bar that is redrawn in place."""
+    """A bar that is redrawn in place; one of what is counted goes when that is done."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._bars = _bars(stream)
+        self._bars: Any = None
         self._task: Any = None
-        self._count: tuple[str, Any] | None = None
+        self._counted: tuple[str, Any] | None = None
+        self._trains = False
 
     def begin(self, stage: str, done: int, total: int) -> None:
         """Start a bar; those of earlier stages stay above it."""
-        self._bars.start()
+        self._show()
+        self._trains = True
         self._task = self._bars.add_task(stage, total=total, completed=done, figures="")
 
     def advance(self, done: int) -> None:
@@ -128,27 +140,36 @@ class LiveProgress:
 
     def end(self) -> None:
         """Leave the terminal as it was."""
-        self._bars.stop()
+        self._forget_counted()
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars, self._trains = None, False
 
     def count(self, what: str, done: int, total: int, unit: str) -> None:
         """Move a bar that is there as long as it counts."""
-        if self._count is None or self._count[0] != what:
-            self._stop_counting()
-            self._count = what, _bars(self._stream, transient=True)
-            self._count[1].add_task(what, total=total, figures=unit)
-            self._count[1].start()
-        bars = self._count[1]
-        bars.update(bars.task_ids[0], completed=done)
+        if self._counted is None or self._counted[0] != what:
+            self._forget_counted()
+            self._show(transient=True)
+            self._counted = what, self._bars.add_task(what, total=total, figures=unit)
+        self._bars.update(self._counted[1], completed=done)
         if done >= total:
-            self._stop_counting()
+            self._forget_counted()
 
-    def _stop_counting(self) -> None:
-        if self._count is not None:
-            self._count[1].stop()
-        self._count = None
+    def _forget_counted(self) -> None:
+        if self._counted is None:
+            return
+        self._bars.remove_task(self._counted[1])
+        self._counted = None
+        if not self._trains:
+            self.end()
+
+    def _show(self, transient: bool = False) -> None:
+        if self._bars is None:
+            self._bars = _bars(self._stream, transient)
+            self._bars.start()
 
 
-def _bars(stream: TextIO, transient: bool = False) -> Any:
+def _bars(stream: TextIO, transient: bool) -> Any:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -173,6 +194,22 @@ def progress_on(stream: TextIO | None = None) -> Progress:
     """What suits a stream (stderr by default): a live bar on a terminal, else plain lines."""
     stream = stream or sys.stderr
     return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+
+
+@contextmanager
+def shown(stream: TextIO | None = None) -> Iterator[Progress]:
+    """`progress_on`, which leaves the terminal as it was, whatever happens."""
+    progress = progress_on(stream)
+    try:
+        yield progress
+    finally:
+        progress.end()
+
+
+def told(progress: Progress | None, what: str, unit: str) -> Callable[[int, int], None]:
+    """What to tell how many of how many are done."""
+    shown = progress or SilentProgress()
+    return lambda done, total: shown.count(what, done, total, unit)
 
 
 def _figures(record: Record) -> str:

@@ -64,7 +64,7 @@ def test_other_data_is_said_to_be_that(
     folder = tmp_path / "run"
     quick = "evaluation={samples: 0, documents: 2, judge: {enabled: false}}"
     sets = [f"corpus={{type: text_files, path: {text}}}", quick, "training.regime=scratch"]
-    sets += ["training.steps=2"]
+    sets += ["training.steps=2", "tokenizer.vocab_size=270"]
     given = [word for each in sets for word in ("--set", each)]
     done = colaflex_command("run", tiny, "--out", folder, *given)
     assert done.code == 0, done.err

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tiny_model import train
 from colaflex.hooks import RunInfo
 from colaflex.training.interrupts import Interrupts
 from colaflex.training.memory import peak_memory_bytes
-from colaflex.training.progress import LineProgress, LiveProgress, progress_on
+from colaflex.training.progress import LineProgress, LiveProgress, Progress, progress_on
 from colaflex.training.tensorboard import TensorBoard
 
 
@@ -38,6 +39,61 @@ def test_lines_come_every_few_seconds() -> None:
     progress._began -= 10
     progress.advance(15)
     assert stream.getvalue().splitlines()[1] == "prior: step 15 of 7205, 1:59:50 left"
+
+
+def test_what_is_counted_has_lines_too() -> None:
+    stream = io.StringIO()
+    often, seldom = LineProgress(stream, seconds=0.0), LineProgress(stream)
+    for done in (0, 3, 7):
+        often.count("evaluation: samples", done, 7, "texts")
+        seldom.count("evaluation: task", done, 7, "prompts")
+    seldom.count("evaluation: task", 7, 7, "prompts")  # another one of this name
+    assert stream.getvalue().splitlines() == [
+        "evaluation: samples: 0 of 7 texts",
+        "evaluation: samples: 3 of 7 texts",
+        "evaluation: samples: 7 of 7 texts",
+        "evaluation: task: 7 of 7 prompts",
+        "evaluation: task: 7 of 7 prompts",
+    ]
+
+
+def on_a_terminal(watched: Callable[[Progress], None]) -> str:
+    """What a terminal is sent."""
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as stream:
+        watched(progress_on(stream))
+        stream.flush()
+        shown = os.read(controller, 100_000).decode()
+    os.close(controller)
+    return shown
+
+
+def test_a_bar_of_what_is_counted_goes_when_it_is_done(tmp_path: Path) -> None:
+    def counted(progress: Progress) -> None:
+        for part in ("samples", "a task"):
+            for done in range(4):
+                progress.count(part, done, 3, "texts")
+
+    shown = on_a_terminal(counted)
+    assert "samples" in shown and "a task" in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 2  # cursor away, and back
+    assert "3/3" not in shown.rpartition("\x1b[2K")[2]  # erased
+
+
+def test_counting_within_a_stage_leaves_its_bar(tmp_path: Path) -> None:
+    def counted(progress: Progress) -> None:
+        progress.begin("prior", 0, 5)
+        progress.advance(2)
+        progress.count("samples", 1, 3, "texts")
+        progress.count("samples", 3, 3, "texts")
+        progress.advance(5)
+        progress.end()
+        progress.count("given up", 1, 3, "texts")
+        progress.end()
+
+    shown = on_a_terminal(counted)
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 2
+    assert "5/5" in shown and "given up" in shown
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:

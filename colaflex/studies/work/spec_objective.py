@@ -9,6 +9,7 @@ from pathlib import Path
 
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import measurements_json
+from colaflex.run_result import require_own
 from colaflex.spec import Spec
 from colaflex.stage_claim import ReleasingProgress, claimed
 from colaflex.studies.objective import Attempt, Found, Pruned, Report
@@ -105,7 +106,9 @@ class SpecObjective:
                 wanted = experiment.stage1_digest, True, experiment.precision
                 claim.enter_context(claimed(*wanted))
                 experiment = Experiment(*arguments)  # somebody may have trained it meanwhile
-            return found_in(experiment.run())
+            result = experiment.run()
+            require_own(result, experiment.folder.path, attempt.split)
+            return found_in(result)
 
 
 def _seeded(spec: Spec, seed: int) -> Spec:
