@@ -93,7 +93,7 @@ def test_tasks_that_cannot_be_put_to_a_run(
         (["--task", "obqua"], "unknown task 'obqua'; did you mean 'obqa'"),
         (["--task", "last_word", "--task", "last_word"], "two tasks are called last_word"),
         (["--task", "worlds_order", "--scorer", "exact"], "judges its answers itself"),
-        (["--task", "obqa", "--data", tmp_path / "none"], "does not exist"),
+        (["--task", "obqa", "--data", tmp_path / "none"], "there is no such folder"),
         (["--scorer", "exact"], "go with --task"),
     ):
         done = colaflex_command("evaluate", finished, *arguments)

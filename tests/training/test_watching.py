@@ -8,6 +8,7 @@ import os
 import pty
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,12 @@ def on_a_terminal(watched: Callable[[Progress], None]) -> str:
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream:
         watched(progress_on(stream))
-        stream.flush()
-        shown = os.read(controller, 100_000).decode()
+    shown = b""
+    with suppress(OSError):  # the end, where nobody writes any more
+        while part := os.read(controller, 100_000):
+            shown += part
     os.close(controller)
-    return shown
+    return shown.decode()
 
 
 def test_a_bar_of_what_is_counted_goes_when_it_is_done(tmp_path: Path) -> None:
