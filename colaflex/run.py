@@ -32,6 +32,7 @@ from colaflex.run_result import (
     TRAINING_RATE,
     component_versions,
     measured_otherwise,
+    measured_with,
     measurement,
     parameter_counts,
     sampling_cost,
@@ -368,7 +369,9 @@ class Experiment:
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "split": self.options.split,
-            "measurement": measurement((), self.conditions),
+            "measurement": measurement(
+                (), self.conditions, measured_with(self.data, evaluated.judge)
+            ),
             "components": component_versions(self.spec),
             "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),

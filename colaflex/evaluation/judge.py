@@ -72,6 +72,7 @@ class Judge:
     Attributes:
         end_of_text: id that ends a document, and stands before its first token as context.
         held_out: its NLL on documents kept from its training, nats per token.
+        identity: of its documents, vocabulary and settings; two judges of one identity agree.
     """
 
     def __init__(
@@ -80,9 +81,10 @@ class Judge:
         settings: JudgeSettings,
         end_of_text: int,
         held_out: Measurement,
+        identity: str = "",
     ) -> None:
         self._network, self._settings = network.eval(), settings
-        self.end_of_text, self.held_out = end_of_text, held_out
+        self.end_of_text, self.held_out, self.identity = end_of_text, held_out, identity
 
     @torch.no_grad()
     def nll(self, documents: Documents) -> list[tuple[float, int]]:
@@ -140,9 +142,8 @@ def train_judge(
     """
     require_documents(len(documents))
     settings = settings or JudgeSettings()
-    path = (
-        cache_dir() / "judges" / f"{_key(documents, vocabulary, end_of_text, settings)}.safetensors"
-    )
+    identity = _key(documents, vocabulary, end_of_text, settings)
+    path = cache_dir() / "judges" / f"{identity}.safetensors"
     network = _network(vocabulary, settings)
     if path.exists():
         try:
@@ -150,11 +151,11 @@ def train_judge(
                 names = network.state_dict()
                 network.load_state_dict({name: file.get_tensor(name) for name in names})
                 held_out = Measurement(**json.loads(file.metadata()["held_out"]))
-            return Judge(network, settings, end_of_text, held_out)
+            return Judge(network, settings, end_of_text, held_out, identity)
         except SafetensorError as error:
             log.warning("the cached judge %s is damaged (%s) and is trained anew", path, error)
     held_out = _train(network, documents, end_of_text, settings, progress)
-    judge = Judge(network, settings, end_of_text, held_out)
+    judge = Judge(network, settings, end_of_text, held_out, identity)
     metadata = {"held_out": json.dumps(held_out.as_json())}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
