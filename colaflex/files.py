@@ -1,17 +1,40 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and what is left of those that did not.
+
+Until it is whole, each has a temporary name, and its writer a lock on it: so nobody else takes it
+for what a killed process has left behind.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import secrets
-from contextlib import suppress
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["cache_dir", "sha256_file", "sync_directory", "write_atomic"]
+__all__ = [
+    "cache_dir",
+    "sha256_file",
+    "sweep",
+    "sweep_cache",
+    "sync_directory",
+    "temporary",
+    "write_atomic",
+]
 
 LONGEST = 200
-"""Bytes of a name to which a temporary file's can be added."""
+"""Bytes of a name to which a temporary one's can be added."""
+
+TEMPORARY = re.compile(r"\.(?P<name>.*)\.[0-9a-f]{16}\.tmp")
+UNLOCKED = re.compile(r"\.[0-9a-f]{32}\.[a-z0-9_]{8}")
+"""Folders of token indexes in the making as older versions named them, without a lock."""
+
+DAY = 24 * 60 * 60.0
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -21,22 +44,104 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         OSError: it can't be written; names the path.
     """
     raw = data.encode() if isinstance(data, str) else data
-    # As readable by others as any file that is opened; what `tempfile` makes is not.
-    known = path.name if len(os.fsencode(path.name)) <= LONGEST else ""
-    temporary = path.with_name(f".{known}.{secrets.token_hex(8)}.tmp")
+    sweep(path.parent, path.name)
     try:
-        with temporary.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of the file that is meant
-            error.filename, error.filename2 = str(path), None
+        with temporary(path) as made:
+            with made.open("r+b") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            made.replace(path)
+    except OSError as error:  # of the file that is meant
+        error.filename, error.filename2 = str(path), None
         raise
     sync_directory(path.parent)
+
+
+@contextmanager
+def temporary(path: Path, folder: bool = False) -> Iterator[Path]:
+    """A new file, or folder, to be filled and renamed to `path`; else it is gone at the end."""
+    known = path.name if len(os.fsencode(path.name)) <= LONGEST else ""
+    while True:
+        made = path.with_name(f".{known}.{secrets.token_hex(8)}.tmp")
+        # As readable by others as any file that is opened; what `tempfile` makes is not.
+        made.mkdir() if folder else made.touch(exist_ok=False)
+        descriptor = _locked(made)
+        if descriptor is not None:
+            break
+    try:
+        yield made
+    finally:
+        _remove(made)
+        os.close(descriptor)
+
+
+def _locked(made: Path) -> int | None:
+    """Lock what was just made; None where somebody has swept it away before."""
+    descriptor = None
+    try:
+        descriptor = os.open(made, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks, where nobody sweeps either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(descriptor), made.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    if descriptor is not None:
+        os.close(descriptor)
+    return None
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove the temporary files and folders of killed processes, of all names or of one."""
+    for path in _entries(folder):
+        found = TEMPORARY.fullmatch(path.name)
+        if found and name in (None, found["name"]):
+            _remove_if_left(path)
+
+
+def sweep_cache(cache: Path) -> None:
+    """Remove what killed processes have left in a cache."""
+    kinds = _entries(cache)
+    for folder in (*kinds, *_entries(cache / "tokenizers")):
+        sweep(folder)
+    for path in _entries(cache / "index"):
+        if UNLOCKED.fullmatch(path.name) and _untouched(path):
+            _remove(path)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _untouched(folder: Path) -> bool:
+    """Whether nobody has written in a folder for a day."""
+    with suppress(OSError):
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        return time.time() - newest > DAY
+    return False
+
+
+def _remove_if_left(path: Path) -> None:
+    """Remove what nobody holds; whoever does so, or where that can't be known, keeps it."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
-from colaflex.files import cache_dir, sync_directory
+from colaflex.files import cache_dir, sweep_cache, sync_directory, temporary
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Split
 
 __all__ = ["Data", "SplitIndex", "TokenIndex", "build_index", "open_index", "prepare_data"]
@@ -118,6 +117,7 @@ def prepare_data(
         UserError: unusable corpus or tokenizer settings.
         RunFailure: the cache can't be written, say because the disk is full.
     """
+    sweep_cache(cache or cache_dir())
     if path is None:
         tokenizer = train_tokenizer(corpus, vocab_size, cache)
     else:
@@ -167,27 +167,23 @@ def _map(path: Path, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
 
 def build_index(corpus: Corpus, tokenizer: Tokenizer, folder: Path, digest: str) -> None:
     """Read the corpus once and write its index; nothing is left behind by a failure."""
-    temporary: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        _write(corpus, tokenizer, temporary, digest)
-        if folder.exists() and open_index(folder, digest) is None:
-            shutil.rmtree(folder)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            # Another process may have been faster; then its index serves as well.
-            if open_index(folder, digest) is None:
-                raise
+        with temporary(folder, folder=True) as made:
+            _write(corpus, tokenizer, made, digest)
+            if folder.exists() and open_index(folder, digest) is None:
+                shutil.rmtree(folder)
+            try:
+                made.rename(folder)
+            except OSError:
+                # Another process may have been faster; then its index serves as well.
+                if open_index(folder, digest) is None:
+                    raise
         sync_directory(folder.parent)
     except OSError as error:
         raise RunFailure(
             f"the token index can't be written in {folder.parent}: {error.strerror or error}"
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 class _SplitWriter:
