@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from colaflex.evaluation.judge_cost import JudgeCost
+from colaflex.measuring import evaluator
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_result import parameter_counts
 from colaflex.spec import Spec
@@ -25,20 +28,31 @@ def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
     """Time a few steps of every stage and extrapolate; nothing is kept.
 
     Returns:
-        `parameters` by part, `stages` (name, steps, flops, seconds), their sums `flops` and
-        `seconds` (training only, at this machine's present speed), and `memory_gib`, the peak.
+        `parameters` by part, `stages` (name, steps, flops, seconds), `judge` (steps, flops,
+        seconds, known: from the cache; null where there is none), the sums `flops` and `seconds`
+        of these (at this machine's present speed; of evaluation, only the judge counts), and
+        `memory_gib`, the peak.
     """
     with TemporaryDirectory() as folder:
         experiment = Experiment(spec, Path(folder) / "run", options, SilentProgress())
         experiment.check()
+        judge = _judge(experiment)
         stages = [_stage(experiment, plan) for plan in experiment.plans()]
+    trained = [*stages, *([] if judge is None else [asdict(judge)])]
     return {
         "parameters": parameter_counts(experiment.model),
         "stages": stages,
-        "flops": sum(stage["flops"] for stage in stages),
-        "seconds": sum(stage["seconds"] for stage in stages),
+        "judge": None if judge is None else asdict(judge),
+        "flops": sum(cost["flops"] for cost in trained),
+        "seconds": sum(cost["seconds"] for cost in trained),
         "memory_gib": peak_memory_bytes() / 2**30,
     }
+
+
+def _judge(experiment: Experiment) -> JudgeCost | None:
+    spec, model = experiment.spec, experiment.model
+    measures = evaluator(spec, model, experiment.data, experiment.corpus, lambda text: None)
+    return measures.quality.judge_cost()
 
 
 def _stage(experiment: Experiment, plan: StagePlan) -> dict[str, Any]:

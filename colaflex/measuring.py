@@ -25,7 +25,14 @@ from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.spec import Spec
 from colaflex.training.progress import Progress
 
-__all__ = ["corpus_of", "evaluate_run", "evaluate_tasks", "evaluator", "trained_on"]
+__all__ = [
+    "corpus_of",
+    "evaluate_run",
+    "evaluate_tasks",
+    "evaluator",
+    "judge_settings",
+    "trained_on",
+]
 
 Say = Callable[[str], None]
 
@@ -46,7 +53,7 @@ def evaluator(
 
 
 def _plan(spec: Spec, split: Split) -> EvaluationPlan:
-    section, judge = spec.evaluation, spec.evaluation.judge
+    section = spec.evaluation
     return EvaluationPlan(
         split=split,
         samples=section.samples,
@@ -60,11 +67,28 @@ def _plan(spec: Spec, split: Split) -> EvaluationPlan:
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
         likelihood=_likelihood(spec),
-        judge=JudgeSettings(**judge.model_dump(exclude={"enabled"})) if judge.enabled else None,
+        judge=judge_settings(spec),
         max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
         seed=spec.seed,
         tasks=section.tasks,
         patch=patch_of(spec.segmenter),
+    )
+
+
+def judge_settings(spec: Spec) -> JudgeSettings | None:
+    """Of the size that the spec says, or that its run has."""
+    judge, latent = spec.evaluation.judge, spec.baseline is None
+    if not judge.enabled:
+        return None
+    names = ("representation", "prior") if latent else ("baseline",)
+    if latent and spec.training.regime == "scratch":
+        names = ("prior",)
+    stages = [spec.training.for_stage(name) for name in names]
+    steps, rows = judge.size(sum(s.steps * s.batch_size * s.max_tokens for s in stages))
+    return JudgeSettings(
+        steps=steps,
+        batch_size=rows,
+        **judge.model_dump(exclude={"enabled", "steps", "batch_size"}),
     )
 
 

@@ -118,6 +118,9 @@ def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:
             f"stage {stage['name']}: {stage['steps']:,} steps, {stage['flops']:.3g} FLOPs, "
             f"about {stage['seconds'] / 60:.1f} minutes here"
         )
+    if (judge := found["judge"]) is not None:
+        took = "trained before" if judge["known"] else f"about {judge['seconds'] / 60:.1f} minutes"
+        print(f"judge: at most {judge['steps']:,} steps, {judge['flops']:.3g} FLOPs, {took}")
     print(f"memory: about {found['memory_gib']:.2f} GiB")
     print(f"in all: {found['flops']:.3g} FLOPs, about {found['seconds'] / 60:.1f} minutes")
     return 0

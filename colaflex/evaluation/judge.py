@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,10 +28,25 @@ from colaflex.evaluation.judge_network import JudgeNetwork
 from colaflex.files import cache_dir, write_atomic
 from colaflex.interfaces.metric import Measurement
 from colaflex.intervals import ratio
+from colaflex.training.muon import Muon
 
-__all__ = ["Judge", "JudgeSettings", "require_documents", "train_judge"]
+__all__ = [
+    "Judge",
+    "JudgeSettings",
+    "is_measured",
+    "judge_path",
+    "learning_rate",
+    "new_network",
+    "new_optimizers",
+    "parted",
+    "require_documents",
+    "take_step",
+    "train_judge",
+    "training_batches",
+    "windows_of",
+]
 
-_FORMAT = 1
+_FORMAT = 2
 _FEWEST_DOCUMENTS = 20
 _SCORED_TOKENS = 4096  # a batch without gradients
 log = logging.getLogger(__name__)
@@ -96,11 +112,11 @@ class Judge:
         totals = np.zeros(len(documents))
         windows, owners, skips = [], [], []
         for index, document in enumerate(documents):
-            for window, skip in _windows(document, self.end_of_text, self._settings.max_tokens):
+            for window, skip in windows_of(document, self.end_of_text, self._settings.max_tokens):
                 windows.append(window)
                 owners.append(index)
                 skips.append(skip)
-        for chosen in _batches(windows, 4096):
+        for chosen in _batches(windows, _SCORED_TOKENS):
             inputs, targets = _pad([windows[i] for i in chosen])
             for row, i in enumerate(chosen):
                 targets[row, : skips[i]] = -1
@@ -134,7 +150,8 @@ def train_judge(
         vocabulary: number of token ids.
         end_of_text: id that ends a document.
         settings: size and training.
-        progress: called with (step, steps, held-out NLL) whenever that is measured.
+        progress: called with (step, steps, held-out NLL, as last measured) after every step; at
+            the last one where it stops early, too.
 
     Raises:
         UserError: the split has too few documents.
@@ -142,9 +159,8 @@ def train_judge(
     """
     require_documents(len(documents))
     settings = settings or JudgeSettings()
-    identity = _key(documents, vocabulary, end_of_text, settings)
-    path = cache_dir() / "judges" / f"{identity}.safetensors"
-    network = _network(vocabulary, settings)
+    path = judge_path(documents, vocabulary, end_of_text, settings)
+    identity, network = path.stem, new_network(vocabulary, settings)
     if path.exists():
         try:
             with safe_open(path, framework="pt") as file:
@@ -165,6 +181,20 @@ def train_judge(
     return judge
 
 
+def judge_path(
+    documents: Documents, vocabulary: int, end_of_text: int, settings: JudgeSettings
+) -> Path:
+    """Where a judge is in the cache, if it is."""
+    key = _key(documents, vocabulary, end_of_text, settings)
+    return cache_dir() / "judges" / f"{key}.safetensors"
+
+
+def parted(documents: Documents) -> tuple[Documents, Documents]:
+    """Nine tenths to train on, and a tenth that is held out."""
+    kept = [document for i, document in enumerate(documents) if i % 10 != 9]
+    return kept, [document for i, document in enumerate(documents) if i % 10 == 9]
+
+
 def _key(documents: Documents, vocabulary: int, end_of_text: int, settings: JudgeSettings) -> str:
     digest = hashlib.sha256()
     head = [_FORMAT, vocabulary, end_of_text, dataclasses.asdict(settings), len(documents)]
@@ -175,7 +205,8 @@ def _key(documents: Documents, vocabulary: int, end_of_text: int, settings: Judg
     return digest.hexdigest()[:32]
 
 
-def _network(vocabulary: int, settings: JudgeSettings) -> JudgeNetwork:
+def new_network(vocabulary: int, settings: JudgeSettings) -> JudgeNetwork:
+    """A network with weights drawn from the settings' seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return JudgeNetwork(
@@ -195,35 +226,25 @@ def _train(
     progress: Progress | None,
 ) -> Measurement:
     """Train the network in place, leave the best weights in it and return their held-out NLL."""
-    held_out = [document for i, document in enumerate(documents) if i % 10 == 9]
-    kept = [document for i, document in enumerate(documents) if i % 10 != 9]
-    optimizers = _optimizers(network, settings)
-    batches = _endless(kept, end_of_text, settings)
+    kept, held_out = parted(documents)
+    optimizers = new_optimizers(network, settings)
+    batches = training_batches(kept, end_of_text, settings)
     unknown = Measurement(math.nan, math.nan, math.nan, 0)
     best, weights, worse = math.inf, network.state_dict(), 0
-    result = unknown
-    every = max(1, settings.steps // 6)
+    result = measured = unknown
     for step in range(1, settings.steps + 1):
-        inputs, targets = next(batches)
-        loss = _losses(network, inputs, targets).sum() / (targets >= 0).sum()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(step, settings)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        if step % every and step != settings.steps:
-            continue
-        scores = Judge(network, settings, end_of_text, unknown).nll(held_out)
-        measured = ratio(*np.array(scores, dtype=np.float64).reshape(-1, 2).T, "judge")
+        take_step(network, optimizers, next(batches), learning_rate(step, settings))
+        if is_measured(step, settings):
+            scores = Judge(network, settings, end_of_text, unknown).nll(held_out)
+            measured = ratio(*np.array(scores, dtype=np.float64).reshape(-1, 2).T, "judge")
+            worse += 1
+            if measured.value < best:
+                best, result, worse = measured.value, measured, 0
+                weights = {name: value.clone() for name, value in network.state_dict().items()}
+        stops = worse == 2
         if progress is not None:
-            progress(step, settings.steps, measured.value)
-        worse += 1
-        if measured.value < best:
-            best, result, worse = measured.value, measured, 0
-            weights = {name: value.clone() for name, value in network.state_dict().items()}
-        if worse == 2:
+            progress(settings.steps if stops else step, settings.steps, measured.value)
+        if stops:
             break
     if not math.isfinite(best):
         raise RunFailure("the judge's held-out NLL was never finite: lower its learning rate")
@@ -231,37 +252,58 @@ def _train(
     return result
 
 
-def _optimizers(network: JudgeNetwork, settings: JudgeSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices, AdamW for the rest: half the steps of AdamW alone."""
+def take_step(
+    network: JudgeNetwork,
+    optimizers: Sequence[torch.optim.Optimizer],
+    batch: tuple[Tensor, Tensor],
+    rate: float,
+) -> None:
+    """One step on a batch of inputs and targets, at a learning rate."""
+    inputs, targets = batch
+    loss = _losses(network, inputs, targets).sum() / (targets >= 0).sum()
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def is_measured(step: int, settings: JudgeSettings) -> bool:
+    """Whether the held-out NLL is measured after a step, from 1: six times, and at the end."""
+    return step % max(1, settings.steps // 6) == 0 or step == settings.steps
+
+
+def new_optimizers(network: JudgeNetwork, settings: JudgeSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the rest: half the steps of AdamW alone.
+
+    In fp32, whatever the hardware: one judge everywhere, but for rounding.
+    """
     matrices = [p for p in network.layers.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if not any(p is matrix for matrix in matrices)]
     rate = settings.learning_rate
     return [
-        torch.optim.Muon(
-            matrices,
-            lr=rate,
-            weight_decay=settings.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
+        Muon(matrices, torch.float32, lr=rate, weight_decay=settings.weight_decay),
         torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
 
 
-def _rate(step: int, settings: JudgeSettings) -> float:
+def learning_rate(step: int, settings: JudgeSettings) -> float:
     """The learning rate of a step, from 1: linear warm-up, then cosine."""
     warmup = max(1, settings.steps // 20)
     cosine = 0.5 + 0.5 * math.cos(math.pi * (step - 1) / settings.steps)
     return settings.learning_rate * min(step / warmup, cosine)
 
 
-def _endless(
+def training_batches(
     documents: Documents, end_of_text: int, settings: JudgeSettings
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of rows of like length, one document or a piece of one a row, epoch after epoch."""
     rows = [
         window
         for document in documents
-        for window, _ in _windows(document, end_of_text, settings.max_tokens, overlap=False)
+        for window, _ in windows_of(document, end_of_text, settings.max_tokens, overlap=False)
     ]
     epoch = 0
     while True:
@@ -273,7 +315,7 @@ def _endless(
         epoch += 1
 
 
-def _windows(
+def windows_of(
     document: Sequence[int], end_of_text: int, max_tokens: int, overlap: bool = True
 ) -> Iterator[tuple[list[int], int]]:
     """Windows of max_tokens + 1 tokens, the first beginning with end-of-text as the first context.

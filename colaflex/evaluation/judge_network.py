@@ -36,6 +36,13 @@ class JudgeNetwork(nn.Module):
             states = layer(states, rotation)
         return functional.linear(self.norm(states), self.embedding.weight)
 
+    def flops(self, batch: int, tokens: int) -> int:
+        """Model FLOPs of one forward pass."""
+        width, linear = self.embedding.embedding_dim, self.embedding.weight.numel()
+        linear += sum(m.weight.numel() for m in self.layers.modules() if isinstance(m, nn.Linear))
+        pairs = tokens * (tokens + 1) // 2
+        return batch * (2 * tokens * linear + 4 * len(self.layers) * pairs * width)
+
 
 class _Layer(nn.Module):
     def __init__(self, width: int, heads: int, layers: int) -> None:

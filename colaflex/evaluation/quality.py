@@ -8,6 +8,7 @@ from functools import cached_property
 from colaflex.corpora.token_index import Data
 from colaflex.evaluation.diversity import distinct_documents
 from colaflex.evaluation.judge import Judge, require_documents, train_judge
+from colaflex.evaluation.judge_cost import JudgeCost, judge_cost
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sources import TextRow
@@ -62,9 +63,23 @@ class Quality:
         if self._settings is None:
             return None
         self.say("evaluation: training the judge, on documents no model under test has seen")
+        tokenizer = self.data.tokenizer
+        return train_judge(
+            self._judge_documents(), tokenizer.size, tokenizer.end_of_text, self._settings
+        )
+
+    def judge_cost(self) -> JudgeCost | None:
+        """What the judge will cost; None where there is none."""
+        if self._settings is None:
+            return None
+        tokenizer = self.data.tokenizer
+        return judge_cost(
+            self._judge_documents(), tokenizer.size, tokenizer.end_of_text, self._settings
+        )
+
+    def _judge_documents(self) -> list[list[int]]:
         index, end = self.data.index.split("judge"), self.data.tokenizer.end_of_text
-        documents = [[*index.document(i), end] for i in range(len(index))]
-        return train_judge(documents, self.data.tokenizer.size, end, self._settings)
+        return [[*index.document(i), end] for i in range(len(index))]
 
     def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
         whole = {

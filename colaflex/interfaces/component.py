@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
 from pydantic.functional_validators import BeforeValidator
 
-__all__ = ["Builder", "ComponentConfig", "Slot", "install_resolver"]
+__all__ = ["Builder", "ComponentConfig", "FormerDefault", "Slot", "install_resolver"]
 
 INTERFACE_VERSION = 1
 
@@ -56,6 +57,17 @@ def install_resolver(resolver: Resolver) -> None:
     """
     global _resolver
     _resolver = resolver
+
+
+@dataclass(frozen=True)
+class FormerDefault:
+    """Marks a config field whose default was this value before.
+
+    Specs that say it keep the digest that they had when it needed no saying: it is left out of the
+    digest, as the default is.
+    """
+
+    value: object
 
 
 class Slot:

@@ -36,20 +36,30 @@ def base_problems(node: Node, file: Path, what: str) -> Iterator[Problem]:
 def base_spec(node: Node) -> Spec:
     """The spec that a file builds on, with places of its values in the files they stand in.
 
+    Whatever is made of it is compared, so that its judge no longer depends on a run's size.
+
     Raises:
         SpecError: it is missing, or something is wrong with it.
     """
     inline = _given(node, "spec")
     if inline is not None:
-        return Spec.parse(inline, inline.origin.source)
+        return _with_one_judge(Spec.parse(inline, inline.origin.source))
     base = node.entries["base"]
     try:
         path = (base.origin.directory or Path.cwd()) / user_path(str(base.value))
-        return Spec.load(_shown(path))
+        return _with_one_judge(Spec.load(_shown(path)))
     except SpecError:
         raise
     except UserError as error:
         raise SpecError([Problem(base.origin, ("base",), str(error))]) from None
+
+
+def _with_one_judge(spec: Spec) -> Spec:
+    judge = spec.evaluation.judge
+    steps, rows = judge.size()
+    if (judge.steps, judge.batch_size) == (steps, rows):
+        return spec
+    return spec.override({"evaluation.judge.steps": steps, "evaluation.judge.batch_size": rows})
 
 
 def _given(node: Node, key: str) -> Node | None:

@@ -16,7 +16,7 @@ from colaflex.files import sha256_file
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, dotted
-from colaflex.spec.shapes import shapes_of
+from colaflex.spec.shapes import Shape, shapes_of
 
 __all__ = ["canonical", "components_of", "plain", "sha256_of", "stage1_of_run"]
 
@@ -110,12 +110,24 @@ def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, 
         default = shape.default
         if shape.slot is not None and default is not None:
             default = _default_component(shape.slot, default, registry)
-        if plain(value, registry) == plain(default, registry):
+        if _says_nothing(value, default, shape, registry):
             continue
         reduced = canonical(value, registry, contents=contents)
         if reduced is not None or value is None:
             found[key] = reduced
     return found
+
+
+def _says_nothing(value: Any, default: Any, shape: Shape, registry: Registry) -> bool:
+    """Whether a value is the default, or was, with all that is in it."""
+    if plain(value, registry) in (plain(default, registry), *shape.former):
+        return True
+    if not isinstance(value, BaseModel) or type(value) is not type(default):
+        return False
+    inner, of_default = shapes_of(type(value)), dict(_fields(default))
+    return all(
+        _says_nothing(item, of_default[key], inner[key], registry) for key, item in _fields(value)
+    )
 
 
 def _default_component(kind: str, name: str, registry: Registry) -> ComponentConfig | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.component import ComponentConfig, FormerDefault, Slot
 from colaflex.interfaces.configs import (
     CorpusConfig,
     PriorConfig,
@@ -25,6 +26,11 @@ SPEC_VERSION = 1
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Guidance = Annotated[float, Field(ge=0, le=1000)]
 Temperature = Annotated[float, Field(ge=0, le=100)]
+
+LEAST_JUDGE, FULL_JUDGE = (100, 4), (600, 16)
+"""Steps and rows of a judge's training, at least and at most, where a spec gives neither."""
+JUDGE_SHARE = 0.1
+"""Tokens of a judge's training, as a share of the run's."""
 
 
 class Tokenizer(Section):
@@ -71,16 +77,25 @@ class Sampling(Section):
 
 
 class Judge(Section):
-    """The small autoregressive model that judges samples, trained on the corpus's judge split."""
+    """The small autoregressive model that judges samples, trained on the corpus's judge split.
+
+    Where neither `steps` nor `batch_size` is given, its training is sized to the run's: a tenth of
+    the tokens of all stages, within 100 steps of 4 rows and 600 of 16; first its steps grow, then
+    its rows. What is compared has one judge: on boards and in studies it is of full size.
+    """
 
     enabled: bool = Field(True, description="Whether texts are judged.")
-    steps: int = Field(600, ge=1, le=1_000_000, description="Training steps at most.")
+    steps: Annotated[Literal["auto"] | Positive, FormerDefault(FULL_JUDGE[0])] = Field(
+        "auto", description="Training steps at most; auto: 600, or fewer as the run is small."
+    )
     width: int = Field(128, ge=8, le=16_384, description="Channels of its states.")
     layers: int = Field(4, ge=1, le=256, description="Transformer layers.")
     heads: int = Field(
         4, ge=1, le=256, description="Attention heads; twice as many divide the width."
     )
-    batch_size: int = Field(16, ge=1, le=1_000_000, description="Rows of a training step.")
+    batch_size: Annotated[Literal["auto"] | Positive, FormerDefault(FULL_JUDGE[1])] = Field(
+        "auto", description="Rows of a training step; auto: 16, or fewer as the run is small."
+    )
     max_tokens: int = Field(
         256, ge=2, le=1_000_000, description="Length of a row (tokens); longer texts are cut."
     )
@@ -92,6 +107,18 @@ class Judge(Section):
                 f"width {self.width} does not split into {self.heads} heads of even width"
             )
         return self
+
+    def size(self, tokens: float = math.inf) -> tuple[int, int]:
+        """Steps, and rows of each, in a run that trains on so many tokens; by default the most."""
+        (least, few), (most, many) = LEAST_JUDGE, FULL_JUDGE
+        if self.steps == self.batch_size == "auto":
+            rows = JUDGE_SHARE * tokens / self.max_tokens
+            steps = round(min(max(least, rows / few), most))
+            return steps, round(min(max(few, rows / steps), many))
+        return (
+            most if self.steps == "auto" else self.steps,
+            many if self.batch_size == "auto" else self.batch_size,
+        )
 
 
 class Evaluation(Section):

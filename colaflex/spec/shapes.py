@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.component import ComponentConfig, FormerDefault, Slot
 
 __all__ = ["Shape", "shape_of", "shapes_of"]
 
@@ -47,6 +47,7 @@ class Shape:
         words: literal values that are taken.
         expected: what a value should be, in words.
         default: the field's default; of a component, its name.
+        former: what the default was before; digests leave it out as well.
     """
 
     slot: str | None = None
@@ -57,6 +58,7 @@ class Shape:
     words: tuple[Any, ...] = ()
     expected: str = ""
     default: Any = None
+    former: tuple[Any, ...] = ()
 
     @property
     def is_path(self) -> bool:
@@ -90,7 +92,8 @@ def shape_of(field: FieldInfo) -> Shape:
     default = None if field.is_required() else _default(field)
     if isinstance(default, ComponentConfig):
         default = default.type or None
-    return replace(shape, default=default)
+    former = tuple(mark.value for mark in field.metadata if isinstance(mark, FormerDefault))
+    return replace(shape, default=default, former=former)
 
 
 def _default(field: FieldInfo) -> Any:

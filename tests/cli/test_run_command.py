@@ -133,6 +133,29 @@ def test_a_dry_run_tells_the_cost_and_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"a"}
 
 
+def test_a_dry_run_counts_the_judge(
+    colaflex_command: Command, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "cache"))
+    lines = [f"{i} is a number after {i - 1}, and it comes before {i + 1}" for i in range(200)]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    corpus = {"type": "text_files", "path": str(tmp_path / "text.txt"), "documents": "line"}
+    run = ["run", tiny, "--set", f"corpus={json.dumps(corpus)}"]
+    run += ["--set", "evaluation.judge={steps: 9, batch_size: 2, width: 16, layers: 1, heads: 2}"]
+    with_judge = colaflex_command(*run, "--dry-run", "--json").json
+    stages, judge = with_judge["stages"], with_judge["judge"]
+    assert (judge["steps"], judge["known"]) == (9, False)
+    for cost in ("flops", "seconds"):
+        assert with_judge[cost] == sum(part[cost] for part in (*stages, judge))
+    for nothing in ("evaluation.judge.enabled=false", "evaluation.samples=0"):
+        found = colaflex_command(*run, "--set", nothing, "--dry-run", "--json").json
+        assert found["judge"] is None
+        assert found["flops"] == sum(stage["flops"] for stage in stages)
+    assert "judge: at most 9 steps, " in colaflex_command(*run, "--dry-run").out
+    assert colaflex_command(*run, "--out", tmp_path / "a").code == 0
+    assert "FLOPs, trained before" in colaflex_command(*run, "--dry-run").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -57,7 +57,8 @@ def test_it_learns_is_cached_and_is_the_same_again(cache: Path):
     assert per_token(judge, test) < 1.0 < math.log(SIZE) < per_token(judge, shuffled)
     assert judge.held_out.low < judge.held_out.value < judge.held_out.high < 1.0
     assert judge.held_out.n == 20
-    assert seen
+    assert seen[:3] == [1, 2, 3]
+    assert seen[-1] == SMALL.steps
 
     (path,) = (cache / "judges").iterdir()
     seen.clear()
