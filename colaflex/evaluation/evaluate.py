@@ -79,7 +79,7 @@ class Evaluator:
         self.sources = Sources(model, data, options, plan)
         self.held_out = self.sources.held_out
         truth = corpus.truth()
-        self.quality = Quality(data, truth, plan, say)
+        self.quality = Quality(data, truth, plan, say, self._told("judge", "steps"))
         texts = HeldOutTexts(self.held_out, data.tokenizer)
         self.tasks = TaskSuite(plan, TaskSource(documents=texts, truth=truth), options)
 

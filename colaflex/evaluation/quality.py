@@ -15,6 +15,7 @@ from colaflex.evaluation.sources import TextRow
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import split_words
+from colaflex.generation.text import Tell
 from colaflex.interfaces.corpus import Truth
 
 __all__ = ["Quality", "truth_rows"]
@@ -31,15 +32,21 @@ class Quality:
         truth: what the corpus knows for certain, or None.
         plan: what is measured.
         say: told before a judge is trained.
+        tell: told how far its training is.
 
     Raises:
         UserError: a judge is needed, and its split has too few documents.
     """
 
     def __init__(
-        self, data: Data, truth: Truth | None, plan: EvaluationPlan, say: Callable[[str], None]
+        self,
+        data: Data,
+        truth: Truth | None,
+        plan: EvaluationPlan,
+        say: Callable[[str], None],
+        tell: Tell = lambda done, total: None,
     ) -> None:
-        self.data, self.truth, self.plan, self.say = data, truth, plan, say
+        self.data, self.truth, self.plan, self.say, self.tell = data, truth, plan, say, tell
         self._settings = plan.judge if plan.samples and truth is None else None
         if self._settings is not None:
             require_documents(len(data.index.splits["judge"]))
@@ -65,7 +72,11 @@ class Quality:
         self.say("evaluation: training the judge, on documents no model under test has seen")
         tokenizer = self.data.tokenizer
         return train_judge(
-            self._judge_documents(), tokenizer.size, tokenizer.end_of_text, self._settings
+            self._judge_documents(),
+            tokenizer.size,
+            tokenizer.end_of_text,
+            self._settings,
+            lambda step, steps, _: self.tell(step, steps),
         )
 
     def judge_cost(self) -> JudgeCost | None:

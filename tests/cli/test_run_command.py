@@ -152,7 +152,9 @@ def test_a_dry_run_counts_the_judge(
         assert found["judge"] is None
         assert found["flops"] == sum(stage["flops"] for stage in stages)
     assert "judge: at most 9 steps, " in colaflex_command(*run, "--dry-run").out
-    assert colaflex_command(*run, "--out", tmp_path / "a").code == 0
+    done = colaflex_command(*run, "--out", tmp_path / "a")
+    assert done.code == 0
+    assert "evaluation: judge: 9 of 9 steps" in done.err
     assert "FLOPs, trained before" in colaflex_command(*run, "--dry-run").out
 
 
