@@ -16,13 +16,13 @@ from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 
 if TYPE_CHECKING:
-    from colaflex.studies.file.study_file import StudyFile
-    from colaflex.studies.study import Study, Where
+    from colaflex.studies.study import Study
     from colaflex.studies.summary import StudySummary
 
 __all__ = ["command"]
 
 STUDIES = Path("specs") / "studies"
+SHOWN = 5
 
 
 def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
@@ -85,21 +85,28 @@ def run_command(study: Path, **given: Any) -> int:
     Start it as often, and on as many machines, as you like: all processes that name one storage
     share the work. What a killed one was doing is gone on with.
     """
-    found = _open(study, given["out"], given["storage"])
-    arms = _arms(found, given["arms"])
-    for name, trials in found.others().items():
-        print(
-            f"note: {name} ({trials} complete) is another study of this name: its space, "
-            "objectives, base spec or components differ, so its trials are kept and not counted",
-            file=sys.stderr,
-        )
-    code = _work(found, arms, given)
-    _show_status(found, given["as_json"])
+    from colaflex.studies.storage.storages import storage_answers
+
+    with storage_answers():
+        found = _open(study, given["out"], given["storage"])
+        arms = _arms(found, given["arms"])
+        _note_others(found)
+        code = _work(found, arms, given)
+        _show_status(found, given["as_json"])
     if not given["as_json"] and code == 0:
         print(f"read more with: colaflex study report {study}", file=sys.stderr)
     if code == 130:
         print("stopped; the same command goes on", file=sys.stderr)
     return code
+
+
+def _note_others(study: Study) -> None:
+    for name, trials in study.others().items():
+        print(
+            f"note: {name} ({trials} complete) is another study of this name: its space, "
+            "objectives, base spec or components differ, so its trials are kept and not counted",
+            file=sys.stderr,
+        )
 
 
 def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
@@ -134,10 +141,18 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
 @storage_option
 @json_option
 def status_command(study: Path, out: Path | None, storage: str | None, as_json: bool) -> None:
-    """How many trials of STUDY are complete, pruned, failed, running, waiting; and the best."""
-    found = _open(study, out, storage)
-    found.reap()
-    _show_status(found, as_json)
+    """How many trials of STUDY are complete, pruned, failed and why, running, waiting; the best.
+
+    Nothing is made or changed.
+    """
+    from colaflex.studies.storage.storages import storage_answers
+
+    with storage_answers():
+        found, missing = _look(study, out, storage)
+        if missing:
+            print(f"{missing}; begin with: colaflex study run {study}", file=sys.stderr)
+        _note_others(found)
+        _show_status(found, as_json)
 
 
 @command.command("report")
@@ -165,7 +180,7 @@ def report_command(study: Path, **given: Any) -> None:
     file = StudyFile.load(study)
     where = Where.of(file, given["out"], given["storage"])
     source = given["source"]
-    summary = _summary(file, where) if source is None else _stored(source)
+    summary = _summary(study, given) if source is None else _stored(source)
     if given["write_best"] is not None:
         best = next(iter(summary.arms.values())).best
         if best is None:
@@ -183,21 +198,52 @@ def report_command(study: Path, **given: Any) -> None:
     print(page)
 
 
-def _summary(file: StudyFile, where: Where) -> StudySummary:
-    from colaflex.studies.study import Study
+def _summary(path: Path, given: dict[str, Any]) -> StudySummary:
+    from colaflex.studies.storage.storages import storage_answers
     from colaflex.studies.summarising import summarise
 
-    return summarise(Study(file, where))
+    with storage_answers():
+        study, missing = _look(path, given["out"], given["storage"])
+        if missing:
+            raise UserError(f"{path}: no trial is complete yet: {missing}")
+        return summarise(study)
 
 
 def _stored(path: Path) -> StudySummary:
+    from colaflex.reading import MAX_JSON, read_text
     from colaflex.studies.summary import from_json
 
+    return from_json(read_text(path, MAX_JSON), str(path))
+
+
+def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str]:
+    """A study that nothing is made of, and what is missing where it has not begun.
+
+    Raises:
+        UserError: there is none where the options say.
+    """
+    from optuna.storages import InMemoryStorage
+
+    from colaflex.studies.file.study_file import StudyFile
+    from colaflex.studies.storage.looking import NothingKept, look_into
+    from colaflex.studies.storage.storages import without_password
+    from colaflex.studies.study import Study, Where
+
+    file = StudyFile.load(path)
+    where = Where.of(file, out, storage)
+    asked = [f"--out {out}"] if out else []
+    asked += [f"--storage {without_password(storage)}"] if storage else []
+    if out is not None and not out.is_dir():
+        raise UserError(f"--out {out}: there is no such folder")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        raise UserError(f"{path}: can't be read: {error}") from None
-    return from_json(text, str(path))
+        study, missing = Study(file, where, look_into(where.storage, where.folder)), ""
+    except NothingKept as nothing:
+        study, missing = Study(file, where, InMemoryStorage()), str(nothing)
+    if not missing and not study.begun and not study.others():
+        missing = f"no study {file.study!r} is kept there{study.names_hint()}"
+    if missing and asked:
+        raise UserError(f"{' '.join(asked)}: {missing}")
+    return study, missing
 
 
 def _open(path: Path, out: Path | None, storage: str | None) -> Study:
@@ -239,3 +285,17 @@ def _show_status(study: Study, as_json: bool) -> None:
         rows.append((name, *(str(row[state]) for state in states), value, where))
     metrics = ", ".join(objective.metric for objective in study.file.objectives)
     print_table(("arm", *states, f"best {metrics}", "at"), rows)
+    _show_failures(status["failures"])
+
+
+def _show_failures(failures: list[dict[str, Any]]) -> None:
+    """Why trials failed: each reason once, with its last trials."""
+    reasons: dict[str, list[str]] = {}
+    for failure in failures:
+        trial = f"{failure['arm']} {failure['trial']}"
+        reasons.setdefault(" ".join(failure["reason"].split()), []).append(trial)
+    for reason, trials in list(reasons.items())[-SHOWN:]:
+        more = f" and {len(trials) - SHOWN} more" if len(trials) > SHOWN else ""
+        print(f"failed: {', '.join(trials[-SHOWN:])}{more}: {reason}")
+    if len(reasons) > SHOWN:
+        print(f"failed for {len(reasons) - SHOWN} other reasons; all of them with --json")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.storages import BaseStorage
 
+from colaflex import hints
+from colaflex.errors import UserError
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point
+from colaflex.studies.storage.ownership import is_dead
+from colaflex.studies.storage.storages import open_storage, without_password
 from colaflex.studies.trials import TrialRecord, records_of
 from colaflex.studies.work.arm import Arm
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
 FEW = 6
-PASSWORD = re.compile(r"(://[^:/@]*:).*@")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -46,14 +49,15 @@ class Study:
     Args:
         file: the study file.
         where: its folder and storage.
+        storage: opened already, say to be looked at only; None: folder and storage are made.
+
+    Raises:
+        UserError: they can't be.
     """
 
-    def __init__(self, file: StudyFile, where: Where) -> None:
-        from colaflex.studies.storage.storages import open_storage
-
+    def __init__(self, file: StudyFile, where: Where, storage: BaseStorage | None = None) -> None:
         self.file, self.where = file, where
-        where.folder.mkdir(parents=True, exist_ok=True)
-        self.storage = open_storage(where.storage, where.folder)
+        self.storage = _made(where) if storage is None else storage
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -81,7 +85,19 @@ class Study:
         """The trials of an arm; none where it has not begun."""
         if self.title(arm) not in self._names():
             return []
-        return records_of(self.arm(arm).get_trials(deepcopy=False))
+        study = optuna.load_study(study_name=self.title(arm), storage=self.storage)
+        trials = study.get_trials(deepcopy=False)
+        # Those that lost their worker wait for another one, who will say so in the storage.
+        dead = {trial.number for trial in trials if is_dead(trial)}
+        return [
+            replace(record, state="waiting") if record.number in dead else record
+            for record in records_of(trials)
+        ]
+
+    @property
+    def begun(self) -> bool:
+        """Whether the storage knows any of its arms."""
+        return bool({self.title(name) for name in (*self.arms, FRESH)} & set(self._names()))
 
     def others(self) -> dict[str, int]:
         """Studies of this name whose space, objectives or base were others -> complete trials."""
@@ -93,6 +109,11 @@ class Study:
                 trials = optuna.load_study(study_name=name, storage=self.storage).get_trials(False)
                 found[name] = sum(trial.state.name == "COMPLETE" for trial in trials)
         return found
+
+    def names_hint(self) -> str:
+        """A clause with the nearest name of a study that the storage has."""
+        names = {name.partition("/")[0] for name in self._names()}
+        return hints.hint(self.file.study, names, "studies there")
 
     def _names(self) -> list[str]:
         return optuna.get_all_study_names(self.storage)
@@ -128,14 +149,6 @@ class Study:
         base = file.trial_spec if attempt.split == "validation" else file.fresh_spec
         return file.searched.spec(base, attempt.point)
 
-    def reap(self) -> None:
-        """Let trials of dead workers wait for others; nothing is made that was not there."""
-        from colaflex.studies.storage.ownership import reap
-
-        for name in (*self.arms, FRESH):
-            if self.title(name) in self._names():
-                reap(self.arm(name), self.about(name).lock)
-
     def about(self, arm: str) -> Arm:
         """What the trials of an arm have in common."""
         first = self.file.base_spec.seed
@@ -151,17 +164,28 @@ class Study:
         return f"{arm}-{self.file.identity(arm)[:FEW]}"
 
     def status(self) -> dict[str, Any]:
-        """Counts of the search's trials and its best, and the same of the other arms."""
+        """Counts of the search's trials and its best, the same of the other arms, and failures."""
         rows = {name: self._status(name) for name in self.arms}
         controls = {name: row for name, row in rows.items() if name != SEARCH}
         fresh = counts(self.records(FRESH))
         return {
             "study": self.file.study,
-            "storage": PASSWORD.sub(r"\1***@", self.where.storage),
+            "storage": without_password(self.where.storage),
+            "begun": self.begun,
             **rows[SEARCH],
             "controls": controls,
             "fresh": fresh,
+            "failures": self.failures(),
         }
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Arm, number and reason of all trials that failed."""
+        return [
+            {"arm": arm, "trial": record.number, "reason": record.reason or "no reason is known"}
+            for arm in (*self.arms, FRESH)
+            for record in self.records(arm)
+            if record.state == "failed"
+        ]
 
     def _status(self, arm: str) -> dict[str, Any]:
         records = self.records(arm)
@@ -177,6 +201,20 @@ class Study:
             "values": dict(zip(names, best.values, strict=True)),
             "point": dict(best.point),
         }
+
+
+def _made(where: Where) -> BaseStorage:
+    """The storage and the folder, made where they are missing."""
+    try:
+        where.folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(
+            f"--out {where.folder}: there is a file of this name; name a folder"
+        ) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"--out {where.folder}: can't be made: {why}") from None
+    return open_storage(where.storage, where.folder)
 
 
 def counts(records: list[TrialRecord]) -> dict[str, int]:

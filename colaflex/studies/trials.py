@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from colaflex.errors import UserError
 from colaflex.studies.objective import Point
 
 if TYPE_CHECKING:
@@ -71,14 +75,36 @@ class TrialRecord:
 
 
 def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord:
-    """A trial of the storage as a value."""
+    """A trial of the storage as a value; raises UserError where others wrote something else."""
     known = {name: trial.user_attrs[name] for name in ATTRIBUTES if name in trial.user_attrs}
     known["point"] = known.get("point", trial.params)
-    known["seeds"] = tuple(known.get("seeds", ()))
     state = STATES[trial.state.name]
-    values = tuple(trial.values or ()) if state == "complete" else ()
-    steps = dict(trial.intermediate_values)
-    return TrialRecord(trial.number, state, values=values, intermediate=steps, **known)
+    metrics = known.pop("metrics", {})  # many, and cheaper to look at than to validate
+    found = {
+        "number": trial.number,
+        "state": state,
+        "values": (trial.values or ()) if state == "complete" else (),
+        "intermediate": trial.intermediate_values,
+        **known,
+    }
+    try:
+        record = _adapter().validate_python(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _damaged(trial, f"{place}: {first['msg']}") from None
+    if not isinstance(metrics, dict) or not all(isinstance(m, dict) for m in metrics.values()):
+        raise _damaged(trial, "metrics: expected a map of maps")
+    return replace(record, metrics=metrics)
+
+
+def _damaged(trial: optuna.trial.FrozenTrial, why: str) -> UserError:
+    return UserError(f"trial {trial.number} of the study is damaged in its storage: {why}")
+
+
+@cache
+def _adapter() -> TypeAdapter[TrialRecord]:
+    return TypeAdapter(TrialRecord)
 
 
 def records_of(trials: Iterable[optuna.trial.FrozenTrial]) -> list[TrialRecord]:

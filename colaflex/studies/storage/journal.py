@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from colaflex.errors import UserError
 from colaflex.files import write_atomic
+from colaflex.reading import open_regular
 from colaflex.studies.storage.file_lock import FileLock
 
-__all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "torn_path"]
+__all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "read_journal", "torn_path"]
 
 log = logging.getLogger("colaflex")
 
@@ -74,11 +75,38 @@ class WholeLines(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The records from a number on."""
+        self.line = log_number_from
         if _end_of_whole_lines(self._path) != _size(self._path):
             lock = FlockLock(self._path)  # somebody is writing, or has left a part of a line
             lock.acquire()
             lock.release()
-        yield from super().read_logs(log_number_from)
+        for record in super().read_logs(log_number_from):
+            self.line += 1
+            yield record
+
+
+class LinesAsTheyAre(BaseJournalBackend):
+    """The whole lines of a journal as they are at first; it is neither locked nor mended.
+
+    Args:
+        path: of the journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.line = path, 0
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """All records, once; a line that is none is passed over, as mending would."""
+        if log_number_from:
+            return
+        with open_regular(self._path) as file:
+            for self.line, text in enumerate(file, 1):
+                if whole := _whole_part(text):
+                    yield json.loads(whole)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refused."""
+        raise UserError(f"{self._path}: is only looked at")
 
 
 def open_journal(path: Path) -> JournalStorage:
@@ -88,17 +116,30 @@ def open_journal(path: Path) -> JournalStorage:
         UserError: it is another kind of file, or can't be read or written.
     """
     try:
+        if path.is_dir():
+            raise UserError(f"the journal {path} can't be opened: it is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_is_journal(path)
         return _open(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the journal {path} can't be opened: {error}") from error
+    except OSError as error:
+        why = error.strerror or error
+        raise UserError(f"the journal {path} can't be opened: {why}") from None
+
+
+def read_journal(path: Path) -> JournalStorage:
+    """The storage in a journal, to be looked at: nothing is written, not even beside it.
+
+    Raises:
+        UserError: it is another kind of file, or can't be read.
+    """
+    _check_is_journal(path)
+    return _storage(LinesAsTheyAre(path), path)
 
 
 def _check_is_journal(path: Path) -> None:
-    if not _size(path):
+    if not path.exists():
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         begin = file.read(len(RECORD))
     if not RECORD.startswith(begin):
         message = "it is not a journal of Optuna; name another file, or a new one"
@@ -110,14 +151,24 @@ def _open(path: Path) -> JournalStorage:
     lock.acquire()  # cuts a torn tail
     lock.release()
     try:
-        return _storage(path)
-    except ValueError:
+        return JournalStorage(WholeLines(path))
+    except Exception:  # broken lines, or others, which stay as they are
         mend(path)
-        return _storage(path)
+        return _storage(WholeLines(path), path)
 
 
-def _storage(path: Path) -> JournalStorage:
-    return JournalStorage(WholeLines(path))
+def _storage(lines: WholeLines | LinesAsTheyAre, path: Path) -> JournalStorage:
+    """What the lines say; raises UserError for one that says nothing that can be."""
+    try:
+        return JournalStorage(lines)
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    except Exception as error:  # whatever a value of another kind leads to in Optuna
+        why = str(error) or "nothing like it is known"
+        raise UserError(
+            f"{path}:{lines.line}: no record of a study ({type(error).__name__}: {why}); restore "
+            "the journal from a copy, or take this line out"
+        ) from None
 
 
 def mend(path: Path) -> int:
@@ -207,7 +258,7 @@ def _whole_part(line: bytes) -> bytes:
 def _is_record(line: bytes) -> bool:
     try:
         value: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "op_code" in value
 

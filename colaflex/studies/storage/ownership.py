@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
 
-__all__ = ["Claims", "Owner", "all_trials", "is_owned", "new_trial", "reap"]
+__all__ = ["Claims", "Owner", "all_trials", "is_dead", "is_owned", "new_trial", "reap"]
 
 SILENCE = 15 * 60.0
 """Seconds without a sign of life after which a worker elsewhere counts as dead."""
@@ -94,12 +94,7 @@ def reap(study: optuna.Study, lock: FileLock, retries: int = RETRIES) -> list[in
 
 
 def _reap(study: optuna.Study, trials: Sequence[FrozenTrial], retries: int) -> list[int]:
-    return [
-        trial.number
-        for trial in trials
-        if trial.state == TrialState.RUNNING and _is_dead(trial)
-        if _take_back(study, trial, retries)
-    ]
+    return [trial.number for trial in trials if is_dead(trial) if _take_back(study, trial, retries)]
 
 
 class Claims:
@@ -188,19 +183,24 @@ def _bound(trials: Sequence[FrozenTrial]) -> int:
     return sum(trial.state in (TrialState.COMPLETE, TrialState.RUNNING) for trial in trials)
 
 
-def _is_dead(trial: FrozenTrial) -> bool:
-    """Whether the worker that runs it is gone."""
-    owner = trial.user_attrs.get("owner")
-    if not isinstance(owner, dict):
+def is_dead(trial: FrozenTrial) -> bool:
+    """Whether the worker that runs it is gone; not of trials that no worker of ours runs."""
+    if not is_owned(trial):
         return False
+    owner = trial.user_attrs["owner"]
     process = ProcessIdentity.of(owner)
     if process == ProcessIdentity.own():
         return owner.get("token") not in _living
     if (alive := process.alive()) is not None:
         return not alive
-    seen = max(float(owner.get("claimed", 0.0)), float(trial.user_attrs.get("beat", 0.0)))
+    seen = max(_number(owner.get("claimed")), _number(trial.user_attrs.get("beat")))
     # A machine with our names that gave a sign of life after we were started is another one.
     return (process.before_boot and seen < booted_at()) or time.time() - seen > SILENCE
+
+
+def _number(value: object) -> float:
+    """A time; long ago for what is none."""
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _take_back(study: optuna.Study, trial: FrozenTrial, retries: int) -> bool:

@@ -45,7 +45,8 @@ class ProcessIdentity:
     def of(cls, values: dict[str, Any]) -> Self:
         """From what `asdict` made of one."""
         text = {name: str(values.get(name, "")) for name in ("host", "boot", "space", "started")}
-        return cls(pid=int(values.get("pid", -1)), **text)
+        pid = values.get("pid")
+        return cls(pid=pid if isinstance(pid, int) else -1, **text)
 
     def alive(self) -> bool | None:
         """Whether it lives; None where this process can't know."""

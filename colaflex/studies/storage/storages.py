@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import re
 import sqlite3
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import optuna
 from optuna.storages import BaseStorage
 
 from colaflex import hints
-from colaflex.errors import UserError
+from colaflex.errors import RunFailure, UserError
 from colaflex.studies.storage.journal import open_journal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Engine
 
-__all__ = ["JOURNAL", "open_storage", "storage_failure"]
+__all__ = [
+    "JOURNAL",
+    "database_failure",
+    "journal_path",
+    "kind_of",
+    "open_storage",
+    "parsed_url",
+    "postgresql_url",
+    "storage_answers",
+    "storage_failure",
+    "without_password",
+]
 
 JOURNAL = "journal.log"
 """Name of the journal in the folder of a study."""
@@ -33,7 +45,10 @@ PATIENCE = 5
 BUSY = 60
 """Seconds that a worker waits for others that write to the same SQLite file."""
 TRIES = 5
-KINDS = ("journal", "sqlite", "postgresql", "grpc")
+Kind = Literal["journal", "sqlite", "postgresql", "grpc"]
+KINDS: tuple[Kind, ...] = ("journal", "sqlite", "postgresql", "grpc")
+PASSWORD = re.compile(r"(://[^:/@]*:).*@")
+PASSWORDS = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
 FORMS = "`journal`, `journal:PATH`, `sqlite:///FILE`, `postgresql://…` or `grpc://HOST:PORT`"
 
 
@@ -48,22 +63,45 @@ def open_storage(url: str, folder: Path) -> BaseStorage:
     Raises:
         UserError: another kind, a server that does not answer, or a missing package.
     """
-    kind, _, rest = url.partition(":")
-    if kind == "journal":
-        return open_journal(Path(rest) if rest else folder / JOURNAL)
-    if kind == "sqlite":
-        return _sqlite(url)
-    if kind.partition("+")[0] in ("postgresql", "postgres"):
-        return _postgresql(url)
-    if kind == "grpc":
-        return _grpc(url)
+    match kind_of(url):
+        case "journal":
+            return open_journal(journal_path(url, folder))
+        case "sqlite":
+            return _sqlite(url)
+        case "postgresql":
+            arguments = {"connect_args": {"connect_timeout": PATIENCE}, "pool_pre_ping": True}
+            return _database(postgresql_url(url), arguments)
+        case _:
+            return _grpc(url)
+
+
+def kind_of(url: str) -> Kind:
+    """What keeps the trials; raises UserError for what is none of them."""
+    kind = url.partition(":")[0]
+    plain = kind.partition("+")[0]
+    if plain in ("postgresql", "postgres"):
+        return "postgresql"
+    for known in KINDS:
+        if kind == known:
+            return known
     near = hints.nearest(kind, KINDS)
     clause = f"; did you mean {near!r}?" if near else ""
     raise UserError(f"unknown kind of storage {kind!r}{clause}; give {FORMS}")
 
 
+def journal_path(url: str, folder: Path) -> Path:
+    """The file of a journal."""
+    named = url.partition(":")[2]
+    return Path(named) if named else folder / JOURNAL
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    return PASSWORDS.sub(r"\1***", PASSWORD.sub(r"\1***@", url))
+
+
 def _sqlite(text: str) -> BaseStorage:
-    url = _parsed(text)
+    url = parsed_url(text)
     if url.database:
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -88,17 +126,17 @@ def _write_ahead(engine: Engine) -> None:
     engine.dispose()
 
 
-def _postgresql(text: str) -> BaseStorage:
+def postgresql_url(text: str) -> URL:
+    """The URL of a PostgreSQL server; raises UserError where it is none, or psycopg is missing."""
     if importlib.util.find_spec("psycopg") is None:
         raise UserError(
             "a PostgreSQL storage needs psycopg; install it with `pip install colaflex[postgres]`"
         )
-    url = _parsed(text).set(drivername="postgresql+psycopg")
-    arguments = {"connect_args": {"connect_timeout": PATIENCE}, "pool_pre_ping": True}
-    return _database(url, arguments)
+    return parsed_url(text).set(drivername="postgresql+psycopg")
 
 
-def _parsed(text: str) -> URL:
+def parsed_url(text: str) -> URL:
+    """The URL of a database; raises UserError where it is none."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -115,7 +153,6 @@ def _database(
 ) -> BaseStorage:
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-    shown = url.render_as_string(hide_password=True)
     for left in reversed(range(TRIES)):
         try:
             storage = optuna.storages.RDBStorage(
@@ -128,9 +165,9 @@ def _database(
             if left and race:
                 time.sleep(random.uniform(0.1, 0.5))
                 continue
-            raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None
+            raise database_failure(error, url) from None
         except (SQLAlchemyError, RuntimeError, ImportError) as error:
-            raise UserError(f"the storage {shown} can't be opened: {_why(error, url)}") from None
+            raise database_failure(error, url) from None
         else:
             if prepare is not None:
                 prepare(storage.engine)
@@ -138,10 +175,14 @@ def _database(
     raise AssertionError
 
 
-def _why(error: Exception, url: URL) -> str:
-    """The cause in one line, without the password."""
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
-    return text.replace(url.password, "***") if url.password else text
+def database_failure(error: Exception, url: URL) -> UserError:
+    """What is to be said of a database that can't be opened: in one line, without passwords."""
+    why = " ".join(str(getattr(error, "orig", None) or error).split())
+    hidden = [str(value) for key, value in url.query.items() if "pass" in key.lower()]
+    for password in filter(None, (url.password, *hidden)):
+        why = why.replace(password, "***")
+    shown = without_password(url.render_as_string())
+    return UserError(f"the storage {shown} can't be opened: {why}")
 
 
 def _grpc(text: str) -> BaseStorage:
@@ -168,6 +209,25 @@ def _grpc(text: str) -> BaseStorage:
             "`optuna.storages.run_grpc_proxy_server`"
         ) from None
     return storage
+
+
+@contextmanager
+def storage_answers() -> Iterator[None]:
+    """Raises RunFailure where a storage does not answer any more, or a file can't be written."""
+    try:
+        yield
+    except BrokenPipeError:  # of whoever reads what we print
+        raise
+    except OSError as error:
+        raise RunFailure(
+            f"{error.filename or 'a file of the study'}: {error.strerror or error}; "
+            "nothing is lost: the same command goes on"
+        ) from error
+    except Exception as error:
+        cause = storage_failure(error)
+        if cause is None:
+            raise
+        raise RunFailure(f"the storage of the study failed: {cause}") from error
 
 
 def storage_failure(error: BaseException) -> str | None:

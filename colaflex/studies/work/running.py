@@ -9,6 +9,7 @@ from colaflex.errors import RunFailure
 from colaflex.studies.objective import Attempt
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
+from colaflex.studies.storage.storages import storage_answers
 from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
 from colaflex.studies.trials import TrialRecord
@@ -40,6 +41,7 @@ class WorkSettings:
     label: str = ""
 
 
+@storage_answers()
 def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
     """Work until every arm has spent its budget and every optimum is confirmed.
 
@@ -48,7 +50,7 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
 
     Raises:
         RunFailure: too many trials in a row failed or were pruned, an arm ended without a complete
-            trial, or runs on fresh seeds failed.
+            trial, runs on fresh seeds failed, or the storage did not answer.
     """
     trials = TrialSettings(
         study.where.folder, study.file.rungs, settings.device, settings.precision

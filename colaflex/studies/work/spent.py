@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from colaflex.studies.storage.ownership import all_trials
-from colaflex.studies.trials import STATES
+from colaflex.studies.trials import STATES, record_of
 
 __all__ = ["counts", "failures_in_a_row", "flops_spent", "fruitless_in_a_row", "minutes_spent"]
 
@@ -25,11 +25,9 @@ def counts(study: optuna.Study) -> dict[str, int]:
 
 def flops_spent(trials: Sequence[FrozenTrial]) -> float:
     """Training FLOPs of all that ended, each stage 1 counted once."""
-    ended = [trial.user_attrs for trial in trials if trial.state.is_finished()]
-    stages: dict[str, float] = {}
-    for attributes in ended:
-        stages.update(attributes.get("stage1", {}))
-    return sum(float(attributes.get("flops", 0.0)) for attributes in ended) + sum(stages.values())
+    ended = [record_of(trial) for trial in trials if trial.state.is_finished()]
+    stages = {digest: flops for record in ended for digest, flops in record.stage1.items()}
+    return sum(record.flops for record in ended) + sum(stages.values())
 
 
 def minutes_spent(trials: Sequence[FrozenTrial]) -> float:

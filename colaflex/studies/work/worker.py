@@ -16,7 +16,7 @@ from colaflex.studies.objective import Attempt, Objective, Point, Pruned
 from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat
 from colaflex.studies.storage.ownership import Claims, Owner, all_trials, is_owned, reap
-from colaflex.studies.storage.storages import storage_failure
+from colaflex.studies.storage.storages import storage_answers, storage_failure
 from colaflex.studies.storage.waiting import attributes_of
 from colaflex.studies.trials import record_of
 from colaflex.studies.work.arm import Arm, Events, Limits, Silent
@@ -78,17 +78,13 @@ class Worker:
         self.study._thread_local.in_optimize_loop = True
         owner = Owner()
         try:
-            ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
-            self._before = frozenset(ended)
-            with owner.working():
+            with owner.working(), storage_answers():
+                ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
+                self._before = frozenset(ended)
                 reap(self.study, self.lock)  # before the budget is looked at: the dead spend none
                 return self._work(Claims(self.study, self.lock, owner))
         except KeyboardInterrupt:
             return "interrupted"
-        except Exception as error:
-            if (cause := storage_failure(error)) is not None:
-                raise RunFailure(f"the storage of the study failed: {cause}") from error
-            raise
         finally:
             self.study._thread_local.in_optimize_loop = False
 
