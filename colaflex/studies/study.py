@@ -10,7 +10,8 @@ import optuna
 from optuna.storages import BaseStorage
 
 from colaflex import hints
-from colaflex.errors import UserError
+from colaflex.errors import RunFailure, UserError
+from colaflex.failures import is_request, reason
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point
@@ -207,13 +208,9 @@ def _made(where: Where) -> BaseStorage:
     """The storage and the folder, made where they are missing."""
     try:
         where.folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError(
-            f"--out {where.folder}: there is a file of this name; name a folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"--out {where.folder}: can't be made: {why}") from None
+    except OSError as error:
+        kind = UserError if is_request(error) else RunFailure
+        raise kind(f"--out {where.folder}: can't be made: {reason(error)}") from None
     return open_storage(where.storage, where.folder)
 
 

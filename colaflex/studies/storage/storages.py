@@ -20,6 +20,7 @@ from optuna.storages import BaseStorage
 
 from colaflex import hints
 from colaflex.errors import RunFailure, UserError
+from colaflex.failures import is_request, reason
 from colaflex.studies.storage.journal import open_journal
 
 if TYPE_CHECKING:
@@ -219,10 +220,10 @@ def storage_answers() -> Iterator[None]:
     except BrokenPipeError:  # of whoever reads what we print
         raise
     except OSError as error:
-        raise RunFailure(
-            f"{error.filename or 'a file of the study'}: {error.strerror or error}; "
-            "nothing is lost: the same command goes on"
-        ) from error
+        kind = UserError if is_request(error) else RunFailure
+        place = error.filename or "a file of the study"
+        why = f"{place}: {reason(error)}; nothing is lost: the same command goes on"
+        raise kind(why) from error
     except Exception as error:
         cause = storage_failure(error)
         if cause is None:
