@@ -101,10 +101,13 @@ def run_command(study: Path, **given: Any) -> int:
 
 
 def _note_others(study: Study) -> None:
-    for name, trials in study.others().items():
+    for other in study.others():
+        more = f" and {len(other.keys) - SHOWN} more" if len(other.keys) > SHOWN else ""
+        keys = f" ({', '.join(other.keys[:SHOWN])}{more})" if other.keys else ""
         print(
-            f"note: {name} ({trials} complete) is another study of this name: its space, "
-            "objectives, base spec or components differ, so its trials are kept and not counted",
+            f"note: {other.name} ({other.complete} complete) is another study of this name: its "
+            f"space, objectives, base spec or components differ{keys}, so its trials are kept and "
+            "not counted",
             file=sys.stderr,
         )
 
@@ -121,7 +124,11 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
     )
     if given["workers"] > 1:
         from colaflex.studies.work.processes import Workers
+        from colaflex.studies.work.shared import join
+        from colaflex.terminal import say
 
+        # What stands in the way is said once, and what is taken for granted.
+        join(study, arms, given["precision"], given["device"], say)
         arguments = [str(study.file.path), "--out", str(study.where.folder)]
         arguments += ["--arms", *arms]
         arguments += ["--device", given["device"], "--precision", given["precision"]]

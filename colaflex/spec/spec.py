@@ -249,6 +249,10 @@ class Spec(Document):
             if one.get(path) != two.get(path)
         ]
 
+    def identifying(self) -> dict[str, Any]:
+        """The values by key path that make it the experiment it is: no names and no places."""
+        return dict(self._identifying_values())
+
     def _identifying_values(self) -> Iterator[tuple[str, Any]]:
         content = self._identifying()
         if self._stage1_run is not None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-__all__ = ["Attempt", "Found", "Objective", "Point", "Pruned", "Report", "Value"]
+from colaflex.errors import RunFailure
+
+__all__ = ["Attempt", "Found", "Objective", "Point", "Pruned", "Report", "StopSearch", "Value"]
 
 Value = bool | int | float | str
 Point = Mapping[str, Value]
@@ -57,6 +59,10 @@ class Pruned(Exception):
     """
 
     found: Found | None = None
+
+
+class StopSearch(RunFailure):
+    """No trial can be measured as things are; the one that was begun waits."""
 
 
 class Report(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from colaflex.studies.work.arm import Arm
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
 FEW = 6
+DATA = "data"
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -42,6 +44,21 @@ class Where:
     def of(cls, file: StudyFile, out: Path | None = None, storage: str | None = None) -> Where:
         """As asked for, else as the file says."""
         return cls(out or Path("runs") / "studies" / file.study, storage or file.storage)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A study of the same name, which is another one.
+
+    Attributes:
+        name: in the storage.
+        complete: trials.
+        keys: in which it differs; none where the storage doesn't say.
+    """
+
+    name: str
+    complete: int
+    keys: tuple[str, ...] = ()
 
 
 class Study:
@@ -86,30 +103,53 @@ class Study:
         """The trials of an arm; none where it has not begun."""
         if self.title(arm) not in self._names():
             return []
-        study = optuna.load_study(study_name=self.title(arm), storage=self.storage)
+        study = self._load(self.title(arm))
         trials = study.get_trials(deepcopy=False)
         # Those that lost their worker wait for another one, who will say so in the storage.
         dead = {trial.number for trial in trials if is_dead(trial)}
-        return [
-            replace(record, state="waiting") if record.number in dead else record
-            for record in records_of(trials)
-        ]
+        found = records_of(trials)
+        for record in found:
+            if record.state == "complete" and len(record.values) != len(self.file.objectives):
+                raise UserError(f"trial {record.number} of {arm} is damaged: it has no value")
+        return [replace(r, state="waiting") if r.number in dead else r for r in found]
 
     @property
     def begun(self) -> bool:
         """Whether the storage knows any of its arms."""
         return bool({self.title(name) for name in (*self.arms, FRESH)} & set(self._names()))
 
-    def others(self) -> dict[str, int]:
-        """Studies of this name whose space, objectives or base were others -> complete trials."""
+    def data(self, arm: str) -> str | None:
+        """Digest of the data that the trials of an arm were made on, as far as the storage says."""
+        if self.title(arm) not in self._names():
+            return None
+        found = self._load(self.title(arm)).user_attrs.get(DATA)
+        return found if isinstance(found, str) else None
+
+    def remember_data(self, arm: str, digest: str) -> None:
+        """Say in the storage which data the trials of an arm are made on."""
+        if self.data(arm) != digest:
+            self.arm(arm).set_user_attr(DATA, digest)
+
+    def others(self) -> list[Other]:
+        """Studies of this name whose space, objectives, base or components were others."""
         mine = {self.title(name) for name in (*self.arms, FRESH)}
-        stems = tuple(f"{self.file.study}/{name}-" for name in self.arms)
-        found = {}
-        for name in self._names():
-            if name.startswith(stems) and name not in mine:
-                trials = optuna.load_study(study_name=name, storage=self.storage).get_trials(False)
-                found[name] = sum(trial.state.name == "COMPLETE" for trial in trials)
-        return found
+        stems = {name: f"{self.file.study}/{name}-" for name in self.arms}
+        return [
+            self._other(name, arm)
+            for name in self._names()
+            for arm, stem in stems.items()
+            if name.startswith(stem) and name not in mine
+        ]
+
+    def _other(self, name: str, arm: str) -> Other:
+        study = self._load(name)
+        complete = sum(trial.state.name == "COMPLETE" for trial in study.get_trials(False))
+        then = study.user_attrs.get("content")
+        now = self.file.content(arm)
+        return Other(name, complete, _differing(then, now) if isinstance(then, dict) else ())
+
+    def _load(self, title: str) -> optuna.Study:
+        return optuna.load_study(study_name=title, storage=self.storage)
 
     def names_hint(self) -> str:
         """A clause with the nearest name of a study that the storage has."""
@@ -173,6 +213,7 @@ class Study:
             "study": self.file.study,
             "storage": without_password(self.where.storage),
             "begun": self.begun,
+            "data": self.data(SEARCH),
             **rows[SEARCH],
             "controls": controls,
             "fresh": fresh,
@@ -212,6 +253,12 @@ def _made(where: Where) -> BaseStorage:
         kind = UserError if is_request(error) else RunFailure
         raise kind(f"--out {where.folder}: can't be made: {reason(error)}") from None
     return open_storage(where.storage, where.folder)
+
+
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys with other values, or in one of them only."""
+    nothing = object()
+    return tuple(k for k in sorted({*then, *now}) if then.get(k, nothing) != now.get(k, nothing))
 
 
 def counts(records: list[TrialRecord]) -> dict[str, int]:

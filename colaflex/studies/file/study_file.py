@@ -12,7 +12,7 @@ from colaflex.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems, base_spec
-from colaflex.spec.canonical import sha256_of
+from colaflex.spec.canonical import components_of, sha256_of
 from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
@@ -166,6 +166,20 @@ class StudyFile(Section):
         """What proposes the trials of an arm."""
         control = self.controls.get(arm)
         return self.sampler if control is None or control.sampler is None else control.sampler
+
+    def content(self, arm: str) -> dict[str, Any]:
+        """What the identity covers, as plain data by key path, to say later what has changed."""
+        spec = self.fresh_spec if arm == FRESH else self.trial_spec
+        space = {parameter["name"]: parameter for parameter in self.searched.described()}
+        components = components_of(spec, registry())
+        return {
+            **spec.identifying(),
+            **{f"components.{path}": entry for path, entry in components.items()},
+            **{f"space.{name}": parameter for name, parameter in space.items()},
+            "objectives": [[rank.metric, rank.direction] for rank in self.objectives],
+            "rungs": list(self.rungs),
+            "seeds": self.seeds,
+        }
 
     def identity(self, arm: str, data_digest: str = "") -> str:
         """Identifies what must be equal for the trials of an arm to compare: hex digits.

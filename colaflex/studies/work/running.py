@@ -14,9 +14,11 @@ from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
 from colaflex.studies.trials import TrialRecord
 from colaflex.studies.work.arm import Limits
+from colaflex.studies.work.shared import fingerprints, join
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.told import Told
 from colaflex.studies.work.worker import Worker
+from colaflex.terminal import say
 from colaflex.training.progress import Progress
 
 __all__ = ["WorkSettings", "work"]
@@ -49,12 +51,17 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
         Whether all of it is done; False after an interruption.
 
     Raises:
+        UserError: the trials so far were made on other data, or in another precision.
         RunFailure: too many trials in a row failed or were pruned, an arm ended without a complete
             trial, runs on fresh seeds failed, or the storage did not answer.
     """
-    trials = TrialSettings(
-        study.where.folder, study.file.rungs, settings.device, settings.precision
-    )
+
+    def tell(text: str) -> None:
+        say(f"{settings.label}{text}")
+
+    precision = join(study, settings.arms, settings.precision, settings.device, tell)
+    file, device = study.file, settings.device
+    trials = TrialSettings(study.where.folder, file.rungs, device, precision, fingerprints(file))
     objective = SpecObjective(study.spec, trials, progress)
     for arm in settings.arms:
         optuna_study = study.arm(arm)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from colaflex.run import Experiment, RunOptions
@@ -12,7 +13,7 @@ from colaflex.run_folder import measurements_json
 from colaflex.run_result import require_own
 from colaflex.spec import Spec
 from colaflex.stage_claim import ReleasingProgress, claimed
-from colaflex.studies.objective import Attempt, Found, Pruned, Report
+from colaflex.studies.objective import Attempt, Found, Pruned, Report, StopSearch
 from colaflex.studies.work.found import STAGE1, Metrics, found_in, over_seeds, values_of
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Reached, Rungs
@@ -29,12 +30,14 @@ class TrialSettings:
         rungs: shares of the last stage at which a trial is measured and may be pruned.
         device: as of `colaflex run`.
         precision: as of `colaflex run`.
+        corpora: split -> fingerprint of the corpus, which must not change while a study runs.
     """
 
     folder: Path
     rungs: Sequence[float] = ()
     device: str = "auto"
     precision: str = "auto"
+    corpora: Mapping[str, str] = field(default_factory=dict)
 
 
 class SpecObjective:
@@ -80,13 +83,15 @@ class SpecObjective:
         self, spec: Spec, name: str, attempt: Attempt, shares: Sequence[float], report: Report
     ) -> Found:
         """One run of the attempt, in the folder of that name."""
+        began = 0.0
 
         def look(reached: Reached) -> None:
             metrics = measurements_json(experiment.measure().metrics)
             try:
                 report(reached.number, values_of(metrics))
             except Pruned as pruned:
-                pruned.found = _found_at(experiment, reached, metrics)
+                found = _found_at(experiment, reached, metrics)
+                pruned.found = replace(found, seconds=time.perf_counter() - began)
                 raise
 
         rungs = Rungs(shares if attempt.split == "validation" else (), look)
@@ -102,13 +107,20 @@ class SpecObjective:
             shown = ReleasingProgress(self._progress, claim)
             arguments = (spec, self.settings.folder / name, options, shown, rungs)
             experiment = Experiment(*arguments)
+            self._check_corpus(experiment, attempt)
             if experiment.stage1_digest and experiment.kept is None:
                 wanted = experiment.stage1_digest, True, experiment.precision
                 claim.enter_context(claimed(*wanted))
                 experiment = Experiment(*arguments)  # somebody may have trained it meanwhile
+            began = time.perf_counter()
             result = experiment.run()
             require_own(result, experiment.folder.path, attempt.split)
-            return found_in(result)
+            return replace(found_in(result), seconds=time.perf_counter() - began)
+
+    def _check_corpus(self, experiment: Experiment, attempt: Attempt) -> None:
+        known = self.settings.corpora.get(attempt.split)
+        if known not in (None, experiment.corpus.fingerprint()):
+            raise StopSearch("the corpus has changed while the study runs; bring it back as it was")
 
 
 def _seeded(spec: Spec, seed: int) -> Spec:
@@ -122,7 +134,6 @@ def _found_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> Fou
     return Found(
         metrics,
         flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
-        seconds=reached.seconds,
         stage1={digest: float(first)} if digest else {},
         reused=int(bool(digest) and STAGE1 not in reached.flops),
     )

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.studies.objective import Attempt, Objective, Point, Pruned
+from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
 from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat
 from colaflex.studies.storage.ownership import Claims, Owner, all_trials, is_owned, reap
@@ -151,6 +151,8 @@ class Worker:
             attempt = self._attempt(trial)
             self.events.started(attempt)
             found = self.objective(attempt, Reports(trial, self.arm.objectives))
+        except StopSearch:
+            raise
         except Pruned as pruned:
             outcome.pruned(pruned.found)
         except (UserError, RunFailure) as error:
