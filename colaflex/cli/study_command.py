@@ -280,6 +280,7 @@ def _show_status(study: Study, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
+    from colaflex.studies.failed import failed_in_words
     from colaflex.studies.point_words import point_in_words
     from colaflex.studies.study import SEARCH
 
@@ -292,17 +293,5 @@ def _show_status(study: Study, as_json: bool) -> None:
         rows.append((name, *(str(row[state]) for state in states), value, where))
     metrics = ", ".join(objective.metric for objective in study.file.objectives)
     print_table(("arm", *states, f"best {metrics}", "at"), rows)
-    _show_failures(status["failures"])
-
-
-def _show_failures(failures: list[dict[str, Any]]) -> None:
-    """Why trials failed: each reason once, with its last trials."""
-    reasons: dict[str, list[str]] = {}
-    for failure in failures:
-        trial = f"{failure['arm']} {failure['trial']}"
-        reasons.setdefault(" ".join(failure["reason"].split()), []).append(trial)
-    for reason, trials in list(reasons.items())[-SHOWN:]:
-        more = f" and {len(trials) - SHOWN} more" if len(trials) > SHOWN else ""
-        print(f"failed: {', '.join(trials[-SHOWN:])}{more}: {reason}")
-    if len(reasons) > SHOWN:
-        print(f"failed for {len(reasons) - SHOWN} other reasons; all of them with --json")
+    for line in failed_in_words(status["failures"]):
+        print(f"failed: {line}")

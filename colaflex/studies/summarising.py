@@ -9,6 +9,7 @@ from typing import Any
 
 from colaflex import __version__
 from colaflex.studies.explanation.explain import explain
+from colaflex.studies.failed import failed_in_words
 from colaflex.studies.page.spending import spent
 from colaflex.studies.space.parameters import Parameter
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
@@ -126,4 +127,5 @@ def _facts(study: Study, arms: Mapping[str, ArmSummary]) -> tuple[tuple[str, str
         ("pruner", "none" if pruner is None else pruner.type),
         ("rungs", rungs or "none"),
         ("seeds of a trial", str(study.file.seeds)),
+        *(("failed", line) for line in failed_in_words(study.failures())),
     )
