@@ -27,7 +27,10 @@ from colaflex.studies.storage.ownership import (
     reap,
 )
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
+from colaflex.studies.storage.spans import earlier_seconds
 from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.arm import Arm
+from colaflex.studies.work.spent import minutes_spent
 
 
 @pytest.fixture(params=["journal", "sqlite:///{folder}/study.db"])
@@ -133,6 +136,85 @@ def test_a_trial_that_kills_its_workers_fails_unless_it_gets_on(
         assert reap(study, lock) == [0]
         assert states(study) == ["FAIL" if death == RETRIES + 2 else "WAITING"]
     assert f"{RETRIES} workers died" in study.trials[0].user_attrs["reason"]
+
+
+def test_kills_between_which_checkpoints_were_written_do_not_count(
+    study: optuna.Study, lock: FileLock, tmp_path: Path
+) -> None:
+    """A trial without rungs, killed after every checkpoint, of one seed and of a second one."""
+    arm, trial_id = Arm("search", tmp_path, ("score",)), running(study)
+    folder = tmp_path / "search" / "0000"
+    steps = [f"checkpoints/prior-{step:08}" for step in range(RETRIES + 2)]
+    steps += ["result.json", "seed-1/checkpoints/prior-00000001", "seed-1/result.json"]
+    for step in steps:
+        (folder / step).mkdir(parents=True)
+        if step.startswith("checkpoints/"):  # only the newest is kept
+            for old in folder.glob("checkpoints/*"):
+                if old.name != Path(step).name:
+                    old.rmdir()
+        study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        assert reap(study, lock, traces=arm) == [0]
+        assert states(study) == ["WAITING"]
+    (folder / "seed-2/checkpoints/.prior-00000001.tmp").mkdir(parents=True)  # no progress
+    for death in range(RETRIES - 1):
+        study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        reap(study, lock, traces=arm)
+        assert states(study) == ["FAIL" if death == RETRIES - 2 else "WAITING"]
+
+
+def test_the_time_of_a_trial_that_was_stopped_is_kept(study: optuna.Study, lock: FileLock) -> None:
+    owner, ran, least = Owner(), 0.0, 0.0
+    claims = Claims(study, lock, owner)
+
+    def spent() -> float:
+        return 60 * minutes_spent(all_trials(study))
+
+    with owner.working():
+        for count in (1, 2, 3):
+            began = time.monotonic()
+            trial = claims.claim(1, fresh=True, attributes={})
+            assert trial is not None and trial.number == 0
+            time.sleep(0.2)
+            if count < 3:
+                claims.give_back(trial)
+            else:
+                study.tell(trial, 1.0)
+            ran, least = ran + time.monotonic() - began, least + 0.2
+            found = spent()
+            assert least <= found <= ran
+            time.sleep(0.2)  # while it waits, no time is spent
+            assert spent() == found
+    assert 0.4 <= earlier_seconds(all_trials(study)[0]) <= found - 0.2
+
+
+def test_the_time_of_a_killed_trial_ends_with_its_last_sign(
+    study: optuna.Study, lock: FileLock, tmp_path: Path
+) -> None:
+    arm, trial_id = Arm("search", tmp_path, ("score",)), running(study, claimed=0)
+    folder = tmp_path / "search/0000"
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("")
+    start = all_trials(study)[0].datetime_start
+    assert start is not None
+    seen = start.timestamp() + 0.25
+    os.utime(folder, (0, 0))
+    os.utime(folder / "metrics.jsonl", (seen, seen))
+    time.sleep(0.5)  # nobody notices
+    reap(study, lock, traces=arm)
+    assert 60 * minutes_spent(all_trials(study)) == pytest.approx(0.25, abs=0.01)
+    # Failed by too many deaths, each noticed a night later: the nights were no work.
+    for _ in range(RETRIES - 1):
+        study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        time.sleep(0.1)
+        reap(study, lock, traces=arm)
+    assert states(study) == ["FAIL"]
+    assert 60 * minutes_spent(all_trials(study)) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("spans", ["x", [1], [[1, "2"]], [[5, 1]], [None], {"a": 1}])
+def test_times_that_others_have_written_count_nothing(study: optuna.Study, spans: Any) -> None:
+    new_trial(study, TrialState.WAITING, {"spans": spans})
+    assert minutes_spent(all_trials(study)) == 0
 
 
 def test_a_taken_over_trial_is_not_owned(study: optuna.Study, lock: FileLock) -> None:

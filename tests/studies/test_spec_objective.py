@@ -1,6 +1,7 @@
 """Trials that train: what they measure, what they cost, and that killed ones end the same."""
 
 import json
+import time
 from pathlib import Path
 
 import optuna
@@ -63,6 +64,7 @@ def test_rungs_are_reported_and_a_pruned_trial_has_cost_less(spec: Spec, tmp_pat
     assert seen == [1, 2]
 
     def prune(step: int, metrics: object) -> None:
+        time.sleep(0.3)  # as a longer evaluation would
         if step == 2:
             raise Pruned
 
@@ -72,6 +74,7 @@ def test_rungs_are_reported_and_a_pruned_trial_has_cost_less(spec: Spec, tmp_pat
     assert found is not None
     assert 0.4 * whole.flops < found.flops < 0.8 * whole.flops
     assert found.stage1 == whole.stage1
+    assert found.seconds >= 0.6
     assert METRIC in found.metrics
 
 

@@ -8,15 +8,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
+from colaflex.studies.storage.spans import note_span
 
-__all__ = ["Claims", "Owner", "all_trials", "is_dead", "is_owned", "new_trial", "reap"]
+__all__ = [
+    "Claims",
+    "Owner",
+    "Traces",
+    "all_trials",
+    "is_dead",
+    "is_owned",
+    "new_trial",
+    "reap",
+]
 
 SILENCE = 15 * 60.0
 """Seconds without a sign of life after which a worker elsewhere counts as dead."""
@@ -24,6 +34,18 @@ RETRIES = 5
 """Deaths of a trial's workers, without progress between them, after which it fails."""
 _living: set[str] = set()
 """Tokens of the workers of this process."""
+
+
+class Traces(Protocol):
+    """What trials leave on the disk, by their numbers."""
+
+    def reached(self, number: int) -> str:
+        """How far it has come: another text whenever it has got on; "" where nothing is known."""
+        ...  # pragma: no cover
+
+    def changed(self, number: int) -> float:
+        """When it last wrote something, in seconds since 1970; 0 where nothing is known."""
+        ...  # pragma: no cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +102,32 @@ def new_trial(study: optuna.Study, state: TrialState, attributes: dict[str, Any]
     return study._storage.create_new_trial(study._study_id, template)
 
 
-def reap(study: optuna.Study, lock: FileLock, retries: int = RETRIES) -> list[int]:
+def reap(
+    study: optuna.Study, lock: FileLock, retries: int = RETRIES, traces: Traces | None = None
+) -> list[int]:
     """Let trials of dead workers wait for another one, which goes on with them.
 
-    A trial that has cost `retries` workers their lives at one and the same step fails. Trials
-    without an owner belong to other programs and stay as they are.
+    A trial that has cost `retries` workers their lives fails, unless it got on between them.
+    Trials without an owner belong to other programs and stay as they are.
+
+    Args:
+        study: they are from.
+        lock: that all workers of this host take turns with.
+        retries: how many.
+        traces: what trials leave on the disk.
 
     Returns:
         The numbers of these trials.
     """
     with lock:
-        return _reap(study, all_trials(study), retries)
+        return _reap(study, all_trials(study), retries, traces)
 
 
-def _reap(study: optuna.Study, trials: Sequence[FrozenTrial], retries: int) -> list[int]:
-    return [trial.number for trial in trials if is_dead(trial) if _take_back(study, trial, retries)]
+def _reap(
+    study: optuna.Study, trials: Sequence[FrozenTrial], retries: int, traces: Traces | None
+) -> list[int]:
+    dead = [trial for trial in trials if is_dead(trial)]
+    return [trial.number for trial in dead if _take_back(study, trial, retries, traces)]
 
 
 class Claims:
@@ -104,12 +137,16 @@ class Claims:
         study: they are from.
         lock: that all workers of this host take turns with.
         owner: the worker.
+        traces: what trials leave on the disk.
     """
 
-    def __init__(self, study: optuna.Study, lock: FileLock, owner: Owner) -> None:
+    def __init__(
+        self, study: optuna.Study, lock: FileLock, owner: Owner, traces: Traces | None = None
+    ) -> None:
         self.study = study
         self.lock = lock
         self.owner = owner
+        self.traces = traces
 
     def claim(
         self, limit: int | None, fresh: bool | Callable[[], bool], attributes: dict[str, Any]
@@ -128,7 +165,7 @@ class Claims:
         with self.lock:
             trials = all_trials(self.study)
             left = self._drop_leftovers(trials)
-            if _reap(self.study, trials, RETRIES) or left:
+            if _reap(self.study, trials, RETRIES, self.traces) or left:
                 trials = all_trials(self.study)
             if limit is not None and _bound(trials) >= limit:
                 return None
@@ -153,6 +190,8 @@ class Claims:
         """Let it wait for another worker, if it still is ours."""
         with self.lock:
             if self.owns(trial):
+                now = self.study._storage.get_trial(trial._trial_id)
+                note_span(self.study, now, time.time())
                 self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def _waiting(self, trials: Sequence[FrozenTrial]) -> int | None:
@@ -198,16 +237,30 @@ def is_dead(trial: FrozenTrial) -> bool:
     return (process.before_boot and seen < booted_at()) or time.time() - seen > SILENCE
 
 
+def _last_sign(trial: FrozenTrial, traces: Traces | None) -> float:
+    """When a dead worker was last known to live, in seconds since 1970."""
+    signs = [_number(trial.user_attrs["owner"].get("claimed"))]
+    signs += [_number(trial.user_attrs.get("beat"))]
+    signs += [0.0 if traces is None else traces.changed(trial.number)]
+    return min(max(signs), time.time())
+
+
 def _number(value: object) -> float:
     """A time; long ago for what is none."""
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _take_back(study: optuna.Study, trial: FrozenTrial, retries: int) -> bool:
+def _take_back(
+    study: optuna.Study, trial: FrozenTrial, retries: int, traces: Traces | None
+) -> bool:
     storage, number = study._storage, trial._trial_id
-    steps = len(trial.intermediate_values)
-    deaths = [*trial.user_attrs.get("retries", []), steps]
+    steps: int | str = len(trial.intermediate_values)
+    if traces is not None and (reached := traces.reached(trial.number)):
+        steps = f"{steps} {reached}"
+    before = trial.user_attrs.get("retries", [])
+    deaths = [*(before if isinstance(before, list) else []), steps]
     storage.set_trial_user_attr(number, "retries", deaths)
+    note_span(study, trial, _last_sign(trial, traces))
     if deaths.count(steps) < retries:
         return storage.set_trial_state_values(number, TrialState.WAITING)
     reason = f"{deaths.count(steps)} workers died while they ran it; out of memory, perhaps"

@@ -70,6 +70,24 @@ class Arm:
         """What workers take turns with: one lock for each of them, on the same file."""
         return FileLock(self.folder / f"{self.name}.lock")
 
+    def reached(self, number: int) -> str:
+        """The checkpoints and results that a trial has written; "" where there are none."""
+        folder = self.trial_folder(number)
+        found = [*folder.glob("checkpoints/[!.]*"), *folder.glob("seed-*/checkpoints/[!.]*")]
+        found += [*folder.glob("result.json"), *folder.glob("seed-*/result.json")]
+        return " ".join(sorted(str(path.relative_to(folder)) for path in found))
+
+    def changed(self, number: int) -> float:
+        """When a trial last wrote something; 0 where it has written nothing."""
+        folder = self.trial_folder(number)
+        found = [folder, *folder.glob("*"), *folder.glob("seed-*/*"), *folder.glob("checkpoints/*")]
+        times = [path.lstat().st_mtime for path in found if path.exists()]
+        return max(times, default=0.0)
+
+    def trial_folder(self, number: int) -> Path:
+        """Of the run, or runs, of a trial."""
+        return self.folder / self.name / f"{number:04d}"
+
     def log_of(self, trial: str) -> Path:
         """Where the traceback of a trial, called NAME/0012, goes."""
         return self.folder / "logs" / f"{trial}.log"

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from colaflex import hints
 from colaflex.studies.objective import Found, Pruned
 from colaflex.studies.storage.ownership import Claims
+from colaflex.studies.storage.spans import earlier_seconds
 
 __all__ = ["Outcome", "Reports"]
 
@@ -62,11 +63,11 @@ class Outcome:
 
     def pruned(self, found: Found | None) -> None:
         """It was given up, having cost what is known of it."""
-        self.tell(TrialState.PRUNED, attributes=None if found is None else _attributes(found))
+        self.tell(TrialState.PRUNED, attributes=None if found is None else self._attributes(found))
 
     def found(self, found: Found, objectives: Sequence[str]) -> None:
         """It was measured; it fails where an objective is missing or not a finite number."""
-        attributes = _attributes(found)
+        attributes = self._attributes(found)
         values: list[float] = []
         for name in objectives:
             if name not in found.metrics:
@@ -97,17 +98,17 @@ class Outcome:
             self.study.tell(self.trial, values, state)
         self.told = True
 
+    def _attributes(self, found: Found) -> dict[str, Any]:
+        before = earlier_seconds(self.study._storage.get_trial(self.trial._trial_id))
+        return {
+            "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
+            "flops": found.flops,
+            "seconds": found.seconds + before,
+            "stage1": dict(found.stage1),
+            "reused": found.reused,
+        }
+
     @property
     def study(self) -> optuna.Study:
         """That the trial is from."""
         return self.claims.study
-
-
-def _attributes(found: Found) -> dict[str, Any]:
-    return {
-        "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
-        "flops": found.flops,
-        "seconds": found.seconds,
-        "stage1": dict(found.stage1),
-        "reused": found.reused,
-    }

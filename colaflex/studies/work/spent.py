@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import takewhile
@@ -10,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from colaflex.studies.storage.ownership import all_trials
+from colaflex.studies.storage.spans import spans_of
 from colaflex.studies.trials import STATES, record_of
 
 __all__ = ["counts", "failures_in_a_row", "flops_spent", "fruitless_in_a_row", "minutes_spent"]
@@ -32,15 +34,9 @@ def flops_spent(trials: Sequence[FrozenTrial]) -> float:
 
 def minutes_spent(trials: Sequence[FrozenTrial]) -> float:
     """Minutes in which at least one trial ran: breaks between two sessions do not count."""
-    now = datetime.now()
-    spans = sorted(
-        (trial.datetime_start, min(now, trial.datetime_complete or now))
-        for trial in trials
-        if trial.datetime_start is not None and trial.state != TrialState.WAITING
-    )
-    seconds, until = 0.0, datetime.min
-    for start, end in spans:
-        seconds += max(0.0, (end - max(start, until)).total_seconds())
+    seconds, until = 0.0, -math.inf
+    for begin, end in sorted(span for trial in trials for span in spans_of(trial)):
+        seconds += max(0.0, end - max(begin, until))
         until = max(until, end)
     return seconds / 60
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TextIO
 
 from colaflex import terminal
@@ -55,7 +56,7 @@ class Told:
         self._seconds.append(took)
         name = f"{self.study.folder_of(self.arm)}/{record.number:04d}"
         self._say(f"{name}: {self._outcome(record)} in {took:.0f} s{self._left()}")
-        self._tidy(record)
+        self._tidy()
 
     def waiting(self, running: int) -> None:
         """Nothing to do until one of the trials that run elsewhere ends."""
@@ -117,19 +118,30 @@ class Told:
         ]
         return f"; goes on to {' or '.join(part for part in parts if part)}"
 
-    def _tidy(self, record: TrialRecord) -> None:
-        """Checkpoints take the room: only those of the best trial stay."""
-        best = self.study.best(self.arm)
-        root = self.study.where.folder / self.study.folder_of(self.arm)
-        for folder in root.glob("*"):
-            if best is not None and folder.name == f"{best.number:04d}" and self.arm != FRESH:
-                continue
-            if (folder / "result.json").exists() or folder.name == f"{record.number:04d}":
-                for checkpoints in (folder / "checkpoints", *folder.glob("seed-*/checkpoints")):
-                    shutil.rmtree(checkpoints, ignore_errors=True)
+    def _tidy(self) -> None:
+        """Checkpoints take the room: of trials that have ended, only those of the best stay.
+
+        No trial ends meanwhile: it could be the best, and its checkpoints would be lost.
+        """
+        about = self.study.about(self.arm)
+        with about.lock:
+            records = self.study.records(self.arm)
+            best = None if self.arm == FRESH else self.study.best(self.arm)
+            for record in records:
+                ended = record.state in ("complete", "pruned", "failed")
+                if ended and (best is None or record.number != best.number):
+                    _remove_checkpoints(about.trial_folder(record.number))
 
     def _say(self, text: str) -> None:
         terminal.say(f"{self.label}{text}", self.stream)
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    """Of one trial's runs; what is a link stays, and what it leads to."""
+    for found in (folder / "checkpoints", *folder.glob("seed-*/checkpoints")):
+        parts = (folder.parent, folder, found.parent, found)
+        if found.is_dir() and not any(part.is_symlink() for part in parts):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def _seeds(attempt: Attempt) -> str:

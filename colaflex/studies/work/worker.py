@@ -81,8 +81,9 @@ class Worker:
             with owner.working(), storage_answers():
                 ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
                 self._before = frozenset(ended)
-                reap(self.study, self.lock)  # before the budget is looked at: the dead spend none
-                return self._work(Claims(self.study, self.lock, owner))
+                # Before the budget is looked at: the dead spend none.
+                reap(self.study, self.lock, traces=self.arm)
+                return self._work(Claims(self.study, self.lock, owner, self.arm))
         except KeyboardInterrupt:
             return "interrupted"
         finally:
