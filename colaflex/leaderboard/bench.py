@@ -24,6 +24,8 @@ from colaflex.run_folder import IDENTITY, RunFolder
 __all__ = ["Bench", "Outcome"]
 
 POLL = 0.05
+OFTEN = 1.0
+"""Seconds between two lines of a running cell, at least."""
 LATER = 1.0
 """Seconds after which a cell is looked at again that another process has."""
 
@@ -113,7 +115,12 @@ class Bench:
         return self.outcome
 
     def _loop(self, end: float | None) -> None:
+        shown = time.monotonic()
         while not all(self._settled(cell) for cell in self.cells):
+            if time.monotonic() >= shown + OFTEN:
+                shown = time.monotonic()
+                for running, line in self.workers.said():
+                    _say(f"{running.name}: {line}")
             for ended in self.workers.ended():
                 self._after(ended)
             if end is not None and time.monotonic() >= end:
@@ -207,6 +214,7 @@ class Bench:
             return False
         try:
             record = build_record(self.board, cell, folder)
+            self._check_data(record, folder)
             if record.spec_digest != self.matches[cell].spec_digest:
                 raise UserError(
                     f"{folder}: holds a run of another spec than this cell's; move it away, or "
@@ -229,12 +237,23 @@ class Bench:
             if cell is None:
                 continue
             record: Record = check_records(self.board, [path])[0]
+            self._check_data(record, path)
             if record.spec_digest != self.matches[cell].spec_digest:
                 raise UserError(
                     f"{path}: a record of another spec than the board's cell {cell.name} has now; "
                     "records are not replaced: move it away, or give the row another name"
                 )
             self.outcome.records[cell] = path
+
+    def _check_data(self, record: Record, place: Path) -> None:
+        """Refuse what was measured on other data than the board's corpus is now."""
+        known, digest = record.data_digest, self.matcher.data.digest
+        if known != digest:
+            raise UserError(
+                f"{place}: was made on other data than the board has now: the corpus or its "
+                f"tokenizer has changed (digest {known[:12]}, now {digest[:12]}). Bring the data "
+                "back as it was, or move this away"
+            )
 
     def _reason(self, ended: Ended) -> str:
         log = self.workers.log(ended.cell)

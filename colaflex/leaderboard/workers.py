@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from colaflex.files import write_atomic
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match
+from colaflex.leaderboard.tail import Tail
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     began: float
     stage1: str
+    tail: Tail
 
 
 class Workers:
@@ -117,6 +119,7 @@ class Workers:
         command += [str(file), str(settings.out / cell.name), "--stage1", match.stage1_digest]
         command += ["--device", settings.device, "--precision", settings.precision]
         threads = str(max(1, len(os.sched_getaffinity(0)) // settings.workers))
+        tail = Tail(self.log(cell))
         with self.log(cell).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
@@ -126,7 +129,13 @@ class Workers:
                 env={"OMP_NUM_THREADS": threads, **os.environ},
                 start_new_session=True,  # a Ctrl-C is ours to pass on
             )
-        self._running[cell] = _Running(process, time.monotonic(), match.stage1_digest)
+        self._running[cell] = _Running(process, time.monotonic(), match.stage1_digest, tail)
+
+    def said(self) -> Iterator[tuple[Cell, str]]:
+        """The last line of each cell that has said something since the last call."""
+        for cell, running in self._running.items():
+            if line := running.tail.last():
+                yield cell, line
 
     def ended(self) -> Iterator[Ended]:
         """The processes that have ended since the last call."""

@@ -106,6 +106,7 @@ def benched(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Ben
     assert code == 0, err
     assert "cell 1 of 4: flow_matching-small-s0: runs" in err
     assert "minutes left" in err
+    assert ": step " in err  # what the cells say while they run
     return bench
 
 
@@ -171,6 +172,18 @@ def test_a_record_that_was_lost_is_made_again_from_its_run(benched: Bench) -> No
     assert {p for p, t in benched.files().items() if before.get(p) != t} == {
         benched.board.results / record.file_name
     }
+
+
+def test_other_data_is_named_as_such(benched: Bench) -> None:
+    path = benched.folder / "boards/base.yaml"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("documents: 120", "documents: 121"))
+        code, _, err = benched.run("--rows", "flow_matching", "--seeds", "0")
+    finally:
+        path.write_text(text)
+    assert code == 2
+    assert "was made on other data than the board has now" in err
 
 
 def test_a_record_of_another_spec_is_not_replaced(benched: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TextIO
@@ -35,7 +34,7 @@ class Told:
         self, study: Study, arm: str, limits: Limits, label: str = "", stream: TextIO | None = None
     ) -> None:
         self.study, self.arm, self.limits, self.label = study, arm, limits, label
-        self.stream = stream or sys.stderr
+        self.stream = stream
         self._seconds: list[float] = []
         self._began = time.monotonic()
 
@@ -133,6 +132,7 @@ class Told:
                     _remove_checkpoints(about.trial_folder(record.number))
 
     def _say(self, text: str) -> None:
+        # To what stderr is now: while a bar is shown, that puts lines above it.
         terminal.say(f"{self.label}{text}", self.stream)
 
 

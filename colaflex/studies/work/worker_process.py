@@ -19,6 +19,7 @@ from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
 from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.processes import STORAGE
+from colaflex.training.interrupts import stopped_by_signals
 from colaflex.training.progress import SilentProgress
 
 __all__ = ["main"]
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = WorkSettings(
             limits, tuple(given.arms), given.device, given.precision, given.label
         )
-        return 0 if work(study, settings, SilentProgress()) else 130
+        with stopped_by_signals():
+            return 0 if work(study, settings, SilentProgress()) else 130
     except KeyboardInterrupt:
         return 130
     except Exception as error:
