@@ -136,10 +136,11 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
             arguments += [f"--{name}", str(value)] if value is not None else []
         return Workers(arguments, given["workers"], study.where.storage).run()
     from colaflex.studies.work.running import WorkSettings, work
-    from colaflex.training.progress import progress_on
+    from colaflex.training.progress import shown
 
     settings = WorkSettings(limits, arms, given["device"], given["precision"])
-    return 0 if work(study, settings, progress_on()) else 130
+    with shown(stays=False) as progress:  # what stays are the lines of the trials
+        return 0 if work(study, settings, progress) else 130
 
 
 @command.command("status")

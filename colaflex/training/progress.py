@@ -115,10 +115,15 @@ class LineProgress:
 
 
 class LiveProgress:
-    """A bar that is redrawn in place; one of what is counted goes when that is done."""
+    """A bar that is redrawn in place; one of what is counted goes when that is done.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Args:
+        stream: a terminal.
+        stays: whether bars stay on it when training is over.
+    """
+
+    def __init__(self, stream: TextIO, stays: bool = True) -> None:
+        self._stream, self._stays = stream, stays
         self._bars: Any = None
         self._task: Any = None
         self._counted: tuple[str, Any] | None = None
@@ -165,7 +170,7 @@ class LiveProgress:
 
     def _show(self, transient: bool = False) -> None:
         if self._bars is None:
-            self._bars = _bars(self._stream, transient)
+            self._bars = _bars(self._stream, transient or not self._stays)
             self._bars.start()
 
 
@@ -190,16 +195,16 @@ def _bars(stream: TextIO, transient: bool) -> Any:
     )
 
 
-def progress_on(stream: TextIO | None = None) -> Progress:
+def progress_on(stream: TextIO | None = None, stays: bool = True) -> Progress:
     """What suits a stream (stderr by default): a live bar on a terminal, else plain lines."""
     stream = stream or sys.stderr
-    return LiveProgress(stream) if stream.isatty() else LineProgress(stream)
+    return LiveProgress(stream, stays) if stream.isatty() else LineProgress(stream)
 
 
 @contextmanager
-def shown(stream: TextIO | None = None) -> Iterator[Progress]:
+def shown(stream: TextIO | None = None, stays: bool = True) -> Iterator[Progress]:
     """`progress_on`, which leaves the terminal as it was, whatever happens."""
-    progress = progress_on(stream)
+    progress = progress_on(stream, stays)
     try:
         yield progress
     finally:
