@@ -18,7 +18,7 @@ from colaflex.latent_model import LatentModel
 from colaflex.registry import registry
 from colaflex.spec import Spec
 
-__all__ = ["build_model"]
+__all__ = ["build_model", "skeleton"]
 
 
 def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
@@ -27,8 +27,7 @@ def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
     Every part draws its weights from a key of its own, so that a change of the prior leaves the
     representation's first weights as they are.
     """
-    texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
-    vocabulary = Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
+    vocabulary = _vocabulary(tokenizer)
     model = _model(spec, vocabulary)
     model.hidden = hidden_matrices(model, vocabulary.size)
     return model
@@ -65,6 +64,17 @@ def _model(spec: Spec, vocabulary: Vocabulary) -> LanguageModel:
         segments=segmenter,
         density=spec.prior.capabilities().likelihood != "none",
     )
+
+
+def skeleton(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
+    """The model without memory for its weights, to know their shapes before any is taken."""
+    with torch.device("meta"):
+        return _model(spec, _vocabulary(tokenizer))
+
+
+def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
+    return Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
 
 
 def _seeded(spec: Spec, config: ComponentConfig, **context: object) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colaflex.assembly import build_model
+from colaflex.assembly import build_model, skeleton
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
 from colaflex.errors import UserError, WrongKind
 from colaflex.generation.asked import checked_seed, checked_texts
@@ -19,11 +19,12 @@ from colaflex.generation.text import Generated, GenerationOptions, Tell, TextGen
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
-from colaflex.reading import user_path
+from colaflex.reading import inside, user_path, verifying
 from colaflex.run_folder import RunFolder
+from colaflex.run_manifest import RunManifest
 from colaflex.run_settings import chosen_device
 from colaflex.spec import Spec
-from colaflex.training.checkpoints import CheckpointStore
+from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
 
 __all__ = ["LoadedModel", "load", "load_weights"]
@@ -154,38 +155,75 @@ class LoadedModel:
         return self.model
 
 
-def load(path: str | Path, device: str = "cpu") -> LoadedModel:
-    """The model of a run folder, with the weights of its newest valid checkpoint.
+def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedModel:
+    """The model of a run folder, with the weights that the run ended with.
+
+    Of a run that is not complete, those of its newest valid checkpoint.
+
+    Args:
+        path: the run folder.
+        device: cpu or cuda.
+        verify: compare the weights with the checkpoint's manifest first, about a second a GiB;
+            not where the environment has COLAFLEX_NO_VERIFY.
 
     Raises:
-        UserError: no run folder, a missing plugin, no such device, no checkpoint that can be used.
+        UserError: no run folder, a missing plugin, no such device, a file that has changed since
+            the run wrote it, or no checkpoint that can be used.
     """
     limit_kernel_cache()
     folder, place = RunFolder(user_path(path)), _device(device)
     identity = folder.read("run.json")
-    spec = Spec.load(folder.path / "spec.yaml")
-    tokenizer = load_tokenizer(folder.path / "tokenizer.json")
+    spec = Spec.load(folder.confirmed("spec.yaml"))
+    tokenizer = load_tokenizer(folder.confirmed("tokenizer.json"))
+    done = inside(folder.path, "result.json").exists()
+    result = folder.read("result.json") if done else {}
+    model = skeleton(spec, tokenizer)
+    weights = _weights(model, folder.path, str(identity["spec_digest"]), verify)
     model = build_model(spec, tokenizer)
-    load_weights(model, folder.path, str(identity["spec_digest"]))
-    done = (folder.path / "result.json").exists()
-    return LoadedModel(spec, model.to(place), tokenizer, folder.read("result.json") if done else {})
+    model.load_state_dict(weights)
+    return LoadedModel(spec, model.to(place), tokenizer, result)
 
 
 def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
-    """Put the newest valid checkpoint's (averaged) weights into a model.
+    """Put the (averaged) weights that a run ended with, or has come to, into a model.
 
     Raises:
-        UserError: there is none, or it holds NaN or infinite weights.
+        UserError: there are none, they are damaged, or not finite.
     """
-    store = CheckpointStore(folder / "checkpoints", spec_digest)
-    checkpoint = store.latest(model.state_dict())
-    if checkpoint is None:
-        raise UserError(f"{folder}: there is no checkpoint yet; go on with `colaflex run --resume`")
-    weights = checkpoint.averaged()
+    model.load_state_dict(_weights(model, folder, spec_digest))
+
+
+def _weights(
+    model: LanguageModel, folder: Path, spec_digest: str, verify: bool = True
+) -> dict[str, Tensor]:
+    """The weights for a model, or for its skeleton: nothing is loaded that doesn't fit."""
+    weights = _kept(CheckpointStore(folder / "checkpoints", spec_digest), model, folder, verify)
     for name, values in weights.items():
         if values.is_floating_point() and not values.isfinite().all():
             raise UserError(f"{folder}: the weights of {name} are not finite: nothing can be made")
-    model.load_state_dict(weights)
+    return weights
+
+
+def _kept(
+    store: CheckpointStore, model: LanguageModel, folder: Path, verify: bool
+) -> dict[str, Tensor]:
+    """The weights in the checkpoint that the manifest names, or else in the newest."""
+    manifest = RunManifest.of(folder)
+    expected = model.state_dict()
+    if manifest is None or manifest.weights is None:
+        checkpoint = store.latest(expected)
+        if checkpoint is None:
+            raise UserError(
+                f"{folder}: there is no checkpoint yet; go on with `colaflex run --resume`"
+            )
+        return checkpoint.averaged()
+    try:
+        return store.named(*manifest.weights, expected, verify and verifying()).averaged()
+    except CheckpointError as error:
+        raise UserError(
+            f"{error}; the weights of this run are damaged: `colaflex run SPEC --out {folder} "
+            "--resume` trains them again from the checkpoint before"
+        ) from None
 
 
 def _device(asked: Any) -> torch.device:

@@ -13,6 +13,7 @@ from colaflex.errors import UserError, WrongKind
 
 __all__ = [
     "MAX_JSON",
+    "NO_VERIFY",
     "MissingFile",
     "inside",
     "open_regular",
@@ -22,10 +23,14 @@ __all__ = [
     "read_text",
     "resolved",
     "user_path",
+    "verifying",
 ]
 
 MAX_JSON = 256 << 20
 """Bytes; far more than any file of a run of ours has."""
+
+NO_VERIFY = "COLAFLEX_NO_VERIFY"
+"""Environment variable: if set, large files are used without comparing them with their digests."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -159,6 +164,11 @@ def read_json(path: Path, limit: int = MAX_JSON) -> Any:
         UserError: as `read_bytes`, or it is not JSON.
     """
     return parse_json(read_bytes(path, limit), path)
+
+
+def verifying() -> bool:
+    """Whether large files are compared with their digests before they are used."""
+    return not os.environ.get(NO_VERIFY)
 
 
 def inside(folder: Path, name: str) -> Path:

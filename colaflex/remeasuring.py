@@ -8,7 +8,6 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluated
-from colaflex.files import write_atomic
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Split
 from colaflex.loading import LoadedModel, load
@@ -17,13 +16,7 @@ from colaflex.report import build_report
 from colaflex.run_conditions import conditions
 from colaflex.run_difference import MEASURING
 from colaflex.run_folder import RunFolder, measurements_json
-from colaflex.run_result import (
-    PEAK_MEMORY,
-    TRAINING_RATE,
-    measured_with,
-    measurement,
-    sampling_cost,
-)
+from colaflex.run_result import PEAK_MEMORY, TRAINING_RATE, measurement, sampling_cost
 from colaflex.spec import Spec
 from colaflex.spec.layers import read_set
 from colaflex.spec.problems import dotted
@@ -62,7 +55,7 @@ def remeasure_run(
     """
     folder = RunFolder(run)
     result = folder.read("result.json")
-    own, spec = Spec.load(run / "spec.yaml"), _measured(run, sets)
+    own, spec = Spec.load(folder.confirmed("spec.yaml")), _measured(folder, sets)
     with folder.held():
         loaded = load(run, device)
         corpus, data = corpus_of(spec, run)
@@ -73,18 +66,15 @@ def remeasure_run(
             )
         chosen: Split = split or result.get("split", "test")
         found = evaluator(spec, loaded.model, data, corpus, say, chosen, progress).run()
-        under = conditions(Processes(_device(loaded)), "fp32")
-        how = measurement(Spec.changes(own, spec), under, measured_with(data, found.judge))
+        how = measurement(Spec.changes(own, spec), conditions(Processes(_device(loaded)), "fp32"))
         metrics = _metrics(found, result, loaded, spec)
         new = {**result, "split": chosen, "measurement": how, "metrics": metrics}
-        folder.write_lines("samples.jsonl", found.samples)
-        folder.write_items(found.items)
-        folder.write_json("result.json", new)
-        write_atomic(run / "report.html", build_report(run))
+        folder.put_measured(new, found.samples, found.items)
+        folder.put({"report.html": build_report(run)})
     return metrics
 
 
-def _measured(run: Path, sets: Sequence[str]) -> Spec:
+def _measured(run: RunFolder, sets: Sequence[str]) -> Spec:
     """A run's spec with other settings of how it is measured."""
     for given in sets:
         path, _ = read_set(given)
@@ -94,7 +84,7 @@ def _measured(run: Path, sets: Sequence[str]) -> Spec:
                 f"--set {given}: {dotted(path)} is part of what the run is; only {sections} can be "
                 "set here; train another run with `colaflex run`"
             )
-    return Spec.load(run / "spec.yaml", sets)
+    return Spec.load(run.confirmed("spec.yaml"), sets)
 
 
 def _metrics(

@@ -13,7 +13,6 @@ from colaflex import terminal
 from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.evaluation.evaluate import Evaluated
-from colaflex.files import write_atomic
 from colaflex.generation.text import GenerationOptions
 from colaflex.hooks import RunInfo
 from colaflex.interfaces.corpus import Corpus, Split
@@ -25,14 +24,19 @@ from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
 from colaflex.run_callbacks import RunCallbacks
 from colaflex.run_conditions import conditions, unlike
-from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
-from colaflex.run_identity import claim, describe, identity_of, precision_for
+from colaflex.run_damage import damage, mend
+from colaflex.run_folder import (
+    IDENTITY,
+    RunFolder,
+    json_text,
+    measurements_json,
+)
+from colaflex.run_identity import WRITTEN_AT_ONCE, claim, describe, identity_of, precision_for
 from colaflex.run_result import (
     PEAK_MEMORY,
     TRAINING_RATE,
     component_versions,
     measured_otherwise,
-    measured_with,
     measurement,
     parameter_counts,
     sampling_cost,
@@ -50,6 +54,7 @@ from colaflex.stage_cache import (
     weights_digest,
 )
 from colaflex.training.batches import TrainingBatches
+from colaflex.training.checkpoints import CheckpointStore
 from colaflex.training.distributed import Processes, Strategy, join_processes
 from colaflex.training.hardware import require_compiler, slow_settings
 from colaflex.training.interrupts import Interrupted
@@ -184,7 +189,7 @@ class Experiment:
     def _run(self) -> dict[str, Any]:
         began = time.perf_counter()
         reused = self._begin()
-        if (self.folder.path / "result.json").exists():
+        if (self.folder.path / "result.json").exists() and self._mended():
             return self._complete()
         info = RunInfo(self.folder.path, self.spec.name, self.spec.seed, self.spec.resolved())
         life_cycle = registry().life_cycle(*([TensorBoard()] if self.options.tensorboard else []))
@@ -195,9 +200,7 @@ class Experiment:
             self.model.eval()
             evaluated = self.measure()
             result = self._result(training, reused, evaluated, time.perf_counter() - began)
-            self.folder.write_lines("samples.jsonl", evaluated.samples)
-            self.folder.write_items(evaluated.items)
-            self.folder.write_json("result.json", result)
+            self._write(result, evaluated)
             self._report()
             life_cycle.run_ended(info, result)
         self.processes.barrier()
@@ -211,10 +214,20 @@ class Experiment:
             self._report()
         return result
 
+    def _write(self, result: dict[str, Any], evaluated: Evaluated) -> None:
+        store = CheckpointStore(self.folder.path / "checkpoints", self.spec_digest)
+        self.folder.put_measured(result, evaluated.samples, evaluated.items, store.newest())
+
     def _report(self) -> None:
-        if not self.options.report:
-            return
-        write_atomic(self.folder.path / "report.html", build_report(self.folder.path))
+        if self.options.report:
+            self.folder.put({"report.html": build_report(self.folder.path)})
+
+    def _mended(self) -> bool:
+        faults = damage(self.folder.path, self.spec_digest)
+        if faults and self.processes.writes:
+            mend(self.folder, faults, self.spec, self.data, self.conditions, self._say)
+        self.processes.barrier()
+        return faults.keys() <= WRITTEN_AT_ONCE
 
     def plans(self) -> list[StagePlan]:
         """The stages with their settings and steps."""
@@ -269,7 +282,7 @@ class Experiment:
             found = claim(self.folder, identity, self.spec, self.options.resume, self._say)
             lost = found["reused"] is not None and kept is None
             if lost and not any((self.folder.path / "checkpoints").glob("*")):
-                self.folder.write_json(IDENTITY, {**found, "reused": None})
+                self.folder.put({IDENTITY: json_text({**found, "reused": None})})
             if not (self.folder.path / "result.json").exists():
                 describe(self.folder, self.spec, self.data, self.conditions)
         self.processes.barrier()
@@ -369,9 +382,7 @@ class Experiment:
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "split": self.options.split,
-            "measurement": measurement(
-                (), self.conditions, measured_with(self.data, evaluated.judge)
-            ),
+            "measurement": measurement((), self.conditions),
             "components": component_versions(self.spec),
             "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),

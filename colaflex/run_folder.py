@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import math
@@ -11,25 +12,38 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.files import write_atomic
+from colaflex.files import sha256_file, write_atomic
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.reading import MissingFile, inside, parse_json, read_json
+from colaflex.run_manifest import MANIFEST, DamagedManifest, RunManifest, confirmed
 from colaflex.run_places import IDENTITY, meant
 
 if TYPE_CHECKING:
     from colaflex.run_conditions import Conditions
 
-__all__ = ["IDENTITY", "AnotherRun", "FolderHeld", "RunFolder", "environment", "measurements_json"]
+__all__ = [
+    "IDENTITY",
+    "AnotherRun",
+    "FolderHeld",
+    "RunFolder",
+    "environment",
+    "json_text",
+    "measurements_json",
+]
 
 log = logging.getLogger("colaflex")
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+METRICS = "metrics.jsonl"
 WRITTEN_WHOLE = (
     IDENTITY,
+    MANIFEST,
     "spec.yaml",
     "tokenizer.json",
     "environment.json",
@@ -56,8 +70,8 @@ class RunFolder:
     """A run's folder; every file in it appears whole or not at all.
 
     `spec.yaml` (resolved), `run.json` (digests), `tokenizer.json`, `environment.json`,
-    `metrics.jsonl`, `checkpoints/`, and at the end `samples.jsonl`, `items.json`, `result.json`,
-    `report.html`.
+    `manifest.json`, `metrics.jsonl`, `checkpoints/`, and at the end `samples.jsonl`, `items.json`,
+    `result.json`, `report.html`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,38 +87,65 @@ class RunFolder:
         if not self.path.is_dir():
             raise UserError(f"{self.path}: there is no such run folder{meant(self.path)}")
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            value = parse_json(confirmed(self.path, name), path)
+        except MissingFile:
             if (self.path / IDENTITY).exists():
                 raise UserError(
                     f"{self.path}: this run is not finished, it has no {name} yet; go on with it "
                     "with `colaflex run --resume`"
                 ) from None
             raise UserError(f"{self.path} is no run folder: it has no {name}") from None
-        except (ValueError, OSError) as error:
-            raise UserError(f"{path}: not readable as JSON: {error}") from None
         if not isinstance(value, dict):
             raise UserError(f"{path}: expected a JSON object")
         return value
 
-    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Write a JSON file; numbers that JSON does not have are refused."""
-        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-        write_atomic(self.path / name, text + "\n")
+    def confirmed(self, name: str) -> Path:
+        """The path of a file, which holds what the run wrote; raises UserError where it doesn't."""
+        confirmed(self.path, name)
+        return self.path / name
 
-    def write_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write one JSON object a line."""
-        lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
-        write_atomic(self.path / name, "".join(f"{line}\n" for line in lines))
+    def put(self, contents: Mapping[str, str], weights: tuple[str, str] | None = None) -> None:
+        """Write files, in this order, and their digests into the manifest.
 
-    def write_items(self, items: Mapping[str, Items]) -> None:
-        """Write `items.json`, a metric a line, without those that have no value."""
-        lines = (
-            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found.as_json())}"
-            for name, found in sorted(items.items())
-            if found.defined
-        )
-        write_atomic(self.path / "items.json", "{\n" + ",\n".join(lines) + "\n}\n")
+        Args:
+            contents: by name.
+            weights: name of the checkpoint with the final weights, and its manifest's SHA-256.
+        """
+        raw = {name: text.encode() for name, text in contents.items()}
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in raw.items()}
+        manifest = self._manifest()
+        # Until the last file is there, the old ones are right as well.
+        manifest.expecting(digests).write(self.path)
+        for name, data in raw.items():
+            write_atomic(inside(self.path, name), data)
+        manifest = manifest.holding(digests)
+        if weights is not None:
+            log = inside(self.path, METRICS)
+            lines = {METRICS: sha256_file(log)} if log.exists() else {}
+            manifest = replace(manifest.holding(lines), weights=weights)
+        manifest.write(self.path)
+
+    def put_measured(
+        self,
+        result: Mapping[str, Any],
+        samples: Iterable[Mapping[str, Any]],
+        items: Mapping[str, Items],
+        weights: tuple[str, str] | None = None,
+    ) -> None:
+        """Write what was measured; `result.json`, which says that the run is complete, last."""
+        contents = {
+            "samples.jsonl": _lines(samples),
+            "items.json": _metric_a_line(items),
+            "result.json": json_text(result),
+        }
+        self.put(contents, weights)
+
+    def _manifest(self) -> RunManifest:
+        """The manifest to go on from; a damaged one has said so when the run was resumed."""
+        try:
+            return RunManifest.of(self.path) or RunManifest()
+        except UserError:
+            return RunManifest()
 
     @contextmanager
     def held(self, writes: bool = True) -> Iterator[None]:
@@ -171,9 +212,9 @@ class RunFolder:
                     f"{self.path}: this folder is not empty and holds no run; choose another one "
                     "with --out"
                 )
-            self.write_json(IDENTITY, identity)
+            write_atomic(self.path / IDENTITY, json_text(identity))
             return dict(identity)
-        known = self.read(IDENTITY)
+        known = self._known()
         if known.get("spec_digest") != identity["spec_digest"]:
             raise AnotherRun(
                 f"{self.path}: holds a run of another spec; choose another folder with --out",
@@ -184,13 +225,55 @@ class RunFolder:
                 f"{self.path}: holds this run already; go on with it with --resume, or choose "
                 "another folder with --out"
             )
+        self._without_a_damaged_manifest()
         return known
+
+    def _known(self) -> dict[str, Any]:
+        """What run.json says, also where the manifest is damaged and confirms nothing."""
+        path = inside(self.path, IDENTITY)
+        try:
+            return self.read(IDENTITY)
+        except DamagedManifest:
+            known = read_json(path)
+        if not isinstance(known, dict):
+            raise UserError(f"{path}: expected a JSON object")
+        return known
+
+    def _without_a_damaged_manifest(self) -> None:
+        """Where nothing is confirmed any more, the run is measured again, into a new manifest."""
+        try:
+            RunManifest.of(self.path)
+        except DamagedManifest as error:
+            log.warning("damaged, and mended now: %s", error)
+            for name in (MANIFEST, "result.json"):
+                (self.path / name).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Remove what a killed writer has left behind."""
         for name in WRITTEN_WHOLE:
             for path in self.path.glob(f".{name}.*.tmp"):
                 path.unlink()
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """A JSON file's text; numbers that JSON does not have are refused."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> str:
+    """One JSON object a line."""
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _metric_a_line(items: Mapping[str, Items]) -> str:
+    """The text of `items.json`, a metric a line, without those that have no value."""
+    lines = (
+        f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found.as_json())}"
+        for name, found in sorted(items.items())
+        if found.defined
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:

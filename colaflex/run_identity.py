@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from colaflex.corpora.token_index import Data
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
 from colaflex.registry import registry
 from colaflex.run_conditions import Conditions, changes, in_words
 from colaflex.run_difference import difference
-from colaflex.run_folder import IDENTITY, AnotherRun, RunFolder, environment
+from colaflex.run_folder import IDENTITY, AnotherRun, RunFolder, environment, json_text
 from colaflex.run_settings import chosen_precision
 from colaflex.spec import Spec
 from colaflex.spec.canonical import components_of
 from colaflex.training.stage_loss import Precision
 
-__all__ = ["claim", "describe", "identity_of", "precision_for"]
+__all__ = ["WRITTEN_AT_ONCE", "claim", "describe", "identity_of", "precision_for", "rewrite"]
 
 ENVIRONMENT = "environment.json"
+WRITTEN_AT_ONCE = {"spec.yaml", "tokenizer.json", ENVIRONMENT, "report.html"}
+"""Files of a complete run that can be written anew without training or measuring."""
 
 
 def identity_of(
@@ -90,14 +91,31 @@ def claim(
 
 def describe(folder: RunFolder, spec: Spec, data: Data, conditions: Conditions) -> None:
     """Write the spec, the tokenizer, and the machine: that of the beginning and later ones."""
-    write_atomic(folder.path / "spec.yaml", spec.to_yaml())
-    write_atomic(folder.path / "tokenizer.json", data.tokenizer.to_json())
     now = environment(conditions)
-    if not (folder.path / ENVIRONMENT).exists():
-        folder.write_json(ENVIRONMENT, {**now, "resumed": []})
-        return
-    first = folder.read(ENVIRONMENT)
-    later = first.get("resumed", [])
-    last = later[-1] if later else first
-    if any(now[name] != last[name] for name in now if name in last):
-        folder.write_json(ENVIRONMENT, {**first, "resumed": [*later, now]})
+    machine = {**now, "resumed": []}
+    try:
+        first = folder.read(ENVIRONMENT)
+    except UserError:
+        pass  # none yet, or damaged
+    else:
+        later = first.get("resumed", [])
+        last = later[-1] if later else first
+        moved = any(now[name] != last[name] for name in now if name in last)
+        machine = {**first, "resumed": [*later, now]} if moved else first
+    texts = _texts(spec, data)
+    folder.put(
+        {IDENTITY: json_text(folder.read(IDENTITY)), **texts, ENVIRONMENT: json_text(machine)}
+    )
+
+
+def rewrite(folder: RunFolder, names: Collection[str], spec: Spec, data: Data) -> None:
+    """Write anew what is damaged of a complete run's description; its page is only removed."""
+    machine = folder.read("result.json")["environment"]
+    texts = {**_texts(spec, data), ENVIRONMENT: json_text(machine)}
+    folder.put({name: text for name, text in texts.items() if name in names})
+    if "report.html" in names:
+        (folder.path / "report.html").unlink(missing_ok=True)
+
+
+def _texts(spec: Spec, data: Data) -> dict[str, str]:
+    return {"spec.yaml": spec.to_yaml(), "tokenizer.json": data.tokenizer.to_json()}

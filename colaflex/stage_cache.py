@@ -7,20 +7,22 @@ whoever takes it says so.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from colaflex.files import cache_dir, write_atomic
+from colaflex.files import cache_dir
+from colaflex.kept_weights import (
+    DamagedWeights,
+    digest_of,
+    known_of,
+    read_weights,
+    write_weights,
+)
 from colaflex.run_conditions import Conditions, precision_of
 from colaflex.training.stage_loss import Precision
 
@@ -37,7 +39,7 @@ __all__ = [
 
 log = logging.getLogger("colaflex")
 
-UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError)
+UNREADABLE = (DamagedWeights, KeyError, TypeError, ValueError, AttributeError)
 
 PARTS = ("segmenter.", "representation.", "shift", "scale")
 """What stage 1 leaves behind: these entries of a latent model's state."""
@@ -72,22 +74,16 @@ def stage_one_state(model: nn.Module) -> dict[str, Tensor]:
 
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 of what stage 1 made as it is now, whatever trained it since; "" without latents."""
-    state = stage_one_state(model)
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest() if state else ""
+    return digest_of(stage_one_state(model))
 
 
 def save_stage_one(
     model: nn.Module, cost: StageOne, digest: str, precision: Precision = "fp32"
 ) -> None:
     """Keep a finished stage 1; a cache that can't be written is only a warning."""
-    path = stage_one_path(digest, precision)
+    metadata = {"cost": json.dumps(asdict(cost))}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, save(stage_one_state(model), {"cost": json.dumps(asdict(cost))}))
+        write_weights(stage_one_path(digest, precision), stage_one_state(model), metadata)
     except OSError as error:
         log.warning("stage 1 is not kept for other runs: %s", error)
 
@@ -104,9 +100,8 @@ def load_stage_one(model: nn.Module, digest: str, precision: Precision = "fp32")
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            cost = _cost(file)
-            return Kept(cost, {name: file.get_tensor(name) for name in stage_one_state(model)})
+        metadata, state = read_weights(path, stage_one_state(model))
+        return Kept(_cost(metadata), state)
     except UNREADABLE as error:
         log.warning("the kept stage 1 %s is damaged (%s) and is trained anew", path, error)
         return None
@@ -124,12 +119,11 @@ def stage_one_path(digest: str, precision: Precision = "fp32") -> Path:
 def _trained_in(path: Path) -> str | None:
     """The precision of a kept stage 1; None where there is none, or it doesn't say."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return precision_of(_cost(file).conditions)
+        return precision_of(_cost(known_of(path)).conditions)
     except UNREADABLE:
         return None
 
 
-def _cost(file: Any) -> StageOne:
-    took = json.loads(file.metadata()["cost"])
+def _cost(metadata: Mapping[str, str]) -> StageOne:
+    took = json.loads(metadata["cost"])
     return StageOne(**{**took, "conditions": tuple(took.get("conditions", ()))})

@@ -20,6 +20,7 @@ from hypothesis import settings
 
 from colaflex.host.metadata import Selection
 from colaflex.registry import Registry
+from colaflex.run_manifest import RunManifest
 
 # Tests are small: threads would only wait for each other. Processes (pytest -n) share the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -116,8 +117,13 @@ def unfinished(finished: Path, tmp_path: Path) -> Path:
     """A copy of it that lacks what is written after training."""
     folder = tmp_path / "unfinished"
     shutil.copytree(finished, folder)
-    for name in ("samples.jsonl", "items.json", "result.json", "report.html"):
+    ended = ("samples.jsonl", "items.json", "result.json", "report.html")
+    for name in ended:
         (folder / name).unlink()
+    manifest = RunManifest.of(folder)
+    assert manifest is not None
+    files = {k: v for k, v in manifest.files.items() if k not in (*ended, "metrics.jsonl")}
+    RunManifest(files).write(folder)
     return folder
 
 

@@ -3,12 +3,15 @@
 A folder `index/<digest>/` in the cache holds, for each split, all tokens one document after the
 other (`<split>.tokens`, uint16 or uint32), where documents begin (`<split>.offsets`, int64, one
 more than documents) and their UTF-8 sizes (`<split>.bytes`, int64, for bits per byte), all little
-endian. Each document ends with end-of-text. The folder appears whole or not at all.
+endian. Each document ends with end-of-text. The folder appears whole or not at all; `index.json`
+has the SHA-256 of every file, and they are compared when it is opened (a second or so a GiB; not
+where the environment has COLAFLEX_NO_VERIFY).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from array import array
@@ -24,12 +27,14 @@ from numpy.typing import NDArray
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
-from colaflex.files import cache_dir, sweep_cache, sync_directory, temporary
+from colaflex.files import cache_dir, sha256_file, sweep_cache, sync_directory, temporary
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Split
+from colaflex.reading import MissingFile, inside, read_json, verifying
 
 __all__ = ["Data", "SplitIndex", "TokenIndex", "build_index", "open_index", "prepare_data"]
 
 SCHEMA = 1
+log = logging.getLogger("colaflex")
 # Bounds on what is held in memory at once while the corpus is read.
 BATCH_DOCUMENTS = 1024
 BATCH_CHARACTERS = 1_000_000
@@ -93,13 +98,11 @@ class Data:
         tokenizer: of the corpus, or the one given.
         index: its tokens.
         digest: of content and tokenizer; part of an experiment's digest.
-        corpus: digest of the content alone, whatever its tokens; "" where it isn't known.
     """
 
     tokenizer: Tokenizer
     index: TokenIndex
     digest: str
-    corpus: str = ""
 
 
 def prepare_data(
@@ -122,8 +125,7 @@ def prepare_data(
         tokenizer = train_tokenizer(corpus, vocab_size, cache)
     else:
         tokenizer = load_tokenizer(Path(path))
-    fingerprint = corpus.fingerprint()
-    digest = stable_digest("index", SCHEMA, fingerprint, tokenizer.digest)
+    digest = stable_digest("index", SCHEMA, corpus.fingerprint(), tokenizer.digest)
     folder = (cache or cache_dir()) / "index" / digest[:32]
     index = open_index(folder, digest)
     if index is None:
@@ -131,20 +133,32 @@ def prepare_data(
         index = open_index(folder, digest)
     if index is None:
         raise RunFailure(f"the token index {folder} is not readable after it was written")
-    return Data(tokenizer, index, digest, stable_digest("corpus", fingerprint))
+    return Data(tokenizer, index, digest)
 
 
 def open_index(folder: Path, digest: str) -> TokenIndex | None:
     """The index in a folder, or None where there is none that is whole and has this digest."""
     try:
-        head = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if head["schema"] != SCHEMA or head["digest"] != digest:
-            return None
+        head = read_json(inside(inside(folder.parent, folder.name), "index.json"))
+        if head["schema"] != SCHEMA or head["digest"] != digest or "files" not in head:
+            return None  # of another corpus, or of before there were digests
+        if verifying():
+            _verify(folder, head["files"])
         dtype = np.dtype(head["dtype"])
         splits = {name: _open_split(folder, name, head["splits"][name], dtype) for name in SPLITS}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent or cut short: the caller builds it anew
+    except MissingFile:
+        return None
+    except (OSError, UserError, ValueError, KeyError, TypeError, IndexError) as error:
+        log.warning("the token index %s is damaged (%s) and is made anew", folder, error)
+        return None
     return TokenIndex(splits, int(head["end_of_text"]), digest)
+
+
+def _verify(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raise ValueError for a file that is not as it was written."""
+    for name, digest in digests.items():
+        if sha256_file(inside(folder, name)) != digest:
+            raise ValueError(f"{name}: its SHA-256 is not the one in index.json")
 
 
 def _open_split(
@@ -218,6 +232,11 @@ class _SplitWriter:
             os.fsync(file.fileno())
         return {"documents": self.documents, "tokens": self.tokens}
 
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file, once it is closed."""
+        paths = [Path(f.name) for f in (self.token_file, self.offset_file, self.byte_file)]
+        return {path.name: sha256_file(path) for path in paths}
+
 
 def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, digest: str) -> None:
     dtype = np.dtype("<u2" if tokenizer.size <= 2**16 else "<u4")
@@ -241,6 +260,7 @@ def _write(corpus: Corpus, tokenizer: Tokenizer, folder: Path, digest: str) -> N
         "dtype": dtype.str,
         "end_of_text": tokenizer.end_of_text,
         "splits": counts,
+        "files": {n: d for writer in writers.values() for n, d in writer.digests().items()},
     }
     with (folder / "index.json").open("w", encoding="utf-8") as file:
         json.dump(head, file, indent=1)

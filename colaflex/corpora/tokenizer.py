@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
+from colaflex.corpora.tokenizer_bounds import LARGEST, check_bounds, library_failures
 from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
 from colaflex.files import cache_dir, write_atomic
 from colaflex.interfaces.corpus import Corpus
+from colaflex.reading import inside, parse_json, read_bytes, read_text
 
 __all__ = [
     "END_OF_TEXT",
@@ -23,6 +26,8 @@ __all__ = [
     "thinned",
     "train_tokenizer",
 ]
+
+log = logging.getLogger("colaflex")
 
 END_OF_TEXT = "<|endoftext|>"
 MASK = "<|mask|>"
@@ -142,8 +147,8 @@ def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) 
         )
     key = stable_digest("bpe", REVISION, tokenizers.__version__, corpus.fingerprint(), vocab_size)
     path = (cache or cache_dir()) / "tokenizers" / key[:32] / "tokenizer.json"
-    if path.is_file():
-        return load_tokenizer(path)
+    if (known := _kept(path)) is not None:
+        return known
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=2,
@@ -162,10 +167,25 @@ def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) 
     tokenizer = Tokenizer(backend)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, tokenizer.to_json())
+        text = tokenizer.to_json()
+        write_atomic(path.with_suffix(".sha256"), hashlib.sha256(text.encode()).hexdigest())
+        write_atomic(path, text)
     except OSError as error:
         raise RunFailure(f"the tokenizer can't be saved in {path.parent}: {error}") from error
     return tokenizer
+
+
+def _kept(path: Path) -> Tokenizer | None:
+    """A tokenizer that was trained before, where it is as it was kept."""
+    try:
+        digest = read_text(inside(path.parent, path.with_suffix(".sha256").name), 64)
+        content = read_bytes(inside(path.parent, path.name), LARGEST)
+    except UserError:
+        return None
+    if hashlib.sha256(content).hexdigest() != digest:
+        log.warning("the kept tokenizer %s is damaged and is trained anew", path)
+        return None
+    return load_tokenizer(path)
 
 
 def _train_texts(corpus: Corpus) -> Iterator[str]:
@@ -188,13 +208,15 @@ def thinned(texts: Iterable[str], whole: int) -> Iterator[str]:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer.json of whatever kind, its padding and truncation switched off."""
+    """A tokenizer.json of whatever kind, its padding and truncation switched off.
+
+    Raises:
+        UserError: it can't be read, is no tokenizer.json, or could hang or fill the memory.
+    """
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"tokenizer.path: {path} can't be read: {error}") from error
-    try:
-        backend = tokenizers.Tokenizer.from_str(content)
-    except Exception as error:  # the library raises plain Exception
-        raise UserError(f"tokenizer.path: {path} is no tokenizer.json: {error}") from error
-    return Tokenizer(backend)
+        content = read_text(path, LARGEST)
+        check_bounds(parse_json(content, path), path)
+    except UserError as error:
+        raise UserError(f"tokenizer.path: {error}") from None
+    with library_failures(f"tokenizer.path: {path} is no tokenizer.json"):
+        return Tokenizer(tokenizers.Tokenizer.from_str(content))

@@ -43,11 +43,9 @@ class Evaluated(Measured):
 
     Attributes:
         samples: records of samples.jsonl.
-        judge: identity of the judge; "" where there was none.
     """
 
     samples: list[dict[str, Any]] = field(default_factory=list)
-    judge: str = ""
 
 
 class Evaluator:
@@ -178,7 +176,6 @@ class Evaluator:
             result.add(measured.under("generation." if name == "model" else f"generation.{name}."))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
-            result.judge = self.quality.judge.identity
 
     def _sweeps(self, result: Evaluated) -> None:
         points = sweep_points(self.model, self.options, self.plan, self.say)

@@ -17,17 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.draws import keyed_rng
 from colaflex.errors import RunFailure, UserError
 from colaflex.evaluation.judge_network import JudgeNetwork
-from colaflex.files import cache_dir, write_atomic
+from colaflex.files import cache_dir
 from colaflex.interfaces.metric import Measurement
 from colaflex.intervals import ratio
+from colaflex.kept_weights import DamagedWeights, read_weights, write_weights
 from colaflex.training.muon import Muon
 
 __all__ = [
@@ -163,19 +162,17 @@ def train_judge(
     identity, network = path.stem, new_network(vocabulary, settings)
     if path.exists():
         try:
-            with safe_open(path, framework="pt") as file:
-                names = network.state_dict()
-                network.load_state_dict({name: file.get_tensor(name) for name in names})
-                held_out = Measurement(**json.loads(file.metadata()["held_out"]))
+            metadata, state = read_weights(path, network.state_dict())
+            held_out = Measurement(**json.loads(metadata["held_out"]))
+            network.load_state_dict(state)
             return Judge(network, settings, end_of_text, held_out, identity)
-        except SafetensorError as error:
+        except (DamagedWeights, KeyError, TypeError, ValueError) as error:
             log.warning("the cached judge %s is damaged (%s) and is trained anew", path, error)
     held_out = _train(network, documents, end_of_text, settings, progress)
     judge = Judge(network, settings, end_of_text, held_out, identity)
     metadata = {"held_out": json.dumps(held_out.as_json())}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, save(network.state_dict(), metadata))
+        write_weights(path, network.state_dict(), metadata)
     except OSError as error:
         raise RunFailure(f"the judge can't be saved in {path.parent}: {error}") from error
     return judge

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.errors import UserError
 from colaflex.files import write_atomic
 from colaflex.interfaces.corpus import Corpus
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell, cell_spec
 from colaflex.leaderboard.record import within
+from colaflex.reading import inside, read_json
 from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
@@ -128,12 +130,12 @@ class Matcher:
     ) -> dict[str, Any]:
         path = self.folder / f"{what}-{sha256_of(content)[:32]}.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(found, dict):
+            found = read_json(inside(self.folder, path.name))
+            if isinstance(found, dict) and found.pop("sha256", None) == sha256_of(found):
                 return found
-        except (OSError, ValueError):
+        except UserError:
             pass  # not solved yet, or not readable: solved anew
         found = solve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(found, indent=1) + "\n")
+        write_atomic(path, json.dumps({**found, "sha256": sha256_of(found)}, indent=1) + "\n")
         return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.files import write_atomic
+from colaflex.reading import read_text
 from colaflex.spec.canonical import sha256_of
 
 __all__ = [
@@ -127,15 +128,10 @@ def read_record(path: Path) -> Any:
     Raises:
         UserError: it is too large, or no JSON as JSON is defined (NaN, a key twice).
     """
+    text = read_text(path, MAX_BYTES)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}: {size:,} bytes are no record; at most {MAX_BYTES:,} are read")
-        text = path.read_text(encoding="utf-8")
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from None
 
 

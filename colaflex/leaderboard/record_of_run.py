@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,9 @@ from colaflex.leaderboard.record import (
     sealed,
     within,
 )
+from colaflex.reading import MissingFile, parse_json
 from colaflex.run_folder import IDENTITY, RunFolder
+from colaflex.run_manifest import confirmed
 from colaflex.run_result import require_own
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
@@ -46,8 +47,8 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
     folder = RunFolder(path)
     result, identity = folder.read("result.json"), folder.read(IDENTITY)
     require_own(result, path, "test")
-    spec = Spec.load(path / "spec.yaml")
-    tokenizer = load_tokenizer(path / "tokenizer.json")
+    spec = Spec.load(folder.confirmed("spec.yaml"))
+    tokenizer = load_tokenizer(folder.confirmed("tokenizer.json"))
     budget = board.budgets[cell.budget]
     return sealed(
         {
@@ -70,7 +71,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
             "training": result["training"],
             "metrics": {name: _holding(row) for name, row in result["metrics"].items()},
             "items": _items(board, folder),
-            "samples": _samples(path / "samples.jsonl"),
+            "samples": _samples(folder),
             "environment": result["environment"],
         }
     )
@@ -117,14 +118,16 @@ def _items(board: Board, folder: RunFolder) -> dict[str, Any]:
     return {name: known[name] for name in board.metrics if name in known}
 
 
-def _samples(path: Path) -> list[dict[str, str]]:
+def _samples(folder: RunFolder) -> list[dict[str, str]]:
     """Some of the model's texts, and one of every other source, in the order of the file."""
+    path = folder.path / "samples.jsonl"
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
+        text = confirmed(folder.path, path.name).decode("utf-8", errors="replace")
+    except MissingFile:
         return []
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON lines: {error}") from None
+    lines = [parse_json(line, path) for line in text.split("\n") if line.strip()]
+    if not all(isinstance(line, dict) for line in lines):
+        raise UserError(f"{path}: expected one JSON object a line")
     kept: list[dict[str, str]] = []
     counts: dict[str, int] = {}
     sources = dict.fromkeys(str(line.get("source", "")) for line in lines)

@@ -72,7 +72,6 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "tokens": _finite(row.tokens),
         "tuning": dict(row.first.tuning),
         "reason": row.reason,
-        "caveats": row.caveats,
     }
 
 
@@ -90,7 +89,6 @@ def _reference_json(one: Reference) -> dict[str, Any]:
         "budget": one.budgets[0] if len(one.budgets) == 1 else None,
         "family": "reference",
         "reason": "a reference",
-        "caveats": [],
     }
 
 
@@ -289,8 +287,7 @@ def _remarks(table: Table) -> list[str]:
         for row in table.rows
         if row.missing
     ]
-    marred = [f"{row.name}: {one}" for row in table.rows for one in row.caveats]
-    return [*unranked, *lacking, *marred]
+    return [*unranked, *lacking]
 
 
 def _plain(text: str) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.interfaces.metric import Measurement
+from colaflex.reading import MissingFile, parse_json
+from colaflex.run_manifest import confirmed
 from colaflex.spec.problems import Origin, SpecError
 from colaflex.spec.yaml import read_text
 
@@ -27,7 +29,6 @@ __all__ = [
     "measurements",
     "read_run",
     "settings_of",
-    "vocabulary",
 ]
 
 _TERM = re.compile(r"^loss[./]")
@@ -66,11 +67,6 @@ class RunRecord:
         return measurements(self.result)
 
     @property
-    def vocabulary(self) -> int | None:
-        """Number of tokens, where the result says it."""
-        return vocabulary(self.result)
-
-    @property
     def settings(self) -> Any:
         """The spec as plain data; None where its text is no YAML (it is shown all the same)."""
         try:
@@ -102,20 +98,19 @@ def read_run(run_dir: Path) -> RunRecord:
         UserError: there is no result, or a file is not what it should be (file and line named).
     """
     path = run_dir / "result.json"
-    if not path.is_file():
-        raise UserError(f"{run_dir} holds no result.json: not a run folder, or not finished")
     try:
-        result = clean(json.loads(path.read_text("utf-8")))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
+        result = clean(parse_json(confirmed(run_dir, "result.json"), path))
+    except MissingFile:
+        raise UserError(
+            f"{run_dir} holds no result.json: not a run folder, or not finished"
+        ) from None
     if not isinstance(result, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(result).__name__}")
-    spec = run_dir / "spec.yaml"
     return RunRecord(
         result=result,
-        history=[_flat(record) for record in _lines(run_dir / "metrics.jsonl")],
-        samples=list(_lines(run_dir / "samples.jsonl")),
-        spec=clean(spec.read_text("utf-8", errors="replace")) if spec.is_file() else "",
+        history=[_flat(record) for record in _lines(run_dir, "metrics.jsonl")],
+        samples=list(_lines(run_dir, "samples.jsonl")),
+        spec=clean(_text(run_dir, "spec.yaml")),
     )
 
 
@@ -138,13 +133,6 @@ def settings_of(result: Mapping[str, Any]) -> str:
     if not isinstance(settings, Mapping):
         return ""
     return ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in settings.items())
-
-
-def vocabulary(result: Mapping[str, Any]) -> int | None:
-    """Number of tokens of a result's model; None in results that don't say it."""
-    measured = result.get("measurement")
-    size = measured.get("vocab_size") if isinstance(measured, Mapping) else None
-    return size if isinstance(size, int) else None
 
 
 def components(result: Mapping[str, Any]) -> list[ComponentRow]:
@@ -180,22 +168,29 @@ def _number(value: Any) -> float:
     return float(value) if numeric else math.nan
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _text(run_dir: Path, name: str) -> str:
+    """The text of a file, whatever its bytes; "" where there is none."""
+    try:
+        return confirmed(run_dir, name).decode("utf-8", errors="replace")
+    except MissingFile:
+        return ""
+
+
+def _lines(run_dir: Path, name: str) -> Iterator[dict[str, Any]]:
     """Records of a JSON-lines file; a last line cut short by a crash is left out."""
-    if not path.is_file():
-        return
-    lines = path.read_text("utf-8", errors="replace").split("\n")
+    lines = _text(run_dir, name).split("\n")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        place = f"{run_dir / name}, line {number}"
         try:
-            record = json.loads(line)
-        except ValueError as error:
+            record = parse_json(line, place)
+        except UserError:
             if number == len(lines):
                 return
-            raise UserError(f"{path}, line {number}: not JSON: {error}") from error
+            raise
         if not isinstance(record, dict):
-            raise UserError(f"{path}, line {number}: expected a JSON object")
+            raise UserError(f"{place}: expected a JSON object")
         yield clean(record)
 
 

@@ -7,7 +7,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from colaflex.errors import UserError
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+from colaflex.reading import read_json
 from colaflex.representations.alignment_config import AlignmentConfig
 from colaflex.representations.bert_encoder import BertEncoder
 from colaflex.representations.pretrained_encoder import PretrainedEncoder
@@ -53,7 +53,7 @@ class Alignment(nn.Module):
         self.texts = tuple("" if i in special else t for i, t in enumerate(vocabulary.texts))
         self.folder = encoder_folder(config.encoder)
         self.brackets = brackets(self.folder)
-        self.described = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        self.described = read_json(self.folder / "config.json")
         target = int(self.described.get("hidden_size") or self.described["d_model"])
         self.project = nn.Sequential(
             nn.Linear(width, config.hidden_width), nn.SiLU(), nn.Linear(config.hidden_width, target)

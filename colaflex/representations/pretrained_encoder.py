@@ -55,7 +55,8 @@ class PretrainedEncoder(ABC):
                 f"expected {-count - 1} to {count}"
             )
         self.layers = layer % (count + 1)
-        with _quiet(library):
+        # Where a model's shapes alone are wanted, weights that are there are loaded all the same.
+        with _quiet(library), torch.device("cpu"):
             self.model: nn.Module = self._load(library, folder)
         self._cut(self.layers, count)
         self.model.eval().requires_grad_(False)

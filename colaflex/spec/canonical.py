@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
 from colaflex.interfaces.component import ComponentConfig
+from colaflex.reading import read_json
 from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, dotted
 from colaflex.spec.shapes import Shape, shapes_of
@@ -147,7 +148,7 @@ def _content(path: Path) -> str | None:
 
 def _recorded(run: Path) -> dict[str, Any]:
     try:
-        found = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(run / "result.json")
+    except UserError:
         return {}  # no finished run there: the caller decides what that means
     return found if isinstance(found, dict) else {}

@@ -19,7 +19,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from colaflex.errors import UserError
+from colaflex import reading
+from colaflex.reading import MissingFile
 from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, nearest
 
 __all__ = ["Node", "Scalar", "node_of", "read_file", "read_text", "write_yaml"]
@@ -110,24 +111,9 @@ def node_of(value: object, origin: Origin, path: KeyPath = ()) -> Node:
 def read_file(path: Path) -> Node:
     """Read a YAML file; raises UserError when it can't be read, SpecError for what is in it."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}: {size:,} bytes is no spec; at most {MAX_BYTES:,} are read")
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file{_neighbour(path)}") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: expected a YAML file, this is a folder") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}:{line}: not UTF-8 (byte {raw[error.start]:#04x} at offset {error.start}); "
-            "save the file as UTF-8"
-        ) from None
+        text = reading.read_text(path, MAX_BYTES)
+    except MissingFile as error:
+        raise MissingFile(f"{error}{_neighbour(path)}") from None
     return read_text(text, Origin(str(path), directory=path.resolve().parent))
 
 

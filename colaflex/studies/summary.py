@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from colaflex.errors import UserError
+from colaflex.reading import parse_json
 from colaflex.report.record import clean
 from colaflex.studies.explanation.values import Explanation
 from colaflex.studies.objective import Point, Value
@@ -168,10 +169,7 @@ def from_json(text: str, source: str = "the summary") -> StudySummary:
     Raises:
         UserError: it is something else; `source` is named.
     """
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{source}: not JSON: {error}") from error
+    data = parse_json(text, source)
     if not isinstance(data, dict) or "schema" not in data:
         raise UserError(f"{source}: expected the summary of a study (an object with `schema`)")
     if data["schema"] != SCHEMA:

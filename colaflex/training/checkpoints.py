@@ -7,7 +7,6 @@ the parent synced. Only what its manifest confirms is ever read, and nothing is 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -16,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from colaflex.files import sync_directory
+from colaflex.errors import UserError
+from colaflex.files import sha256_file, sync_directory
+from colaflex.reading import inside, read_json
 from colaflex.training.manifests import (
     MANIFEST,
     CheckpointError,
@@ -36,6 +37,19 @@ __all__ = ["Checkpoint", "CheckpointError", "CheckpointStore", "Position"]
 log = logging.getLogger("colaflex")
 
 TEMPORARY = ".tmp"
+# safetensors' names of the types that a model's state has.
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 
 
 @dataclass(frozen=True)
@@ -66,19 +80,25 @@ class CheckpointStore:
     """The `checkpoints/` folder of a run.
 
     Args:
-        root: the folder; made when first needed.
+        root: the folder; made when first needed. Neither it nor a checkpoint may be a link that
+            leads out of the folder that it lies in.
         spec_digest: identifies the experiment; checkpoints of another are refused.
+
+    Raises:
+        UserError: there is such a link.
     """
 
     def __init__(self, root: Path, spec_digest: str) -> None:
-        self.root = root
+        self.root = inside(root.parent, root.name)
+        for path in _entries(self.root):
+            inside(self.root, path.name)
         self.spec_digest = spec_digest
 
     def sweep(self) -> None:
         """Remove what a killed writer has left behind."""
         for path in _entries(self.root):
             if path.name.startswith(".") and path.name.endswith(TEMPORARY):
-                shutil.rmtree(path)
+                _remove(path)
 
     def names(self) -> list[str]:
         """Names of all checkpoints, valid or not."""
@@ -154,7 +174,7 @@ class CheckpointStore:
             shutil.rmtree(doomed, ignore_errors=True)
             path = path.rename(doomed)
             sync_directory(self.root)  # or a power cut could bring back what is half deleted
-        shutil.rmtree(path)
+        _remove(path)
 
     def _scan(self) -> tuple[list[tuple[Path, Manifest]], list[str]]:
         """Checkpoints with a sound manifest, newest first, and what is wrong with the others."""
@@ -190,24 +210,78 @@ class CheckpointStore:
             raise CheckpointError(f"no checkpoint in {self.root} can be used:\n{listed}")
         return None
 
-    def _read(self, path: Path, manifest: Manifest, expected: Mapping[str, Tensor]) -> Checkpoint:
+    def newest(self) -> tuple[str, str] | None:
+        """Name and manifest's SHA-256 of the newest checkpoint; None where there is none."""
+        found, _ = self._scan()
+        path = found[0][0] if found else None
+        return None if path is None else (path.name, sha256_file(path / MANIFEST))
+
+    def named(
+        self, name: str, digest: str, expected: Mapping[str, Tensor], whole: bool = True
+    ) -> Checkpoint:
+        """The very checkpoint that `newest` told of.
+
+        Args:
+            name: its name.
+            digest: SHA-256 of its manifest.
+            expected: the model's state, for its names and shapes.
+            whole: its files are compared with the manifest too, which reads them twice.
+
+        Raises:
+            CheckpointError: it is gone, or damaged, or another one stands there.
+        """
+        path, manifest = self._known(name, digest)
+        return self._read(path, manifest, expected, whole)
+
+    def confirm(self, name: str, digest: str) -> None:
+        """Compare the checkpoint that `newest` told of with its manifest, without loading it.
+
+        Raises:
+            CheckpointError: it is gone, or damaged, or another one stands there.
+        """
+        verify(*self._known(name, digest))
+
+    def _known(self, name: str, digest: str) -> tuple[Path, Manifest]:
+        path = inside(self.root, name)
+        manifest = read_manifest(path)
+        if sha256_file(path / MANIFEST) != digest:
+            raise CheckpointError(f"{path}: is not the checkpoint that the run ended with")
+        return path, manifest
+
+    def _read(
+        self,
+        path: Path,
+        manifest: Manifest,
+        expected: Mapping[str, Tensor],
+        whole: bool = True,
+    ) -> Checkpoint:
         if manifest.spec_digest != self.spec_digest:
             raise CheckpointError(
                 f"{path / MANIFEST}: belongs to another experiment (spec digest "
                 f"{manifest.spec_digest[:12]}, expected {self.spec_digest[:12]}); "
                 "resume with the spec it was made from, or choose another run folder"
             )
-        verify(path, manifest)
-        state = json.loads((path / "state.json").read_bytes())
+        if whole:
+            verify(path, manifest)
+        state = _state(path / "state.json")
+        tied = state.pop("tied")
+        _check_architecture(path / "model.safetensors", tied, expected)
         model = _load(path / "model.safetensors")
-        model |= {alias: model[name] for alias, name in state.pop("tied").items()}
-        _check_architecture(path / "model.safetensors", model, expected)
+        model |= {alias: model[name] for alias, name in tied.items()}
         optimizer, ema = _load(path / "optimizer.safetensors"), _load(path / "ema.safetensors")
         return Checkpoint(manifest.position, model, optimizer, ema, state)
 
 
+def _remove(path: Path) -> None:
+    """Delete a folder, or whatever else stands there; what a link leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.exists() else []
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -243,16 +317,44 @@ def _untie(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _check_architecture(
-    path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+    path: Path, tied: Mapping[str, str], expected: Mapping[str, Tensor]
 ) -> None:
-    """Refuse the weights of another model, naming the first tensor that differs."""
+    """Refuse the weights of another model, naming the first tensor that differs.
+
+    Only the file's head is read, so that nothing is allocated for what doesn't fit.
+    """
+    found = _shapes(path)
+    found |= {alias: found[name] for alias, name in tied.items() if name in found}
     for name in sorted(found.keys() | expected.keys()):
-        here = _describe(found.get(name))
-        there = _describe(expected.get(name))
+        here, there = found.get(name, "missing"), _describe(expected.get(name))
         if here != there:
             raise CheckpointError(
                 f"{path}: is of another model: {name} is {here}, expected {there}"
             )
+
+
+def _shapes(path: Path) -> dict[str, str]:
+    """What the tensors of a safetensors file are, by name, from its head."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: f"{DTYPES.get(head.get_dtype(), head.get_dtype())} {tuple(head.get_shape())}"
+                for name, head in heads.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: expected a safetensors file ({error})") from None
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """The JSON part of a checkpoint, with the tensors that are tied to others."""
+    try:
+        state = read_json(path)
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
+    if not isinstance(state, dict) or not isinstance(state.get("tied"), dict):
+        raise CheckpointError(f"{path}: expected a JSON object with the map `tied`")
+    return state
 
 
 def _describe(tensor: Tensor | None) -> str:

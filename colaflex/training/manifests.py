@@ -11,6 +11,7 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.files import sha256_file
+from colaflex.reading import MissingFile, inside, read_json
 
 __all__ = [
     "FILES",
@@ -26,6 +27,7 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+LARGEST_MANIFEST = 1 << 20
 FILES = ("model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json")
 
 
@@ -106,11 +108,11 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        body = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        body = read_json(inside(directory, MANIFEST), LARGEST_MANIFEST)
+    except MissingFile:
         raise CheckpointError(f"{path}: missing, so the checkpoint was never completed") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from None
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
     written = body.get("format") if isinstance(body, dict) else None
     if not isinstance(written, int):
         raise CheckpointError(f"{path}: expected a JSON object with an integer `format`")
@@ -122,10 +124,12 @@ def read_manifest(directory: Path) -> Manifest:
     if body.pop("sha256", None) != _own_hash(body):
         raise CheckpointError(f"{path}: is damaged (its SHA-256 is not the one it states)")
     try:
-        position = Position(body["stage"], body["stage_index"], body["step"], body["done"])
+        position = Position(
+            str(body["stage"]), int(body["stage_index"]), int(body["step"]), bool(body["done"])
+        )
         files = {name: (f["size"], f["sha256"]) for name, f in body["files"].items()}
-        manifest = Manifest(position, body["spec_digest"], files)
-    except (KeyError, TypeError, AttributeError) as error:
+        manifest = Manifest(position, str(body["spec_digest"]), files)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: lacks an entry of format {FORMAT} ({error!r})") from None
     if sorted(files) != sorted(FILES):
         expected, found = ", ".join(sorted(FILES)), ", ".join(sorted(files))
@@ -136,8 +140,8 @@ def read_manifest(directory: Path) -> Manifest:
 def verify(directory: Path, manifest: Manifest) -> None:
     """Compare every file with the manifest; raises CheckpointError for the first that differs."""
     for name, (size, digest) in manifest.files.items():
-        path = directory / name
         try:
+            path = inside(directory, name)
             found = path.stat().st_size
             if found != size:
                 raise CheckpointError(f"{path}: has {found} bytes, expected {size} (cut short?)")
@@ -145,4 +149,4 @@ def verify(directory: Path, manifest: Manifest) -> None:
                 raise CheckpointError(f"{path}: is damaged (SHA-256 differs from the manifest's)")
         except OSError as error:
             reason = error.strerror or error
-            raise CheckpointError(f"{path}: cannot be read ({reason})") from None
+            raise CheckpointError(f"{directory / name}: cannot be read ({reason})") from None

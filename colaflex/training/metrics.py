@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from colaflex.errors import RunFailure
+from colaflex.reading import inside
 from colaflex.training.distributed import Processes
 
 __all__ = ["MetricsLog", "Window"]
@@ -28,11 +29,14 @@ class MetricsLog:
         path: the file, made when missing.
         keep: bytes to keep: all that the checkpoint knew of. Later lines, and a line that is cut
             short, are removed.
+
+    Raises:
+        UserError: it is a link out of its folder.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
-        path.touch()
+        inside(path.parent, path.name).touch()
         self._file = path.open("r+b", buffering=0)
         self.offset = self._last_line_end(keep)
         self._file.truncate(self.offset)

@@ -181,7 +181,7 @@ def test_special_tokens_of_other_names_are_found_or_added(tmp_path: Path):
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path, content: str):
     path = tmp_path / "tokenizer.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="is no tokenizer"):
+    with pytest.raises(UserError, match=r"tokenizer.json(: not readable as JSON| is no tokenizer)"):
         load_tokenizer(path)
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="no such file"):
         load_tokenizer(tmp_path / "absent.json")

@@ -129,8 +129,8 @@ def largest_file(size: int) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("size", "message", "left"),
     [
-        (100, "out: can't be written: File too large", set()),
-        (1000, "out: can't be written: File too large", {"run.json"}),
+        (100, "run.json: can't be written: File too large", set()),
+        (1000, "spec.yaml: can't be written: File too large", {"manifest.json", "run.json"}),
         (15_000, "its end could not be saved", None),
     ],
 )
@@ -224,6 +224,7 @@ def test_a_loss_that_turns_nan_is_named_and_the_last_good_checkpoint_kept(
         assert {path.name for path in out.iterdir()} == {
             "checkpoints",
             "environment.json",
+            "manifest.json",
             "metrics.jsonl",
             "run.json",
             "spec.yaml",
