@@ -18,7 +18,7 @@ from colaflex.priors.paths import Path, Predict
 
 __all__ = ["TIMES", "density_start", "probe"]
 
-TIMES = tuple(0.256 / 2**halvings for halvings in range(10))
+TIMES: tuple[float, ...] = tuple(0.256 * 0.5**halvings for halvings in range(10))
 """Where predictions are looked at, downwards. Densities begin one higher: samples of a model that
 does not know small times are too close to what it predicts there."""
 
@@ -47,11 +47,10 @@ def density_start(path: Path, predict: Predict) -> float:
         path: from `probe`.
         predict: the network's prediction of the clean latents at this path's points.
     """
-    points = path.data
+    points, start = path.data, TIMES[0]
     for step in range(STEPS, 0, -1):
         clean = predict(points, points.new_full((1, 1, 1), step / STEPS))
         points = torch.lerp(points, clean, 1 / step)
-    start = TIMES[0]
     for above, time in zip((TIMES[0], *TIMES), TIMES, strict=False):
         noisy = torch.lerp(points, path.noise, time)
         clean = predict(noisy, points.new_full((1, 1, 1), time))
