@@ -216,7 +216,7 @@ def test_the_importance_weighted_bound_is_tighter_and_a_bound() -> None:
 
 
 def test_noise_in_a_density_would_lift_the_log_of_a_mean() -> None:
-    """An unbiased estimate of log p of deviation 1: the log of four weights' mean gains 0.3 nats."""
+    """Of unbiased errors of deviation 1 in log p, the log of the mean of four gains 0.3 nats."""
     noise = torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0)).double()
     gained = noise.logsumexp(1).mean() - math.log(4)
     assert 0.2 < float(gained) < 0.5 and abs(float(noise.mean())) < 0.02
