@@ -19,11 +19,10 @@ _WORDS = {
     errno.ENAMETOOLONG: "the name is too long",
     errno.ELOOP: "its symbolic links lead in a circle",
     errno.ENOTEMPTY: "the folder is not empty",
-    errno.EINVAL: "no such operation is possible here",
 }
 """Of a request that can't be met. Others, such as a full disk, befall a right request."""
 
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENXIO, errno.ENODEV)
+_DENIED = (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENXIO, errno.ENODEV)
 
 _MACHINE = re.compile(
     r"out of memory|can't allocate memory|not enough memory|CUDA error|CUDA driver|"

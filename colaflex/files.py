@@ -6,12 +6,14 @@ for what a killed process has left behind.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,8 +43,9 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     """Write a file that after any crash holds the old content or the new, never a part.
 
     Raises:
-        OSError: it can't be written; names the path.
+        OSError: it can't be written, or is no file, such as a folder or device; names the path.
     """
+    _refuse_other(path)
     raw = data.encode() if isinstance(data, str) else data
     sweep(path.parent, path.name)
     try:
@@ -142,6 +145,18 @@ def _remove(path: Path) -> None:
         return
     with suppress(OSError):
         path.unlink(missing_ok=True)
+
+
+def _refuse_other(path: Path) -> None:
+    """Refuse what a file must not take the place of: say /dev/null, for all who use it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # there is none; or whoever writes is told more
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "expected a file, this is a device, pipe or socket", str(path))
 
 
 def sync_directory(path: Path) -> None:

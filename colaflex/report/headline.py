@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.bounds import signed
 from colaflex.report.metrics import HEADLINES, describe
 from colaflex.report.numbers import (
     MISSING,
@@ -65,9 +64,9 @@ def parts(record: RunRecord) -> dict[str, str]:
 
 
 def main_results(
-    metrics: Mapping[str, Measurement], limit: int = 5, likelihood: object = "exact"
+    metrics: Mapping[str, Measurement], limit: int = 5, bound: bool = False
 ) -> list[Result]:
-    """The first results of `HEADLINES` that the run has; likelihoods with their sign."""
+    """The first results of `HEADLINES` that the run has; likelihoods may be bounds."""
     found = []
     for name in HEADLINES:
         measured = metrics.get(name)
@@ -79,8 +78,8 @@ def main_results(
         beside = real is not None and real is not measured and math.isfinite(real.value)
         found.append(
             Result(
-                info.label,
-                signed(name, number(measured.value, info.unit, places), likelihood),
+                f"{info.label} (bound)" if bound and name.startswith("likelihood.") else info.label,
+                number(measured.value, info.unit, places),
                 unit_text(info.unit),
                 interval(measured, info.unit, places),
                 number(real.value, info.unit, places) if real and beside else "",

@@ -20,7 +20,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from colaflex import reading
-from colaflex.reading import MissingFile
+from colaflex.reading import MissingFile, resolved
 from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, nearest
 
 __all__ = ["Node", "Scalar", "node_of", "read_file", "read_text", "write_yaml"]
@@ -114,7 +114,7 @@ def read_file(path: Path) -> Node:
         text = reading.read_text(path, MAX_BYTES)
     except MissingFile as error:
         raise MissingFile(f"{error}{_neighbour(path)}") from None
-    return read_text(text, Origin(str(path), directory=path.resolve().parent))
+    return read_text(text, Origin(str(path), directory=resolved(path).parent))
 
 
 def _neighbour(path: Path) -> str:

@@ -118,6 +118,8 @@ def open_journal(path: Path) -> JournalStorage:
     try:
         if path.is_dir():
             raise UserError(f"the journal {path} can't be opened: it is a folder")
+        if path.exists() and not path.is_file():
+            raise UserError(f"the journal {path} can't be opened: it is a pipe or device")
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_is_journal(path)
         return _open(path)

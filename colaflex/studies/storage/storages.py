@@ -103,7 +103,9 @@ def without_password(url: str) -> str:
 
 def _sqlite(text: str) -> BaseStorage:
     url = parsed_url(text)
-    if url.database:
+    if not url.database:
+        raise UserError(f"the storage {text} names no file; give sqlite:///FILE")
+    if url.database != ":memory:":
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
