@@ -312,6 +312,7 @@ class Experiment:
         options = TrainerOptions(
             folder=self.folder.path,
             spec_digest=self.spec_digest,
+            found=lambda: self.folder.path,
             seed=self.spec.seed,
             resume=self.options.resume,
             precision=self.precision,

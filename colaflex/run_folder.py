@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,7 +76,26 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the folder is: while it is held, it is followed wherever it is moved.
+
+        Raises:
+            RunFailure: it was held, and is gone.
+        """
+        if self._descriptor is not None and not _leads_to(self._path, self._descriptor):
+            moved = _place_of(self._descriptor)
+            if not _leads_to(moved, self._descriptor):
+                raise RunFailure(
+                    f"{self._path}: this run folder is gone, deleted or moved to another disk; if "
+                    "it was moved, --resume goes on there, from its last checkpoint"
+                )
+            log.warning("%s: this run folder is %s now; going on there", self._path, moved)
+            self._path = moved
+        return self._path
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON file of the folder.
@@ -168,6 +188,7 @@ class RunFolder:
             raise UserError(f"{self.path}: can't be made: {error.strerror}") from None
         try:
             self._lock(descriptor)
+            self._descriptor = descriptor
             yield
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
@@ -177,6 +198,7 @@ class RunFolder:
                 "and --resume goes on from what is there"
             ) from error
         finally:
+            self._descriptor = None
             os.close(descriptor)
 
     def _lock(self, descriptor: int) -> None:
@@ -274,6 +296,21 @@ def _metric_a_line(items: Mapping[str, Items]) -> str:
         if found.defined
     )
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _leads_to(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def _place_of(descriptor: int) -> Path:
+    """The path of an open folder, as the system knows it."""
+    if sys.platform == "darwin":
+        raw = fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024))
+        return Path(os.fsdecode(raw.rstrip(b"\0")))
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
 def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:

@@ -123,11 +123,11 @@ def test_one_that_is_swept_before_it_is_locked_is_made_again(
 ) -> None:
     opened, swept = os.open, list[Path]()
 
-    def late(path: Path, flags: int, *more: int) -> int:
+    def late(path: Path, flags: int, *more: int, **named: int) -> int:
         if not swept:
             swept.append(path)
             path.rmdir()
-        return opened(path, flags, *more)
+        return opened(path, flags, *more, **named)
 
     monkeypatch.setattr("colaflex.files.os.open", late)
     with temporary(tmp_path / "it", folder=True) as made:

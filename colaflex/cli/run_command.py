@@ -64,7 +64,7 @@ def command(spec_file: Path, **given: Any) -> int:
 
 
 def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
-    from colaflex.run import run
+    from colaflex.run import Experiment
     from colaflex.run_places import require_runs
     from colaflex.training.interrupts import Interrupted
     from colaflex.training.progress import progress_on
@@ -81,8 +81,10 @@ def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
     results = []
     try:
         for folder, one in folders.items():
-            results.append(run(one, folder, options, progress_on()))
-            print(f"results: {folder}, report: {folder / 'report.html'}", file=sys.stderr)
+            experiment = Experiment(one, folder, options, progress_on())
+            results.append(experiment.run())
+            place = experiment.folder.path  # it may have been moved
+            print(f"results: {place}, report: {place / 'report.html'}", file=sys.stderr)
     except Interrupted as interruption:
         print(str(interruption), file=sys.stderr)
         return 130
