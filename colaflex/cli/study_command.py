@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -241,7 +242,7 @@ def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str
     where = Where.of(file, out, storage)
     asked = [f"--out {out}"] if out else []
     asked += [f"--storage {without_password(storage)}"] if storage else []
-    if out is not None and not out.is_dir():
+    if out is not None and not os.path.isdir(out):  # noqa: PTH112  # raises nothing
         raise UserError(f"--out {out}: there is no such folder")
     try:
         study, missing = Study(file, where, look_into(where.storage, where.folder)), ""

@@ -222,10 +222,10 @@ def storage_answers() -> Iterator[None]:
     except BrokenPipeError:  # of whoever reads what we print
         raise
     except OSError as error:
-        kind = UserError if is_request(error) else RunFailure
-        place = error.filename or "a file of the study"
-        why = f"{place}: {reason(error)}; nothing is lost: the same command goes on"
-        raise kind(why) from error
+        why = f"{error.filename or 'a file of the study'}: {reason(error)}"
+        if is_request(error):
+            raise UserError(why) from error
+        raise RunFailure(f"{why}; nothing is lost: the same command goes on") from error
     except Exception as error:
         cause = storage_failure(error)
         if cause is None:
