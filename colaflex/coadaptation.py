@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
+
+from colaflex.interfaces.prior import PriorPhase
 
 __all__ = ["Coadaptation"]
 
@@ -37,6 +39,13 @@ class Coadaptation:
     reference_kl: float = 0.0
     teacher_fraction: float = 0.5
     prompt_rows: float = 0.1
+
+    def during(self, phase: PriorPhase) -> Coadaptation:
+        """The plan for a phase of the prior: the representation rests while the prior is taught.
+
+        What a teacher says holds of the latents that it has learned, and of no others.
+        """
+        return replace(self, regime="frozen") if phase.taught else self
 
     def representation_learns(self, step: int) -> bool:
         """Whether the representation takes part in a step of stage 2."""

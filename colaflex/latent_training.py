@@ -16,10 +16,12 @@ from colaflex.interfaces.levels import fine_lengths, fine_places, spread
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
+from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
 from colaflex.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
 
 if TYPE_CHECKING:
+    from colaflex.coadaptation import Coadaptation
     from colaflex.latent_model import LatentModel
 
 __all__ = ["LatentTraining"]
@@ -35,6 +37,13 @@ CUT_ROWS = 0.25
 
 STATISTICS_BATCHES = 32
 """Batches from which the latents' shift and scale are fitted at the end of stage 1."""
+
+
+SCRATCH_FITS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""When shift and scale are fitted anew without a stage 1, which fits them once for all.
+
+In ever longer steps: the latents move less and less, and the prior follows each time.
+"""
 
 
 class LatentTraining:
@@ -73,7 +82,7 @@ class LatentTraining:
         )
 
     def _prior_stage(self, phase: PriorPhase) -> Stage:
-        plan, model = self.plan, self.model
+        plan, model = self.plan.during(phase), self.model
         groups = [ParameterGroup("prior", phase.parameters, phase.lr_ratio)]
         if plan.regime != "frozen":
             # A segmenter is frozen after stage 1, and so is what it reads.
@@ -82,9 +91,6 @@ class LatentTraining:
             if plan.regime == "scratch":
                 parts += list(model.segmenter.parameters())
             groups.append(ParameterGroup("representation", parts, plan.lr_ratio))
-
-        def losses(batch: TokenBatch, step: StageStep) -> Losses:
-            return self._prior_losses(batch, step, phase.losses)
 
         return Stage(
             name=phase.name,
@@ -98,10 +104,11 @@ class LatentTraining:
                 step.noise,
             ),
             counts=lambda batch: self._counts(batch, self._learned(batch, model.settled(batch))),
-            losses=losses,
-            flops=lambda batch: self._stage_two_flops(batch, phase),
+            losses=lambda batch, step: self._prior_losses(batch, step, phase.losses, plan),
+            flops=lambda batch: self._stage_two_flops(batch, phase, plan.learning_share),
             start=lambda: self._start_phase(phase),
             fit=lambda batches: self._fit_from_scratch(phase, batches),
+            refits=SCRATCH_FITS if plan.regime == "scratch" else (),
         )
 
     def _read_by_segmenter(self) -> set[torch.nn.Parameter]:
@@ -161,19 +168,20 @@ class LatentTraining:
         batch: TokenBatch,
         step: StageStep,
         prior_losses: Callable[[LatentBatch, Noise], Losses],
+        plan: Coadaptation,
     ) -> Losses:
-        """lambda_VAE (realisation + beta E log q + lambda_mask L_mask) + prior + reference KL.
+        """lambda_VAE (realisation + rate + lambda_mask L_mask) + prior + reference KL.
 
-        Cola DLM (2026), section 2.2.3: the prior takes the place of the base density, so that of
-        the rate only the negative entropy is left.
+        Cola DLM (2026), section 2.2.3, where the gate is open: the prior takes the place of the
+        base density, and of the rate only the negative entropy is left.
         """
-        plan, segmentation = self.plan, self.model.segment(batch)
+        segmentation = self.model.segment(batch)
         terms: dict[str, LossTerm] = {}
         if plan.representation_learns(step.index):
             encoding = self.model.representation.losses(batch, segmentation, step.noise)
             posterior, sample = encoding.posterior, encoding.sample
-            terms.update(self._stage_two_terms(encoding.losses, posterior, segmentation.mask))
             gate = plan.gate.value(step.index / step.total) if plan.gate else 0.0
+            terms.update(self._stage_two_terms(encoding, segmentation.mask, gate))
             sample = torch.lerp(sample.detach(), sample, gate) if gate else sample.detach()
             terms.update(self._reference_term(batch, segmentation, posterior))
             if plan.regime == "scratch":
@@ -189,14 +197,27 @@ class LatentTraining:
             terms[name] = replace(term, weight=term.weight * plan.prior_weight)
         return {**terms, **self._statistics(posterior, segmentation.mask)}
 
-    def _stage_two_terms(self, losses: Losses, posterior: Posterior, mask: Tensor) -> Losses:
-        weight = self.plan.representation_weight
-        terms = {name: replace(t, weight=t.weight * weight) for name, t in losses.items()}
-        rate = terms.pop("rate", None)
-        if rate is not None and posterior.log_variance is not None:
+    def _stage_two_terms(self, encoding: Encoding, mask: Tensor, gate: float) -> Losses:
+        """The representation's losses; as far as the gate opens, the prior is the latents' base.
+
+        As far as it doesn't, the base is standard normal, of normalised latents, whose scale it
+        holds where it was fitted: an encoder that heard neither of base and prior would gain
+        entropy by growing without end.
+        """
+        weight, posterior = self.plan.representation_weight, encoding.posterior
+        terms = {n: replace(t, weight=t.weight * weight) for n, t in encoding.losses.items()}
+        rate, spread = terms.get("rate"), posterior.log_variance
+        if rate is None or spread is None or not spread.requires_grad:
+            return terms  # a fixed spread fixes scale and entropy with it
+        base = self.model.representation.rate(self._normalised(posterior))[mask].sum()
+        terms["rate"] = LossTerm(base, rate.per, rate.weight * (1.0 - gate))
+        if gate:
             negative_entropy = -posterior.entropy()[mask].sum()
-            terms["negative_entropy"] = LossTerm(negative_entropy, rate.per, rate.weight)
+            terms["negative_entropy"] = LossTerm(negative_entropy, rate.per, rate.weight * gate)
         return terms
+
+    def _normalised(self, posterior: Posterior) -> Posterior:
+        return posterior.normalised(self.model.shift, self.model.scale)
 
     def _reference_term(
         self, batch: TokenBatch, segmentation: Segmentation, posterior: Posterior
@@ -217,11 +238,10 @@ class LatentTraining:
         square that leaves 1 is drift.
         """
         with torch.no_grad():
-            scale = self.model.scale.square()
-            normalised = self.model.normalised(posterior.mean[mask])
-            terms = {"latent_mean_square": normalised.square().mean(-1).sum()}
-            if posterior.log_variance is not None:
-                variance = posterior.log_variance.expand_as(posterior.mean)[mask].exp() * scale
+            found = self._normalised(posterior)
+            terms = {"latent_mean_square": found.mean[mask].square().mean(-1).sum()}
+            if found.log_variance is not None:
+                variance = found.log_variance.expand_as(found.mean)[mask].exp()
                 terms["latent_noise"] = variance.mean(-1).sum()
         return {name: LossTerm(total, "latents", 0.0) for name, total in terms.items()}
 
@@ -230,8 +250,11 @@ class LatentTraining:
         model.representation.fit((batch, model.segment(batch)) for batch in some)
 
     def _fit_from_scratch(self, phase: PriorPhase, batches: Iterator[TokenBatch]) -> None:
-        if self.plan.regime == "scratch" and phase.name == self._phases()[0].name:
-            self._fit_representation(batches)
+        """Without a stage 1, what it would have left: of the first encoder, then of later ones."""
+        if self.plan.during(phase).regime == "scratch":
+            some = list(islice(batches, STATISTICS_BATCHES))
+            self._fit_representation(iter(some))
+            self._fit_border(iter(some))
 
     @torch.no_grad()
     def _fit_border(self, batches: Iterator[TokenBatch]) -> None:
@@ -263,8 +286,7 @@ class LatentTraining:
     def _cutting(self, batch: TokenBatch) -> int:
         return self.model.segmenter.flops(*batch.tokens.shape)
 
-    def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase) -> int:
+    def _stage_two_flops(self, batch: TokenBatch, phase: PriorPhase, learning: float) -> int:
         flops = phase.flops(*self.model.settled(batch).lengths.shape) + self._cutting(batch)
-        learning = self.plan.learning_share
         # Where it rests, only its encoder runs, about half of it.
         return flops + self._representation_flops(batch, 3 * learning + 0.5 * (1 - learning))

@@ -173,7 +173,7 @@ def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedMo
     limit_kernel_cache()
     folder, place = RunFolder(user_path(path)), _device(device)
     identity = folder.read("run.json")
-    spec = Spec.load(folder.confirmed("spec.yaml"))
+    spec = Spec.of_run(folder.confirmed("spec.yaml"))
     tokenizer = load_tokenizer(folder.confirmed("tokenizer.json"))
     done = inside(folder.path, "result.json").exists()
     result = folder.read("result.json") if done else {}

@@ -47,8 +47,8 @@ class RepresentationCapabilities:
 
     `token_states` are causal states of tokens, for a segmenter that needs them; `levels` is how
     many levels of segments it can read; `stage_one_options` are options in use that act on the
-    rate to the base alone, which only stage 1 has. A block-causal one encodes `block_size` segments
-    together, counted from the row's start or the last forced boundary.
+    rate to the base alone, which an open gate leaves behind. A block-causal one encodes
+    `block_size` segments together, counted from the row's start or the last forced boundary.
     """
 
     continuous_density: bool
@@ -64,13 +64,18 @@ class RepresentationCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class PriorCapabilities:
-    """A prior's declaration; `fewest_steps` is the fewest solver steps that are useful."""
+    """A prior's declaration; `fewest_steps` is the fewest solver steps that are useful.
+
+    One of `maximum_likelihood` learns by its negative log density per channel, which falls without
+    end where latents shrink to a point; other losses are at least 0.
+    """
 
     likelihood: Literal["exact", "ode", "bound", "none"]
     fewest_steps: int = 1
     guidance: bool = True
     order: Literal["block", "latent"] = "block"
     needs_teacher: bool = False
+    maximum_likelihood: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Stage:
         start: called once before the stage's first step, not when resumed within it.
         fit: called after `start`, under the same rule; gets batches of training data, from which
             constants that the stage learns with are fitted.
+        refits: when `fit` is called again, as fractions of the stage's steps.
         finish: called once after its last step; gets batches of training data (latent statistics).
         flops: model FLOPs of one training step on a prepared batch.
     """
@@ -76,6 +77,7 @@ class Stage:
     start: Callable[[], None] = field(default=lambda: None)
     fit: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
     finish: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
+    refits: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class PriorPhase:
         start: called once before the first step of the phase (not when resumed).
         flops: (batch, segments) -> model FLOPs of one training step, backward included.
         lr_ratio: factor on the prior's learning rate.
+        taught: whether it learns what a frozen teacher says of the latents, so that these must
+            stay what they are: the representation rests.
     """
 
     name: str
@@ -52,6 +54,7 @@ class PriorPhase:
     flops: Callable[[int, int], int]
     start: Callable[[], None] = field(default=lambda: None)
     lr_ratio: float = 1.0
+    taught: bool = False
 
 
 class Prior(nn.Module, ABC):

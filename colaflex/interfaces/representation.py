@@ -86,9 +86,14 @@ class Representation(nn.Module, ABC):
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
         """The losses of stage 1, with their weights; a term named "rate" is KL(q || base).
 
-        In stage 2 the prior takes the base's place: the caller swaps "rate" for the negative
-        entropy of the posterior at the same weight.
+        In stage 2 the base is that of normalised latents, as far as the prior's gradient doesn't
+        reach the encoder, and the caller asks `rate` for it. As far as it does, the prior takes
+        the base's place, and the negative entropy of the posterior that of "rate".
         """
+
+    def rate(self, posterior: Posterior) -> Tensor:
+        """(batch, segments) nats: what "rate" is of a posterior, KL(q || N(0, I)) by default."""
+        return posterior.kl()
 
     @abstractmethod
     def begin_decoding(self, rows: int) -> Any:

@@ -179,6 +179,13 @@ class Posterior:
         distance = (self.mean - other.mean).square() / other.log_variance.exp()
         return 0.5 * (distance + difference.exp() - 1.0 - difference).sum(-1)
 
+    def normalised(self, shift: Tensor, scale: Tensor) -> Posterior:
+        """That of (z - shift) · scale, channel by channel."""
+        variance = self.log_variance
+        if variance is not None:
+            variance = variance + 2.0 * scale.log()
+        return Posterior((self.mean - shift) * scale, variance)
+
     def detach(self) -> Posterior:
         """The same posterior without gradient."""
         variance = None if self.log_variance is None else self.log_variance.detach()

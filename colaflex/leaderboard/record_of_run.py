@@ -47,7 +47,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
     folder = RunFolder(path)
     result, identity = folder.read("result.json"), folder.read(IDENTITY)
     require_own(result, path, "test")
-    spec = Spec.load(folder.confirmed("spec.yaml"))
+    spec = Spec.of_run(folder.confirmed("spec.yaml"))
     tokenizer = load_tokenizer(folder.confirmed("tokenizer.json"))
     budget = board.budgets[cell.budget]
     return sealed(

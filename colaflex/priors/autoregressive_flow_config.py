@@ -27,4 +27,6 @@ class AutoregressiveFlowConfig(CausalStateConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """Exact likelihood, blocks in order, no guidance."""
-        return PriorCapabilities(likelihood="exact", guidance=False, order="block")
+        return PriorCapabilities(
+            likelihood="exact", guidance=False, order="block", maximum_likelihood=True
+        )

@@ -107,4 +107,5 @@ class AutoregressiveLatentConfig(PriorConfig):
             fewest_steps=4 if self.head == "diffusion" else 1,
             guidance=False,
             order="latent",
+            maximum_likelihood=self.head == "gaussian_mixture",
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
+from colaflex.interfaces.capabilities import PriorCapabilities
 from colaflex.priors.flow_matching_config import FlowMatchingConfig
 
 __all__ = ["CnfConfig"]
@@ -32,3 +35,7 @@ class CnfConfig(FlowMatchingConfig):
         description="Runge-Kutta intervals of a training step's log densities, four network "
         "evaluations each.",
     )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As flow matching, with which it only begins."""
+        return replace(super().capabilities(), maximum_likelihood=True)

@@ -36,4 +36,6 @@ class GaussianConfig(PriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """An exact likelihood, no guidance, one evaluation whatever the steps."""
-        return PriorCapabilities(likelihood="exact", fewest_steps=1, guidance=False)
+        return PriorCapabilities(
+            likelihood="exact", fewest_steps=1, guidance=False, maximum_likelihood=True
+        )

@@ -35,4 +35,6 @@ class NormalizingFlowConfig(CausalStateConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """Exact likelihood, one latent after the other, no guidance."""
-        return PriorCapabilities(likelihood="exact", guidance=False, order="latent")
+        return PriorCapabilities(
+            likelihood="exact", guidance=False, order="latent", maximum_likelihood=True
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -36,20 +37,16 @@ class TaughtPrior(PathPrior):
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """The teacher's training, unless one was adopted or none is needed, then the prior's."""
         learned = [p for p in self.parameters() if p.requires_grad]
+        student = PriorPhase(
+            "prior", 1.0, self.losses, learned, self.training_flops, taught=bool(self.teacher)
+        )
         if self.taught or not self.teacher:
-            return [PriorPhase("prior", 1.0, self.losses, learned, self.training_flops)]
+            return [student]
         teacher = PriorPhase(
             "teacher", teacher_fraction, super().losses, learned, super().training_flops
         )
-        student = PriorPhase(
-            "prior",
-            1.0 - teacher_fraction,
-            self.losses,
-            learned,
-            self.training_flops,
-            self._freeze_teacher,
-        )
-        return [teacher, student]
+        share = 1.0 - teacher_fraction
+        return [teacher, replace(student, share=share, start=self._freeze_teacher)]
 
     def adopt_teacher(self, teacher: Prior) -> None:
         """Take a trained flow prior of the same network as the teacher, and start from it."""

@@ -56,11 +56,13 @@ class TextVAE(SegmentAutoencoder):
 
     def _regularisers(self, posterior: Posterior, mask: Tensor) -> Losses:
         """The rate, KL(q || N(0, I)) in nats."""
-        kl = self._free(posterior) if self.config.free_bits else posterior.kl()
-        return {"rate": LossTerm(kl[mask].sum(), "latents", self.config.rate_weight)}
+        rate = self.rate(posterior)[mask].sum()
+        return {"rate": LossTerm(rate, "latents", self.config.rate_weight)}
 
-    def _free(self, posterior: Posterior) -> Tensor:
+    def rate(self, posterior: Posterior) -> Tensor:
         """The KL with the gradient of sum max(KL of a channel, free bits); its value is the KL."""
+        if not self.config.free_bits:
+            return posterior.kl()
         assert posterior.log_variance is not None
         # A channel is a latent of one dimension.
         channels = Posterior(posterior.mean[..., None], posterior.log_variance[..., None]).kl()

@@ -9,9 +9,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.spec.problems import KeyPath, Origin, Problem
+from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Tokenizer
 
-__all__ = ["missing_requirements", "refusals", "warnings"]
+__all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "warnings"]
 
 OriginOf = Callable[[KeyPath], Origin]
 LATENT_STAGES = ("representation", "prior")
@@ -42,11 +43,19 @@ def missing_requirements(document_requires: object, origin_of: OriginOf) -> Iter
 
 def refusals(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
     """Why this spec can't be trained, if so."""
-    for path, message, hint in (*_refusals(spec), *_tasks(spec)):
+    yield from misfits(spec, origin_of)
+    if spec.baseline is None and None not in (spec.segmenter, spec.representation, spec.prior):
+        for path, message, hint in regime_refusals(spec):
+            yield Problem(origin_of(path), path, message, hint)
+
+
+def misfits(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
+    """Why the parts of this spec don't fit together, trained or not."""
+    for path, message, hint in (*_misfits(spec), *_tasks(spec)):
         yield Problem(origin_of(path), path, message, hint)
 
 
-def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     if spec.baseline is not None:
         for name in ("segmenter", "representation", "prior"):
             if getattr(spec, name) is not None:
@@ -64,9 +73,6 @@ def _refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _segments(spec)
     yield from _groups(spec)
     yield from _causality(spec)
-    yield from _scratch(spec)
-    yield from _gate(spec)
-    yield from _reference(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -155,46 +161,6 @@ def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("representation",), message, hint
 
 
-def _scratch(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
-    assert spec.representation is not None
-    if spec.training.regime != "scratch":
-        return
-    for option in spec.representation.capabilities().stage_one_options:
-        message = "acts in stage 1 alone, and training.regime scratch has none"
-        yield ("representation", option), message, "remove it, or choose another regime"
-
-
-def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
-    assert spec.representation is not None
-    training = spec.training
-    if training.regime == "frozen" or not training.gradient_gate.opens:
-        return
-    rate = getattr(spec.representation, "rate_weight", 1.0)
-    entropy = spec.representation.capabilities().continuous_density and rate > 0
-    if not (entropy and training.weights.representation > 0) and training.weights.reference_kl == 0:
-        message = (
-            "an open gate lets the prior's loss pull all latents to one point, and nothing "
-            "holds them apart: neither entropy nor reference KL has a weight"
-        )
-        hint = "set training.weights.reference_kl or the representation's rate_weight above 0"
-        if not spec.representation.capabilities().continuous_density:
-            hint = f"leave it closed, for the latents of {spec.representation.type} have no density"
-        yield ("training", "gradient_gate"), message, hint
-
-
-def _reference(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
-    assert spec.representation is not None
-    training, representation = spec.training, spec.representation
-    if training.regime == "frozen" or training.weights.reference_kl == 0:
-        return
-    if not representation.capabilities().continuous_density:
-        message = (
-            f"the latents of {representation.type} are points without a density, of which there "
-            "is no KL divergence"
-        )
-        yield ("training", "weights", "reference_kl"), message, "set it to 0"
-
-
 def warnings(spec: Document) -> Iterator[str]:
     """What will work, but hardly as meant."""
     if spec.prior is None:
@@ -206,6 +172,7 @@ def warnings(spec: Document) -> Iterator[str]:
             f"sampling.steps: {steps} is below the fewest steps that are useful with the prior "
             f"{spec.prior.type}, {fewest}"
         )
+    yield from regime_warnings(spec)
     assert spec.representation is not None
     read, block = spec.representation.capabilities().block_size, spec.prior.block_size
     if spec.sampling.reencode and block % read:

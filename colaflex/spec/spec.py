@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from colaflex.errors import UserError, WrongKind
 from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, stage1_of_run
-from colaflex.spec.checks import missing_requirements, refusals, warnings
+from colaflex.spec.checks import OriginOf, misfits, missing_requirements, refusals, warnings
 from colaflex.spec.layers import Layers, read_set
 from colaflex.spec.problems import DEFAULT, KeyPath, Origin, Problem, SpecError, dotted
 from colaflex.spec.resolve import Resolver, type_of
@@ -79,6 +79,16 @@ class Spec(Document):
         return cls._of(tree, layers, [read_set(argument) for argument in sets])
 
     @classmethod
+    def of_run(cls, folder: str | Path) -> Self:
+        """The spec that a run was trained by, whatever speaks against training by it by now.
+
+        Raises:
+            SpecError, UserError: as `load`.
+        """
+        layers = Layers(registry())
+        return cls._of(layers.load(Path(folder) / "spec.yaml"), layers, [], misfits)
+
+    @classmethod
     def parse(cls, mapping: Mapping[str, Any] | Node, source: str = "spec") -> Self:
         """A spec from plain data; `source` is named where something is wrong.
 
@@ -106,7 +116,13 @@ class Spec(Document):
         return self._of(tree, Layers(registry()), sets)
 
     @classmethod
-    def _of(cls, tree: Node, layers: Layers, sets: Sequence[tuple[KeyPath, Node]]) -> Self:
+    def _of(
+        cls,
+        tree: Node,
+        layers: Layers,
+        sets: Sequence[tuple[KeyPath, Node]],
+        rules: Callable[[Document, OriginOf], Iterable[Problem]] = refusals,
+    ) -> Self:
         # Outer keys first, so that the order in which settings are given changes nothing.
         for path, value in sorted(sets, key=lambda item: len(item[0])):
             tree = layers.assign(tree, path, value)
@@ -128,7 +144,7 @@ class Spec(Document):
         resolver.problems.extend(missing_requirements(required, origin_of))
         spec = resolver.model(cls, complete)
         if isinstance(spec, cls):
-            resolver.problems.extend(refusals(spec, origin_of))
+            resolver.problems.extend(rules(spec, origin_of))
         if resolver.problems or not isinstance(spec, cls):
             raise SpecError(resolver.problems)
         spec._given, spec._tree, spec._stage1_run = given, tree, run
@@ -277,7 +293,7 @@ class Spec(Document):
         if saved is None or not saved.is_file():
             return
         layers = Layers(registry())
-        theirs = type(self)._of(_without_from(layers.load(saved)), layers, [])
+        theirs = type(self)._of(_without_from(layers.load(saved)), layers, [], misfits)
         problems = []
         for each in Spec.diff(self, theirs):
             path = tuple(each.path.split("."))

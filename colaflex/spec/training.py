@@ -59,9 +59,20 @@ class GradientGate(Section):
         return self
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The factor at first and at last; where the stage ends before it moves, there is one."""
+        still = self.shape == "constant" or self.begin_step_fraction == 1
+        return (self.start, self.start if still else self.end)
+
+    @property
+    def highest(self) -> float:
+        """The largest factor; 0 where no gradient ever passes."""
+        return max(self.ends)
+
+    @property
     def opens(self) -> bool:
         """Whether any gradient ever passes."""
-        return self.start > 0 or (self.shape != "constant" and self.end > 0)
+        return self.highest > 0
 
     def value(self, progress: float) -> float:
         """The factor at `progress`, the fraction of the stage's steps done."""

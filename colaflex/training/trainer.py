@@ -97,6 +97,25 @@ class TrainingResult:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Steps `first` to `end` of a stage, between two fits of its constants.
+
+    Attributes:
+        index: of the stage.
+        plan: of the stage.
+        state: to go on from, or None at the stage's start.
+        resumes: whether that is of an earlier process.
+    """
+
+    index: int
+    plan: StagePlan
+    first: int
+    end: int
+    state: Checkpoint | None = None
+    resumes: bool = False
+
+
 class Trainer:
     """Trains a model stage by stage; killed at any moment, it resumes to the very same end.
 
@@ -211,30 +230,18 @@ class Trainer:
     def _train_stage(self, index: int, plan: StagePlan, resumed: Checkpoint | None) -> None:
         options, stage = self.options, plan.stage
         order = self.orders(plan)
-        first = 0
+        first = 0 if resumed is None else resumed.position.step
         if resumed is None:
             stage.start()
-            stage.fit(self._training_batches(plan, order))
-        loop = StageLoop(self.model, plan, order, options.seed, self.processes, options.precision)
-        with loop:
-            if resumed is not None:
-                first = resumed.position.step
-                loop.load(resumed)
-            loop.under(options.conditions)
-            self.progress.begin(stage.name, first, plan.steps)
-            self._mark = time.perf_counter()
-            self._logged = loop.totals.as_json()
-            looked_at = self.rungs is not None and index + 1 == len(self.plans)
-            rungs = self.rungs.steps(plan.steps) if self.rungs and looked_at else {}
-            if resumed is not None and first in rungs:  # stopped before it was looked at, perhaps
-                self._at_rung(loop, rungs[first])
-            for step in range(first, plan.steps):
-                loop.step(step)
-                self._after_step(loop, Position(stage.name, index, step + 1))
-                if step + 1 in rungs:
-                    self._at_rung(loop, rungs[step + 1])
-            if loop.ema is not None:
-                loop.ema.adopt()
+        self.progress.begin(stage.name, first, plan.steps)
+        span = _Span(index, plan, first, first, resumed, resumed is not None)
+        for end in (*(step for step in plan.refits if step > first), plan.steps):
+            if span.end == 0 or span.end in plan.refits:
+                stage.fit(self._training_batches(plan, order))
+            loop = StageLoop(
+                self.model, plan, order, options.seed, self.processes, options.precision
+            )
+            span = self._train_span(loop, replace(span, first=span.end, end=end))
         stage.finish(self._training_batches(plan, order))
         took = {**loop.totals.as_json(), "conditions": loop.conditions}
         self._finished.append(StageResult(stage.name, plan.steps, **took))
@@ -246,6 +253,31 @@ class Trainer:
         release_freed_memory()
         if index + 1 < len(self.plans) and self._stop_requested(agree=True):
             raise Interrupted(self._interruption(position))
+
+    def _train_span(self, loop: StageLoop, span: _Span) -> _Span:
+        """Steps between two fits; where more are to come, with the state to go on from."""
+        plan, last = span.plan, span.index + 1 == len(self.plans)
+        rungs = self.rungs.steps(plan.steps) if self.rungs is not None and last else {}
+        with loop:
+            if span.state is not None:
+                loop.load(span.state)
+            loop.under(self.options.conditions)
+            self._mark = time.perf_counter()
+            self._logged = loop.totals.as_json()
+            if span.resumes and span.first in rungs:  # stopped before it was looked at, perhaps
+                self._at_rung(loop, rungs[span.first])
+            for step in range(span.first, span.end):
+                loop.step(step)
+                self._after_step(loop, Position(plan.stage.name, span.index, step + 1))
+                if step + 1 in rungs:
+                    self._at_rung(loop, rungs[step + 1])
+            if span.end < plan.steps:
+                self._tick(loop)
+                position = Position(plan.stage.name, span.index, span.end)
+                return replace(span, state=loop.checkpoint(position), resumes=False)
+            if loop.ema is not None:
+                loop.ema.adopt()
+        return span
 
     def _after_step(self, loop: StageLoop, position: Position) -> None:
         step, last = position.step, position.step == loop.plan.steps

@@ -93,8 +93,9 @@ WRONG = [
         "neither entropy nor reference KL has a weight; set training.weights.reference_kl",
     ),
     (
-        "representation: {type: text_vae, free_bits: 0.1}\ntraining: {regime: scratch}",
-        "representation.free_bits: acts in stage 1 alone, and training.regime scratch has none",
+        "representation: {type: text_vae, free_bits: 0.1}\n"
+        "training: {regime: scratch, gradient_gate: {start: 1, end: 1}}",
+        "representation.free_bits: acts on the rate to a standard-normal base, of which an open",
     ),
 ]
 
