@@ -55,7 +55,7 @@ def remeasure_run(
     """
     folder = RunFolder(run)
     result = folder.read("result.json")
-    own, spec = Spec.load(folder.confirmed("spec.yaml")), _measured(folder, sets)
+    own, spec = Spec.of_run(folder.confirmed("spec.yaml")), _measured(folder, sets)
     with folder.held():
         loaded = load(run, device)
         corpus, data = corpus_of(spec, run)
@@ -84,7 +84,7 @@ def _measured(run: RunFolder, sets: Sequence[str]) -> Spec:
                 f"--set {given}: {dotted(path)} is part of what the run is; only {sections} can be "
                 "set here; train another run with `colaflex run`"
             )
-    return Spec.load(run.confirmed("spec.yaml"), sets)
+    return Spec.of_run(run.confirmed("spec.yaml"), sets)
 
 
 def _metrics(

@@ -34,7 +34,7 @@ def difference(
     one, other = (str(each.get("spec_digest"))[:12] for each in (known, identity))
     digests = f"(digest {one}, this one's is {other})"
     try:
-        theirs = Spec.load(folder / "spec.yaml")
+        theirs = Spec.of_run(folder / "spec.yaml")
     except UserError as error:
         return UserError(
             f"{folder}: holds a run of another spec {digests}, whose spec.yaml can't be compared "

@@ -57,7 +57,13 @@ reason and what to choose instead. What is refused in itself:
 | segments of more than one token | the representation has one latent a token |
 | a bidirectional representation | the prior's block is not the whole sequence |
 | an open `training.gradient_gate` | neither entropy nor reference KL holds the latents apart |
+| an open gate and a fixed `log_snr` | the entropy is constant, and `reference_kl` has no weight |
+| an open gate and a prior trained by likelihood | its loss falls by more than they cost |
+| an open gate and a given `prior.teacher` | nothing of the prior's gradient reaches the encoder |
 | a weight on `reference_kl` | the latents are points, of which there is no KL divergence |
+| a weight on `reference_kl` with `scratch` | there is no stage 1 to refer to |
+| a given `prior.teacher` with `scratch` | the representation would rest before it has learned |
+| `training.weights.prior` of 0 | the prior would learn nothing |
 | `sampling.guidance` other than 1 | the prior can't be guided |
 
 Representations (rows) and segmenters (columns), each with the options that it has by default:

@@ -28,7 +28,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     from colaflex.spec import Spec
 
     results = [RunFolder(run).read("result.json") for run in runs]
-    specs = [Spec.of_run(run) for run in runs]
+    specs = [Spec.of_run(run / "spec.yaml") for run in runs]
     differing = _spec_differences(specs)
     metrics: list[Any] = compare_metrics(
         [r["metrics"] for r in results], _items([RunFolder(r) for r in runs])

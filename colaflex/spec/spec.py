@@ -79,14 +79,19 @@ class Spec(Document):
         return cls._of(tree, layers, [read_set(argument) for argument in sets])
 
     @classmethod
-    def of_run(cls, folder: str | Path) -> Self:
+    def of_run(cls, path: str | Path, sets: Sequence[str] = ()) -> Self:
         """The spec that a run was trained by, whatever speaks against training by it by now.
+
+        Args:
+            path: of the run's spec.yaml.
+            sets: as of `load`.
 
         Raises:
             SpecError, UserError: as `load`.
         """
         layers = Layers(registry())
-        return cls._of(layers.load(Path(folder) / "spec.yaml"), layers, [], misfits)
+        tree = layers.load(Path(path))
+        return cls._of(tree, layers, [read_set(argument) for argument in sets], misfits)
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any] | Node, source: str = "spec") -> Self:

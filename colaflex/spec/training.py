@@ -101,9 +101,10 @@ class Interval(Section):
 class Weights(Section):
     """Weights of the stage-2 loss.
 
-    L = representation · (-E log p(x|z) + beta · E[log q(z|x)] + lambda_mask · L_mask)
-    + prior · L_prior + reference_kl · KL(q || q_ref), q_ref the encoder at the end of stage 1.
-    beta and lambda_mask are the representation's own; stage 1 knows none of these weights.
+    L = representation · (-E log p(x|z) + beta · (E[log q(z|x)] - (1 - gate) · E[log N(z)])
+    + lambda_mask · L_mask) + prior · L_prior + reference_kl · KL(q || q_ref), with N standard
+    normal of normalised latents and q_ref the encoder at the end of stage 1. beta and lambda_mask
+    are the representation's own; stage 1 knows none of these weights.
     """
 
     representation: float = Field(
@@ -211,7 +212,8 @@ class Training(StageFields):
     regime: Literal["joint", "frozen", "interval", "scratch"] = Field(
         "joint",
         description="Stage 2: the representation learns along (joint), rests (frozen), learns now "
-        "and then (interval); or there is no stage 1 and both learn from the start (scratch).",
+        "and then (interval); or there is no stage 1 and both learn from the start (scratch). It "
+        "rests in any case while a teacher teaches the prior.",
     )
     representation_lr_ratio: float = Field(
         1.0, ge=0, le=1000, description="Stage 2: the representation's learning rate / the prior's."

@@ -132,7 +132,7 @@ def test_what_a_run_was_trained_by_still_opens(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(text)
     with pytest.raises(UserError, match="shrink to one point"):
         Spec.load(tmp_path / "spec.yaml")
-    old = Spec.of_run(tmp_path)
+    old = Spec.of_run(tmp_path / "spec.yaml")
     assert old.training.gradient_gate.start == 1
     assert old.digest()
 
