@@ -29,7 +29,7 @@ from colaflex.latent_training import LatentTraining
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel
 
-__all__ = ["SAMPLES", "log_weights"]
+__all__ = ["SAMPLES", "density_change", "log_weights"]
 
 SAMPLES = 4
 """Draws from the posterior behind a bound."""
@@ -74,6 +74,19 @@ def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -
         log_q = _log_posterior(model, posterior.log_variance, part, segmentation.mask)
         drawn.append(realised + log_p.unflatten(0, (many, -1)) - log_q)
     return torch.cat(drawn)
+
+
+@torch.no_grad()
+def density_change(model: LatentModel, batch: TokenBatch) -> Tensor | None:
+    """(batch,) nats that log p(z) of one draw gains on a finer integration; None: none is made."""
+    whole = _whole_blocks(model, batch)
+    segmentation = model.segment(whole)
+    posterior = model.representation.encode(whole, segmentation)
+    if posterior.log_variance is None:
+        return None
+    sample = posterior.sample(_noise(whole, segmentation, posterior, 1))[0]
+    latents = LatentBatch(model.normalised(sample), segmentation.mask, segmentation.level)
+    return model.prior.density_change(latents)
 
 
 def _whole_blocks(model: LatentModel, batch: TokenBatch) -> TokenBatch:

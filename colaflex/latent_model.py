@@ -36,7 +36,7 @@ from colaflex.interfaces.values import (
     Vocabulary,
 )
 from colaflex.latent_generation import BlockGenerator, decoded_rows
-from colaflex.latent_likelihood import log_weights
+from colaflex.latent_likelihood import density_change, log_weights
 from colaflex.latent_training import LatentTraining
 
 __all__ = ["LatentModel", "Segments"]
@@ -57,6 +57,7 @@ class LatentModel(LanguageModel):
         max_tokens: longest row in training; a longer prompt is heard from its end.
         segments: the segmenter's declaration.
         density: whether the prior declares a likelihood.
+        estimated: whether that is not exact.
     """
 
     shift: Tensor
@@ -72,9 +73,10 @@ class LatentModel(LanguageModel):
         max_tokens: int = 1024,
         segments: SegmenterCapabilities | None = None,
         density: bool = False,
+        estimated: bool = False,
     ) -> None:
         super().__init__()
-        self.density = density
+        self.density, self.estimated = density, estimated
         self.segmenter, self.representation, self.prior = segmenter, representation, prior
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
         self.segments = segments or SegmenterCapabilities(representation.slots)
@@ -246,8 +248,21 @@ class LatentModel(LanguageModel):
         The mean over draws from the posterior, which are keyed by the tokens; see
         `latent_likelihood`.
         """
-        weights = log_weights(self, tokens) if self.density else None
+        weights = self.log_weights(tokens)
         return None if weights is None else weights.mean(0)
+
+    def log_weights(self, tokens: TokenBatch) -> Tensor | None:
+        """(draws, batch) nats; see `latent_likelihood`."""
+        return log_weights(self, tokens) if self.density else None
+
+    @property
+    def weighs_draws(self) -> bool:
+        """Not where the prior's density is an estimate: the log of a mean favours noise."""
+        return self.density and not self.estimated
+
+    def likelihood_change(self, tokens: TokenBatch) -> Tensor | None:
+        """(batch,) nats by a finer integration of the prior's density, of one draw."""
+        return density_change(self, tokens) if self.density else None
 
     def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
         """The prior's; tokens where all segments are of one length."""

@@ -43,7 +43,8 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     print_table(["steps of stage", *names], rows)
     tested = any("p" in (d or {}) for row in metrics for d in row["differences"])
     columns = ["metric", *names, *([f"p {name}" for name in names[1:]] if tested else [])]
-    print_table(columns, [_metric_row(row, tested) for row in metrics])
+    declared = [result.get("likelihood") for result in results]
+    print_table(columns, [_metric_row(row, tested, declared) for row in metrics])
     return 0
 
 
@@ -76,14 +77,17 @@ def _stage_steps(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"stage": name, "steps": [stages.get(name) for stages in runs]} for name in names]
 
 
-def _metric_row(row: dict[str, Any], tested: bool) -> list[str]:
+def _metric_row(row: dict[str, Any], tested: bool, declared: list[Any]) -> list[str]:
+    from colaflex.report.bounds import signed
+
     cells = []
-    for value in row["values"]:
+    for value, likelihood in zip(row["values"], declared, strict=True):
         if value is None:
             cells.append("-")
             continue
         low, high = value.get("low"), value.get("high")
         interval = "" if low is None or high is None else f" [{low:.4g}, {high:.4g}]"
-        cells.append(f"{value['value']:.4g}{interval}")
+        number = signed(str(row["metric"]), f"{value['value']:.4g}", likelihood)
+        cells.append(f"{number}{interval}")
     p = [(difference or {}).get("p") for difference in row["differences"] if tested]
     return [str(row["metric"]), *cells, *("-" if each is None else f"{each:.2g}" for each in p)]

@@ -15,7 +15,8 @@ from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.metric import Items
+from colaflex.interfaces.metric import Items, Measurement
+from colaflex.interfaces.values import TokenBatch
 from colaflex.intervals import mean, ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -23,6 +24,9 @@ __all__ = ["Likelihood", "document_likelihoods", "likelihood_metrics"]
 
 TOKENS_AT_ONCE = 4096
 """Tokens of a batch, padding included: logits of all of them are held at once."""
+
+ERROR_ROWS = 8
+"""Rows whose density is integrated twice more, to tell the integration's error."""
 
 Floats = NDArray[np.float64]
 
@@ -35,11 +39,15 @@ class Likelihood:
         log_p: (documents,) nats.
         tokens: (documents,) tokens, end-of-text included.
         bytes: (documents,) UTF-8 bytes of the text.
+        importance: (documents,) nats, the importance-weighted bound; None where there is none.
+        error: mean absolute change of nats a token on a finer integration; None without one.
     """
 
     log_p: Floats
     tokens: Floats
     bytes: Floats
+    importance: Floats | None = None
+    error: float | None = None
 
 
 @torch.no_grad()
@@ -59,15 +67,32 @@ def document_likelihoods(
     wanted = min(plan.documents, len(source))
     longest = int(np.diff(source.offsets[: wanted + 1]).max(initial=1))
     rows = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
-    log_p, tokens = np.zeros(wanted), np.zeros(wanted)
+    log_p, importance, tokens = np.zeros(wanted), np.zeros(wanted), np.zeros(wanted)
+    error: float | None = None
     for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, wanted):
-        values = model.log_likelihood(batch.to(device))
-        if values is None:
+        weights = model.log_weights(batch.to(device))
+        if weights is None:
             return None
-        np.add.at(log_p, numbers, values.double().cpu().numpy())
+        weights = weights.double().cpu()
+        if not tokens.any():
+            error = _integration_error(model, batch, device)
+        np.add.at(log_p, numbers, weights.mean(0).numpy())
+        weighed = weights.logsumexp(0) - math.log(len(weights))
+        np.add.at(importance, numbers, weighed.numpy())
         np.add.at(tokens, numbers, batch.lengths.numpy())
         tell(int(numbers[-1]) + 1, wanted)
-    return Likelihood(log_p, tokens, np.asarray(source.bytes[:wanted], dtype=np.float64))
+    known = np.asarray(source.bytes[:wanted], dtype=np.float64)
+    return Likelihood(log_p, tokens, known, importance if model.weighs_draws else None, error)
+
+
+def _integration_error(
+    model: LanguageModel, batch: TokenBatch, device: torch.device
+) -> float | None:
+    """Nats a token by which the first rows' log p changes; None where nothing is integrated."""
+    rows = slice(ERROR_ROWS)
+    few = TokenBatch(batch.tokens[rows], batch.lengths[rows], batch.complete[rows])
+    change = model.likelihood_change(few.to(device))
+    return None if change is None else float(change.abs().sum()) / float(few.lengths.sum())
 
 
 def likelihood_metrics(
@@ -83,6 +108,7 @@ def likelihood_metrics(
     Returns:
         `nats_per_token` (end-of-text included), `bits_per_byte`, and with p* known
         `excess_nats`: log p* - log p per document, whose mean is an estimate of KL(p* || p).
+        `importance_*` and `integration_error` where there are such.
     """
     bits = -found.log_p / math.log(2)
     metrics = {
@@ -93,6 +119,16 @@ def likelihood_metrics(
         "nats_per_token": Items.of(-found.log_p, found.tokens),
         "bits_per_byte": Items.of(bits, found.bytes),
     }
+    if found.importance is not None:
+        weighed = {
+            "importance_nats_per_token": (-found.importance, found.tokens),
+            "importance_bits_per_byte": (-found.importance / math.log(2), found.bytes),
+        }
+        for name, (values, weights) in weighed.items():
+            metrics[name] = ratio(values, weights, "likelihood", resamples=resamples)
+            items[name] = Items.of(values, weights)
+    if found.error is not None:
+        metrics["integration_error"] = Measurement(found.error, math.nan, math.nan, 1)
     if truth is not None:
         excess = np.asarray(truth, dtype=np.float64) - found.log_p
         metrics["excess_nats"] = mean(excess, "likelihood", resamples=resamples)

@@ -170,6 +170,21 @@ class LanguageModel(nn.Module, ABC):
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
         """(batch,) nats: exact, or a bound, as declared; None where there is none."""
 
+    def log_weights(self, tokens: TokenBatch) -> Tensor | None:
+        """(draws, batch) nats whose mean over the draws is `log_likelihood`."""
+        found = self.log_likelihood(tokens)
+        return None if found is None else found[None]
+
+    @property
+    def weighs_draws(self) -> bool:
+        """Whether the log of the draws' mean weight is a bound too: no weight is an estimate."""
+        return False
+
+    def likelihood_change(self, tokens: TokenBatch) -> Tensor | None:
+        """(batch,) nats that log p gains on a finer integration; None where there is none."""
+        del tokens
+        return None
+
     def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
         """What a block costs, sampled so; None where that is not known beforehand."""
         del options

@@ -133,6 +133,14 @@ class Prior(nn.Module, ABC):
         """(batch,) log density in nats, where the prior declares a likelihood."""
         raise NotImplementedError(f"{type(self).__name__} declares no likelihood")
 
+    def density_change(self, latents: LatentBatch) -> Tensor | None:
+        """(batch,) nats that `log_prob` gains on an integration twice as fine; None without one.
+
+        It tells the error of the integration.
+        """
+        del latents
+        return None
+
     @torch.no_grad()
     def sample(
         self,

@@ -53,7 +53,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
 
     @property
     def likelihood(self) -> str:
-        """What the model declares: "exact", "bound" or "none"."""
+        """What the model declares: "exact", "ode", "bound" or "none"."""
         baseline = self.loaded.spec.baseline
         if baseline is not None:
             return str(baseline.capabilities().likelihood)

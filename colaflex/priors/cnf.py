@@ -19,6 +19,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.cnf_config import CnfConfig
+from colaflex.priors.flow import SMALLEST_TIME
 from colaflex.priors.flow_matching import FlowMatching, unlearned
 from colaflex.priors.likelihood import Integration
 
@@ -59,11 +60,15 @@ class Cnf(FlowMatching):
             direction = torch.where(uniform < 0.5, -1.0, 1.0).to(path.data)
         # On a fixed grid the field learns to exploit the solver's error.
         shift = noise.of_step("flow grid") - 0.5
-        integration = Integration(config.training_steps, direction, shift, self.first_time)
+        integration = Integration(config.training_steps, direction, shift, self.density_start())
         # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
         density = self.path_density(self.blocks(latents.values.detach()), path, integration)
         total = torch.where(path.counted.any(-1), density, 0.0).sum()
         return {"nll": LossTerm(-total / (self.free_share(noise) * self.latent_dim), "latents")}
+
+    def density_start(self) -> float:
+        """One time for all models, which learn the density of what begins there."""
+        return SMALLEST_TIME if self.config.prediction == "x0" else 0.0
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step: evaluations, their divergences, and twice both backwards."""

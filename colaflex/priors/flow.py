@@ -22,7 +22,10 @@ from colaflex.priors.paths import Path, Predict
 __all__ = ["FlowPrior", "Path", "Predict"]
 
 SMALLEST_TIME = 0.02
-"""x0 prediction divides by t, and says nothing of the velocity where t is smaller than this."""
+"""Where z0 is predicted, samplers divide by no t smaller than this: they coast to the data."""
+
+LEAST_TIME = 0.001
+"""The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
 
 
 class FlowPrior(PathPrior):
@@ -42,12 +45,7 @@ class FlowPrior(PathPrior):
         """The velocity that a prediction means at given points and times."""
         if self.config.prediction == "velocity":
             return prediction
-        return (points - prediction) / times.clamp(min=SMALLEST_TIME)
-
-    @property
-    def first_time(self) -> float:
-        """The time from which on the velocity is what was learned."""
-        return SMALLEST_TIME if self.config.prediction == "x0" else 0.0
+        return (points - prediction) / times.clamp(min=LEAST_TIME)
 
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
         """The solver's way along the field."""

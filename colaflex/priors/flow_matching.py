@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.density_start import density_start, probe
 from colaflex.priors.flow import FlowPrior, Path, Predict
 from colaflex.priors.flow_matching_config import FlowMatchingConfig
 from colaflex.priors.likelihood import Integration, block_directions, log_density
@@ -30,11 +31,11 @@ class FlowMatching(FlowPrior):
         return (predicted - target).square().mean(-1)
 
     @torch.no_grad()
-    def log_prob(self, latents: LatentBatch) -> Tensor:
+    def log_prob(self, latents: LatentBatch, steps: int | None = None) -> Tensor:
         """(batch,) log density in nats of the unguided flow, to the solver's precision.
 
         Each block's is given the blocks before it. Latents outside the mask that stand in a block
-        with latents inside are conditioned on.
+        with latents inside are conditioned on. `steps` replaces the config's.
         """
         data, counted = self.blocks(latents.values), self.blocks(latents.mask)
         batch, blocks = data.shape[:2]
@@ -46,12 +47,24 @@ class FlowMatching(FlowPrior):
             counted=counted,
             blind=torch.zeros(batch, dtype=torch.bool, device=data.device),
         )
+        steps = self.config.likelihood_steps if steps is None else steps
         exact = self.config.divergence == "exact"
         direction = None if exact else block_directions(data)
-        steps = self.config.likelihood_steps
-        integration = Integration(steps, direction, first=self.first_time)
+        integration = Integration(steps, direction, first=self.density_start())
         density = self.path_density(data, path, integration)
         return torch.where(counted.any(-1), density, 0.0).sum(1)
+
+    def density_change(self, latents: LatentBatch) -> Tensor:
+        """(batch,) nats that `log_prob` gains on twice as many steps."""
+        steps = self.config.likelihood_steps
+        return self.log_prob(latents, 2 * steps) - self.log_prob(latents, steps)
+
+    def density_start(self) -> float:
+        """The time that stands for the data's: 0, or more where z0 is predicted."""
+        if self.config.prediction == "velocity":
+            return 0.0
+        path = probe((self.block_size, self.latent_dim), self.lift.weight)
+        return density_start(path, self.predictor(path.data, path, self.trained))
 
     def path_density(self, history: Tensor, path: Path, integration: Integration) -> Tensor:
         """(batch, blocks) nats: log p of each block's positions that are not pinned.
@@ -65,7 +78,7 @@ class FlowMatching(FlowPrior):
         held = path.pinned[..., None]
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = time.to(points.dtype).reshape(1, 1, 1)
+            times = torch.atleast_2d(time.to(points.dtype))[..., None]
             moved = self.as_velocity(predict(points, times), points, times[..., None])
             return torch.where(held, 0.0, moved)
 

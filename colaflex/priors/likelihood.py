@@ -24,17 +24,24 @@ from colaflex.interfaces.solver import VelocityField
 __all__ = ["Integration", "block_directions", "log_density"]
 
 
+RESOLVED = 0.02
+"""How finely steps begin at t = 0: the least deviation of the data that few of them resolve."""
+
+
 @dataclass(frozen=True)
 class Integration:
     """How a log density is integrated.
+
+    Steps are of even ratios in t + `RESOLVED`, or in t itself where they don't begin at 0, since
+    a field changes about as the logarithm of t.
 
     Attributes:
         steps: intervals of the classical Runge-Kutta method (its 3/8 form).
         direction: of the data's shape, random signs whose quadratic form estimates the divergence
             without bias; None takes it exactly.
         shift: in [-0.5, 0.5], how far of an interval the edges between intervals are moved.
-        first: time that stands for the data's. Where it is not 0, the field changes as 1 / t: edges
-            are in even ratios, not of even distance.
+        first: time in [0, 1) at which it begins. There a latent z stands as (1 - first) z, as if it
+            had no noise yet.
     """
 
     steps: int
@@ -42,11 +49,18 @@ class Integration:
     shift: float = 0.0
     first: float = 0.0
 
-    def edges(self) -> Tensor:
-        """(steps + 1,) from the first time to 1."""
+    def shares(self) -> Tensor:
+        """(steps + 1,) the edges, from 0 to 1, as shares of the way in the logarithm."""
         shares = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
         shares[1:-1] += self.shift / self.steps
-        return self.first ** (1 - shares) if self.first else shares
+        return shares
+
+    def time(self, share: Tensor) -> tuple[Tensor, Tensor]:
+        """The time at a share of the way, and its rate of change."""
+        offset = 0.0 if self.first else RESOLVED
+        length = math.log((1 + offset) / (self.first + offset))
+        moved = (1 + offset) * torch.exp((share - 1) * length)
+        return (moved - offset).clamp(min=0.0), moved * length
 
 
 def log_density(
@@ -65,26 +79,27 @@ def log_density(
     direction = integration.direction
     signs = None if direction is None else torch.where(free[..., None], direction, 0.0)
 
-    def dynamics(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def dynamics(share: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         points = state[0] if state[0].requires_grad else state[0].detach().requires_grad_()
+        time, rate = integration.time(share)
         with torch.enable_grad():
-            moved = velocity(time, points)
+            moved = rate * velocity(time, points)
             spread = _divergence(moved, points, signs, differentiable)
         return (moved, spread) if differentiable else (moved.detach(), spread)
 
-    edges = integration.edges().to(data)
-    start = (data, torch.zeros_like(data[..., 0, 0]))
+    shares = integration.shares().to(data)
+    start = torch.where(free[..., None], (1 - integration.first) * data, data)
     # Only the plain attention kernel has second derivatives.
     with sdpa_kernel(SDPBackend.MATH):
         points, gained = torchdiffeq.odeint(
             dynamics,
-            start,
-            edges[[0, -1]],
+            (start, torch.zeros_like(data[..., 0, 0])),
+            shares[[0, -1]],
             method="rk4",
-            options={"grid_constructor": lambda *_: edges},
+            options={"grid_constructor": lambda *_: shares},
         )
-    normal = -0.5 * (points[-1].square() + math.log(2 * math.pi)).sum(-1)
-    density: Tensor = torch.where(free, normal, 0.0).sum(-1) + gained[-1]
+    normal = -0.5 * (points[-1].square() + math.log(2 * math.pi)) + math.log1p(-integration.first)
+    density: Tensor = torch.where(free, normal.sum(-1), 0.0).sum(-1) + gained[-1]
     return density
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.report.bounds import signed
 from colaflex.report.metrics import HEADLINES, describe
 from colaflex.report.numbers import (
     MISSING,
@@ -64,9 +65,9 @@ def parts(record: RunRecord) -> dict[str, str]:
 
 
 def main_results(
-    metrics: Mapping[str, Measurement], limit: int = 5, bound: bool = False
+    metrics: Mapping[str, Measurement], limit: int = 5, likelihood: object = "exact"
 ) -> list[Result]:
-    """The first results of `HEADLINES` that the run has; likelihoods may be bounds."""
+    """The first results of `HEADLINES` that the run has; likelihoods with their sign."""
     found = []
     for name in HEADLINES:
         measured = metrics.get(name)
@@ -78,8 +79,8 @@ def main_results(
         beside = real is not None and real is not measured and math.isfinite(real.value)
         found.append(
             Result(
-                f"{info.label} (bound)" if bound and name.startswith("likelihood.") else info.label,
-                number(measured.value, info.unit, places),
+                info.label,
+                signed(name, number(measured.value, info.unit, places), likelihood),
                 unit_text(info.unit),
                 interval(measured, info.unit, places),
                 number(real.value, info.unit, places) if real and beside else "",

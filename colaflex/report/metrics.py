@@ -214,9 +214,9 @@ METRICS: dict[str, MetricInfo] = {
         "code length",
         "bits/byte",
         "lower",
-        "Bits per UTF-8 byte of held-out documents, exact or an upper bound as `likelihood` in "
-        "result.json says; compares across tokenizers. A document longer than a row is read in the "
-        "windows that training reads it in, none of which sees another.",
+        "Bits per UTF-8 byte of held-out documents, exact, an upper bound or the estimate of one, "
+        "as `likelihood` in result.json says; compares across tokenizers. A document longer than a "
+        "row is read in the windows that training reads it in, none of which sees another.",
     ),
     "likelihood.nats_per_token": MetricInfo(
         "negative log-likelihood",
@@ -231,16 +231,26 @@ METRICS: dict[str, MetricInfo] = {
         "log p*(x) - log p(x) of held-out documents: the KL divergence from the known process to "
         "the model, or its bound.",
     ),
-    "elbo.realisation": MetricInfo(
-        "E log p(x | z)", "nats/token", "higher", "Expected log-likelihood of the realisation."
+    "likelihood.importance_bits_per_byte": MetricInfo(
+        "code length, importance-weighted",
+        "bits/byte",
+        "lower",
+        "The tighter bound by the same draws: the log of their mean weight in place of the mean "
+        "log; only where the latents' density is exact.",
     ),
-    "elbo.rate": MetricInfo(
-        "rate I(X; Z)", "nats/token", None, "What the latents say of the text."
+    "likelihood.importance_nats_per_token": MetricInfo(
+        "negative log-likelihood, importance-weighted",
+        "nats/token",
+        "lower",
+        "The same per token, end-of-text included.",
     ),
-    "elbo.prior_gap": MetricInfo(
-        "prior gap", "nats/token", "lower", "KL from the aggregate posterior to the prior."
+    "likelihood.integration_error": MetricInfo(
+        "error of the integration",
+        "nats/token",
+        "lower",
+        "Mean absolute change of -log p(x) of the first documents when the ODE of the density is "
+        "integrated in twice as many steps.",
     ),
-    "elbo.total": MetricInfo("ELBO", "nats/token", "higher", "realisation - rate - prior gap."),
     "geometry.*straightness*": MetricInfo(
         "straightness",
         "",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from colaflex.report.bounds import signed
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
 from colaflex.report.record import RunRecord, read_run, settings_of
 from colaflex.report.sections import (
+    MetricRow,
     family_rows,
     generation_of,
     other_families,
@@ -29,7 +31,8 @@ from colaflex.report.tradeoff import quality_diversity
 __all__ = ["SampleColumn", "build_report", "sample_columns"]
 
 _SHOWN = ("generation", "reconstruction", "geometry", "speed")
-_FAMILIES = {"elbo": "Evidence lower bound", "likelihood": "Likelihood", "task": "Tasks"}
+_DECLARED = {"exact": "exact", "bound": "bound", "ode": "estimate along an ODE"}
+_FAMILIES = {"likelihood": "Likelihood", "task": "Tasks"}
 _SOURCES = {
     "model": "Model",
     "real": "Real text",
@@ -92,7 +95,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
         "parts": parts(record),
-        "results": main_results(metrics, bound=record.result.get("likelihood") == "bound"),
+        "results": main_results(metrics, likelihood=record.result.get("likelihood")),
         "costs": costs(record),
         "knobs": knobs(record),
         "plots": plots_available(),
@@ -107,12 +110,12 @@ def _context(record: RunRecord) -> dict[str, Any]:
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],
         "tradeoff": quality_diversity(generation, sweeps),
-        "families": [(_title(f, record), family_rows(metrics, f)) for f in families],
+        "families": [(_title(f, record), _signed(record, f)) for f in families],
         "geometry": family_rows(metrics, "geometry"),
         "speed": family_rows(metrics, "speed"),
         "stages": stage_rows(record.result),
         "parameters": parameter_shares(record.result),
-        "metrics": family_rows(metrics),
+        "metrics": _signed(record),
         "components": record.components,
         "environment": _pairs(record.result.get("environment")),
         "spec": record.spec,
@@ -120,10 +123,16 @@ def _context(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def _signed(record: RunRecord, *families: str) -> list[MetricRow]:
+    declared = record.result.get("likelihood")
+    rows = family_rows(record.measurements, *families)
+    return [replace(row, value=signed(row.name, row.value, declared)) for row in rows]
+
+
 def _title(family: str, record: RunRecord) -> str:
     declared = record.result.get("likelihood")
-    if family == "likelihood" and declared in ("exact", "bound"):
-        return f"Likelihood ({declared})"
+    if family == "likelihood" and declared in _DECLARED:
+        return f"Likelihood ({_DECLARED[declared]})"
     return _FAMILIES.get(family, family)
 
 

@@ -66,7 +66,7 @@ def out_of_reach(metric: str, specs: Collection[Spec]) -> str:
     if family == "likelihood" and all(s.evaluation.likelihood is False for s in specs):
         return "evaluation.likelihood is false"
     latent = any(spec.baseline is None for spec in specs)
-    if family in ("reconstruction", "geometry", "elbo") and not latent:
+    if family in ("reconstruction", "geometry") and not latent:
         return "none has latents"
     if family in ("generation", "judge") and all(s.evaluation.samples == 0 for s in specs):
         return "evaluation.samples is 0"
@@ -75,10 +75,11 @@ def out_of_reach(metric: str, specs: Collection[Spec]) -> str:
     return ""
 
 
-def declared_likelihood(spec: Spec) -> Literal["exact", "bound", "none"]:
+def declared_likelihood(spec: Spec) -> Literal["exact", "ode", "bound", "none"]:
     """What the likelihood of a spec's model is, as its parts declare.
 
-    That of a latent model is at best a bound, and needs a density of both posterior and prior.
+    That of a latent model is at best a bound, and needs a density of both posterior and prior;
+    where the prior's is integrated along an ODE it is the estimate of one.
     """
     if spec.baseline is not None:
         capabilities = spec.baseline.capabilities()
@@ -87,4 +88,7 @@ def declared_likelihood(spec: Spec) -> Literal["exact", "bound", "none"]:
     assert spec.prior is not None
     assert spec.representation is not None
     densities = spec.representation.capabilities().continuous_density
-    return "bound" if densities and spec.prior.capabilities().likelihood != "none" else "none"
+    density = spec.prior.capabilities().likelihood
+    if not densities or density == "none":
+        return "none"
+    return "ode" if density == "ode" else "bound"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from colaflex import terminal
+from colaflex.report.bounds import signed
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
 from colaflex.report.record import clean, measurements, settings_of
@@ -44,14 +45,13 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
         console.print(table)
     own = {name: measured for name, measured in metrics.items() if not place(name).point}
     others = family_rows(own, "reconstruction", "likelihood", "task", "geometry", "speed")
-    bound = result.get("likelihood") == "bound"
-    likelihoods = {name for name in own if place(name).family == "likelihood"}
     if others:
         table = Table(box=None, pad_edge=False, show_header=False)
         for one in others:
-            value = with_unit(one.value, one.unit)
-            name = f"{one.name} (bound)" if bound and one.name in likelihoods else one.name
-            table.add_row(Text(name), Text(value, justify="right"), Text(one.interval, style="dim"))
+            value = signed(one.name, with_unit(one.value, one.unit), result.get("likelihood"))
+            table.add_row(
+                Text(one.name), Text(value, justify="right"), Text(one.interval, style="dim")
+            )
         console.print(table)
 
 

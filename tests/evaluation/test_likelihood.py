@@ -121,3 +121,32 @@ def test_progress_is_told(data: Data) -> None:
     said: list[tuple[int, int]] = []
     document_likelihoods(Uniform(300), data.index, PLAN, lambda *count: said.append(count))
     assert said == sorted(said) and said[-1] == (7, 7)
+
+
+class Weighted(Uniform):
+    """Two draws, one of half the weight, and a density that finer integration changes."""
+
+    weighs_draws = True
+
+    def log_weights(self, tokens: TokenBatch) -> Tensor:
+        exact = self.log_likelihood(tokens)
+        assert exact is not None
+        return torch.stack([exact, exact - math.log(2)])
+
+    def likelihood_change(self, tokens: TokenBatch) -> Tensor:
+        return -0.5 * tokens.lengths
+
+
+def test_importance_and_the_integrations_error_are_told(data: Data) -> None:
+    found = document_likelihoods(Weighted(300), data.index, PLAN)
+    assert found is not None and found.importance is not None
+    # log of the mean of 1 and 1/2, against the mean of their logs.
+    gained = found.importance - found.log_p
+    expected = math.log(0.75) + 0.5 * math.log(2)
+    assert np.allclose(gained / expected, np.round(gained / expected)) and (gained > 0).all()
+    metrics = likelihood_metrics(found).metrics
+    assert metrics["likelihood.integration_error"].value == 0.5
+    plain, tight = (
+        metrics[f"likelihood.{name}bits_per_byte"].value for name in ("", "importance_")
+    )
+    assert tight < plain

@@ -150,7 +150,7 @@ WRONG = [
     (RANK, "rank: {metric: generation.valid_sentence}", 9, "`generation.valid_sentences`?"),
     (RANK, "rank: {metric: generation.mean_words}", 9, "which way generation.mean_words is"),
     (RANK, "rank: {metric: reconstruction.nll, better: up}", 9, "one of `higher`, `lower`"),
-    (RANK, "rank: [{metric: elbo.total}, {metric: elbo.total}]", 9, "stands twice"),
+    (RANK, "rank: [{metric: reconstruction.nll}, {metric: reconstruction.nll}]", 9, "stands twice"),
     (RANK, "rank: []", 9, "expected at least one"),
     (RANK, "", 2, "required"),
     ("show: [reconstruction.token_accuracy]", "show: [speed]", 10, "there is no metric speed"),

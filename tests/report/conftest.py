@@ -85,10 +85,6 @@ def _metrics(draw: random.Random, worlds: bool) -> dict[str, dict[str, float]]:
         "speed.seconds_per_block": _entry(0.0121, 0.0003, 64),
         "speed.peak_memory_bytes": _entry(1.13e9, 0, 1),
         "likelihood.bits_per_byte": _entry(1.93, 0.03, 128),
-        "elbo.realisation": _entry(-0.02, 0.002),
-        "elbo.rate": _entry(7.4, 0.1),
-        "elbo.prior_gap": _entry(0.9, 0.05),
-        "elbo.total": _entry(-8.32, 0.1),
     }
     return metrics
 

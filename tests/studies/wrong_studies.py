@@ -223,8 +223,8 @@ WRONG = [
         " write {metric: generation.mean_words, better: higher}, or lower",
     ),
     (
-        (OBJECTIVES, "objectives: {metric: elbo.total, better: up}"),
-        "8:42: objectives.0.better: expected one of `higher`, `lower` or null, got the text 'up'",
+        (OBJECTIVES, "objectives: {metric: reconstruction.nll, better: up}"),
+        "8:48: objectives.0.better: expected one of `higher`, `lower` or null, got the text 'up'",
     ),
     (
         (OBJECTIVES, "objectives: []"),
@@ -232,8 +232,8 @@ WRONG = [
         " metric, better, got the list []",
     ),
     (
-        (OBJECTIVES, "objectives: [elbo.total, elbo.total]"),
-        "8:26: objectives.1.metric: elbo.total stands twice; remove one",
+        (OBJECTIVES, "objectives: [reconstruction.nll, reconstruction.nll]"),
+        "8:32: objectives.1.metric: reconstruction.nll stands twice; remove one",
     ),
     (
         (OBJECTIVES, "objectives: [generation.valid_sentences, cost.flops]"),
