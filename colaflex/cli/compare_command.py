@@ -23,29 +23,71 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     """Show what differs between RUNS, in their specs, their stages and their metrics."""
     if len(runs) < 2:
         raise UserError("compare takes two runs or more")
+    from colaflex.evaluation.comparable import differing
     from colaflex.evaluation.compare import compare_metrics
     from colaflex.run_folder import RunFolder
     from colaflex.spec import Spec
 
-    results = [RunFolder(run).read("result.json") for run in runs]
+    folders = [RunFolder(run) for run in runs]
+    results = [folder.read("result.json") for folder in folders]
     specs = [Spec.of_run(run / "spec.yaml") for run in runs]
-    differing = _spec_differences(specs)
-    metrics: list[Any] = compare_metrics(
-        [r["metrics"] for r in results], _items([RunFolder(r) for r in runs])
-    )
+    differences = _spec_differences(specs)
+    terms = [_terms(*each) for each in zip(folders, results, specs, strict=True)]
+    metrics: list[Any] = compare_metrics([r["metrics"] for r in results], _items(folders), terms)
+    measured = differing(terms)
     stages = _stage_steps(results)
     names = [str(run) for run in runs]
     if as_json:
-        print_json({"runs": names, "specs": differing, "stages": stages, "metrics": metrics})
+        found = {"specs": differences, "stages": stages, "measured": measured, "metrics": metrics}
+        print_json({"runs": names, **found})
         return 0
-    print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differing])
+    print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differences])
     rows = [[s["stage"], *("-" if n is None else str(n) for n in s["steps"])] for s in stages]
     print_table(["steps of stage", *names], rows)
+    if measured:
+        shown = [[row["what"], *map(_brief, row["values"])] for row in measured]
+        print_table(["measured otherwise", *names], shown)
     tested = any("p" in (d or {}) for row in metrics for d in row["differences"])
+    apart = any((d or {}).get("reason") for row in metrics for d in row["differences"])
     columns = ["metric", *names, *([f"p {name}" for name in names[1:]] if tested else [])]
+    columns += ["doesn't compare"] if apart else []
     declared = [result.get("likelihood") for result in results]
-    print_table(columns, [_metric_row(row, tested, declared) for row in metrics])
+    reasons = [_reasons(row, names) if apart else [] for row in metrics]
+    shown = [_metric_row(row, tested, declared) for row in metrics]
+    print_table(columns, [[*row, *each] for row, each in zip(shown, reasons, strict=True)])
+    for remark in _remarks(metrics, tested):
+        click.echo(remark)
     return 0
+
+
+def _terms(folder: Any, result: dict[str, Any], spec: Any) -> Any:
+    """What a run's figures depend on besides its model."""
+    from colaflex.corpora.tokenizer import load_tokenizer
+    from colaflex.evaluation.comparable import Terms
+
+    data = str(folder.read("run.json").get("data_digest"))
+    file, tokenizer = folder.path / "tokenizer.json", ""
+    if not (result.get("measurement") or {}).get("tokenizer") and file.exists():
+        tokenizer = load_tokenizer(file).digest
+    return Terms.of(result, data, {key: value for key, value, _ in spec.values()}, tokenizer)
+
+
+def _brief(value: Any) -> str:
+    """A digest by its beginning."""
+    text = "-" if value is None else str(value)
+    return text[:12] if len(text) in (32, 64) and set(text) <= set("0123456789abcdef") else text
+
+
+def _remarks(metrics: list[Any], tested: bool) -> list[str]:
+    """What a reader must know of the differences."""
+    apart = [row["metric"] for row in metrics if any(map(_reason, row["differences"]))]
+    said = [f"{len(apart)} of {len(metrics)} metrics don't compare: no difference is tested there"]
+    one = "p is of these trained models on further items; of the methods, one training says nothing"
+    return [*(said if apart else []), *([one] if tested else [])]
+
+
+def _reason(difference: dict[str, Any] | None) -> str:
+    return str((difference or {}).get("reason", ""))
 
 
 def _items(runs: list[Any]) -> list[dict[str, Any]]:
@@ -91,3 +133,12 @@ def _metric_row(row: dict[str, Any], tested: bool, declared: list[Any]) -> list[
         cells.append(f"{number}{interval}")
     p = [(difference or {}).get("p") for difference in row["differences"] if tested]
     return [str(row["metric"]), *cells, *("-" if each is None else f"{each:.2g}" for each in p)]
+
+
+def _reasons(row: dict[str, Any], names: list[str]) -> list[str]:
+    """The cell that says why a metric's values don't compare, of several runs whose."""
+    reasons = [_reason(difference) for difference in row["differences"]]
+    if len(reasons) > 1:
+        named = zip(names[1:], reasons, strict=True)
+        reasons = [f"{name}: {reason}" for name, reason in named if reason]
+    return ["; ".join(reasons)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from colaflex.errors import UserError
+from colaflex.evaluation.comparable import Terms, why_not
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.significance import difference_interval, paired_test
 
@@ -29,19 +30,24 @@ class Difference:
             the interval of the difference leaves out 0. More sensitive than looking for intervals
             that don't overlap.
         p: of the paired permutation test, where the items are known; not corrected for how many
-            metrics are compared.
+            metrics are compared. It is of these trained models: one training says nothing of what
+            another of the same method would come to.
+        reason: why the two values don't compare; "" where they do.
     """
 
     value: Measurement
     overlap: bool
     clear: bool
     p: float | None = None
+    reason: str = ""
 
-    def as_json(self) -> dict[str, float | int | bool | None]:
+    def as_json(self) -> dict[str, float | int | bool | str | None]:
         """As `colaflex compare --json` prints it; what is unknown is null."""
         numbers = {name: _finite(number) for name, number in self.value.as_json().items()}
         p = {} if self.p is None else {"p": self.p}
-        return {**numbers, "overlap": self.overlap, "clear": self.clear, **p}
+        reason = {"reason": self.reason} if self.reason else {}
+        said = {"overlap": self.overlap, "clear": self.clear, "comparable": not self.reason}
+        return {**numbers, **said, **p, **reason}
 
 
 def difference(one: Measurement, other: Measurement) -> Difference:
@@ -83,7 +89,7 @@ def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
 
 
 def compare_metrics(
-    runs: Sequence[Metrics], items: Sequence[ItemsOf] = ()
+    runs: Sequence[Metrics], items: Sequence[ItemsOf] = (), terms: Sequence[Terms] = ()
 ) -> list[dict[str, object]]:
     """Compare runs' metrics, as they stand in result.json, with those of the first run.
 
@@ -91,6 +97,7 @@ def compare_metrics(
         runs: metrics by name of each run.
         items: of each run, the items of its metrics, empty where they are unknown or are not those
             of the first run. A metric that both runs have as many items of is compared in pairs.
+        terms: what each run's figures depend on; by default the same.
 
     Returns:
         A row for each metric that any run has, sorted by name: `metric`; `values`, one a run, None
@@ -106,16 +113,30 @@ def compare_metrics(
         differences = [
             None
             if first is None or other is None
-            else _difference(name, (other, first), (of_other, held[0])).as_json()
-            for other, of_other in zip(measured[1:], held[1:], strict=True)
+            else _difference(name, (other, first), (of_other, held[0]), given).as_json()
+            for other, of_other, given in zip(
+                measured[1:], held[1:], _pairs(terms, runs), strict=True
+            )
         ]
         rows.append({"metric": name, "values": values, "differences": differences})
     return rows
 
 
+def _pairs(terms: Sequence[Terms], runs: Sequence[Metrics]) -> Sequence[tuple[Terms, Terms] | None]:
+    """The first run's terms with each other one's; None where nobody told them."""
+    return [(terms[0], each) for each in terms[1:]] or [None] * (len(runs) - 1)
+
+
 def _difference(
-    name: str, values: tuple[Measurement, Measurement], items: tuple[Items | None, Items | None]
+    name: str,
+    values: tuple[Measurement, Measurement],
+    items: tuple[Items | None, Items | None],
+    terms: tuple[Terms, Terms] | None,
 ) -> Difference:
+    """A difference, in pairs where that can be; none is clear of values that don't compare."""
+    if reason := why_not(name, *terms, (values[0].n, values[1].n)) if terms else "":
+        gap = Measurement(values[0].value - values[1].value, math.nan, math.nan, 0)
+        return Difference(gap, difference(*values).overlap, False, reason=reason)
     one, other = items
     if one is None or other is None or len(one.values) != len(other.values):
         return difference(*values)

@@ -41,12 +41,15 @@ class MetricInfo:
         unit: "share" for fractions (shown in percent), "" for plain numbers, else as written.
         better: the better direction; "real": the closer to real text the better; None: neither.
         meaning: one sentence for documentation and tooltips.
+        sized: whether it depends on how many texts, or words, are measured: compare at equal
+            numbers.
     """
 
     label: str
     unit: str = ""
     better: Better | None = None
     meaning: str = ""
+    sized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +155,21 @@ METRICS: dict[str, MetricInfo] = {
         "Negative log-likelihood under the known generative process; real text has its entropy.",
     ),
     "generation.unigram_entropy": MetricInfo(
-        "unigram entropy", "nats/word", "real", "Entropy of the frequencies of the samples' words."
+        "unigram entropy",
+        "nats/word",
+        "real",
+        "Entropy of the frequencies of the samples' words.",
+        sized=True,
     ),
     "generation.distinct_?": MetricInfo(
-        "distinct {0}-grams", "share", "real", "Different word n-grams among all n-grams."
+        "distinct {0}-grams",
+        "share",
+        "real",
+        "Different word n-grams among all n-grams.",
+        sized=True,
     ),
     "generation.distinct_documents": MetricInfo(
-        "different documents", "share", "real", "Different texts among all texts."
+        "different documents", "share", "real", "Different texts among all texts.", sized=True
     ),
     "generation.repetition*": MetricInfo(
         "repetition", "share", "real", "n-grams of words that stood earlier in the same text."
@@ -167,10 +178,14 @@ METRICS: dict[str, MetricInfo] = {
         "copied", "share", "real", "n-grams of words that stand verbatim in the training text."
     ),
     "generation.kl*pair*": MetricInfo(
-        "KL of factor pairs", "nats", "lower", "KL from the samples' joint of two factors to p*."
+        "KL of factor pairs",
+        "nats",
+        "lower",
+        "KL from the samples' joint of two factors to p*.",
+        sized=True,
     ),
     "generation.kl*": MetricInfo(
-        "KL of factors", "nats", "lower", "KL from the samples' law of the factors to p*."
+        "KL of factors", "nats", "lower", "KL from the samples' law of the factors to p*.", True
     ),
     "generation.judge_nll_per_byte": MetricInfo(
         "judge NLL per byte", "nats/byte", "lower", "The judge's NLL per UTF-8 byte of text."

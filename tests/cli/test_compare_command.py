@@ -117,3 +117,25 @@ def test_runs_on_the_same_data_are_compared_in_pairs(
     (first / "items.json").write_text('{"a": [1, 2]}')
     done = colaflex_command("compare", first, other)
     assert done.code == 2 and "items.json: expected {metric:" in done.err
+
+
+def test_what_does_not_compare_is_said_and_marked(
+    colaflex_command: Command, finished: Path, other: Path
+) -> None:
+    text = colaflex_command("compare", finished, finished).out
+    assert "measured otherwise" not in text and "compare" not in text
+    result = json.loads((other / "result.json").read_text())
+    result["measurement"] |= {"corpus": "0" * 64, "judge": "1" * 32}
+    (other / "result.json").write_text(json.dumps(result))
+    run = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps({**run, "data_digest": "2" * 64}))
+    done = colaflex_command("compare", finished, other, finished, "--json").json
+    assert {row["what"]: row["marked"] for row in done["measured"]}["data"] is True
+    for row in done["metrics"]:
+        first, second = row["differences"]
+        data = row["metric"].partition(".")[0] not in ("speed",)
+        assert first is None or first.get("reason", "").startswith("other data") == data
+        assert second["comparable"]
+    text = colaflex_command("compare", finished, other).out
+    assert "measured otherwise" in text and "222222222222" in text and "other data" in text
+    assert "metrics don't compare: no difference is tested there" in text
