@@ -197,6 +197,10 @@ class LatentModel(LanguageModel):
 
     # Use.
 
+    def heard(self, length: int) -> int:
+        """At most `max_tokens`; see `LanguageModel.heard`."""
+        return min(length, self.max_tokens)
+
     def generate_tokens(
         self,
         prompts: Sequence[Sequence[int]],

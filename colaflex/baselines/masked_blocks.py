@@ -86,8 +86,7 @@ class MaskedBlocks:
     ) -> None:
         self.model, self.sampling, self.token_sampling = model, sampling, token_sampling
         self.most = most
-        self.size = min(model.config.block_size, model.max_tokens)
-        self.kept = model.max_tokens - min(self.size, max(1, model.max_tokens // 2))
+        self.size, self.kept = model.block, model.kept
         self.banned = never_drawn(model.vocabulary, model.excluded.device)
 
     @torch.no_grad()

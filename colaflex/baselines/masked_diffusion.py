@@ -165,6 +165,20 @@ class MaskedDiffusion(SingleStageBaseline):
             sums.append(torch.where(part_chosen, nll, 0.0).sum(1))
         return -(torch.cat(sums) * (length / counts).to(sums[0])).mean()
 
+    @property
+    def block(self) -> int:
+        """Places that are filled together."""
+        return min(self.config.block_size, self.max_tokens)
+
+    @property
+    def kept(self) -> int:
+        """Tokens that a row which fills its canvas goes on behind."""
+        return self.max_tokens - min(self.block, max(1, self.max_tokens // 2))
+
+    def heard(self, length: int) -> int:
+        """All that leave room on the canvas, else the last ones; see `LanguageModel.heard`."""
+        return length if length < self.max_tokens else self.kept
+
     def generate_tokens(
         self,
         prompts: Sequence[Sequence[int]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from colaflex.cli.output import json_option, print_json
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 from colaflex.generation.prompt_file import read_prompts
+from colaflex.terminal import say
 
 if TYPE_CHECKING:
     from colaflex.loading import LoadedModel
@@ -63,12 +65,14 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
 
     model = load(run, chosen_device(device))
     _tell_without_effect(model, given)
-    if stream:
-        _stream(model, prompts[0], seed, given)
-        return 0
-    with shown() if len(prompts) >= MANY else nullcontext() as progress:
-        tell = told(progress, "generate", "prompts")
-        made = model.generate(prompts, seed, tell=tell, **given)
+    with warnings.catch_warnings():
+        warnings.showwarning = _tell
+        if stream:
+            _stream(model, prompts[0], seed, given)
+            return 0
+        with shown() if len(prompts) >= MANY else nullcontext() as progress:
+            tell = told(progress, "generate", "prompts")
+            made = model.generate(prompts, seed, tell=tell, **given)
     if as_json:
         print_json([row.as_json() for row in made])
         return 0
@@ -98,6 +102,11 @@ def _tell_without_effect(model: LoadedModel, options: dict[str, Any]) -> None:
         if options[setting] is not None and not acts(model.model, setting):
             name = f" ({part.type})" if part is not None else ""
             print(f"--{setting} has no effect: this model{name} takes no notice", file=sys.stderr)
+
+
+def _tell(message: Warning | str, *place: Any) -> None:
+    """A warning as a line, without the place in the program."""
+    say(f"warning: {message}")
 
 
 def _stream(model: LoadedModel, prompt: str, seed: int, options: dict[str, Any]) -> None:

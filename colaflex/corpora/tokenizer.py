@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import tokenizers
@@ -35,6 +36,10 @@ SMALLEST_VOCABULARY = 258  # all bytes, end-of-text, mask
 REVISION = 2
 # All of a text up to this size trains the tokenizer, then an ever smaller part of what follows.
 WHOLE_CHARACTERS = 10_000_000
+
+# Tokens of a prompt that a stream decodes again at every step: they decide how what follows is
+# written.
+CONTEXT = 64
 
 # Under what names other tokenizers have the two special tokens; ours are added where none exists.
 _END_NAMES = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[SEP]")
@@ -89,27 +94,53 @@ class Tokenizer:
         decoded = self._backend.decode_batch([list(row) for row in rows], skip_special_tokens=True)
         return [str(text) for text in decoded]
 
+    def continued(
+        self, prompts: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]
+    ) -> list[tuple[str, str]]:
+        """Of rows that go on behind prompts, the prompts' texts and what follows them.
+
+        The two join to the text of all their tokens. Decoded alone, a row may lose the space that
+        it begins with, or half of a character.
+        """
+        before = self.decode_batch(prompts)
+        whole = self.decode_batch([[*p, *row] for p, row in zip(prompts, rows, strict=True)])
+        shared = [_shared(*texts) for texts in zip(before, whole, strict=True)]
+        return [(text[:end], text[end:]) for text, end in zip(whole, shared, strict=True)]
+
     def token(self, token_id: int) -> str:
         """The text of one token, for display."""
         return self.decode([token_id]) or str(self._backend.id_to_token(token_id))
 
-    def stream(self) -> StreamDecoder:
-        """A decoder for tokens that arrive a few at a time."""
-        return StreamDecoder(self)
+    def stream(self, prompt: Sequence[int] = ()) -> StreamDecoder:
+        """A decoder for tokens that arrive a few at a time, behind those of a prompt."""
+        return StreamDecoder(self, prompt)
+
+
+def _shared(before: str, whole: str) -> int:
+    """How many characters of a prompt's text stay as they are when tokens follow."""
+    if whole.startswith(before):
+        return len(before)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(before, whole, strict=False))
+    return sum(1 for _ in alike)
 
 
 class StreamDecoder:
-    """Decodes a growing row; characters whose bytes are incomplete are held back."""
+    """Decodes a row that grows behind a prompt; unfinished characters are held back."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._tokens: list[int] = []
+        self._tokens = list(prompt)[-CONTEXT:]
+        self._before = tokenizer.decode(self._tokens)
         self._given = 0
+
+    def _text(self) -> str:
+        text = self._tokenizer.decode(self._tokens)
+        return text[_shared(self._before, text) :]
 
     def push(self, tokens: Sequence[int]) -> str:
         """The text that the new tokens complete."""
         self._tokens.extend(tokens)
-        text = self._tokenizer.decode(self._tokens)
+        text = self._text()
         stable = len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
         piece = text[self._given : stable]
         self._given = max(self._given, stable)
@@ -117,7 +148,7 @@ class StreamDecoder:
 
     def finish(self) -> str:
         """What is left, with U+FFFD for bytes that never became a character."""
-        text = self._tokenizer.decode(self._tokens)
+        text = self._text()
         piece, self._given = text[self._given :], len(text)
         return piece
 

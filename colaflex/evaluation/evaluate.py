@@ -74,7 +74,7 @@ class Evaluator:
         self.progress = progress
         self.model, self.data, self.corpus = model, data, corpus
         self.options, self.plan, self.say = options, plan, say
-        self.sources = Sources(model, data, options, plan)
+        self.sources = Sources(model, data, options, plan, say)
         self.held_out = self.sources.held_out
         truth = corpus.truth()
         self.quality = Quality(data, truth, plan, say, self._told("judge", "steps"))

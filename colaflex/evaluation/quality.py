@@ -55,9 +55,13 @@ class Quality:
         """The metrics of every row, and of rows that the corpus adds."""
         if self.truth is not None:
             return self._by_truth(self.truth, rows)
-        decode = self.data.tokenizer.decode_batch
+        continued = self.data.tokenizer.continued
+        texts = {
+            name: [text for _, text in continued(row.prompts, row.tokens)]
+            for name, row in rows.items()
+        }
         return real_text_metrics(
-            {name: TextSamples(decode(row.tokens), row.ended) for name, row in rows.items()},
+            {name: TextSamples(texts[name], row.ended) for name, row in rows.items()},
             self._training_text,
             self.judge,
             None if self.judge is None else self.data.tokenizer.encode,

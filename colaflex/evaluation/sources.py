@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.evaluation.ngram import NGramModel
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.reconstruction import rebuilt
-from colaflex.generation.text import GenerationOptions, Tell, TextGenerator
+from colaflex.generation.text import GenerationOptions, Tell, TextGenerator, unheard
 from colaflex.interfaces.language_model import LanguageModel
 
 __all__ = ["Sources", "TextRow"]
@@ -40,7 +40,7 @@ class TextRow:
 
     def records(self, source: str, tokenizer: Tokenizer) -> list[dict[str, Any]]:
         """As they stand in samples.jsonl."""
-        prompts, texts = (tokenizer.decode_batch(rows) for rows in (self.prompts, self.tokens))
+        texts = tokenizer.continued(self.prompts, self.tokens)
         return [
             {
                 "source": source,
@@ -49,9 +49,7 @@ class TextRow:
                 "tokens": list(tokens),
                 "finish": "end" if ended else "length",
             }
-            for prompt, text, tokens, ended in zip(
-                prompts, texts, self.tokens, self.ended, strict=True
-            )
+            for (prompt, text), tokens, ended in zip(texts, self.tokens, self.ended, strict=True)
         ]
 
 
@@ -63,12 +61,18 @@ class Sources:
         data: its corpus as tokens.
         options: the spec's sampling.
         plan: how texts are drawn.
+        say: told of prompts that are not heard whole.
     """
 
     def __init__(
-        self, model: LanguageModel, data: Data, options: GenerationOptions, plan: EvaluationPlan
+        self,
+        model: LanguageModel,
+        data: Data,
+        options: GenerationOptions,
+        plan: EvaluationPlan,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.model, self.data, self.options, self.plan = model, data, options, plan
+        self.model, self.data, self.options, self.plan, self.say = model, data, options, plan, say
         self.held_out = data.index.split(plan.split)
         self._generator = TextGenerator(model, data.tokenizer)
 
@@ -86,6 +90,8 @@ class Sources:
         tell: Tell = lambda done, total: None,
     ) -> TextRow:
         """The model's own texts, by default as the spec's sampling and the plan's seed say."""
+        if told := unheard(self.model, prompts):
+            self.say(f"evaluation: {told}")
         made = self._generator.generate_tokens(
             prompts, options or self.options, self.plan.seed if seed is None else seed, tell
         )

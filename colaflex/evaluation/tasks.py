@@ -10,7 +10,7 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies, build_task
-from colaflex.generation.text import GenerationOptions, TextGenerator
+from colaflex.generation.text import GenerationOptions, TextGenerator, unheard
 from colaflex.interfaces.configs import SegmenterConfig, TaskConfig
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.scorer import Scorer
@@ -85,18 +85,22 @@ class TaskSuite:
             name = asked.config.title
             say(f"evaluation: task {name}")
             texts = [prompt for item in asked.items for prompt in item.prompts]
-            prompts = [self._heard(row) for row in tokenizer.encode_batch(texts)]
+            whole = tokenizer.encode_batch(texts)
+            prompts = [self._heard(row) for row in whole]
+            if cut := unheard(model, whole):
+                say(f"evaluation: task {name}: {cut}")
             options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
             tell = told(progress, f"evaluation: task {name}", "prompts")
             rows = generator.generate_tokens(prompts, options, self.plan.seed, tell)
-            said = tokenizer.decode_batch([tokens for tokens, _ in rows])
-            right, lengths, start = [], [], 0
+            texts = tokenizer.continued(prompts, [tokens for tokens, _ in rows])
+            said = [text for _, text in texts]
+            right, read, start = [], [], 0
             for item in asked.items:
                 answers = [asked.task.answer(t) for t in said[start : start + len(item.prompts)]]
                 right.append(asked.task.right(item, answers, asked.scorer))
-                lengths.append(len(prompts[start]))
+                read.append(len(prompts[start]))
                 start += len(item.prompts)
-            found.add(accuracies(name, right, lengths, self.plan.patch))
+            found.add(accuracies(name, right, read, self.plan.patch))
         return found
 
     def _heard(self, prompt: list[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from colaflex.generation.asked import checked_sampling, checked_seed, checked_te
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 
-__all__ = ["Generated", "GenerationOptions", "Tell", "TextGenerator"]
+__all__ = ["Generated", "GenerationOptions", "Tell", "TextGenerator", "unheard"]
 
 Tell = Callable[[int, int], None]
 """Told how many of how many are done."""
@@ -114,16 +115,19 @@ class TextGenerator:
     ) -> list[Generated]:
         """Continue every prompt; a pure function of the model, the prompts and the options.
 
+        A UserWarning tells of prompts whose beginning the model doesn't hear.
+
         Raises:
             UserError: a prompt is no text, or the seed is none.
         """
         prompts, seed = checked_texts(prompts), checked_seed(seed)
         encoded = self.tokenizer.encode_batch(prompts)
+        self._tell_unheard(encoded)
         rows = self.generate_tokens(encoded, options, seed, tell)
-        texts = self.tokenizer.decode_batch([tokens for tokens, _ in rows])
+        texts = self.tokenizer.continued(encoded, [tokens for tokens, _ in rows])
         return [
             Generated(prompt, text, tuple(tokens), finish)
-            for prompt, text, (tokens, finish) in zip(prompts, texts, rows, strict=True)
+            for prompt, (_, text), (tokens, finish) in zip(prompts, texts, rows, strict=True)
         ]
 
     def generate_tokens(
@@ -164,14 +168,34 @@ class TextGenerator:
     def stream(self, prompt: str, options: GenerationOptions, seed: int = 0) -> Iterator[str]:
         """The continuation of one prompt, piece by piece; the pieces join to its `text`."""
         prompt, seed = checked_text(prompt), checked_seed(seed)
-        return self._pieces(self._run([self.tokenizer.encode(prompt)], options, seed, []))
+        encoded = self.tokenizer.encode(prompt)
+        self._tell_unheard([encoded])
+        return self._pieces(encoded, self._run([encoded], options, seed, []))
 
-    def _pieces(self, blocks: Iterator[Any]) -> Iterator[str]:
-        pieces = self.tokenizer.stream()
+    def _tell_unheard(self, prompts: Sequence[Sequence[int]]) -> None:
+        if told := unheard(self.model, prompts):
+            warnings.warn(told, stacklevel=4)  # who calls a loaded model
+
+    def _pieces(self, prompt: Sequence[int], blocks: Iterator[Any]) -> Iterator[str]:
+        pieces = self.tokenizer.stream(prompt)
         for block in blocks:
             for gained in block:
                 yield pieces.push(gained.tokens)
         yield pieces.finish()
+
+
+def unheard(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> str | None:
+    """What is told of prompts that a model doesn't hear whole; None where it does."""
+    heard = {model.heard(length) for length in map(len, prompts) if model.heard(length) < length}
+    if not heard:
+        return None
+    cut = sum(model.heard(len(prompt)) < len(prompt) for prompt in prompts)
+    some = f"{cut} of {len(prompts)} prompts are" if len(prompts) > 1 else "the prompt is"
+    last = " or ".join(map(str, sorted(heard)))
+    return (
+        f"{some} longer than what the model learned from (training.max_tokens); of such a prompt "
+        f"only the last {last} tokens are heard"
+    )
 
 
 def _parts(

@@ -162,6 +162,10 @@ class LanguageModel(nn.Module, ABC):
         in this call and among the `earlier` prompts).
         """
 
+    def heard(self, length: int) -> int:
+        """Of a prompt of so many tokens, how many are heard, from its end; all, by default."""
+        return length
+
     @abstractmethod
     def reconstruct(self, tokens: TokenBatch) -> Reconstructed | None:
         """What comes back of whole rows through the latents; None where there are none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,10 +87,19 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
         """log p(continuation | context) in nats, and whether greedy generation gives it.
 
         The text is tokenised as one; the continuation begins behind as many tokens as the context
-        alone has. Of a text longer than `training.max_tokens` only the last so many are read.
+        alone has. Of a text longer than `training.max_tokens` only the last so many are read, which
+        a UserWarning tells.
         """
         del disable_tqdm
-        parts = [self._part(*map(str, request.args)) for request in requests]
+        asked = [(str(request.args[0]), str(request.args[1])) for request in requests]
+        rows = self.loaded.tokenizer.encode_batch([given + more for given, more in asked])
+        if cut := sum(len(row) > self._window for row in rows):
+            warnings.warn(
+                f"{cut} of {len(rows)} texts are longer than training.max_tokens; only their last "
+                f"{self._window} tokens are scored",
+                stacklevel=2,
+            )
+        parts = [self._part(given, row) for (given, _), row in zip(asked, rows, strict=True)]
         return list(zip(self._conditional(parts), self._greedy(parts), strict=True))
 
     def loglikelihood_rolling(
@@ -106,11 +116,9 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
         scores = iter(self._conditional([part for parts in windows for part in parts]))
         return [sum(next(scores) for _ in parts) for parts in windows]
 
-    def _part(self, context: str, continuation: str) -> Part:
+    def _part(self, context: str, whole: Sequence[int]) -> Part:
         # A space between the two belongs to the word that follows.
-        stripped = context.rstrip()
-        whole = self.loaded.tokenizer.encode(context + continuation)
-        given = len(self.loaded.tokenizer.encode(stripped))
+        given = len(self.loaded.tokenizer.encode(context.rstrip()))
         dropped = max(0, len(whole) - self._window)
         return tuple(whole[dropped:]), max(0, min(given, len(whole) - 1) - dropped)
 

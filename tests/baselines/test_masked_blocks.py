@@ -194,3 +194,16 @@ def test_a_token_that_stands_in_the_row_is_penalised() -> None:
                 at[seen] = at[seen] / penalty if at[seen] > 0 else at[seen] * penalty
             assert token == int(at.argmax())
             known.append(token)
+
+
+@pytest.mark.parametrize("block", [1, 4, 12, 20])
+@pytest.mark.parametrize("length", [0, 1, CANVAS - 1, CANVAS, CANVAS + 1, 3 * CANVAS])
+def test_as_much_of_a_prompt_is_heard_as_is_told(block: int, length: int) -> None:
+    """Greedy tokens don't depend on what stands before the heard end of a prompt."""
+    model = built(block_size=block)
+    prompt = [2 + i % 7 for i in range(length)]
+    heard = model.heard(length)
+    before = [8 - token + 2 for token in prompt[: length - heard]]
+    other = [*before, *prompt[length - heard :]]
+    assert generate(model, [prompt], 1) == generate(model, [other], 1)
+    assert heard == length or length >= CANVAS

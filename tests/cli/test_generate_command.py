@@ -144,6 +144,16 @@ def test_wrong_arguments_are_one_message(
     refused(generate(*arguments), message)
 
 
+def test_a_prompt_that_is_cut_is_told_on_stderr(generate: Command) -> None:
+    long = "Bob is a painter. " * 80
+    for way in (["--json"], ["--stream"], []):
+        done = generate("--prompt", long, "--max-new-tokens", 2, *way)
+        assert done.code == 0
+        assert done.err.startswith("warning: the prompt is longer than what the model learned from")
+        assert done.err.count("\n") == 1
+        assert generate("--prompt", "Bob", "--max-new-tokens", 2, *way).err == ""
+
+
 def test_options_without_effect_are_told(
     generate: Command, colaflex_command: Command, tiny: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,26 @@ def test_a_prompt_longer_than_any_row_in_training_is_continued(model: LoadedMode
     limit = model.spec.training.max_tokens
     long = "Bob is a painter. " * 60
     assert len(model.tokenizer.encode(long)) > 2 * limit
-    (row,) = model.generate([long], max_new_tokens=limit + 10)
+    with pytest.warns(UserWarning, match=f"the prompt is longer .* last {limit} tokens are heard"):
+        (row,) = model.generate([long], max_new_tokens=limit + 10)
     assert len(row.tokens) == limit + 10 or row.finish == "end"
+
+
+def test_prompts_that_are_not_heard_whole_are_told_once_a_call_to_the_caller(
+    model: LoadedModel,
+) -> None:
+    limit = model.spec.training.max_tokens
+    tokens = model.tokenizer.encode("Bob is a painter. " * 60)
+    whole, cut = (model.tokenizer.decode(tokens[:n]) for n in (limit // 2, 2 * limit))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.generate([whole, ""], max_new_tokens=2)
+    with pytest.warns(UserWarning, match="2 of 4 prompts are longer") as told:
+        model.generate([whole, cut, "", cut], max_new_tokens=2)
+    assert len(told) == 1 and told[0].filename == __file__
+    with pytest.warns(UserWarning, match="the prompt is longer") as told:
+        assert "".join(model.stream(cut, max_new_tokens=2)) is not None
+    assert len(told) == 1 and told[0].filename == __file__
 
 
 def test_nothing_to_continue_gives_nothing(model: LoadedModel) -> None:
