@@ -390,6 +390,7 @@ class Experiment:
             "training": {**sums, "tokens_per_second": rate, "stages": stages},
             "job_seconds": seconds,
             "metrics": measurements_json(metrics),
+            **({"left_out": evaluated.left_out} if evaluated.left_out else {}),
             "environment": self.folder.read("environment.json"),
         }
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -104,8 +104,16 @@ def _tell_without_effect(model: LoadedModel, options: dict[str, Any]) -> None:
             print(f"--{setting} has no effect: this model{name} takes no notice", file=sys.stderr)
 
 
-def _tell(message: Warning | str, *place: Any) -> None:
+def _tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning as a line, without the place in the program."""
+    del category, filename, lineno, file, line
     say(f"warning: {message}")
 
 

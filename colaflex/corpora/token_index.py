@@ -63,6 +63,19 @@ class SplitIndex:
         tokens: list[int] = self.tokens[start : stop - 1].tolist()
         return tokens
 
+    def head(self, count: int) -> SplitIndex:
+        """The first documents, at most so many, as a split of their own."""
+        return SplitIndex(self.tokens, self.offsets[: count + 1], self.bytes[:count])
+
+    def spread(self, tokens: int) -> Iterator[int]:
+        """Numbers of documents from beginning to end that hold about so many tokens together."""
+        stride = max(1, -(-int(self.offsets[-1]) // tokens))
+        for number in range(0, len(self), stride):
+            if tokens <= 0:
+                return
+            tokens -= int(self.offsets[number + 1] - self.offsets[number])
+            yield number
+
     def first(self, count: int) -> list[list[int]]:
         """The first documents, at most so many, as `document` gives them."""
         return [self.document(number) for number in range(min(count, len(self)))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 
@@ -71,6 +73,28 @@ class Tokenizer:
     def digest(self) -> str:
         """SHA-256 of the tokenizer's serialised form."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether any text comes back as it is, by the tokenizer's make: a BPE of all bytes.
+
+        Of others it depends on the text; see `writes`.
+        """
+        made = json.loads(self.to_json())
+        model, cut = made["model"], made["pre_tokenizer"] or {}
+        return (
+            model["type"] == "BPE"
+            and made["normalizer"] is None
+            and (cut.get("type"), cut.get("add_prefix_space")) == ("ByteLevel", False)
+            and (made["decoder"] or {}).get("type") == "ByteLevel"
+            and set(pre_tokenizers.ByteLevel.alphabet()) <= set(model["vocab"])
+            and not (model["continuing_subword_prefix"] or model["end_of_word_suffix"])
+            and not any(token["lstrip"] or token["rstrip"] for token in made["added_tokens"])
+        )
+
+    def writes(self, texts: Sequence[str]) -> bool:
+        """Whether all of the texts come back as they are."""
+        return self.exact or self.decode_batch(self.encode_batch(texts)) == list(texts)
 
     def to_json(self) -> str:
         """The content of its tokenizer.json."""

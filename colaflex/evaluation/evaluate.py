@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.quality import Quality
 from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metrics
 from colaflex.evaluation.sources import Sources, TextRow
+from colaflex.evaluation.spelling import spelling
 from colaflex.evaluation.sweeps import SweepPoint, sweep_points
 from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite
 from colaflex.generation.text import GenerationOptions, Tell
@@ -76,6 +77,10 @@ class Evaluator:
         self.options, self.plan, self.say = options, plan, say
         self.sources = Sources(model, data, options, plan, say)
         self.held_out = self.sources.held_out
+        measured = min(plan.documents, len(self.held_out))
+        self.spelling = spelling(corpus, data.tokenizer, plan.split, measured)
+        if self.spelling.warning:
+            say(self.spelling.warning)
         truth = corpus.truth()
         self.quality = Quality(data, truth, plan, say, self._told("judge", "steps"))
         texts = HeldOutTexts(self.held_out, data.tokenizer)
@@ -92,9 +97,9 @@ class Evaluator:
         if self.plan.samples:
             self.say("evaluation: samples")
             rows = self._rows(result)
+            swept = self._sweeps(result)
             self.say("evaluation: quality of the samples")
-            self._quality(rows, result)
-            self._sweeps(result)
+            self._quality(rows, swept, result)
             self.say("evaluation: BrierLM")
             result.metrics |= self.brier()
             result.metrics |= self.straightness()
@@ -107,7 +112,11 @@ class Evaluator:
     def reconstruction(self) -> Measured:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""
         found = reconstruct(self.model, self.data.index, self.plan, self._told("reconstruction"))
-        return Measured() if found is None else reconstruction_metrics(found, self.plan.bootstrap)
+        if found is None:
+            return Measured()
+        if not self.spelling.exact.all():
+            found = replace(found, bytes=None, exact=self.spelling.exact)
+        return reconstruction_metrics(found, self.plan.bootstrap)
 
     def likelihood(self) -> Measured:
         """`likelihood.*` of held-out documents; empty where a model has no likelihood."""
@@ -116,9 +125,13 @@ class Evaluator:
         )
         if found is None:
             return Measured()
-        truth = self.quality.truth
-        texts = self.data.tokenizer.decode_batch(self.held_out.first(len(found.log_p)))
-        known = None if truth is None else truth.log_prob(texts)
+        if not self.spelling.exact.all():
+            return likelihood_metrics(replace(found, bytes=None), None, self.plan.bootstrap)
+        truth, known = self.quality.truth, None
+        if truth is not None:
+            numbers = range(len(found.log_p))
+            texts = (self.data.tokenizer.decode(self.held_out.document(i)) for i in numbers)
+            known = truth.log_prob(list(texts))
         return likelihood_metrics(found, known, self.plan.bootstrap)
 
     def brier(self) -> Metrics:
@@ -171,16 +184,22 @@ class Evaluator:
             result.samples += row.records(name, self.data.tokenizer)
         return rows
 
-    def _quality(self, rows: dict[str, TextRow], result: Evaluated) -> None:
-        for name, measured in self.quality.measure(rows).items():
+    def _quality(
+        self, rows: dict[str, TextRow], swept: dict[str, TextRow], result: Evaluated
+    ) -> None:
+        found = self.quality.measure(rows, *([swept] if swept else []))
+        for name, measured in found[0].items():
             result.add(measured.under("generation." if name == "model" else f"generation.{name}."))
+        for name in (name for name in swept if name != "real"):
+            result.add(found[1][name].under(f"generation.{name}."))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
 
-    def _sweeps(self, result: Evaluated) -> None:
+    def _sweeps(self, result: Evaluated) -> dict[str, TextRow]:
+        """The texts of every point, beside as many real ones; none where there is no sweep."""
         points = sweep_points(self.model, self.options, self.plan, self.say)
         if not points:
-            return
+            return {}
         self.say("evaluation: sweeps over settings of the sampler")
         prompts = self.sources.prompts(self.plan.sweep_samples)
         rows: dict[str, TextRow] = {}
@@ -190,9 +209,7 @@ class Evaluator:
             rows[point.name] = self.sources.generated(prompts, point.options, tell=tell)
             seconds = time.perf_counter() - began
             result.metrics |= self._cost(point, rows[point.name], seconds)
-        measured = self.quality.measure({**rows, "real": self.sources.real(prompts)})
-        for name in rows:
-            result.add(measured[name].under(f"generation.{name}."))
+        return {**rows, "real": self.sources.real(prompts)}
 
     def _cost(self, point: SweepPoint, row: TextRow, seconds: float) -> Metrics:
         """What a point of the sweep over steps takes."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from colaflex.corpora.token_index import TokenIndex
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Items, Measurement
@@ -38,14 +39,14 @@ class Likelihood:
     Attributes:
         log_p: (documents,) nats.
         tokens: (documents,) tokens, end-of-text included.
-        bytes: (documents,) UTF-8 bytes of the text.
+        bytes: (documents,) UTF-8 bytes of the text; None where the tokens say less than they do.
         importance: (documents,) nats, the importance-weighted bound; None where there is none.
         error: mean absolute change of nats a token on a finer integration; None without one.
     """
 
     log_p: Floats
     tokens: Floats
-    bytes: Floats
+    bytes: Floats | None
     importance: Floats | None = None
     error: float | None = None
 
@@ -110,21 +111,18 @@ def likelihood_metrics(
         `excess_nats`: log p* - log p per document, whose mean is an estimate of KL(p* || p).
         `importance_*` and `integration_error` where there are such.
     """
-    bits = -found.log_p / math.log(2)
-    metrics = {
-        "nats_per_token": ratio(-found.log_p, found.tokens, "likelihood", resamples=resamples),
-        "bits_per_byte": ratio(bits, found.bytes, "likelihood", resamples=resamples),
-    }
-    items = {
-        "nats_per_token": Items.of(-found.log_p, found.tokens),
-        "bits_per_byte": Items.of(bits, found.bytes),
-    }
+    sums = {"": -found.log_p}
     if found.importance is not None:
-        weighed = {
-            "importance_nats_per_token": (-found.importance, found.tokens),
-            "importance_bits_per_byte": (-found.importance / math.log(2), found.bytes),
-        }
-        for name, (values, weights) in weighed.items():
+        sums["importance_"] = -found.importance
+    measured = Measured()
+    metrics, items = measured.metrics, measured.items
+    for kind, nats in sums.items():
+        parts = {f"{kind}nats_per_token": (nats, found.tokens)}
+        if found.bytes is None:
+            measured.leave_out(f"{kind}bits_per_byte", LOSSY)
+        else:
+            parts[f"{kind}bits_per_byte"] = (nats / math.log(2), found.bytes)
+        for name, (values, weights) in parts.items():
             metrics[name] = ratio(values, weights, "likelihood", resamples=resamples)
             items[name] = Items.of(values, weights)
     if found.error is not None:
@@ -133,4 +131,4 @@ def likelihood_metrics(
         excess = np.asarray(truth, dtype=np.float64) - found.log_p
         metrics["excess_nats"] = mean(excess, "likelihood", resamples=resamples)
         items["excess_nats"] = Items.of(excess)
-    return Measured(metrics, items).under("likelihood.")
+    return measured.under("likelihood.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+import numpy as np
+
 from colaflex.corpora.token_index import Data
 from colaflex.evaluation.diversity import distinct_documents
 from colaflex.evaluation.judge import Judge, require_documents, train_judge
@@ -20,8 +22,11 @@ from colaflex.interfaces.corpus import Truth
 
 __all__ = ["Quality", "truth_rows"]
 
-DOCUMENTS_AT_ONCE = 1024
-"""Training documents held as text, and as lists of tokens, at once."""
+TOKENS_AT_ONCE = 1 << 18
+"""Tokens of training documents held as text, and as lists, at once, but for one long document."""
+
+JUDGE_TOKENS = 1_000_000
+"""Of the judge split, as many tokens as a judge learns from, evenly spread."""
 
 
 class Quality:
@@ -51,21 +56,35 @@ class Quality:
         if self._settings is not None:
             require_documents(len(data.index.splits["judge"]))
 
-    def measure(self, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
-        """The metrics of every row, and of rows that the corpus adds."""
+    def measure(self, *groups: Mapping[str, TextRow]) -> list[dict[str, Measured]]:
+        """The metrics of every row, and of rows that the corpus adds.
+
+        Rows of a group stand beside each other. The training text is read once for all groups.
+        """
         if self.truth is not None:
-            return self._by_truth(self.truth, rows)
+            return [self._by_truth(self.truth, rows) for rows in groups]
+        texts = [self._texts(rows) for rows in groups]
+        asked = (text for group in texts for row in group.values() for text in row)
+        training = TrainingText(map(split_words, self._training_texts()), map(split_words, asked))
+        return [self._by_words(*each, training) for each in zip(groups, texts, strict=True)]
+
+    def _texts(self, rows: Mapping[str, TextRow]) -> dict[str, list[str]]:
         continued = self.data.tokenizer.continued
-        texts = {
+        return {
             name: [text for _, text in continued(row.prompts, row.tokens)]
             for name, row in rows.items()
         }
+
+    def _by_words(
+        self, rows: Mapping[str, TextRow], texts: Mapping[str, list[str]], training: TrainingText
+    ) -> dict[str, Measured]:
         return real_text_metrics(
             {name: TextSamples(texts[name], row.ended) for name, row in rows.items()},
-            self._training_text,
+            training,
             self.judge,
             None if self.judge is None else self.data.tokenizer.encode,
             self.plan.bootstrap,
+            self.data.tokenizer.writes,
         )
 
     @cached_property
@@ -94,7 +113,7 @@ class Quality:
 
     def _judge_documents(self) -> list[list[int]]:
         index, end = self.data.index.split("judge"), self.data.tokenizer.end_of_text
-        return [[*index.document(i), end] for i in range(len(index))]
+        return [[*index.document(i), end] for i in index.spread(JUDGE_TOKENS)]
 
     def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
         whole = {
@@ -105,15 +124,14 @@ class Quality:
         }
         return truth_rows(truth, whole, self.plan.bootstrap)
 
-    @cached_property
-    def _training_text(self) -> TrainingText:
-        return TrainingText(map(split_words, self._training_texts()))
-
     def _training_texts(self) -> Iterator[str]:
         index = self.data.index.split("train")
-        for start in range(0, len(index), DOCUMENTS_AT_ONCE):
-            numbers = range(start, min(start + DOCUMENTS_AT_ONCE, len(index)))
+        start = 0
+        while start < len(index):
+            end = int(np.searchsorted(index.offsets, index.offsets[start] + TOKENS_AT_ONCE))
+            numbers = range(start, min(max(end, start + 1), len(index)))
             yield from self.data.tokenizer.decode_batch([index.document(i) for i in numbers])
+            start = numbers.stop
 
 
 def truth_rows(

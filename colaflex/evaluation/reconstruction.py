@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from colaflex.corpora.token_index import TokenIndex
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel, Reconstructed
 from colaflex.interfaces.metric import Items
@@ -32,13 +33,15 @@ class Reconstruction:
         correct: (documents,) tokens whose most probable reconstruction is right.
         tokens: (documents,) tokens, end-of-text included where the document has one.
         nll: (documents,) -log p(x | z) summed over tokens, nats.
-        bytes: (documents,) UTF-8 bytes of the text.
+        bytes: (documents,) UTF-8 bytes of the text; None where the tokens say less than they do.
+        exact: (documents,) whether the text comes back from its own tokens; None where all do.
     """
 
     correct: ArrayLike
     tokens: ArrayLike
     nll: ArrayLike
-    bytes: ArrayLike
+    bytes: ArrayLike | None
+    exact: ArrayLike | None = None
 
 
 def rebuilt(
@@ -85,21 +88,30 @@ def reconstruction_metrics(documents: Reconstruction, resamples: int = 1000) -> 
     """The `reconstruction.*` metrics, with intervals over documents.
 
     Returns:
-        `token_accuracy` and `exact_documents` (fractions), `nll` (nats per token), `bits_per_byte`
-        (of the realisation alone: the rate is not in it), each with what every document adds.
+        `token_accuracy` and `exact_documents` (fractions; a document whose tokens say less than its
+        text is not exact), `nll` (nats per token), `bits_per_byte` (of the realisation alone: the
+        rate is not in it), each with what every document adds.
     """
     correct, tokens = np.asarray(documents.correct), np.asarray(documents.tokens)
-    nll, sizes = np.asarray(documents.nll, dtype=np.float64), np.asarray(documents.bytes)
+    nll = np.asarray(documents.nll, dtype=np.float64)
+    whole = correct == tokens
+    if documents.exact is not None:
+        whole &= np.asarray(documents.exact)
     items = {
         "token_accuracy": Items.of(correct, tokens),
-        "exact_documents": Items.of(correct == tokens),
+        "exact_documents": Items.of(whole),
         "nll": Items.of(nll, tokens),
-        "bits_per_byte": Items.of(nll / math.log(2), sizes),
     }
     metrics = {
         "token_accuracy": proportion(correct, tokens),
-        "exact_documents": proportion(correct == tokens),
+        "exact_documents": proportion(whole),
         "nll": ratio(nll, tokens, "reconstruction", resamples=resamples),
-        "bits_per_byte": ratio(nll / math.log(2), sizes, "reconstruction", resamples=resamples),
     }
-    return Measured(metrics, items).under("reconstruction.")
+    left_out = {}
+    if documents.bytes is None:
+        left_out["bits_per_byte"] = LOSSY
+    else:
+        bits, sizes = nll / math.log(2), np.asarray(documents.bytes)
+        items["bits_per_byte"] = Items.of(bits, sizes)
+        metrics["bits_per_byte"] = ratio(bits, sizes, "reconstruction", resamples=resamples)
+    return Measured(metrics, items, left_out).under("reconstruction.")

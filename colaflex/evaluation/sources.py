@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from colaflex.corpora.token_index import Data
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.evaluation.ngram import NGramModel
@@ -18,6 +16,9 @@ from colaflex.generation.text import GenerationOptions, Tell, TextGenerator, unh
 from colaflex.interfaces.language_model import LanguageModel
 
 __all__ = ["Sources", "TextRow"]
+
+NGRAM_TOKENS = 2_000_000
+"""Of the training text, as many tokens as the n-gram references learn from, evenly spread."""
 
 NGRAMS = {"trigram": 3, "bigram": 2, "unigram": 1}
 
@@ -121,7 +122,10 @@ class Sources:
     @cached_property
     def _ngrams(self) -> NGramModel:
         index, tokenizer = self.data.index.split("train"), self.data.tokenizer
-        documents = np.split(index.tokens, index.offsets[1:-1])
+        documents = [
+            index.tokens[index.offsets[number] : index.offsets[number + 1]]
+            for number in index.spread(NGRAM_TOKENS)
+        ]
         order = max(NGRAMS.values())
         end, never = tokenizer.end_of_text, (tokenizer.mask,)
         return NGramModel(documents, order, tokenizer.size, end, never)

@@ -92,8 +92,8 @@ class TaskSuite:
             options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
             tell = told(progress, f"evaluation: task {name}", "prompts")
             rows = generator.generate_tokens(prompts, options, self.plan.seed, tell)
-            texts = tokenizer.continued(prompts, [tokens for tokens, _ in rows])
-            said = [text for _, text in texts]
+            continued = tokenizer.continued(prompts, [tokens for tokens, _ in rows])
+            said = [text for _, text in continued]
             right, read, start = [], [], 0
             for item in asked.items:
                 answers = [asked.task.answer(t) for t in said[start : start + len(item.prompts)]]

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from colaflex.evaluation.diversity import distinct_ngrams, repetition, unigram_entropy
 from colaflex.evaluation.measured import Measured
+from colaflex.evaluation.spelling import LOSSY
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import equal_size, split_words
 from colaflex.interfaces.metric import Items, Measurement
@@ -45,6 +46,7 @@ def real_text_metrics(
     judge: JudgeLike | None = None,
     tokenize: Callable[[str], Sequence[int]] | None = None,
     resamples: int = 1000,
+    writes: Callable[[Sequence[str]], bool] = lambda texts: True,
 ) -> dict[str, Measured]:
     """Metrics of every row (model, real text, unigram, ...), compared at equal size.
 
@@ -58,6 +60,8 @@ def real_text_metrics(
         judge: scores the rows; without one, its metrics are left out.
         tokenize: text to the judge's tokens, without end-of-text; needed by the judge.
         resamples: bootstrap resamples.
+        writes: whether the judge's tokens say all that texts do; where they don't, what it says
+            per byte is left out.
 
     Returns:
         of each row: `judge_nll` (nats per token, end-of-text included where the text ended),
@@ -76,6 +80,8 @@ def real_text_metrics(
         measured.metrics |= _word_metrics(same_size[name], training, resamples)
         if judge is not None and tokenize is not None:
             measured.add(_judged(row, judge, tokenize, resamples))
+            if not writes(row.texts):
+                measured.leave_out("judge_nll_per_byte", LOSSY)
         result[name] = measured
     return result
 

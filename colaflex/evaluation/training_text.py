@@ -1,4 +1,4 @@
-"""What the training text contains: its words, its word bigrams and its longer n-grams."""
+"""What the training text contains of other texts: their words, word bigrams and longer n-grams."""
 
 from __future__ import annotations
 
@@ -18,37 +18,56 @@ _SHIFT = np.uint64(32)
 
 
 class TrainingText:
-    """An index of the words and word n-grams of the text a model was trained on.
+    """Which words and word n-grams of given texts stand in the text a model was trained on.
 
-    Holds eight bytes for each distinct bigram and n-gram. N-grams are compared by 64-bit hashes: in
-    a billion of them, one unknown n-gram is taken for known with probability below 1e-9.
+    The training text is read once and not held: memory follows the given texts. N-grams are
+    compared by 64-bit hashes: in a billion of them, one unknown n-gram is taken for known with
+    probability below 1e-9.
 
     Attributes:
         n: words of the n-grams that count as copied.
     """
 
-    def __init__(self, documents: Iterable[Sequence[str]], n: int = 8) -> None:
-        """Index documents, each a sequence of words (`words.split_words`)."""
+    def __init__(
+        self, documents: Iterable[Sequence[str]], asked: Iterable[Sequence[str]], n: int = 8
+    ) -> None:
+        """Look for texts in documents, each a sequence of words (`words.split_words`)."""
         self.n = n
         self._ids: dict[str, int] = {}
-        encoded = [
+        rows = [
             np.array([self._ids.setdefault(w, len(self._ids) + 1) for w in words], dtype=np.uint64)
-            for words in documents
+            for words in asked
         ]
-        self._bigrams = _distinct(_hashes(ids, 2) for ids in encoded)
-        self._ngrams = _distinct(_hashes(ids, n) for ids in encoded)
+        self._words = np.zeros(len(self._ids) + 1, dtype=np.bool_)
+        self._asked = {size: _distinct(_hashes(ids, size) for ids in rows) for size in (2, n)}
+        self._seen = {
+            size: np.zeros(len(hashes), dtype=np.bool_) for size, hashes in self._asked.items()
+        }
+        for words in documents:
+            self._see(self._coded(words))
+
+    def _coded(self, words: Sequence[str]) -> Codes:
+        """(words,) the ids of words, 0 of one that was not asked for."""
+        return np.array([self._ids.get(word, 0) for word in words], dtype=np.uint64)
+
+    def _see(self, ids: Codes) -> None:
+        self._words[ids] = True
+        for size, hashes in self._asked.items():
+            place, found = _find(hashes, ids, size)
+            self._seen[size][place[found]] = True
 
     def known(self, words: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """How much of a text the training text contains.
+        """How much of one of the texts the training text contains.
 
         Returns:
             found and total, of `known_words`, `known_bigrams` and `copying` (n-grams).
         """
-        ids = np.array([self._ids.get(word, 0) for word in words], dtype=np.uint64)
+        ids = self._coded(words)
+        seen = self._words[ids] & (ids > 0)
         return {
-            "known_words": (int(np.count_nonzero(ids)), len(ids)),
-            "known_bigrams": self._found(ids, 2, self._bigrams),
-            "copying": self._found(ids, self.n, self._ngrams),
+            "known_words": (int(np.count_nonzero(seen)), len(ids)),
+            "known_bigrams": self._found(ids, 2),
+            "copying": self._found(ids, self.n),
         }
 
     def shares(self, documents: Sequence[Sequence[str]]) -> dict[str, Measurement]:
@@ -59,15 +78,21 @@ class TrainingText:
             for name in ("known_words", "known_bigrams", "copying")
         }
 
-    @staticmethod
-    def _found(ids: Codes, n: int, known: Codes) -> tuple[int, int]:
-        hashes = _hashes(ids, n)
-        if len(known) == 0 or len(hashes) == 0:
-            return 0, len(hashes)
-        # The hash does not mark unknown words; an n-gram with one is never in the training text.
-        whole = np.lib.stride_tricks.sliding_window_view(ids, n).all(1)
-        place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-        return int(np.count_nonzero((known[place] == hashes) & whole)), len(hashes)
+    def _found(self, ids: Codes, n: int) -> tuple[int, int]:
+        place, found = _find(self._asked[n], ids, n)
+        seen = self._seen[n][place[found]]
+        return int(np.count_nonzero(seen)), max(0, len(ids) - n + 1)
+
+
+def _find(hashes: Codes, ids: Codes, n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where each n-gram of a row stands among sorted hashes, and whether it does."""
+    own = _hashes(ids, n)
+    if len(hashes) == 0 or len(own) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+    # The hash does not mark unknown words; an n-gram with one is none that was asked for.
+    whole = np.lib.stride_tricks.sliding_window_view(ids, n).all(1)
+    place = np.minimum(np.searchsorted(hashes, own), len(hashes) - 1)
+    return place, (hashes[place] == own) & whole
 
 
 def _hashes(ids: Codes, n: int) -> Codes:

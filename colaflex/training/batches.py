@@ -162,8 +162,9 @@ def evaluation_batches(
         UserError: the split has no documents.
     """
     source = index.split(split)
+    source = source if limit is None else source.head(limit)
     table = Rows.of(source, max_tokens)
-    count = len(table) if limit is None else int(np.searchsorted(table.documents, limit))
+    count = len(table)
     for start in range(0, count, batch_size):
         chosen = np.arange(start, min(start + batch_size, count))
         width = int(table.lengths[chosen].max())

@@ -9,12 +9,17 @@ import pytest
 
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
 from colaflex.evaluation.training_text import TrainingText
+from colaflex.evaluation.words import split_words
 
-TRAINING = TrainingText([["the", "light", "was", "good"], ["and", "god", "saw", "it"]], n=3)
 ROWS = {
     "model": TextSamples(["The light was good.", "God saw the zebra"], [True, False]),
     "real": TextSamples(["And God saw it. The light was good.", "It was good."], [True, True]),
 }
+TRAINING = TrainingText(
+    [["the", "light", "was", "good"], ["and", "god", "saw", "it"]],
+    [split_words(text) for row in ROWS.values() for text in row.texts],
+    n=3,
+)
 
 
 class UniformJudge:
@@ -55,6 +60,18 @@ def test_the_judge_reads_whole_texts_and_the_end_only_where_they_ended():
     for name, found in items.items():
         weights = found.weights or (1.0,) * len(sizes)
         assert sum(found.values) / sum(weights) == pytest.approx(model[name].value), name
+
+
+def test_what_a_judge_says_per_byte_is_left_out_where_its_tokens_say_less():
+    def writes(texts: Sequence[str]) -> bool:
+        return not any("zebra" in text for text in texts)
+
+    judged = UniformJudge(), lambda text: list(text.encode())
+    rows = real_text_metrics(ROWS, TRAINING, *judged, writes=writes)
+    assert "judge_nll_per_byte" in rows["real"].metrics and rows["real"].left_out == {}
+    assert "judge_nll_per_byte" not in {*rows["model"].metrics, *rows["model"].items}
+    assert set(rows["model"].left_out) == {"judge_nll_per_byte"}
+    assert "judge_nll" in rows["model"].metrics
 
 
 def test_a_judge_needs_its_tokenizer():
