@@ -224,7 +224,7 @@ WRONG = [
     ),
     (
         (OBJECTIVES, "objectives: {metric: reconstruction.nll, better: up}"),
-        "8:48: objectives.0.better: expected one of `higher`, `lower` or null, got the text 'up'",
+        "8:50: objectives.0.better: expected one of `higher`, `lower` or null, got the text 'up'",
     ),
     (
         (OBJECTIVES, "objectives: []"),
@@ -233,7 +233,7 @@ WRONG = [
     ),
     (
         (OBJECTIVES, "objectives: [reconstruction.nll, reconstruction.nll]"),
-        "8:32: objectives.1.metric: reconstruction.nll stands twice; remove one",
+        "8:34: objectives.1.metric: reconstruction.nll stands twice; remove one",
     ),
     (
         (OBJECTIVES, "objectives: [generation.valid_sentences, cost.flops]"),

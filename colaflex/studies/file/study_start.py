@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from colaflex.spec import Spec
 from colaflex.spec.problems import Problem, SpecError, nearest
 from colaflex.spec.yaml import Node
+from colaflex.studies.file.loss_location import x0_location
 from colaflex.studies.sampling.start import Centre, Start
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.space import Space
@@ -37,7 +38,7 @@ def settled_start(file: StudyFile, node: Node) -> Start | None:
             return None
         if _number(spec, DIM) is None:
             return None
-        return Start(centres={LOC: _settled(KNOWN, space, spec)})
+        return Start(centres={LOC: _settled(_known(spec), space, spec)})
     if file.start is None:
         return None
     problems = [
@@ -49,6 +50,15 @@ def settled_start(file: StudyFile, node: Node) -> Start | None:
         raise SpecError(problems)
     centres = {path: _settled(c, space, spec) for path, c in file.start.centres.items()}
     return file.start.model_copy(update={"centres": centres})
+
+
+def _known(spec: Spec) -> Centre:
+    """The law, which is one of the loss of velocities, by the loss that the spec's prior has."""
+    prediction, scale = (_at(spec, path) for path in ("prior.prediction", "prior.schedule.scale"))
+    if prediction != "x0" or not isinstance(scale, int | float):
+        return KNOWN
+    at, further = (x0_location(KNOWN.at + KNOWN.slope * more, scale) for more in (0, 1))
+    return KNOWN.model_copy(update={"at": at, "slope": further - at})
 
 
 def _problems(path: str, centre: Centre, space: Space, spec: Spec, start: Node) -> list[Problem]:
@@ -91,9 +101,13 @@ def _settled(centre: Centre, space: Space, spec: Spec) -> Centre:
 
 def _number(spec: Spec, path: str) -> float | None:
     """The value above 0 that a spec has at a path, if it has one."""
-    try:
-        value = field_at(spec, path).value
-    except UnknownKey:
-        return None
+    value = _at(spec, path)
     fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     return float(value) if fits else None
+
+
+def _at(spec: Spec, path: str) -> object:
+    try:
+        return field_at(spec, path).value
+    except UnknownKey:
+        return None
