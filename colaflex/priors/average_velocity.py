@@ -78,7 +78,38 @@ class AverageVelocity(PathPrior):
         made = torch.zeros_like(path.data).index_copy(
             0, rows, self.target(part, spans[rows], predict).to(path.data.dtype)
         )
-        return torch.where(chosen[:, None, None, None], made, path.velocity())
+        return torch.where(chosen[:, None, None, None], made, self.velocity(path))
+
+    def velocity(self, path: Path) -> Tensor:
+        """The velocity that is learned where spans are 0; here, the path's own."""
+        return path.velocity()
+
+    def guided(self, conditional: Tensor, path: Path, points: Tensor, times: Tensor) -> Tensor:
+        """A prediction, guided as targets are; off where a block's history is empty.
+
+        Args:
+            conditional: (rows, blocks, block, dim), of the points.
+            path: its pinned positions and blind rows hold.
+            points: of the prediction's shape.
+            times: (rows, blocks, 2).
+        """
+        if self.config.taught_guidance == 1:
+            return conditional
+        mixed = torch.lerp(
+            self.unconditional(points, times, path.pinned), conditional, self.config.taught_guidance
+        )
+        alone = path.blind[:, None].repeat(1, points.shape[1])
+        alone[:, 0] = True
+        return torch.where(alone[..., None, None], conditional, mixed)
+
+    @torch.no_grad()
+    def unconditional(self, points: Tensor, times: Tensor, pinned: Tensor) -> Tensor:
+        """The prediction of every block alone, (rows, blocks, block, dim)."""
+        asked = times.flatten(0, 1)[:, None]
+        if bool(pinned.any()):
+            asked = torch.where(pinned.flatten(0, 1)[..., None], 0.0, asked)
+        predicted: Tensor = self.head(self.network(self.lift(points.flatten(0, 1)), asked, None))
+        return predicted.to(points.dtype).view_as(points)
 
     def grid(self, steps: int) -> list[float]:
         """The times of a sampler of so many steps, from 1 to 0."""
@@ -93,7 +124,8 @@ class AverageVelocity(PathPrior):
         return points
 
     def training_flops(self, batch: int, segments: int) -> int:
-        """Model FLOPs of one step, self-made targets (two forward passes' worth) included."""
+        """Model FLOPs of one step, self-made targets included: two forward passes, guided four."""
         clean, noisy = self.forward_flops(batch, segments)
-        targets = self.config.self_taught * self.config.noisings * (clean + 2 * noisy)
+        passes = 2 if self.config.taught_guidance == 1 else 4
+        targets = self.config.self_taught * self.config.noisings * (clean + passes * noisy)
         return super().training_flops(batch, segments) + round(targets)

@@ -34,12 +34,17 @@ class MeanFlow(AverageVelocity):
 
     def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """v - d · du/dt, where z moves with v, t and d both with 1, and r stays."""
-        return path.velocity() - spans[..., None, None] * self.derivative(path, spans, predict)
+        return self.velocity(path) - spans[..., None, None] * self.derivative(path, spans, predict)
+
+    def velocity(self, path: Path) -> Tensor:
+        """The path's, guided if `taught_guidance` says so."""
+        times = torch.stack([path.times, torch.zeros_like(path.times)], -1)
+        return self.guided(path.velocity(), path, path.point(), times)
 
     @torch.no_grad()
     def derivative(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """du(z_t, t, t - r)/dt along the path, pinned positions at rest."""
-        speed = path.velocity().masked_fill(path.pinned[..., None], 0.0)
+        speed = self.velocity(path).masked_fill(path.pinned[..., None], 0.0)
         point, times = path.point(), torch.stack([path.times, spans], -1)
         if self.config.derivative == "finite_difference":
             step = self.config.difference_step
@@ -64,6 +69,10 @@ class MeanFlow(AverageVelocity):
         """The base's, in slower time."""
         predict = super().predictor(history, path, modules, told, past)
         return lambda points, times: predict(points, self.config.time_scale * times)
+
+    def unconditional(self, points: Tensor, times: Tensor, pinned: Tensor) -> Tensor:
+        """The base's, in slower time."""
+        return super().unconditional(points, self.config.time_scale * times, pinned)
 
     def field(
         self,

@@ -38,13 +38,23 @@ class Shortcut(AverageVelocity):
 
     @torch.no_grad()
     def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
-        """The mean of two steps of half the length, one after the other."""
+        """The mean of two steps of half the length, one after the other.
+
+        Of the shortest, which follow the velocity itself, they are guided; longer ones learn it.
+        """
         half = spans / 2
         asked = torch.where(half > self.shortest, half, 0.0)
         point = path.point()
-        first = predict(point, torch.stack([path.times, asked], -1))
+
+        def step(points: Tensor, times: Tensor) -> Tensor:
+            both = torch.stack([times, asked], -1)
+            found = predict(points, both)
+            guided = self.guided(found, path, points, both)
+            return torch.where((asked > 0)[..., None, None], found, guided)
+
+        first = step(point, path.times)
         there = path.held(point - half[..., None, None] * first)
-        second = predict(there, torch.stack([path.times - half, asked], -1))
+        second = step(there, path.times - half)
         limit = self.config.target_limit
         return ((first + second) / 2).clamp(-limit, limit)
 

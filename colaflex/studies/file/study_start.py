@@ -102,8 +102,9 @@ def _settled(centre: Centre, space: Space, spec: Spec) -> Centre:
 def _number(spec: Spec, path: str) -> float | None:
     """The value above 0 that a spec has at a path, if it has one."""
     value = _at(spec, path)
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return float(value) if fits else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        return None
+    return float(value)
 
 
 def _at(spec: Spec, path: str) -> object:
