@@ -132,6 +132,7 @@ COMPONENTS = (
         "colaflex.priors.cnf:Cnf",
         "colaflex.priors.cnf_config:CnfConfig",
         "Continuous flow fitted by maximum likelihood, after a start by flow matching.",
+        version="2",
     ),
     Component(
         "prior",
@@ -139,6 +140,7 @@ COMPONENTS = (
         "colaflex.priors.consistency:Consistency",
         "colaflex.priors.consistency_config:ConsistencyConfig",
         "Jumps from any noise level to the data; trained on data or distilled from a teacher.",
+        version="2",
     ),
     Component(
         "prior",

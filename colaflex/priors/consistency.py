@@ -49,9 +49,12 @@ class Consistency(TaughtPrior):
         return {"consistency": self.flow_term(per_position, path, latents, noise)}
 
     def earlier(self, times: Tensor, progress: float) -> Tensor:
-        """r = t max(0, 1 - n(t) / 2^(1 + s)) after s doublings, n(t) = 1 + k sigmoid(-t)."""
+        """r = t max(0, 1 - n / 2^(1 + s)) after s doublings, n = 1 + k sigmoid(-t / (1 - t)).
+
+        t / (1 - t) is the noise's deviation in units of the data, by which n is published.
+        """
         doublings = min(int(progress * (1 + self.config.doublings)), self.config.doublings)
-        widened = 1.0 + self.config.widening * torch.sigmoid(-times)
+        widened = 1.0 + self.config.widening * torch.sigmoid(-times / (1.0 - times))
         return times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
 
     def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:

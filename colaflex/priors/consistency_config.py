@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.priors.path_config import PathPriorConfig
+from colaflex.priors.path_config import PathPriorConfig, Schedule
 
 __all__ = ["ConsistencyConfig"]
 
@@ -16,6 +16,11 @@ __all__ = ["ConsistencyConfig"]
 class ConsistencyConfig(PathPriorConfig):
     """A map from any point of a path to its end at the data, the same along the whole path."""
 
+    schedule: Schedule = Field(
+        Schedule(distribution="uniform"),
+        description="Law of the training times, a teacher's included; sampling begins at t = 1, "
+        "where logit-normal times seldom look.",
+    )
     mode: Literal["training", "distillation"] = Field(
         "training",
         description="Whose paths: training, the straight ones between noise and data, with no "
@@ -45,7 +50,8 @@ class ConsistencyConfig(PathPriorConfig):
         ge=0,
         le=100,
         description="How much further apart, at most, they are near the data than near the noise: "
-        "the k of the distance t · (1 + k · sigmoid(-t)) / 2^(1 + doublings so far) (no unit).",
+        "the k of the distance t · (1 + k · sigmoid(-t / (1 - t))) / 2^(1 + doublings so far) "
+        "(no unit).",
     )
     huber_width: float = Field(
         0.03,

@@ -17,7 +17,7 @@ def test_the_compared_points_draw_nearer() -> None:
     prior = small_prior("consistency", DIM, doublings=3, widening=2.0)
     times = torch.tensor([[0.2, 0.9]])
     first, *_, last = (prior.earlier(times, p / 8) for p in range(9))
-    widened = 1 + 2 / (1 + times.exp())
+    widened = 1 + 2 / (1 + (times / (1 - times)).exp())
     torch.testing.assert_close(first, times * (1 - widened / 2).clamp(min=0))
     torch.testing.assert_close(last, times * (1 - widened / 16))
     assert Noise(0, 3).progress == 1 and Noise(0, 3, steps=4).progress == 0.75
@@ -25,7 +25,15 @@ def test_the_compared_points_draw_nearer() -> None:
 
 def test_the_last_of_its_targets_is_the_data_itself() -> None:
     # With r = 0 for all t and a wide loss, consistency is the regression of the clean latent.
-    prior = shaken("consistency", doublings=0, widening=100.0, huber_width=10.0, pinned_blocks=0.0)
+    # Of the largest k, r is 0 up to t = 0.82.
+    prior = shaken(
+        "consistency",
+        doublings=0,
+        widening=100.0,
+        huber_width=10.0,
+        pinned_blocks=0.0,
+        schedule={"loc": -1.0, "scale": 0.5},
+    )
     data, noise = batch(latents()), Noise(1)
     path = prior.draw_path(data, noise, 1)
     predict = prior.predictor(prior.history(data), path, prior.trained)
@@ -95,3 +103,13 @@ def test_a_student_starts_as_its_teacher() -> None:
     x0 = small_prior("flow_matching", DIM, BLOCK, prediction="x0")
     with pytest.raises(ValueError, match="prediction"):
         small_prior("consistency", DIM, BLOCK, mode="distillation").adopt_teacher(x0)
+
+
+def test_it_draws_its_times_evenly_unless_told_otherwise() -> None:
+    """Sampling begins at t = 1: of flow matching's times one in 500 is above 0.98."""
+    prior = small_prior("consistency", DIM, BLOCK)
+    drawn = prior.draw_path(batch(latents(3000)), Noise(0), 1).times
+    assert float((drawn > 0.98).float().mean()) == pytest.approx(0.02, abs=0.005)
+    assert float(drawn.mean()) == pytest.approx(0.5, abs=0.02)
+    told = small_prior("consistency", DIM, BLOCK, schedule={"loc": 2.0})
+    assert (told.config.schedule.distribution, told.config.schedule.loc) == ("logit_normal", 2.0)
