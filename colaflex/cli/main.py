@@ -38,6 +38,9 @@ COMMANDS = {
     ),
     "init": LazyCommand("colaflex.cli.init_command", "Write a commented starter spec."),
     "spec": LazyCommand("colaflex.cli.spec_command", "Show, validate or compare specs."),
+    "verify": LazyCommand(
+        "colaflex.cli.verify_command", "Check that what a result depends on is as it was written."
+    ),
     "doctor": LazyCommand(
         "colaflex.cli.doctor_command", "Check this machine and this installation."
     ),

@@ -29,6 +29,7 @@ from colaflex.training.manifests import (
     Position,
     canonical_json,
     read_manifest,
+    require,
     verify,
 )
 
@@ -244,8 +245,7 @@ class CheckpointStore:
     def _known(self, name: str, digest: str) -> tuple[Path, Manifest]:
         path = inside(self.root, name)
         manifest = read_manifest(path)
-        if sha256_file(path / MANIFEST) != digest:
-            raise CheckpointError(f"{path}: is not the checkpoint that the run ended with")
+        require(path, digest)
         return path, manifest
 
     def _read(

@@ -22,6 +22,7 @@ __all__ = [
     "Position",
     "canonical_json",
     "read_manifest",
+    "require",
     "verify",
 ]
 
@@ -135,6 +136,12 @@ def read_manifest(directory: Path) -> Manifest:
         expected, found = ", ".join(sorted(FILES)), ", ".join(sorted(files))
         raise CheckpointError(f"{path}: expected the files {expected}; it lists {found}")
     return manifest
+
+
+def require(directory: Path, digest: str) -> None:
+    """Raise CheckpointError for a checkpoint whose manifest has another SHA-256."""
+    if sha256_file(directory / MANIFEST) != digest:
+        raise CheckpointError(f"{directory}: is not the checkpoint that the run ended with")
 
 
 def verify(directory: Path, manifest: Manifest) -> None:
