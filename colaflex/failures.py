@@ -58,6 +58,8 @@ def failure(error: Exception) -> tuple[str, int] | None:
         return "this machine has too little memory", 1
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "no path has a NUL character", 2
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
+        return f"{_first_line(error)}: {_WORDS[errno.ELOOP]}", 2
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return "there is no home folder: set HOME, and COLAFLEX_CACHE to a folder for caches", 2
     if isinstance(error, RuntimeError | AssertionError) and _MACHINE.search(str(error)):

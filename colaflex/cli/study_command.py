@@ -15,6 +15,7 @@ from colaflex.cli.lazy import Group
 from colaflex.cli.output import json_option, print_json, print_table, write_file
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
+from colaflex.reading import user_path
 
 if TYPE_CHECKING:
     from colaflex.studies.study import Study
@@ -29,7 +30,7 @@ SHOWN = 5
 def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
     """The file of a study, by path or name; raises UserError with the nearest name."""
     del context, option
-    path = Path(name)
+    path = user_path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
         return path
     known = STUDIES / f"{name}.yaml"

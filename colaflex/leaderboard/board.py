@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from colaflex import hints
 from colaflex.errors import UserError
+from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
@@ -193,7 +194,7 @@ class Board(Section):
 
 def board_path(name: str | Path) -> Path:
     """The file of a board, by path or name; raises UserError with the nearest name."""
-    path = Path(name)
+    path = user_path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file() or len(path.parts) > 1:
         return path
     known = BOARDS / f"{name}.yaml"

@@ -28,7 +28,17 @@ def base_problems(node: Node, file: Path, what: str) -> Iterator[Problem]:
         yield Problem(inline.origin, ("spec",), "`base` and `spec` are both given", hint)
     elif base is None and inline is None:
         yield Problem(node.origin, ("base",), "required: `base` or `spec`", hint)
-    elif base is not None and (file.parent / str(base.value)).resolve() == file.resolve():
+    elif base is not None:
+        yield from _unfit(base, file, what)
+
+
+def _unfit(base: Node, file: Path, what: str) -> Iterator[Problem]:
+    try:
+        named = resolved(file.parent / user_path(str(base.value)))
+    except UserError as error:
+        yield Problem(base.origin, ("base",), str(error))
+        return
+    if named == resolved(file):
         message = f"{what} can't be its own base"
         yield Problem(base.origin, ("base",), message, "name a spec file")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from colaflex.errors import UserError
 from colaflex.interfaces.configs import ScorerConfig, TaskConfig
+from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.spec.problems import DEFAULT, Problem, SpecError
 from colaflex.spec.resolve import Resolver
@@ -31,7 +32,7 @@ def task_named(task: str) -> TaskConfig:
         UserError: there is no such task or file.
     """
     if task.endswith(SUFFIXES) or os.sep in task:
-        return _of_file(Path(task))
+        return _of_file(user_path(task))
     known = registry()
     cls = known.config_class("task", task)
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
