@@ -16,7 +16,13 @@ from colaflex.report import build_report
 from colaflex.run_conditions import conditions
 from colaflex.run_difference import MEASURING
 from colaflex.run_folder import RunFolder, measurements_json
-from colaflex.run_result import PEAK_MEMORY, TRAINING_RATE, measurement, sampling_cost
+from colaflex.run_result import (
+    PEAK_MEMORY,
+    TRAINING_RATE,
+    measured_with,
+    measurement,
+    sampling_cost,
+)
 from colaflex.spec import Spec
 from colaflex.spec.layers import read_set
 from colaflex.spec.problems import dotted
@@ -66,7 +72,8 @@ def remeasure_run(
             )
         chosen: Split = split or result.get("split", "test")
         found = evaluator(spec, loaded.model, data, corpus, say, chosen, progress).run()
-        how = measurement(Spec.changes(own, spec), conditions(Processes(_device(loaded)), "fp32"))
+        under = conditions(Processes(_device(loaded)), "fp32")
+        how = measurement(Spec.changes(own, spec), under, measured_with(data, found.judge))
         metrics = _metrics(found, result, loaded, spec)
         new = {**result, "split": chosen, "measurement": how, "metrics": metrics}
         folder.put_measured(new, found.samples, found.items)

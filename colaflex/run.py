@@ -23,7 +23,7 @@ from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
 from colaflex.run_callbacks import RunCallbacks
-from colaflex.run_conditions import conditions, unlike
+from colaflex.run_conditions import conditions
 from colaflex.run_damage import damage, mend
 from colaflex.run_folder import (
     IDENTITY,
@@ -37,6 +37,7 @@ from colaflex.run_result import (
     TRAINING_RATE,
     component_versions,
     measured_otherwise,
+    measured_with,
     measurement,
     parameter_counts,
     sampling_cost,
@@ -44,7 +45,7 @@ from colaflex.run_result import (
     stage_json,
 )
 from colaflex.run_settings import chosen_device
-from colaflex.run_sources import adopt_teacher, finished_run, taken_stage_one
+from colaflex.run_sources import adopt_teacher, finished_run, taken_stage_one, unlike_ones
 from colaflex.spec import Spec
 from colaflex.stage_cache import (
     Kept,
@@ -307,7 +308,8 @@ class Experiment:
             self._say(f"warning: {sentence}")
         if reused is not None:
             self._say("stage 1: reused, the representation is known from an earlier run")
-        self._warn_of_unlike(reused)
+        for words in unlike_ones(reused, self.teacher_cost, self.conditions):
+            self._say(f"warning: {words}")
         training = self.spec.training
         options = TrainerOptions(
             folder=self.folder.path,
@@ -332,15 +334,6 @@ class Experiment:
             self.rungs,
         )
         return trainer.train({"representation"} if reused is not None else ())
-
-    def _warn_of_unlike(self, reused: StageOne | None) -> None:
-        """Tell under which other conditions that was trained which other runs hand over."""
-        first = [] if reused is None else reused.conditions or [{}]
-        taken = [("stage 1", each) for each in first]
-        taken += [("the teacher", each) for s in self.teacher_cost for each in s["conditions"]]
-        for what, trained in taken:
-            if words := unlike(trained, self.conditions):
-                self._say(f"warning: {what} {words}")
 
     def _keep_stage_one(self, stage: StageResult) -> None:
         """Put a finished stage 1 into the cache, for runs that differ in their prior."""
@@ -383,7 +376,9 @@ class Experiment:
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "split": self.options.split,
-            "measurement": measurement((), self.conditions),
+            "measurement": measurement(
+                (), self.conditions, measured_with(self.data, evaluated.judge)
+            ),
             "components": component_versions(self.spec),
             "likelihood": declared_likelihood(self.spec),
             "parameters": parameter_counts(self.model),

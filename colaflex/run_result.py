@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from colaflex.corpora.token_index import Data
 from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Split
@@ -23,6 +24,7 @@ __all__ = [
     "component_versions",
     "conditions_of",
     "measured_otherwise",
+    "measured_with",
     "measurement",
     "parameter_counts",
     "require_own",
@@ -68,6 +70,21 @@ def component_versions(spec: Spec) -> dict[str, dict[str, str]]:
     for name, config in spec.components().items():
         add(name, config)
     return found
+
+
+def measured_with(data: Data, judge: str) -> dict[str, Any]:
+    """What figures depend on besides the spec: two runs compare where these are the same.
+
+    Args:
+        data: the corpus as tokens.
+        judge: identity of the judge of samples; "" for none.
+    """
+    return {
+        "corpus": data.corpus,
+        "tokenizer": data.tokenizer.digest,
+        "vocab_size": data.tokenizer.size,
+        "judge": judge or None,
+    }
 
 
 def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
@@ -120,9 +137,18 @@ def sampling_cost(model: LanguageModel, options: GenerationOptions) -> dict[str,
     return cost
 
 
-def measurement(changed: Sequence[Difference], conditions: Conditions) -> dict[str, Any]:
-    """How a result's metrics were made: in what otherwise than its spec says, and under what."""
+def measurement(
+    changed: Sequence[Difference], conditions: Conditions, means: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How a result's metrics were made: in what otherwise than its spec says, under what, by what.
+
+    Args:
+        changed: settings in place of the spec's.
+        conditions: of the machine.
+        means: what `measured_with` tells.
+    """
     return {
+        **means,
         "settings": {each.path: each.right for each in changed},
         # Models are measured in fp32, whatever they were trained in.
         "conditions": {name: v for name, v in conditions.items() if name != "precision"},

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import LoadedModel, load
+from colaflex.run_conditions import Conditions, unlike
 from colaflex.run_folder import RunFolder
 from colaflex.run_result import conditions_of, reused_teacher
 from colaflex.spec import Spec
 from colaflex.stage_cache import Kept, StageOne, stage_one_state, weights_digest
 
-__all__ = ["adopt_teacher", "finished_run", "taken_stage_one"]
+__all__ = ["adopt_teacher", "finished_run", "taken_stage_one", "unlike_ones"]
 
 
 def finished_run(key: str, run: Path) -> LoadedModel:
@@ -73,6 +75,24 @@ def adopt_teacher(spec: Spec, model: LanguageModel, stage1_digest: str) -> list[
             f"prior.teacher: the run {teacher} can't teach this prior: {error}"
         ) from None
     return reused_teacher(learned.result["training"]["stages"], learned.result["environment"])
+
+
+def unlike_ones(
+    reused: StageOne | None, teacher: Sequence[Mapping[str, Any]], now: Conditions
+) -> Iterator[str]:
+    """What is said of stage 1 and teacher where they were trained under other conditions.
+
+    Args:
+        reused: a stage 1 that is not trained here.
+        teacher: stages of a result, as `adopt_teacher` gives them.
+        now: the conditions of this run.
+    """
+    first = [] if reused is None else reused.conditions or [{}]
+    taken = [("stage 1", each) for each in first]
+    taken += [("the teacher", each) for stage in teacher for each in stage["conditions"]]
+    for what, trained in taken:
+        if words := unlike(trained, now):
+            yield f"{what} {words}"
 
 
 def _names_of_its_representation(run: LoadedModel) -> set[str]:

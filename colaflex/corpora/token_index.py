@@ -111,11 +111,13 @@ class Data:
         tokenizer: of the corpus, or the one given.
         index: its tokens.
         digest: of content and tokenizer; part of an experiment's digest.
+        corpus: digest of the content alone, whatever its tokens; "" where it isn't known.
     """
 
     tokenizer: Tokenizer
     index: TokenIndex
     digest: str
+    corpus: str = ""
 
 
 def prepare_data(
@@ -138,7 +140,8 @@ def prepare_data(
         tokenizer = train_tokenizer(corpus, vocab_size, cache)
     else:
         tokenizer = load_tokenizer(Path(path))
-    digest = stable_digest("index", SCHEMA, corpus.fingerprint(), tokenizer.digest)
+    fingerprint = corpus.fingerprint()
+    digest = stable_digest("index", SCHEMA, fingerprint, tokenizer.digest)
     folder = (cache or cache_dir()) / "index" / digest[:32]
     index = open_index(folder, digest)
     if index is None:
@@ -146,7 +149,7 @@ def prepare_data(
         index = open_index(folder, digest)
     if index is None:
         raise RunFailure(f"the token index {folder} is not readable after it was written")
-    return Data(tokenizer, index, digest)
+    return Data(tokenizer, index, digest, stable_digest("corpus", fingerprint))
 
 
 def open_index(folder: Path, digest: str) -> TokenIndex | None:

@@ -44,9 +44,11 @@ class Evaluated(Measured):
 
     Attributes:
         samples: records of samples.jsonl.
+        judge: identity of the judge; "" where there was none.
     """
 
     samples: list[dict[str, Any]] = field(default_factory=list)
+    judge: str = ""
 
 
 class Evaluator:
@@ -194,6 +196,7 @@ class Evaluator:
             result.add(found[1][name].under(f"generation.{name}."))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
+            result.judge = self.quality.judge.identity
 
     def _sweeps(self, result: Evaluated) -> dict[str, TextRow]:
         """The texts of every point, beside as many real ones; none where there is no sweep."""

@@ -23,6 +23,7 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
 from colaflex.ranking import LEVEL, Over, compare, rank
 from colaflex.report.bounds import is_bound
+from colaflex.report.caveats import caveats
 from colaflex.report.metrics import describe
 from colaflex.report.rank import Direction, declared_likelihood
 from colaflex.report.record import clean, measurements
@@ -86,6 +87,12 @@ class Entry:
     def shown(self) -> Mapping[str, Measurement]:
         """Its metrics with the intervals that say most: over seeds where it has several."""
         return self.over_seeds or self.metrics
+
+    @property
+    def caveats(self) -> list[str]:
+        """What keeps its figures from meaning what they seem to."""
+        size = self.first.tokenizer.get("vocab_size")
+        return caveats(self.metrics, size if isinstance(size, int) else None)
 
     @property
     def flops(self) -> float:

@@ -72,6 +72,7 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "tokens": _finite(row.tokens),
         "tuning": dict(row.first.tuning),
         "reason": row.reason,
+        "caveats": row.caveats,
     }
 
 
@@ -89,6 +90,7 @@ def _reference_json(one: Reference) -> dict[str, Any]:
         "budget": one.budgets[0] if len(one.budgets) == 1 else None,
         "family": "reference",
         "reason": "a reference",
+        "caveats": [],
     }
 
 
@@ -287,7 +289,8 @@ def _remarks(table: Table) -> list[str]:
         for row in table.rows
         if row.missing
     ]
-    return [*unranked, *lacking]
+    marred = [f"{row.name}: {one}" for row in table.rows for one in row.caveats]
+    return [*unranked, *lacking, *marred]
 
 
 def _plain(text: str) -> str:

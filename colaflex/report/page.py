@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from colaflex.report.bounds import signed
+from colaflex.report.caveats import caveats
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
@@ -96,6 +97,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "name": _text(record.result.get("name")) or "run",
         "parts": parts(record),
         "results": main_results(metrics, likelihood=record.result.get("likelihood")),
+        "caveats": caveats(metrics, record.vocabulary),
         "costs": costs(record),
         "knobs": knobs(record),
         "plots": plots_available(),

@@ -29,6 +29,7 @@ __all__ = [
     "measurements",
     "read_run",
     "settings_of",
+    "vocabulary",
 ]
 
 _TERM = re.compile(r"^loss[./]")
@@ -65,6 +66,11 @@ class RunRecord:
     def measurements(self) -> dict[str, Measurement]:
         """The flat map of metrics."""
         return measurements(self.result)
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of tokens, where the result says it."""
+        return vocabulary(self.result)
 
     @property
     def settings(self) -> Any:
@@ -133,6 +139,13 @@ def settings_of(result: Mapping[str, Any]) -> str:
     if not isinstance(settings, Mapping):
         return ""
     return ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in settings.items())
+
+
+def vocabulary(result: Mapping[str, Any]) -> int | None:
+    """Number of tokens of a result's model; None in results that don't say it."""
+    measured = result.get("measurement")
+    size = measured.get("vocab_size") if isinstance(measured, Mapping) else None
+    return size if isinstance(size, int) else None
 
 
 def components(result: Mapping[str, Any]) -> list[ComponentRow]:

@@ -7,9 +7,10 @@ from typing import Any, TextIO
 
 from colaflex import terminal
 from colaflex.report.bounds import signed
+from colaflex.report.caveats import caveats
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
-from colaflex.report.record import clean, measurements, settings_of
+from colaflex.report.record import clean, measurements, settings_of, vocabulary
 from colaflex.report.sections import Cell, family_rows, generation_of
 
 __all__ = ["print_summary"]
@@ -31,6 +32,8 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
     metrics = measurements(result)
     console = terminal.console(file)
     console.print(Text(_headline(result), style="bold"))
+    for caveat in caveats(metrics, vocabulary(result)):
+        console.print(Text(caveat, style="yellow"), soft_wrap=True)
     generation = generation_of(metrics)
     heads = generation.heads()[:_COLUMNS]
     if heads:

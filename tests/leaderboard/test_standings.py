@@ -170,6 +170,23 @@ def test_a_bound_stands_with_its_sign_everywhere(bench: Any) -> None:
     assert "≤ 2.12" in page and "≤ 0.7" not in page and "upper bound" in page
 
 
+def test_a_collapsed_row_says_so(bench: Any) -> None:
+    def collapse(record: dict[str, Any]) -> None:
+        record["metrics"]["generation.unigram_entropy"]["value"] = 1.5
+
+    found = bench.change(collapse, row="consistency").stand()
+    assert [row.name for row in found.rows if row.caveats] == ["consistency", "consistency"]
+    (said,) = entry(found, "consistency").caveats
+    assert said.startswith("collapsed: ") and "1.50 against 4.33" in said
+    stream = io.StringIO()
+    print_standings(found, stream)
+    assert f"consistency: {said}" in stream.getvalue()
+    rows = as_json(found)["rows"]
+    assert {row["name"] for row in rows if row["caveats"]} == {"consistency"}
+    page = build_page(found)
+    assert page.count(f'<p class="note">C{said[1:]}.</p>') == 2
+
+
 @pytest.mark.parametrize("broken", ["no:such", "", "\x00"])
 def test_what_may_be_a_bound_is_marked(bench: Any, broken: str) -> None:
     # A stranger's component that isn't installed: "at most" is true of exact values as well.
