@@ -49,13 +49,14 @@ class Consistency(TaughtPrior):
         return {"consistency": self.flow_term(per_position, path, latents, noise)}
 
     def earlier(self, times: Tensor, progress: float) -> Tensor:
-        """r = t max(0, 1 - n / 2^(1 + s)) after s doublings, n = 1 + k sigmoid(-t / (1 - t)).
+        """r of deviation c σ, c = max(0, 1 - (1 + k sigmoid(-σ)) / 2^(1 + s)), s doublings so far.
 
-        t / (1 - t) is the noise's deviation in units of the data, by which n is published.
+        σ = t / (1 - t) is the noise's deviation in units of the data.
         """
         doublings = min(int(progress * (1 + self.config.doublings)), self.config.doublings)
         widened = 1.0 + self.config.widening * torch.sigmoid(-times / (1.0 - times))
-        return times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
+        kept = times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
+        return kept / (1.0 - times + kept)
 
     def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
         """The pseudo-Huber distance of f(z_t, t) to f(z_r, r), over t - r, (rows, blocks, block).
@@ -71,7 +72,7 @@ class Consistency(TaughtPrior):
         squared = (found - target).square().mean(-1) + width**2
         # The square root has no slope to speak of at 0.
         distance = squared.clamp(min=1e-12).sqrt() - width
-        return distance / (path.times - earlier)[..., None]
+        return distance / (path.times - earlier).clamp(min=1e-6)[..., None]
 
     @torch.no_grad()
     def _taught_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:

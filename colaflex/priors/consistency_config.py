@@ -50,7 +50,7 @@ class ConsistencyConfig(PathPriorConfig):
         ge=0,
         le=100,
         description="How much further apart, at most, they are near the data than near the noise: "
-        "the k of the distance t · (1 + k · sigmoid(-t / (1 - t))) / 2^(1 + doublings so far) "
+        "the k of σ · (1 + k · sigmoid(-σ)) / 2^(1 + doublings so far), with σ = t / (1 - t) "
         "(no unit).",
     )
     huber_width: float = Field(

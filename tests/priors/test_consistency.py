@@ -17,9 +17,11 @@ def test_the_compared_points_draw_nearer() -> None:
     prior = small_prior("consistency", DIM, doublings=3, widening=2.0)
     times = torch.tensor([[0.2, 0.9]])
     first, *_, last = (prior.earlier(times, p / 8) for p in range(9))
-    widened = 1 + 2 / (1 + (times / (1 - times)).exp())
-    torch.testing.assert_close(first, times * (1 - widened / 2).clamp(min=0))
-    torch.testing.assert_close(last, times * (1 - widened / 16))
+    deviation = times / (1 - times)
+    widened = 1 + 2 / (1 + deviation.exp())
+    for found, halved in ((first, 2), (last, 16)):
+        earlier = deviation * (1 - widened / halved).clamp(min=0)
+        torch.testing.assert_close(found / (1 - found), earlier)
     assert Noise(0, 3).progress == 1 and Noise(0, 3, steps=4).progress == 0.75
 
 
