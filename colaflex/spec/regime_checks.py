@@ -68,8 +68,8 @@ def _scratch(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield REFERENCE, message, "set it to 0, or choose another regime"
     if _taught(spec):
         message = (
-            "the representation rests while a given teacher teaches, and training.regime scratch "
-            "has no stage 1 in which it would have learned"
+            "a given teacher has learned the latents of another representation than the one that "
+            "training.regime scratch begins, and while it teaches this one rests"
         )
         yield ("prior", "teacher"), message, "choose regime frozen, or let the prior train its own"
     if min(training.gradient_gate.ends) == 1:
