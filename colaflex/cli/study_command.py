@@ -270,7 +270,9 @@ def _arms(study: Study, names: str | None) -> tuple[str, ...]:
         return study.arms
     from colaflex import hints
 
-    asked = tuple(name.strip() for name in names.split(",") if name.strip())
+    asked = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not asked:
+        raise UserError(f"--arms {names}: names no arm{hints.hint('', study.arms, 'arms')}")
     for name in asked:
         if name not in study.arms:
             hint = hints.hint(name, study.arms, "arms")

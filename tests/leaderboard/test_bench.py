@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.record import Record
+from colaflex.leaderboard.record import Record, sealed, write_record
 from colaflex.leaderboard.records import load_records
 
 CELLS = ["flow_matching-small-s0", "flow_matching-small-s1", "latent_ar-small-s0"]
@@ -175,15 +175,21 @@ def test_a_record_that_was_lost_is_made_again_from_its_run(benched: Bench) -> No
 
 
 def test_other_data_is_named_as_such(benched: Bench) -> None:
-    path = benched.folder / "boards/base.yaml"
-    text = path.read_text()
+    """A record that was made before the corpus has changed."""
+    record, results = benched.records[CELLS[0]], benched.board.results
+    path, digest = results / record.file_name, "0" * 64
+    text = path.read_bytes()
+    content = {key: value for key, value in record.as_json().items() if key != "digest"}
+    content |= {"data_digest": digest, "protocol": benched.board.protocol(digest)}
+    path.unlink()
+    other = write_record(sealed(content), results)
     try:
-        path.write_text(text.replace("documents: 120", "documents: 121"))
-        code, _, err = benched.run("--rows", "flow_matching", "--seeds", "0")
+        code, _, err = benched.run()
     finally:
-        path.write_text(text)
+        other.unlink()
+        path.write_bytes(text)
     assert code == 2
-    assert "was made on other data than the board has now" in err
+    assert f"{other}: was made on other data than the board has now" in err
 
 
 def test_a_record_of_another_spec_is_not_replaced(benched: Bench) -> None:

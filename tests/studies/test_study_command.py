@@ -181,6 +181,7 @@ def test_status_imports_no_torch(study: Path) -> None:
     [
         (("run", "small.yaml", "--storage", "sqllite:///x.db"), "did you mean 'sqlite'"),
         (("run", "small.yaml", "--arms", "serch"), "search"),
+        (("run", "small.yaml", "--arms", ","), "names no arm (arms: by_hand, search)"),
         (("run", "smal.yaml"), "smal.yaml"),
         (("status", "wrlds"), "there is no study 'wrlds'"),
         (("report", "small.yaml", "--write-best", "best.yaml"), "no trial is complete"),
