@@ -18,9 +18,14 @@ from typing import Any
 
 import pytest
 
+from colaflex.errors import UserError
+from colaflex.leaderboard.bench import Bench as Runner
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.grid import grid
 from colaflex.leaderboard.record import Record, sealed, write_record
 from colaflex.leaderboard.records import load_records
+from colaflex.leaderboard.workers import Settings
+from colaflex.spec import Spec
 
 CELLS = ["flow_matching-small-s0", "flow_matching-small-s1", "latent_ar-small-s0"]
 CELLS += ["latent_ar-small-s1"]
@@ -174,22 +179,22 @@ def test_a_record_that_was_lost_is_made_again_from_its_run(benched: Bench) -> No
     }
 
 
-def test_other_data_is_named_as_such(benched: Bench) -> None:
+def test_other_data_is_named_as_such(
+    small_record: Record, small_board: Board, tmp_path: Path
+) -> None:
     """A record that was made before the corpus has changed."""
-    record, results = benched.records[CELLS[0]], benched.board.results
-    path, digest = results / record.file_name, "0" * 64
-    text = path.read_bytes()
-    content = {key: value for key, value in record.as_json().items() if key != "digest"}
-    content |= {"data_digest": digest, "protocol": benched.board.protocol(digest)}
-    path.unlink()
-    other = write_record(sealed(content), results)
-    try:
-        code, _, err = benched.run()
-    finally:
-        other.unlink()
-        path.write_bytes(text)
-    assert code == 2
-    assert f"{other}: was made on other data than the board has now" in err
+    board, digest = bench_in(tmp_path, small_board).board, "0" * 64
+    content = {key: value for key, value in small_record.as_json().items() if key != "digest"}
+    content |= {
+        "data_digest": digest,
+        "protocol": board.protocol(digest),
+        "spec_digest": Spec.parse(small_record.spec).digest(digest),
+    }
+    path = write_record(sealed(content), board.results)
+    runner = Runner(board, grid(board)[:1], Settings(tmp_path / "out"))
+    with pytest.raises(UserError, match="was made on other data than the board has now") as caught:
+        runner.match()
+    assert str(path) in str(caught.value)
 
 
 def test_a_record_of_another_spec_is_not_replaced(benched: Bench) -> None:
