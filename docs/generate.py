@@ -38,6 +38,18 @@ over `weights` (null where each is 1), so that the metric is the sum of the valu
 the weights. Items stand in an order that depends on data and plan alone (sample i, held-out
 document i), so two models that were measured alike can be compared item by item.
 
+## Measured with other settings
+
+`colaflex evaluate RUN` measures a finished run again and leaves its folder as it is. With `--set
+evaluation.KEY=VALUE` or `--set sampling.KEY=VALUE` it measures with other settings than the run's
+spec has, and makes `result.json`, `samples.jsonl`, `items.json` and `report.html` anew. `spec.yaml`
+and the weights stay: they say what the run is. `measurement` in the result says how its metrics
+were made: `settings`, those in place of the spec's ({} where it was measured as the spec says),
+`conditions`, those of the machine, and corpus, tokenizer and judge. Each call begins with the spec;
+to give a setting the spec's own value brings the run's own result back. `split` in the result says
+which held-out documents were read; with `--set` and no `--split` it stays. Boards and studies
+refuse a result that was measured otherwise than they ask for.
+
 This page is generated from `colaflex.report.metrics`.
 """
 
