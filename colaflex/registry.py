@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from colaflex import terminal
-from colaflex.errors import UserError
+from colaflex.errors import UserError, WrongKind
 from colaflex.hints import hint
 from colaflex.host.catalogue import Catalogue, ComponentError, Entry, Row, from_distribution
 from colaflex.host.life_cycle import LifeCycle
@@ -281,8 +281,11 @@ def build(kind: str, name: str, **options: Any) -> Any:
 
     Raises:
         ComponentError: unknown component, or an option that it doesn't take.
+        WrongKind: what is given are no names.
         pydantic.ValidationError: a config field has a wrong value.
     """
+    if not isinstance(kind, str) or not isinstance(name, str):
+        raise WrongKind(f"expected the names of a kind and a component, got {kind!r}, {name!r}")
     known = registry()
     fields = known.config_class(kind, name).model_fields
     chosen = {key: value for key, value in options.items() if key in fields}

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from colaflex import terminal
 from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.errors import UserError, WrongKind
 from colaflex.evaluation.evaluate import Evaluated
 from colaflex.generation.text import GenerationOptions
+from colaflex.hints import hint
 from colaflex.hooks import RunInfo
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
 from colaflex.measuring import evaluator
+from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
@@ -72,6 +75,13 @@ __all__ = ["RESULT_SCHEMA", "Experiment", "RunOptions", "load", "run"]
 RESULT_SCHEMA = 1
 
 
+_WORDS = {
+    "precision": ("auto", "fp32", "bf16"),
+    "strategy": ("ddp", "fsdp"),
+    "split": get_args(Split),
+}
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Settings of a run that are none of the experiment's.
@@ -96,6 +106,12 @@ class RunOptions:
     split: Split = "test"
     report: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse words that mean nothing, which would be taken for others."""
+        for name, words in _WORDS.items():
+            if (given := getattr(self, name)) not in words:
+                raise UserError(f"{name} {given!r}{hint(str(given), words)}")
+
 
 def run(
     spec: Spec,
@@ -115,7 +131,11 @@ def run(
         UserError: spec, corpus or folder can't be used.
         RunFailure: training failed.
     """
-    folder = Path(out) if out is not None else Path("runs") / spec.name
+    for name, value, kind in (("spec", spec, Spec), ("options", options, RunOptions | None)):
+        if not isinstance(value, kind):
+            wanted = "a Spec (Spec.load reads a file)" if name == "spec" else "RunOptions"
+            raise WrongKind(f"{name}: expected {wanted}, got {type(value).__name__}")
+    folder = user_path(out) if out is not None else Path("runs") / spec.name
     return Experiment(spec, folder, options or RunOptions(), progress or SilentProgress()).run()
 
 

@@ -18,6 +18,8 @@ from colaflex.errors import UserError
 from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator, _parts
 from colaflex.loading import LoadedModel
+from colaflex.run import RunOptions
+from colaflex.run_manifest import MANIFEST
 from colaflex.spec.sections import Sampling
 from colaflex.training.checkpoints import CheckpointStore
 
@@ -195,6 +197,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(
             weights[name].view(-1)[0] = value
     shutil.rmtree(folder / "checkpoints")
     store.save(found)
+    (folder / MANIFEST).unlink()  # as of a run that went wrong, not of one that was damaged
     with pytest.raises(UserError, match=rf"run: the weights of {re.escape(name)} are not finite"):
         colaflex.load(folder)
 
@@ -224,3 +227,31 @@ def test_settings_are_a_list_of_texts(tiny: Path, sets: Any) -> None:
 def test_overrides_are_a_map(tiny: Path, values: Any) -> None:
     with pytest.raises(UserError, match="expected a map of values by key path"):
         colaflex.Spec.load(tiny).override(values)
+
+
+@pytest.mark.parametrize("spec", ["tiny.yaml", None, {"corpus": "bible"}, Path("x"), 3])
+def test_what_is_no_spec_is_not_run(spec: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"spec: expected a Spec .*, got"):
+        colaflex.run(spec, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, "cpu", True, 3])
+def test_what_are_no_options_is_refused(tiny: Path, tmp_path: Path, options: Any) -> None:
+    with pytest.raises(UserError, match="options: expected RunOptions, got"):
+        colaflex.run(colaflex.Spec.load(tiny), tmp_path / "run", options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("precision", "fp16"), ("precision", None), ("strategy", "dp"), ("split", "tset")],
+)
+def test_words_that_mean_nothing_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"{name} .*there are"):
+        RunOptions(**{name: value})
+
+
+@pytest.mark.parametrize("names", [(3, "x"), ("prior", None), (None, None), ("prior", ["x"])])
+def test_what_are_no_names_build_nothing(names: Any) -> None:
+    with pytest.raises(UserError, match="expected the names of a kind and a component"):
+        colaflex.build(*names)
