@@ -169,7 +169,10 @@ def from_json(text: str, source: str = "the summary") -> StudySummary:
     Raises:
         UserError: it is something else; `source` is named.
     """
-    data = parse_json(text, source)
+    try:
+        data = parse_json(text, "its text")
+    except UserError as error:
+        raise UserError(f"{source}: not JSON ({error})") from None
     if not isinstance(data, dict) or "schema" not in data:
         raise UserError(f"{source}: expected the summary of a study (an object with `schema`)")
     if data["schema"] != SCHEMA:
