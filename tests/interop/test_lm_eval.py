@@ -304,3 +304,32 @@ def test_wrong_requests_are_one_message(
         main([str(tasks / "x"), "--tasks", "a", "--include-path", str(tasks)])
     assert ended.value.code == 2
     assert "there is no such run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "name"),
+    [
+        ({"top_k": -1}, "top_k"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"max_gen_toks": 2.5}, "max_new_tokens"),
+        ({"max_gen_toks": 10**6}, "max_new_tokens"),
+        ({"guidance": 1e308}, "guidance"),
+        ({"steps": "many"}, "steps"),
+    ],
+)
+def test_options_out_of_bounds_are_refused(
+    latent: LoadedModel, asked_for: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(UserError, match=f"^{name}: expected .*, got "):
+        HarnessModel(latent)._options(asked_for)
+
+
+@pytest.mark.parametrize("tasks", [",", "", " , ,", ",,"])
+def test_no_task_is_one_message(
+    finished: Path, capsys: pytest.CaptureFixture[str], tasks: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(finished), "--tasks", tasks])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"Error: --tasks {tasks}: names no task\n"
