@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.intervals import mean
 from colaflex.latent_model import LatentModel
+from colaflex.report.metrics import describe
+from colaflex.report.sized import SAMPLES
 from colaflex.training.progress import Progress, told
 
 __all__ = ["Evaluated", "Evaluator"]
@@ -99,7 +101,7 @@ class Evaluator:
         if self.plan.samples:
             self.say("evaluation: samples")
             rows = self._rows(result)
-            swept = self._sweeps(result)
+            swept = self._sweeps(rows, result)
             self.say("evaluation: quality of the samples")
             self._quality(rows, swept, result)
             self.say("evaluation: BrierLM")
@@ -192,14 +194,18 @@ class Evaluator:
         found = self.quality.measure(rows, *([swept] if swept else []))
         for name, measured in found[0].items():
             result.add(measured.under("generation." if name == "model" else f"generation.{name}."))
-        for name in (name for name in swept if name != "real"):
+        points = swept.keys() - rows.keys()
+        for name in (name for name in swept if name in points):
             result.add(found[1][name].under(f"generation.{name}."))
+        if "model" in swept:
+            beside = {name: each for name, each in found[1].items() if name not in points}
+            result.metrics |= _at_samples(beside, len(swept["model"].tokens))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
             result.judge = self.quality.judge.identity
 
-    def _sweeps(self, result: Evaluated) -> dict[str, TextRow]:
-        """The texts of every point, beside as many real ones; none where there is no sweep."""
+    def _sweeps(self, own: dict[str, TextRow], result: Evaluated) -> dict[str, TextRow]:
+        """The texts of every point, beside references of as many; none where there is no sweep."""
         points = sweep_points(self.model, self.options, self.plan, self.say)
         if not points:
             return {}
@@ -212,7 +218,9 @@ class Evaluator:
             rows[point.name] = self.sources.generated(prompts, point.options, tell=tell)
             seconds = time.perf_counter() - began
             result.metrics |= self._cost(point, rows[point.name], seconds)
-        return {**rows, "real": self.sources.real(prompts)}
+        if len(prompts) > self.plan.samples:  # there are fewer references than that
+            return {**rows, "real": self.sources.real(prompts)}
+        return {**rows, **{name: row.first(len(prompts)) for name, row in own.items()}}
 
     def _cost(self, point: SweepPoint, row: TextRow, seconds: float) -> Metrics:
         """What a point of the sweep over steps takes."""
@@ -224,6 +232,16 @@ class Evaluator:
         if block is not None:
             cost[f"speed.{point.name}.network_evaluations_per_block"] = _point(block.evaluations)
         return cost
+
+
+def _at_samples(rows: Mapping[str, Measured], count: int) -> Metrics:
+    """Of rows of so many texts, the figures that hang on how many there are."""
+    at = f"generation.at_{SAMPLES}.{count}."
+    found: Metrics = {}
+    for name, row in rows.items():
+        every = row.under(at if name == "model" else f"{at}{name}.").metrics
+        found |= {metric: m for metric, m in every.items() if describe(metric).sized}
+    return found
 
 
 def _point(value: float) -> Measurement:

@@ -39,6 +39,10 @@ class TextRow:
     tokens: Prompts
     ended: Sequence[bool]
 
+    def first(self, count: int) -> TextRow:
+        """The first texts, at most so many."""
+        return TextRow(self.prompts[:count], self.tokens[:count], self.ended[:count])
+
     def records(self, source: str, tokenizer: Tokenizer) -> list[dict[str, Any]]:
         """As they stand in samples.jsonl."""
         texts = tokenizer.continued(self.prompts, self.tokens)

@@ -30,13 +30,13 @@ class Cell:
         value: as printed.
         interval: over seeds where there are several, else over items.
         sort: the number that it sorts by; "" for none.
-        items: the interval over items, where the other is over seeds.
+        also: the interval over items, where the other is over seeds; or real text of as many words.
     """
 
     value: str
     interval: str = ""
     sort: str = ""
-    items: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,16 @@ def _row_cells(row: Entry, shown: Sequence[Column]) -> list[Cell]:
         for column, cell in zip(shown, _cells(row.shown, shown), strict=True)
     ]
     if row.over_seeds and row.metric in row.first.items:
-        cells[0] = replace(cells[0], items=shown[0].interval(row.metrics))
-    return cells
+        cells[0] = replace(cells[0], also=f"items {shown[0].interval(row.metrics)}")
+    return [_beside_real(row, *each) for each in zip(shown, cells, strict=True)]
+
+
+def _beside_real(row: Entry, column: Column, cell: Cell) -> Cell:
+    """A figure that hangs on how much text there is, beside real text of as much."""
+    real = row.metrics.get(column.metric.replace("generation.", "generation.real.", 1))
+    if not column.info.sized or real is None or cell.also:
+        return cell
+    return replace(cell, also=f"real {column.value({column.metric: real})}")
 
 
 def _costs(row: Entry) -> list[Cell]:

@@ -29,6 +29,7 @@ from colaflex.report.numbers import compact, decimals, duration, number, unit_te
 from colaflex.report.page import sample_columns
 from colaflex.report.record import components
 from colaflex.report.sections import MetricRow, family_rows, parameter_shares, stage_rows
+from colaflex.report.sized import beside
 from colaflex.report.style import plots_available
 from colaflex.spec.yaml import write_yaml
 
@@ -156,8 +157,9 @@ def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
     by_speed = {row.name: timed(row, quality) for row in rows}
     diversity = _diversity(standings, rows)
     frontiers = {row.name: frontier(row, quality, diversity) for row in rows} if diversity else {}
+    size = next((p.x.n for points in frontiers.values() for p in points if p.settings), 0)
     real = tuple(
-        next((r.metrics[n] for r in rows if (n := f"generation.real.{m}") in r.metrics), None)
+        next(filter(None, (beside(r.metrics, f"generation.real.{m}", size) for r in rows)), None)
         for m in (quality, diversity)
     )
     swept = any(len(points) > 1 for points in by_speed.values())

@@ -74,7 +74,7 @@ def _by_reference(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Mea
     found: dict[str, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.family == "generation" and at.row != "model":
+        if at.family == "generation" and at.row != "model" and not at.point:
             found.setdefault(at.row, {})[at.canonical] = measured
     return found
 

@@ -10,6 +10,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Entry
 from colaflex.report.metrics import place
 from colaflex.report.numbers import tick
+from colaflex.report.sized import SAMPLES, beside
 
 __all__ = ["Level", "Point", "front", "frontier", "levels", "timed"]
 
@@ -52,7 +53,8 @@ def by_settings(
     found: dict[Settings, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.family == family and at.point and math.isfinite(measured.value):
+        own = at.row == "model" and at.axis != SAMPLES
+        if at.family == family and at.point and own and math.isfinite(measured.value):
             found.setdefault(at.point, {})[at.metric] = measured
     return found
 
@@ -65,12 +67,15 @@ def frontier(row: Entry, quality: str, diversity: str) -> list[Point]:
         quality: metric of generated text, without its family.
         diversity: likewise.
     """
-    own = [row.metrics.get(f"generation.{name}") for name in (diversity, quality)]
-    points = [Point((), own[0], own[1])] if own[0] and own[1] else []
+    points: list[Point] = []
     for settings, found in by_settings(row.metrics, "generation").items():
         axes = {axis for axis, _ in settings}
         if axes <= {"guidance", "temperature"} and quality in found and diversity in found:
             points.append(Point(settings, found[diversity], found[quality]))
+    own = [row.metrics.get(f"generation.{name}") for name in (diversity, quality)]
+    if points:  # the row's own texts may be more than a point's
+        own[0] = beside(row.metrics, f"generation.{diversity}", points[0].x.n)
+    points[:0] = [Point((), own[0], own[1])] if own[0] and own[1] else []
     return [p for p in points if math.isfinite(p.x.value) and math.isfinite(p.y.value)]
 
 

@@ -107,7 +107,8 @@ def sweep_plots(sweep: Sweep, generation: Generation, limit: int = 6) -> list[Fi
         guides = {
             row: measured.value
             for row in ("real", "trigram", "bigram")
-            if (measured := generation.at(row, metric)) and math.isfinite(measured.value)
+            if (measured := generation.beside(row, metric, points[0][1].n))
+            and math.isfinite(measured.value)
         }
         svg = draw(
             f"fig-{sweep.axis}-{len(figures)}",

@@ -61,7 +61,8 @@ class Placement:
         metric: what is measured, without row or sweep.
         row: whose text is measured; "model" unless the name says otherwise.
         point: where in a sweep it was measured: the swept settings ("steps", "guidance", ...) with
-            their values, several in a grid; empty at the spec's own settings.
+            their values, several in a grid; empty at the spec's own settings. "samples" is the
+            number of texts: the same as without, of fewer.
     """
 
     family: str
@@ -337,12 +338,14 @@ def place(name: str) -> Placement:
     while match := _SWEEP.fullmatch(rest):
         axis, at, rest = match.groups()
         point.append((axis, float(at)))
-    if point or family == "speed":
+    if family == "speed":
         return Placement(family, rest, point=tuple(point))
     row, _, metric = rest.partition(".")
+    if point and not (metric and row in ROWS):
+        return Placement(family, rest, point=tuple(point))
     # A corpus may bring references of its own: their rows are known by their metrics.
     if metric and (row in ROWS or (not _known(rest) and _known(metric))):
-        return Placement(family, metric, row=row)
+        return Placement(family, metric, row=row, point=tuple(point))
     return Placement(family, rest)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
@@ -26,6 +26,7 @@ from colaflex.report.numbers import (
     unit_text,
     with_unit,
 )
+from colaflex.report.sized import SAMPLES, beside
 
 __all__ = [
     "Cell",
@@ -78,6 +79,12 @@ class Generation:
     rows: list[str]
     metrics: list[str]
     table: Mapping[tuple[str, str], Measurement]
+    known: Mapping[str, Measurement] = field(default_factory=dict)
+
+    def beside(self, row: str, metric: str, n: int) -> Measurement | None:
+        """One measurement as it compares with those of n texts, None where it doesn't."""
+        of = "" if row == "model" else f"{row}."
+        return beside(self.known, f"generation.{of}{metric}", n)
 
     def at(self, row: str, metric: str) -> Measurement | None:
         """One measurement, None where there is none."""
@@ -150,6 +157,7 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
         sorted({row for row, _ in table}, key=row_order),
         sorted({metric for _, metric in table}, key=generation_order),
         table,
+        metrics,
     )
 
 
@@ -159,7 +167,7 @@ def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
     for name, measured in metrics.items():
         at = place(name)
         metric = at.metric if at.family == "generation" else _COSTS.get(at.metric)
-        if at.point and metric:
+        if at.point and at.axis != SAMPLES and metric:
             *fixed, (axis, value) = at.point
             tables.setdefault((tuple(fixed), axis), {})[value, metric] = measured
     return [

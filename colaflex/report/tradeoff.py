@@ -34,11 +34,12 @@ def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure
     diversity = next((m for m in DIVERSITY if generation.at("model", m)), None)
     if quality is None or diversity is None or not plots_available():
         return None
+    texts = next((m.n for sweep in sweeps for _, m in sweep.points(diversity)), 0)
     across, up = describe(f"generation.{diversity}"), describe(f"generation.{quality}")
 
     def paint(axes: Axes) -> None:
         tradeoff = _Tradeoff(axes, (diversity, quality), (scale_of(across), scale_of(up)))
-        labels = tradeoff.rows(generation)
+        labels = tradeoff.rows(generation, texts)
         for sweep, colour in zip(sweeps, cycle(SERIES[2:]), strict=False):
             labels += tradeoff.path(sweep, colour)
         axes.grid(axis="both")
@@ -60,11 +61,17 @@ class _Tradeoff:
     metrics: tuple[str, str]
     scales: tuple[float, float]
 
-    def rows(self, generation: Generation) -> list[Label]:
-        """A point, with intervals in both directions, for each source of text."""
+    def rows(self, generation: Generation, texts: int) -> list[Label]:
+        """A point, with intervals in both directions, for each source of text.
+
+        Beside points of a sweep, which are of `texts` texts, only what compares with them.
+        """
         labels = []
         for row in generation.rows:
-            first, second = (generation.at(row, metric) for metric in self.metrics)
+            first, second = (
+                generation.beside(row, metric, texts) if texts else generation.at(row, metric)
+                for metric in self.metrics
+            )
             if not (first and second and math.isfinite(first.value * second.value)):
                 continue
             x, x_error = with_errors(first, self.scales[0])
