@@ -42,7 +42,9 @@ def require_runs(out: Path, folders: Iterable[Path]) -> None:
             f"{out}: there is nothing to resume: it holds the runs {listed}; give --seeds as well, "
             "or one of them with --out"
         )
-    what = "it holds no run" if out.exists() else "there is no such folder"
+    what = "it is empty" if out.exists() else "there is no such folder"
+    if out.is_dir() and any(out.iterdir()):
+        what = "it is not empty and holds no run; choose another one with --out"
     raise UserError(
         f"{out}: there is nothing to resume: {what}{meant(out)}; leave --resume out to begin a run "
         "there"

@@ -134,7 +134,7 @@ def test_a_mistyped_folder_holds_nothing_to_resume(
         "runs/plian": f"there is no such folder; did you mean {tmp_path / 'runs/plain'}?",
         "run/plain": f"there is no such folder; did you mean {tmp_path / 'runs/plain'}?",
         "runs/Plain": f"did you mean {tmp_path / 'runs/plain'}?",
-        "runs/empty": "it holds no run",
+        "runs/empty": "it is empty",
         "runs/seeds": "it holds the runs seed-0; give --seeds as well",
         "runs/seed": f"did you mean {tmp_path / 'runs/seeds'}?",
         "quite/another/place": "there is no such folder; leave --resume out to begin a run there",
