@@ -33,6 +33,18 @@ of a grid (`generation.at_guidance.2.at_temperature.0.7.distinct_2`); without ei
 model's, at the spec's `sampling`. A sweep over a setting of which the model takes no notice is left
 out.
 
+Entropy, distinct n-grams and KL hang on how many texts are measured. So that they stand beside the
+points of a sweep, which are of fewer texts, the model's own row and its references are measured at
+that number as well: `generation.at_samples.16.distinct_2` and, of real text,
+`generation.at_samples.16.real.distinct_2`.
+
+A report, a run's summary and a leaderboard say two things that figures alone hide. Texts have
+*collapsed* where their words' entropy is below real text's by more than ln 2, or less than half as
+many of them differ: then a low judge NLL is no quality. A judge is *weak* where its NLL on real
+text is above 0.8 of a uniform guess's, or less than half a nat below that on the unigram
+sampler's texts:
+then its figures mean little.
+
 `items.json` holds, of every metric that is a share or a mean, what each item adds to it: `values`
 over `weights` (null where each is 1), so that the metric is the sum of the values over the sum of
 the weights. Items stand in an order that depends on data and plan alone (sample i, held-out
