@@ -20,6 +20,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.reading import inside, user_path, verifying
+from colaflex.room import NoRoom, room_for
 from colaflex.run_folder import RunFolder
 from colaflex.run_manifest import RunManifest
 from colaflex.run_settings import chosen_device
@@ -28,6 +29,8 @@ from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
 
 __all__ = ["LoadedModel", "load", "load_weights"]
+
+SLACK = 256 << 20  # bytes that a model may have beside what its checkpoint holds
 
 
 class LoadedModel:
@@ -177,10 +180,9 @@ def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedMo
     tokenizer = load_tokenizer(folder.confirmed("tokenizer.json"))
     done = inside(folder.path, "result.json").exists()
     result = folder.read("result.json") if done else {}
-    model = skeleton(spec, tokenizer)
-    weights = _weights(model, folder.path, str(identity["spec_digest"]), verify)
-    model = build_model(spec, tokenizer)
-    model.load_state_dict(weights)
+    store = CheckpointStore(folder.path / "checkpoints", str(identity["spec_digest"]))
+    model = _built(spec, tokenizer, store, folder.path)
+    model.load_state_dict(_weights(store, model, folder.path, verify))
     return LoadedModel(spec, model.to(place), tokenizer, result)
 
 
@@ -190,14 +192,25 @@ def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
     Raises:
         UserError: there are none, they are damaged, or not finite.
     """
-    model.load_state_dict(_weights(model, folder, spec_digest))
+    store = CheckpointStore(folder / "checkpoints", spec_digest)
+    model.load_state_dict(_weights(store, model, folder))
+
+
+def _built(spec: Spec, tokenizer: Tokenizer, store: CheckpointStore, folder: Path) -> LanguageModel:
+    """The model; one larger than its checkpoint only after their shapes were compared."""
+    try:
+        with room_for(2 * store.size() + SLACK):  # of half precision, perhaps
+            return build_model(spec, tokenizer)
+    except NoRoom:
+        _kept(store, skeleton(spec, tokenizer), folder, verify=False)
+        return build_model(spec, tokenizer)
 
 
 def _weights(
-    model: LanguageModel, folder: Path, spec_digest: str, verify: bool = True
+    store: CheckpointStore, model: LanguageModel, folder: Path, verify: bool = True
 ) -> dict[str, Tensor]:
-    """The weights for a model, or for its skeleton: nothing is loaded that doesn't fit."""
-    weights = _kept(CheckpointStore(folder / "checkpoints", spec_digest), model, folder, verify)
+    """The weights for a model, which are finite; nothing is loaded that doesn't fit."""
+    weights = _kept(store, model, folder, verify)
     for name, values in weights.items():
         if values.is_floating_point() and not values.isfinite().all():
             raise UserError(f"{folder}: the weights of {name} are not finite: nothing can be made")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from colaflex import terminal
 from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
-from colaflex.errors import UserError, WrongKind
+from colaflex.errors import WrongKind
 from colaflex.evaluation.evaluate import Evaluated
 from colaflex.generation.text import GenerationOptions
-from colaflex.hints import hint
 from colaflex.hooks import RunInfo
-from colaflex.interfaces.corpus import Corpus, Split
+from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import load
 from colaflex.measuring import evaluator
@@ -25,6 +24,7 @@ from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
+from colaflex.room import room_to_train
 from colaflex.run_callbacks import RunCallbacks
 from colaflex.run_conditions import conditions
 from colaflex.run_damage import damage, mend
@@ -35,6 +35,7 @@ from colaflex.run_folder import (
     measurements_json,
 )
 from colaflex.run_identity import WRITTEN_AT_ONCE, claim, describe, identity_of, precision_for
+from colaflex.run_options import RunOptions
 from colaflex.run_result import (
     PEAK_MEMORY,
     TRAINING_RATE,
@@ -73,44 +74,6 @@ from colaflex.training.trainer import StageResult, Trainer, TrainerOptions, Trai
 __all__ = ["RESULT_SCHEMA", "Experiment", "RunOptions", "load", "run"]
 
 RESULT_SCHEMA = 1
-
-
-_WORDS = {
-    "precision": ("auto", "fp32", "bf16"),
-    "strategy": ("ddp", "fsdp"),
-    "split": get_args(Split),
-}
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Settings of a run that are none of the experiment's.
-
-    Attributes:
-        resume: go on with what the folder holds.
-        device: cpu, cuda, or auto.
-        precision: fp32, bf16, or auto (bf16 where the hardware multiplies it natively).
-        strategy: of several processes, ddp or fsdp.
-        tensorboard: write TensorBoard events as well.
-        quiet: no progress.
-        split: the held-out documents that the model is measured on.
-        report: whether a report page is written.
-    """
-
-    resume: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    strategy: str = "ddp"
-    tensorboard: bool = False
-    quiet: bool = False
-    split: Split = "test"
-    report: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse words that mean nothing, which would be taken for others."""
-        for name, words in _WORDS.items():
-            if (given := getattr(self, name)) not in words:
-                raise UserError(f"{name} {given!r}{hint(str(given), words)}")
 
 
 def run(
@@ -175,7 +138,8 @@ class Experiment:
         # From scratch, and in a baseline, there is no stage 1.
         latent = spec.baseline is None and spec.training.regime != "scratch"
         self.stage1_digest = spec.stage1_digest(self.data.digest) if latent else ""
-        self.model: LanguageModel = build_model(spec, self.data.tokenizer)
+        with room_to_train(self.processes.device):
+            self.model: LanguageModel = build_model(spec, self.data.tokenizer)
         self.teacher_cost = adopt_teacher(spec, self.model, self.stage1_digest)
         self.kept = self._known_stage_one()
         self._trained = False

@@ -102,20 +102,25 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        with library_failures("the tokenizer can't read a text"):
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts, in parallel."""
-        encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        with library_failures("the tokenizer can't read a text"):
+            encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [item.ids for item in encoded]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids; special tokens are left out, broken UTF-8 becomes U+FFFD."""
-        return str(self._backend.decode(list(tokens), skip_special_tokens=True))
+        with library_failures("the tokenizer can't write a text"):
+            return str(self._backend.decode(list(tokens), skip_special_tokens=True))
 
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of many rows of token ids."""
-        decoded = self._backend.decode_batch([list(row) for row in rows], skip_special_tokens=True)
+        with library_failures("the tokenizer can't write a text"):
+            made = [list(row) for row in rows]
+            decoded = self._backend.decode_batch(made, skip_special_tokens=True)
         return [str(text) for text in decoded]
 
     def continued(

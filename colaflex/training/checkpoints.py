@@ -211,6 +211,11 @@ class CheckpointStore:
             raise CheckpointError(f"no checkpoint in {self.root} can be used:\n{listed}")
         return None
 
+    def size(self) -> int:
+        """Bytes of the largest model in any checkpoint."""
+        sizes = [path.stat().st_size for path in self.root.glob("*/model.safetensors")]
+        return max(sizes, default=0)
+
     def newest(self) -> tuple[str, str] | None:
         """Name and manifest's SHA-256 of the newest checkpoint; None where there is none."""
         found, _ = self._scan()

@@ -1,0 +1,66 @@
+"""How large a model may become while it is built: stopped before memory is taken, not after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from colaflex.errors import UserError
+
+__all__ = ["NoRoom", "room_for", "room_to_train"]
+
+GIB = 1 << 30
+COPIES_IN_TRAINING = 4  # weights, gradients, and two moments of the optimizer
+
+
+class NoRoom(Exception):
+    """The modules that are being built have more parameters than there is room for."""
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Raise NoRoom as soon as modules built meanwhile have parameters of more than so many bytes.
+
+    A module's parameters are counted when it registers them, before they are filled.
+    """
+    taken = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal taken
+        del module, name
+        if parameter is not None and parameter.device.type != "meta":
+            taken += parameter.numel() * parameter.element_size()
+        if taken > size:
+            raise NoRoom
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def room_to_train(device: torch.device) -> Iterator[None]:
+    """Refuse with a UserError a model that this machine can't train, while it is built."""
+    size = _memory(device)
+    try:
+        with room_for(size // COPIES_IN_TRAINING):
+            yield
+    except NoRoom:
+        raise UserError(
+            f"this model is too large: its weights, gradients and the optimizer's moments take "
+            f"more than the {size / GIB:.0f} GiB of memory of this machine ({device.type}); lower "
+            "widths or layers"
+        ) from None
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
