@@ -76,6 +76,8 @@ def remeasure_run(
         how = measurement(Spec.changes(own, spec), under, measured_with(data, found.judge))
         metrics = _metrics(found, result, loaded, spec)
         new = {**result, "split": chosen, "measurement": how, "metrics": metrics}
+        new.pop("left_out", None)
+        new |= {"left_out": found.left_out} if found.left_out else {}
         folder.put_measured(new, found.samples, found.items)
         folder.put({"report.html": build_report(run)})
     return metrics

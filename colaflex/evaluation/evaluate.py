@@ -130,7 +130,7 @@ class Evaluator:
         if found is None:
             return Measured()
         if not self.spelling.exact.all():
-            return likelihood_metrics(replace(found, bytes=None), None, self.plan.bootstrap)
+            found = replace(found, bytes=None)
         truth, known = self.quality.truth, None
         if truth is not None:
             numbers = range(len(found.log_p))

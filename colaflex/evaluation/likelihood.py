@@ -127,7 +127,9 @@ def likelihood_metrics(
             items[name] = Items.of(values, weights)
     if found.error is not None:
         metrics["integration_error"] = Measurement(found.error, math.nan, math.nan, 1)
-    if truth is not None:
+    if truth is not None and found.bytes is None:
+        measured.leave_out("excess_nats", LOSSY)
+    elif truth is not None:
         excess = np.asarray(truth, dtype=np.float64) - found.log_p
         metrics["excess_nats"] = mean(excess, "likelihood", resamples=resamples)
         items["excess_nats"] = Items.of(excess)

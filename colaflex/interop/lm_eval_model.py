@@ -17,6 +17,7 @@ from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.values import TokenBatch
 from colaflex.loading import LoadedModel
+from colaflex.report.rank import declared_likelihood
 
 __all__ = ["HarnessModel", "cut"]
 
@@ -36,8 +37,9 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
     """What the harness asks of a language model, answered by a run's.
 
     Any model generates. Log likelihoods need one that declares a likelihood; of a model with a
-    bound, log p(continuation | context) is the difference of two bounds, which itself bounds
-    nothing: `get_model_info` says so, and such scores compare within one model only.
+    bound, or an estimate along an ODE, log p(continuation | context) is the difference of two,
+    which itself bounds nothing: `get_model_info` says so, and such scores compare within one model
+    only.
 
     Args:
         model: of a run folder.
@@ -54,12 +56,8 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
 
     @property
     def likelihood(self) -> str:
-        """What the model declares: "exact", "ode", "bound" or "none"."""
-        baseline = self.loaded.spec.baseline
-        if baseline is not None:
-            return str(baseline.capabilities().likelihood)
-        # A latent model has a bound at best, and None is the answer of one that has none.
-        return "none" if self._score([(self.loaded.tokenizer.end_of_text,)]) is None else "bound"
+        """What the model declares: "exact", "ode" (an estimate), "bound" or "none"."""
+        return declared_likelihood(self.loaded.spec)
 
     def get_model_info(self) -> dict[str, Any]:
         """What the harness puts beside its results."""

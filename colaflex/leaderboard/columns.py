@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.references import Reference
 from colaflex.leaderboard.standings import Entry, Table
-from colaflex.report.bounds import marked
+from colaflex.report.bounds import signed
 from colaflex.report.metrics import MetricInfo, describe
 from colaflex.report.numbers import MISSING, compact, decimals, interval, number, unit_text
 
@@ -39,12 +39,12 @@ class Column:
         label = f"{self.info.label}, {self.unit}" if self.unit else self.info.label
         return f"{label} {self.arrow}".rstrip()
 
-    def value(self, metrics: Metrics, bounds: Collection[str] = ()) -> str:
-        """The value, with its ≤ if it is a bound, or a dash."""
+    def value(self, metrics: Metrics, likelihood: str = "exact") -> str:
+        """The value, with its sign if it is a bound or an estimate, or a dash."""
         if self.metric not in metrics:
             return MISSING
         text = number(metrics[self.metric].value, self.info.unit, self.places)
-        return marked(text, self.metric in bounds)
+        return signed(self.metric, text, likelihood)
 
     def interval(self, metrics: Metrics) -> str:
         """The bounds, or ""."""

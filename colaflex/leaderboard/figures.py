@@ -11,7 +11,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.standings import Entry, Table
 from colaflex.leaderboard.tradeoffs import Point, front
-from colaflex.report.bounds import BOUND
+from colaflex.report.bounds import sign
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
 from colaflex.report.labels import Label, write_labels
 from colaflex.report.metrics import describe
@@ -239,8 +239,9 @@ def _finish(axes: Axes, across: str, up: str) -> None:
 
 
 def _name(row: Entry) -> str:
-    """A row's name, marked where its value is a bound."""
-    return elide(row.name) + (f" ({BOUND.strip()})" if row.metric in row.bounds else "")
+    """A row's name, marked where its value is a bound or an estimate."""
+    mark = sign(row.metric, row.likelihood).strip()
+    return elide(row.name) + (f" ({mark})" if mark else "")
 
 
 def _bold(label: Label, bold: bool) -> Label:

@@ -166,9 +166,9 @@ def _cells(metrics: Mapping[str, Measurement], shown: Sequence[Column]) -> list[
 
 
 def _row_cells(row: Entry, shown: Sequence[Column]) -> list[Cell]:
-    """Of a row: its bounds marked, and of what ranks both intervals."""
+    """Of a row: with signs of bounds and estimates, and of what ranks both intervals."""
     cells = [
-        replace(cell, value=column.value(row.metrics, row.bounds))
+        replace(cell, value=column.value(row.metrics, row.likelihood))
         for column, cell in zip(shown, _cells(row.shown, shown), strict=True)
     ]
     if row.over_seeds and row.metric in row.first.items:

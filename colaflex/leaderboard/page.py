@@ -22,7 +22,7 @@ from colaflex.leaderboard.figures import (
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.leaderboard.tradeoffs import Level, Point, frontier, levels, timed
-from colaflex.report.bounds import marked
+from colaflex.report.bounds import signed
 from colaflex.report.figures import Figure
 from colaflex.report.metrics import DIVERSITY, QUALITY, describe
 from colaflex.report.numbers import compact, decimals, duration, number, unit_text
@@ -81,6 +81,7 @@ def _context(standings: Standings) -> dict[str, Any]:
         "lines": lines,
         "overs": {table.over for table in standings.tables if table.ranked},
         "bounded": any(row.bounds & set(board.metrics) for row in standings.rows),
+        "estimated": any(row.estimates & set(board.metrics) for row in standings.rows),
         "filters": _filters(lines),
         "plots": plots_available(),
         "facts": _facts(standings),
@@ -241,8 +242,8 @@ def _details(line: Line) -> dict[str, Any]:
         "stages": stage_rows(plain),
         "samples": sample_columns(record.samples),
         "metrics": [
-            ("over items", _bounded(family_rows(row.metrics), row)),
-            ("over seeds", _bounded(family_rows(row.over_seeds), row)),
+            ("over items", _signed(family_rows(row.metrics), row)),
+            ("over seeds", _signed(family_rows(row.over_seeds), row)),
         ],
         "components": components(plain),
         "seeds": _seed_lines(row),
@@ -251,23 +252,24 @@ def _details(line: Line) -> dict[str, Any]:
     }
 
 
-def _bounded(rows: Sequence[MetricRow], row: Entry) -> list[MetricRow]:
-    return [replace(one, value=marked(one.value, one.name in row.bounds)) for one in rows]
+def _signed(rows: Sequence[MetricRow], row: Entry) -> list[MetricRow]:
+    return [replace(one, value=signed(one.name, one.value, row.likelihood)) for one in rows]
 
 
 def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:
     """Of each seed: its value of the ranked metric, FLOPs and digest."""
     info = describe(row.metric)
     measured = [metrics.get(row.metric) for metrics in row.by_seed]
-    places, bound = decimals([m for m in measured if m], info.unit), row.metric in row.bounds
+    places = decimals([m for m in measured if m], info.unit)
+    values = [number(m.value if m else math.nan, info.unit, places) for m in measured]
     return [
         (
             record.seed,
-            marked(number(one.value if one else math.nan, info.unit, places), bound),
+            signed(row.metric, value, row.likelihood),
             compact(float(record.matched["flops"]["found"])),
             record.digest,
         )
-        for record, one in zip(row.records, measured, strict=True)
+        for record, value in zip(row.records, values, strict=True)
     ]
 
 

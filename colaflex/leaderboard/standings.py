@@ -22,7 +22,7 @@ from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
 from colaflex.ranking import LEVEL, Over, compare, rank
-from colaflex.report.bounds import is_bound
+from colaflex.report.bounds import BOUND, ESTIMATE, sign
 from colaflex.report.caveats import caveats
 from colaflex.report.metrics import describe
 from colaflex.report.rank import Direction, declared_likelihood
@@ -46,7 +46,7 @@ class Entry:
             items, where they are known.
         over_seeds: the same with intervals over seeds; empty where it has one.
         by_seed: the metrics of each record.
-        bounds: those that bound what they are named after.
+        likelihood: what its components declare: exact, ode, bound, none; or unknown.
         digest: SHA-256 over the digests of its records.
         missing: seeds of the board that it lacks.
         rank: 1 is best; None for a row that is not ranked.
@@ -61,12 +61,22 @@ class Entry:
     metrics: Mapping[str, Measurement]
     over_seeds: Mapping[str, Measurement]
     by_seed: tuple[Mapping[str, Measurement], ...]
-    bounds: frozenset[str]
+    likelihood: str
     digest: str
     missing: tuple[int, ...] = ()
     rank: int | None = None
     tie: bool = False
     reason: str = ""
+
+    @property
+    def bounds(self) -> frozenset[str]:
+        """The metrics that bound what they are named after."""
+        return frozenset(name for name in self.metrics if sign(name, self.likelihood) == BOUND)
+
+    @property
+    def estimates(self) -> frozenset[str]:
+        """The metrics that estimate it along an ODE."""
+        return frozenset(name for name in self.metrics if sign(name, self.likelihood) == ESTIMATE)
 
     @property
     def first(self) -> Record:
@@ -212,20 +222,19 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
         metrics=_over_items(chosen, by_seed),
         over_seeds=_over_seeds(chosen, by_seed),
         by_seed=by_seed,
-        bounds=_bounds(chosen[0]),
+        likelihood=_likelihood(chosen[0]),
         digest=digest_of(record.digest for record in group),
         missing=tuple(seed for seed in board.seeds if seed not in seeds),
         reason=next(filter(None, reasons), ""),
     )
 
 
-def _bounds(record: Record) -> frozenset[str]:
-    """The metrics that are bounds, by what its components declare; those of unknown ones may be."""
+def _likelihood(record: Record) -> str:
+    """What its components declare; of those that aren't here nothing is known."""
     try:
-        declared: str = declared_likelihood(Spec.parse(record.spec, "spec"))
+        return declared_likelihood(Spec.parse(record.spec, "spec"))
     except UserError:
-        declared = "unknown"
-    return frozenset(name for name in record.metrics if is_bound(name, declared))
+        return "unknown"
 
 
 def _foreign(board: Board, group: list[Record]) -> str:

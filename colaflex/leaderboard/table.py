@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from colaflex import terminal
@@ -18,7 +18,7 @@ from colaflex.ranking import Over
 from colaflex.report.metrics import describe
 from colaflex.report.numbers import compact
 
-__all__ = ["OVER", "as_csv", "as_json", "print_standings"]
+__all__ = ["BOUNDED", "ESTIMATED", "OVER", "as_csv", "as_json", "print_standings"]
 
 OVER: Mapping[Over, str] = {
     "seeds": "Ranks and intervals are over seeds: they speak of the methods, on further trainings.",
@@ -28,6 +28,7 @@ OVER: Mapping[Over, str] = {
 """What a table's ranks say, by what its rows were compared over."""
 
 BOUNDED = "≤: an upper bound of what the column names; the model's own value may be lower."
+ESTIMATED = "≈: an estimate along an ODE; the model's own value may be lower or higher."
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _FIXED = ("parameters", "FLOPs", "tokens", "seeds", "tuning runs")
@@ -36,7 +37,7 @@ _NAME = 28
 _HEAD = (
     *("metric", "budget", "rank", "tie", "name", "family", "value", "low", "high", "parameters"),
     *("flops", "tokens", "seeds", "tuning_runs", "reason", "digest"),
-    *("seeds_low", "seeds_high", "ranked_over", "bound"),
+    *("seeds_low", "seeds_high", "ranked_over", "bound", "estimate"),
 )
 
 
@@ -60,7 +61,9 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "metrics": _metrics_json(row.metrics),
         "digest": row.digest,
         "over_seeds": _metrics_json(row.over_seeds),
-        "bounds": sorted(row.bounds & set(row.metrics)),
+        "likelihood": row.likelihood,
+        "bounds": sorted(row.bounds),
+        "estimates": sorted(row.estimates),
         "ranked_by": row.metric,
         "ranked_over": None if row.rank is None else table.over,
         "budget": row.budget,
@@ -85,7 +88,9 @@ def _reference_json(one: Reference) -> dict[str, Any]:
         "metrics": _metrics_json(one.metrics),
         "digest": one.digest,
         "over_seeds": {},
+        "likelihood": "none",
         "bounds": [],
+        "estimates": [],
         "ranked_over": None,
         "budget": one.budgets[0] if len(one.budgets) == 1 else None,
         "family": "reference",
@@ -118,7 +123,7 @@ def as_csv(standings: Standings) -> str:
         for one in references([t for t in standings.tables if t.metric == metric]):
             measured = one.metrics.get(metric)
             head = [metric, " ".join(one.budgets), "", "", one.name, "reference"]
-            fixed = [*[""] * 5, "a reference", one.digest, *[""] * 4]
+            fixed = [*[""] * 5, "a reference", one.digest, *[""] * 5]
             values = [*_three(measured), *fixed, *_values(one.metrics, shown)]
             writer.writerow([_field(each) for each in [*head, *values]])
     return file.getvalue()
@@ -129,9 +134,10 @@ def _csv_row(row: Entry, table: Table, shown: list[str]) -> list[Any]:
     head = [row.metric, row.budget, rank, row.tie, row.name, row.first.family]
     cost = [row.parameters, row.flops, row.tokens, " ".join(map(str, row.seeds))]
     rest = [row.first.tuning.get("runs", ""), row.reason, row.digest]
-    seeds = [*_three(row.over_seeds.get(row.metric))[1:], over, row.metric in row.bounds]
+    seeds = [*_three(row.over_seeds.get(row.metric))[1:], over]
+    signs = [row.metric in row.bounds, row.metric in row.estimates]
     values = _three(row.metrics.get(row.metric))
-    return [*head, *values, *cost, *rest, *seeds, *_values(row.metrics, shown)]
+    return [*head, *values, *cost, *rest, *seeds, *signs, *_values(row.metrics, shown)]
 
 
 def _three(measured: Measurement | None) -> list[float | str]:
@@ -203,7 +209,7 @@ def _print_table(
             place_text(row),
             _plain(row.name),
             *_both(shown[0], row)[: 1 + also],
-            *(_cell(c, row.shown, row.bounds) for c in shown[1:]),
+            *(_cell(c, row.shown, row.likelihood) for c in shown[1:]),
             *cost_texts(row),
         ]
         for row in table.rows
@@ -252,11 +258,11 @@ def _fitting(heads: list[str], lines: list[list[str]], width: int) -> int:
 def _both(column: Column, row: Entry) -> list[str]:
     """What ranks: with its interval over seeds where there are several, and that over items."""
     items = _ends(column, row.metrics) if row.over_seeds and row.metric in row.first.items else ""
-    return [_cell(column, row.shown, row.bounds), items]
+    return [_cell(column, row.shown, row.likelihood), items]
 
 
-def _cell(column: Column, metrics: Mapping[str, Measurement], bounds: Collection[str] = ()) -> str:
-    return f"{column.value(metrics, bounds)} {_ends(column, metrics)}".rstrip()
+def _cell(column: Column, metrics: Mapping[str, Measurement], likelihood: str = "exact") -> str:
+    return f"{column.value(metrics, likelihood)} {_ends(column, metrics)}".rstrip()
 
 
 def _ends(column: Column, metrics: Mapping[str, Measurement]) -> str:
@@ -277,8 +283,9 @@ def _meaning(table: Table, shown: list[Column]) -> list[str]:
     """What a reader must know of the ranks and the values."""
     metrics = {column.metric for column in shown}
     said = [OVER[table.over]] if table.ranked else []
-    bounds = any(row.bounds & metrics & set(row.metrics) for row in table.rows)
-    return [*said, BOUNDED] if bounds else said
+    bounds = any(row.bounds & metrics for row in table.rows)
+    estimates = any(row.estimates & metrics for row in table.rows)
+    return [*said, *[BOUNDED] * bounds, *[ESTIMATED] * estimates]
 
 
 def _remarks(table: Table) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from colaflex.report.metrics import place
 
-__all__ = ["BOUND", "ESTIMATE", "is_bound", "marked", "signed"]
+__all__ = ["BOUND", "ESTIMATE", "sign", "signed"]
 
 BOUND = "≤ "
 """What stands before a code length that is an upper bound."""
@@ -15,29 +15,19 @@ ESTIMATE = "≈ "
 ERROR = "likelihood.integration_error"
 
 
-def is_bound(metric: str, likelihood: str) -> bool:
-    """Whether a metric is no likelihood itself but bounds it.
+def sign(metric: str, likelihood: object) -> str:
+    """What stands before a metric's number; "" where that is what its name says.
 
     Args:
         metric: full name.
         likelihood: what the model declares: exact, ode, bound, none. What isn't declared exact may
             be a bound, and "at most" is true of either.
     """
-    return place(metric).family == "likelihood" and likelihood != "exact" and metric != ERROR
-
-
-def marked(text: str, bound: bool, sign: str = BOUND) -> str:
-    """A printed number, with its sign if it is a bound."""
-    return f"{sign}{text}" if bound and any(map(str.isdigit, text)) else text
+    if place(metric).family != "likelihood" or metric == ERROR or likelihood == "exact":
+        return ""
+    return ESTIMATE if likelihood == "ode" else BOUND
 
 
 def signed(metric: str, text: str, likelihood: object) -> str:
-    """A metric's printed number, with a sign where it is no exact likelihood.
-
-    Args:
-        metric: full name.
-        text: the number.
-        likelihood: as result.json has it.
-    """
-    sign = ESTIMATE if likelihood == "ode" else BOUND
-    return marked(text, is_bound(metric, str(likelihood)), sign)
+    """A metric's printed number with its sign; what holds no digit has none."""
+    return sign(metric, likelihood) + text if any(map(str.isdigit, text)) else text

@@ -16,7 +16,7 @@ from colaflex.report.caveats import caveats
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
-from colaflex.report.record import RunRecord, read_run, settings_of
+from colaflex.report.record import RunRecord, left_out, read_run, settings_of
 from colaflex.report.sections import (
     MetricRow,
     family_rows,
@@ -113,6 +113,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         ],
         "tradeoff": quality_diversity(generation, sweeps),
         "families": [(_title(f, record), _signed(record, f)) for f in families],
+        "left_out": left_out(record.result),
         "geometry": family_rows(metrics, "geometry"),
         "speed": family_rows(metrics, "speed"),
         "stages": stage_rows(record.result),

@@ -17,6 +17,7 @@ from typing import Any
 from colaflex.errors import UserError
 from colaflex.interfaces.metric import Measurement
 from colaflex.reading import MissingFile, parse_json
+from colaflex.report.metrics import place
 from colaflex.run_manifest import confirmed
 from colaflex.spec.problems import Origin, SpecError
 from colaflex.spec.yaml import read_text
@@ -26,6 +27,7 @@ __all__ = [
     "RunRecord",
     "clean",
     "components",
+    "left_out",
     "measurements",
     "read_run",
     "settings_of",
@@ -130,6 +132,16 @@ def measurements(result: Mapping[str, Any]) -> dict[str, Measurement]:
         n = _number(entry.get("n"))
         found[str(name)] = Measurement(value, low, high, int(n) if math.isfinite(n) else 0)
     return found
+
+
+def left_out(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Metrics that would mean nothing in this run, with the reason; those of sweeps are not told.
+
+    What a row of text lacks, it lacks at every point of a sweep.
+    """
+    found = result.get("left_out")
+    pairs = found.items() if isinstance(found, Mapping) else ()
+    return [(str(name), str(why)) for name, why in pairs if not place(str(name)).point]
 
 
 def settings_of(result: Mapping[str, Any]) -> str:

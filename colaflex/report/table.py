@@ -10,7 +10,7 @@ from colaflex.report.bounds import signed
 from colaflex.report.caveats import caveats
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
-from colaflex.report.record import clean, measurements, settings_of, vocabulary
+from colaflex.report.record import clean, left_out, measurements, settings_of, vocabulary
 from colaflex.report.sections import Cell, family_rows, generation_of
 
 __all__ = ["print_summary"]
@@ -56,6 +56,8 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
                 Text(one.name), Text(value, justify="right"), Text(one.interval, style="dim")
             )
         console.print(table)
+    for name, why in left_out(result):
+        console.print(Text(f"{name} is left out: {why}", style="yellow"), soft_wrap=True)
 
 
 def _cell(cell: Cell | None) -> str:

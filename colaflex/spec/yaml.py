@@ -197,7 +197,7 @@ class _Reader:
                 what = "use `extends`" if str(key_node.value) == "<<" else "put it in quotes"
                 self.problems.append(Problem(place, path, "a key must be plain text", what))
                 continue
-            name = key_node.value
+            name = self._text(key_node, place, path)
             child = self.read(value_node, (*path, name), place)
             if name in entries:
                 first = entries[name].key.line
@@ -208,9 +208,20 @@ class _Reader:
             entries[name] = child
         return entries
 
+    def _text(self, node: Any, place: Origin, path: KeyPath) -> str:
+        """As written, but for characters that JSON escapes as two halves: those are joined."""
+        text = str(node.value)
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            half = next(c for c in text if "\ud800" <= c <= "\udfff")
+            message = f"text holds half of a character, \\u{ord(half):x}, without its other half"
+            self.problems.append(Problem(place, path, message, "write the character itself"))
+            return ""
+
     def _scalar(self, node: Any, place: Origin, path: KeyPath) -> Scalar:
         if node.tag in WORDS:
-            return str(node.value)
+            return self._text(node, place, path)
         if node.tag not in PLAIN or not isinstance(node, ScalarNode):
             tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
             self.problems.append(Problem(place, path, f"the tag {tag} is not read", "remove it"))

@@ -42,6 +42,7 @@ class Found:
         seconds: it took, whoever had trained stage 1.
         stage1: digests of the stages 1 it stands on -> model FLOPs of each.
         reused: how many of these stages 1 were known already.
+        left_out: of metrics that would mean nothing here, why.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
@@ -49,6 +50,7 @@ class Found:
     seconds: float = 0.0
     stage1: Mapping[str, float] = field(default_factory=dict)
     reused: int = 0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pruned(Exception):

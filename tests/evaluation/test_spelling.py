@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from colaflex.corpora.worlds import Worlds, WorldsConfig
 from colaflex.evaluation.likelihood import Likelihood, likelihood_metrics
 from colaflex.evaluation.reconstruction import Reconstruction, reconstruction_metrics
 from colaflex.evaluation.spelling import spelling
+from colaflex.report import build_report, print_summary
 
 SMALL = {"documents": 60, "validation_documents": 9, "test_documents": 9, "judge_documents": 30}
 WORLDS = Worlds(WorldsConfig(**SMALL))
@@ -112,6 +115,10 @@ def test_bits_per_byte_are_left_out_with_a_reason():
     found = likelihood_metrics(Likelihood(whole.log_p, whole.tokens, None))
     assert set(found.metrics) == set(found.items) == {"likelihood.nats_per_token"}
     assert "can't write" in found.left_out["likelihood.bits_per_byte"]
+    assert set(found.left_out) == {"likelihood.bits_per_byte"}
+    known = likelihood_metrics(Likelihood(whole.log_p, whole.tokens, None), [-2.0, -math.inf])
+    assert set(known.metrics) == set(known.items) == {"likelihood.nats_per_token"}
+    assert known.left_out["likelihood.excess_nats"] == found.left_out["likelihood.bits_per_byte"]
     rebuilt = Reconstruction([5, 5], [5, 5], [1.0, 1.0], None, np.array([True, False]))
     measured = reconstruction_metrics(rebuilt)
     assert measured.metrics["reconstruction.exact_documents"].value == 0.5
@@ -147,6 +154,11 @@ def test_a_run_with_words_for_tokens(
     assert not any("bits_per_byte" in name for name in result["metrics"])
     assert "likelihood.nats_per_token" in result["metrics"]
     assert "likelihood.bits_per_byte" in result["left_out"]
+    assert "likelihood.excess_nats" not in result["left_out"]  # nobody knows p* of this corpus
+    shown = io.StringIO()
+    print_summary(result, shown)
+    assert "likelihood.bits_per_byte is left out: the tokenizer" in shown.getvalue()
+    assert "<code>likelihood.bits_per_byte</code>: the tokenizer" in build_report(tmp_path / "run")
     tokenizer = load_tokenizer(tmp_path / "run/tokenizer.json")
     lines = (tmp_path / "run/samples.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]

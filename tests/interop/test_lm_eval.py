@@ -194,7 +194,8 @@ def test_windows_score_every_token_once(bigram: HarnessModel, words: int) -> Non
 def test_without_a_likelihood_there_is_only_generation(bigram: HarnessModel) -> None:
     loaded = bigram.loaded
     model = Silent(loaded.tokenizer.size, loaded.tokenizer.end_of_text)
-    silent = HarnessModel(LoadedModel(loaded.spec, model, loaded.tokenizer, {}))
+    spec = loaded.spec.override({"prior": "shortcut"})
+    silent = HarnessModel(LoadedModel(spec, model, loaded.tokenizer, {}))
     assert silent.get_model_info()["colaflex_likelihood"] == "none"
     with pytest.raises(
         UserError, match="declares no likelihood: it can't run tasks of output_type"
@@ -206,6 +207,27 @@ def test_without_a_likelihood_there_is_only_generation(bigram: HarnessModel) -> 
     assert silent.generate_until([asked("A", limits)]) == bigram.generate_until(
         [asked("A", limits)]
     )
+
+
+@pytest.mark.parametrize(
+    ("parts", "declared"),
+    [
+        ({"prior": "gaussian"}, "bound"),
+        ({"prior": "cnf"}, "ode"),
+        ({"prior": "rectified_flow"}, "ode"),
+        ({"prior": "mean_flow"}, "none"),
+        ({"representation": "text_ae"}, "none"),
+        ({"baseline": "masked_diffusion"}, "bound"),
+        ({"baseline": "autoregressive"}, "exact"),
+    ],
+)
+def test_it_says_what_the_model_declares(
+    bigram: HarnessModel, parts: dict[str, str], declared: str
+) -> None:
+    loaded = bigram.loaded
+    spec = loaded.spec.override(parts)
+    asked_of = HarnessModel(LoadedModel(spec, loaded.model, loaded.tokenizer, {}))
+    assert asked_of.likelihood == declared
 
 
 def test_rolling_of_nothing_is_certain(bigram: HarnessModel) -> None:
@@ -246,7 +268,8 @@ def test_a_generative_task_on_a_run_folder(finished: Path, tasks: Path) -> None:
     result = found["results"]["local_generate"]
     assert 0 <= result["exact_match,none"] <= 1
     assert found["n-samples"]["local_generate"]["effective"] == 2
-    assert found["config"]["colaflex_likelihood"] in ("none", "bound")  # never exact
+    declared = json.loads((finished / "result.json").read_text("utf-8"))["likelihood"]
+    assert found["config"]["colaflex_likelihood"] == declared == "ode"
     texts = [sample["resps"][0][0] for sample in found["samples"]["local_generate"]]
     made = load(finished).generate(
         ["The boat was", "The dog was"], max_new_tokens=12, temperature=0.0

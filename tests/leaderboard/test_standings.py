@@ -17,7 +17,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.page import build_page
 from colaflex.leaderboard.references import references
 from colaflex.leaderboard.standings import Entry, Standings, over_seeds
-from colaflex.leaderboard.table import as_csv, as_json, print_standings
+from colaflex.leaderboard.table import ESTIMATED, as_csv, as_json, print_standings
 from colaflex.leaderboard.tradeoffs import Point, front, levels
 
 METRIC = "generation.coherent_documents"
@@ -155,19 +155,48 @@ def test_a_bound_stands_with_its_sign_everywhere(bench: Any) -> None:
         exact = make_record(bench.board, "masked_diffusion", seed, "large", 0.9)
         spec = bench.board.specs["exact"].override({"seed": seed})
         bench.records.append({**exact, "row": "exact", "spec": spec.resolved()})
-    for row, bits in {"masked_diffusion": 2.1, "normalizing_flow": 1.2, "exact": 0.7}.items():
+    given = {"masked_diffusion": 2.1, "normalizing_flow": 1.2, "exact": 0.7, "flow_matching": 3.3}
+    for row, bits in given.items():
         bench.change(lambda r, bits=bits: declare_bits(r, bits), row=row)
     found = bench.stand()
     bounds = {row.name for row in found.rows if "likelihood.bits_per_byte" in row.bounds}
     assert bounds == {"masked_diffusion", "normalizing_flow"}
+    estimated = {row.name for row in found.rows if "likelihood.bits_per_byte" in row.estimates}
+    assert estimated == {"flow_matching"}
     stream = io.StringIO()
     print_standings(found, stream)
     assert "≤ 2.12" in stream.getvalue() and "≤ 1.2" in stream.getvalue()
     assert "0.725" in stream.getvalue() and "≤ 0.7" not in stream.getvalue()
+    assert "≈ 3.3" in stream.getvalue() and "≤ 3.3" not in stream.getvalue()
+    assert ESTIMATED in stream.getvalue()
     named = {row["name"]: row.get("bounds") for row in as_json(found)["rows"] if row["rank"]}
     assert named["exact"] == [] and named["masked_diffusion"] == ["likelihood.bits_per_byte"]
+    estimates = {row["name"]: row.get("estimates") for row in as_json(found)["rows"] if row["rank"]}
+    assert estimates["flow_matching"] == ["likelihood.bits_per_byte"] and estimates["exact"] == []
+    assert named["flow_matching"] == []
     page = build_page(found)
     assert "≤ 2.12" in page and "≤ 0.7" not in page and "upper bound" in page
+    assert "≈ 3.3" in page and "≤ 3.3" not in page and "marks an estimate" in page
+
+
+def test_a_board_ranked_by_an_estimate_tells_so_in_figures_and_csv(bench: Any) -> None:
+    text = bench.board.path.read_text("utf-8")
+    ranked = text.replace(
+        "{metric: generation.coherent_documents, better: higher}",
+        "{metric: likelihood.bits_per_byte}",
+    )
+    bench.board.path.write_text(ranked, "utf-8")
+    bench.board = type(bench.board).load(bench.board.path)
+    bench.change(lambda r: r.update(protocol=bench.board.protocol(r["data_digest"])))
+    for row, bits in {"masked_diffusion": 2.1, "flow_matching": 3.3}.items():
+        bench.change(lambda r, bits=bits: declare_bits(r, bits), row=row)
+    found = bench.stand()
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(as_csv(found)))}
+    told = {name: (rows[name]["bound"], rows[name]["estimate"]) for name in rows}
+    assert told["flow_matching"] == ("False", "True")
+    assert told["masked_diffusion"] == ("True", "False")
+    page = build_page(found)
+    assert "flow_matching (≈)" in page and "masked_diffusion (≤)" in page
 
 
 def test_a_collapsed_row_says_so(bench: Any) -> None:

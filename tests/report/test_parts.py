@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.report import print_summary
 from colaflex.report.curves import _smooth, _thin, course
 from colaflex.report.metrics import DIVERSITY, HEADLINES, METRICS, QUALITY, ROWS, describe, place
 from colaflex.report.numbers import compact, decimals, duration, interval, number, with_unit
-from colaflex.report.record import clean, components, measurements
+from colaflex.report.record import clean, components, left_out, measurements
 from colaflex.report.sections import generation_of, sweeps_of
 from colaflex.report.style import elide, spread
 
@@ -206,3 +208,15 @@ def test_what_only_a_short_stage_recorded_is_drawn_with_all_stages() -> None:
     history += [{"stage": "long", "step": step} for step in (2, 90)]
     ((figure,), _) = course(history)
     assert "short" in figure.svg and "long" in figure.svg
+
+
+def test_what_was_left_out_is_told_with_its_reason_without_points_of_sweeps() -> None:
+    names = ["likelihood.bits_per_byte", "generation.real.judge_nll_per_byte"]
+    swept = "generation.at_temperature.0.7.judge_nll_per_byte"
+    result = {"left_out": dict.fromkeys([*names, swept], "no such bytes")}
+    assert left_out(result) == [(name, "no such bytes") for name in names]
+    assert left_out({}) == left_out({"left_out": 3}) == []
+    shown = io.StringIO()
+    print_summary(result, shown)
+    lines = shown.getvalue().splitlines()
+    assert lines[-2:] == [f"{name} is left out: no such bytes" for name in names]

@@ -12,6 +12,7 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.measuring import evaluate_run
+from colaflex.run_folder import RunFolder
 from colaflex.run_result import require_own
 
 Command = Callable[..., Any]
@@ -37,7 +38,10 @@ def untimed(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_result_is_made_anew_and_the_run_stays(colaflex_command: Command, run: Path) -> None:
-    before, old = contents(run), result(run)
+    old = result(run)
+    stale = old | {"left_out": {"judge.held_out_nll": "of an earlier measurement"}}
+    RunFolder(run).put({"result.json": json.dumps(stale)})
+    before = contents(run)
     sets = ("--set", "evaluation.samples=3", "--set", "sampling.steps=1")
     more = ("--set", "evaluation.sweep_steps=[3]", "--set", "evaluation.tasks=[worlds_order]")
     done = colaflex_command("evaluate", run, *sets, *more, "--json")

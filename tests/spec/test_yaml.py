@@ -180,3 +180,32 @@ def test_plain_data_becomes_nodes():
     node = node_of({"a": (1, Path("x")), "b": {}}, Origin("override"))
     assert node.plain == {"a": [1, "x"], "b": {}}
     assert node_of(node, Origin("other")) is node
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'name: "\ud83d\ude42"', {"name": "🙂"}),
+        (r'{"name": "a \ud83d\ude42\uD83D\uDE42 b"}', {"name": "a 🙂🙂 b"}),
+        (r'{"\ud83d\ude42": ["\ud834\udd1e", "\udbff\udfff"]}', {"🙂": ["𝄞", "\U0010ffff"]}),
+        (r'name: "\U0001F642\u00e9\ud7ff\ue000"', {"name": "🙂é\ud7ff\ue000"}),
+        (r"name: '\ud83d\ude42'", {"name": r"\ud83d\ude42"}),  # no escapes in single quotes
+    ],
+)
+def test_halves_that_json_escapes_are_one_character(text: str, value: Any) -> None:
+    assert read_text(text, FILE).plain == value
+
+
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        (r'name: "\ud83d"', "ud83d"),
+        (r'name: "\ude42\ud83d"', "ude42"),
+        (r'name: "\ud83d \ude42"', "ud83d"),
+        (r'{"\udc00": 1}', "udc00"),
+        (r'name: ["a", "x\udfffy"]', "udfff"),
+    ],
+)
+def test_half_a_character_is_named_with_its_place(text: str, half: str) -> None:
+    with pytest.raises(SpecError, match=rf"f.yaml:1:\d+.*half of a character, .{half}"):
+        read_text(text, FILE)

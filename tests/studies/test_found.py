@@ -56,3 +56,9 @@ def test_what_only_some_seeds_measured_is_left_out() -> None:
     assert set(over_seeds([one, two]).metrics) >= {"x", "cost.flops"}
     lacking = found_in(result(2) | {"metrics": {}})
     assert "x" not in over_seeds([one, lacking]).metrics
+
+
+def test_why_a_metric_is_left_out_is_kept() -> None:
+    lacking = found_in(result(2) | {"metrics": {}, "left_out": {"x": "means nothing"}})
+    assert lacking.left_out == {"x": "means nothing"} and found_in(result(1)).left_out == {}
+    assert over_seeds([found_in(result(1)), lacking]).left_out == {"x": "means nothing"}

@@ -123,6 +123,10 @@ def test_time_is_counted_while_trials_run(tmp_path: Path) -> None:
         (TypeError("no such thing"), "TypeError: no such thing (traceback in "),
         (found(float("nan")), "its score is nan, not a finite number"),
         (Found({"scores": {"value": 1.0}}), "did not measure the objective 'score'; did you mean"),
+        (
+            Found({"scores": {"value": 1.0}}, left_out={"score": "the tokenizer loses letters"}),
+            "did not measure the objective 'score', which is left out: the tokenizer loses letters",
+        ),
     ],
 )
 def test_failures_in_a_row_end_the_search(

@@ -35,6 +35,7 @@ def found_in(result: Mapping[str, Any]) -> Found:
         seconds=float(result["job_seconds"]),
         stage1=dict.fromkeys([result["stage1_digest"]] if first else [], _flops(first)),
         reused=sum(bool(stage["reused"]) for stage in first),
+        left_out=result.get("left_out", {}),
     )
 
 
@@ -62,6 +63,7 @@ def over_seeds(rows: Sequence[Found]) -> Found:
         seconds=sum(row.seconds for row in rows),
         stage1={digest: flops for row in rows for digest, flops in row.stage1.items()},
         reused=sum(row.reused for row in rows),
+        left_out={name: why for row in rows for name, why in row.left_out.items()},
     )
 
 

@@ -71,8 +71,10 @@ class Outcome:
         values: list[float] = []
         for name in objectives:
             if name not in found.metrics:
+                left_out = found.left_out.get(name)
                 near = hints.hint(name, found.metrics, "measured")
-                why = f"it did not measure the objective {name!r}{near}"
+                reason = f", which is left out: {left_out}" if left_out else near
+                why = f"it did not measure the objective {name!r}{reason}"
                 return self.tell(TrialState.FAIL, attributes={**attributes, "reason": why})
             value = found.metrics[name].get("value")
             if not isinstance(value, (int, float)) or not math.isfinite(value):
