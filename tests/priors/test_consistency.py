@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -23,6 +24,21 @@ def test_the_compared_points_draw_nearer() -> None:
         earlier = deviation * (1 - widened / halved).clamp(min=0)
         torch.testing.assert_close(found / (1 - found), earlier)
     assert Noise(0, 3).progress == 1 and Noise(0, 3, steps=4).progress == 0.75
+
+
+def test_the_earlier_time_at_both_ends_and_where_the_widening_reaches() -> None:
+    """By hand, k = 8: 1 + 8 sigmoid(-σ) is 2 at σ = ln 7, from where on the first r is above 0."""
+    prior = shaken("consistency", doublings=2, widening=8.0)
+    edge = math.log(7) / (1 + math.log(7))
+    times = torch.tensor([0.0, 1e-6, edge - 1e-3, edge + 1e-3, 1 - 1e-4, 1.0], dtype=torch.float64)
+    for progress, share in ((0.0, 1 / 2), (0.4, 3 / 4), (1.0, 7 / 8)):
+        earlier = prior.earlier(times, progress)
+        assert earlier[0] == 0 and earlier[-1] == 1 and bool((earlier <= times).all())
+        assert bool((earlier >= 0).all()) and bool((earlier.diff() >= 0).all())
+        # Far out the ratio of the deviations is 1 - 1/2^a, so that (1 - t)/(1 - r) is as well.
+        assert float((1 - times[-2]) / (1 - earlier[-2])) == pytest.approx(share, abs=1e-3)
+    first = prior.earlier(times, 0.0)
+    assert first[2] == 0 and 0 < first[3] < 1e-2
 
 
 def test_the_last_of_its_targets_is_the_data_itself() -> None:
