@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -192,19 +193,26 @@ def test_numbers_that_are_none(make_run: Callable[..., Path]) -> None:
     def spoil(result: dict[str, Any]) -> None:
         metrics = result["metrics"]
         for index, entry in enumerate(metrics.values()):
-            entry[("value", "low", "high", "n")[index % 4]] = None if index % 2 else float("nan")
-        metrics["generation.infinite"] = {"value": float("inf"), "low": 0, "high": 1, "n": 2}
+            entry[("value", "low", "high", "n")[index % 4]] = None if index % 2 else "?"
+        metrics["generation.odd"] = {"value": True, "low": 0, "high": 1, "n": 2}
         metrics["speed.bare"] = 3
         result["training"]["flops"] = None
 
     history = [
-        {"stage": "prior", "step": step, "loss": None if step % 2 else float("nan"), "lr": True}
+        {"stage": "prior", "step": step, "loss": None if step % 2 else "?", "lr": True}
         for step in range(6)
     ]
     page = Page(build_report(make_run(change=spoil, history=[*history, {}, {"step": "x"}])))
     assert_harmless(page)
     words = " ".join(page.text).split()
-    assert "nan" not in words and "None" not in words
+    assert {"nan", "None", "?", "True"}.isdisjoint(words)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_of_json_is_refused(make_run: Callable[..., Path], value: float) -> None:
+    run = make_run(change=lambda result: result["metrics"].update(x={"value": value}))
+    with pytest.raises(UserError, match=r"result\.json: not readable as JSON: -?(NaN|Infinity)"):
+        build_report(run)
 
 
 def test_torn_tail_is_left_out_and_a_broken_line_named(make_run: Callable[..., Path]) -> None:
@@ -225,7 +233,7 @@ def test_no_result(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="JSON object"):
         build_report(tmp_path)
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(UserError, match="not JSON"):
+    with pytest.raises(UserError, match="not readable as JSON"):
         build_report(tmp_path)
 
 
