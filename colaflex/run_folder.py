@@ -24,6 +24,7 @@ from colaflex.interfaces.metric import Items, Measurement
 from colaflex.reading import MissingFile, inside, parse_json, read_json
 from colaflex.run_manifest import MANIFEST, DamagedManifest, RunManifest, confirmed
 from colaflex.run_places import IDENTITY, meant
+from colaflex.run_shapes import checked
 
 if TYPE_CHECKING:
     from colaflex.run_conditions import Conditions
@@ -101,13 +102,13 @@ class RunFolder:
         """A JSON file of the folder.
 
         Raises:
-            UserError: it is missing or broken, and what that means.
+            UserError: it is missing or broken, or holds something else, and what that means.
         """
         path = self.path / name
         if not self.path.is_dir():
             raise UserError(f"{self.path}: there is no such run folder{meant(self.path)}")
         try:
-            value = parse_json(confirmed(self.path, name), path)
+            return checked(parse_json(confirmed(self.path, name), path), path)
         except MissingFile:
             if (self.path / IDENTITY).exists():
                 raise UserError(
@@ -115,9 +116,6 @@ class RunFolder:
                     "with `colaflex run --resume`"
                 ) from None
             raise UserError(f"{self.path} is no run folder: it has no {name}") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: expected a JSON object")
-        return value
 
     def confirmed(self, name: str) -> Path:
         """The path of a file, which holds what the run wrote; raises UserError where it doesn't."""
@@ -256,10 +254,7 @@ class RunFolder:
         try:
             return self.read(IDENTITY)
         except DamagedManifest:
-            known = read_json(path)
-        if not isinstance(known, dict):
-            raise UserError(f"{path}: expected a JSON object")
-        return known
+            return checked(read_json(path), path)
 
     def _without_a_damaged_manifest(self) -> None:
         """Where nothing is confirmed any more, the run is measured again, into a new manifest."""

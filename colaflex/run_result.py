@@ -23,6 +23,7 @@ __all__ = [
     "TRAINING_RATE",
     "component_versions",
     "conditions_of",
+    "cost_of",
     "measured_otherwise",
     "measured_with",
     "measurement",
@@ -36,6 +37,7 @@ __all__ = [
 
 TRAINING_RATE = "speed.training_tokens_per_second"
 PEAK_MEMORY = "speed.peak_memory_gib"
+COSTS = ("steps", "tokens", "flops", "seconds")
 
 
 def parameter_counts(model: LanguageModel) -> dict[str, int]:
@@ -101,6 +103,16 @@ def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
     }
 
 
+def cost_of(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage of another run's result took; raises UserError where it doesn't say."""
+    for key in COSTS:
+        if key not in stage:
+            raise UserError(
+                f"its result.json says of the stage {stage['name']} not how many {key} it took"
+            )
+    return {key: stage[key] for key in COSTS}
+
+
 def conditions_of(
     stage: Mapping[str, Any], environment: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
@@ -118,9 +130,8 @@ def reused_teacher(
     own = [stage for stage in stages if stage["name"] != "representation"]
     found = [each for stage in own for each in conditions_of(stage, environment)]
     distinct = [each for number, each in enumerate(found) if each not in found[:number]]
-    sums = {
-        key: sum(stage[key] for stage in own) for key in ("steps", "tokens", "flops", "seconds")
-    }
+    costs = [cost_of(stage) for stage in own]
+    sums = {key: sum(cost[key] for cost in costs) for key in COSTS}
     trained = {"precision": precision_of(distinct), "conditions": distinct}
     return [{"name": "teacher", **sums, "reused": True, **trained}]
 

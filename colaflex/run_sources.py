@@ -11,7 +11,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.loading import LoadedModel, load
 from colaflex.run_conditions import Conditions, unlike
 from colaflex.run_folder import RunFolder
-from colaflex.run_result import conditions_of, reused_teacher
+from colaflex.run_result import conditions_of, cost_of, reused_teacher
 from colaflex.spec import Spec
 from colaflex.stage_cache import Kept, StageOne, stage_one_state, weights_digest
 
@@ -45,7 +45,7 @@ def taken_stage_one(source: LoadedModel) -> Kept:
     """
     for stage in source.result["training"]["stages"]:
         if stage["name"] == "representation":
-            cost = {key: stage[key] for key in ("steps", "tokens", "flops", "seconds")}
+            cost = cost_of(stage)
             trained = conditions_of(stage, source.result["environment"])
             return Kept(StageOne(**cost, conditions=trained), stage_one_state(source.model))
     raise UserError(f"representation.from: the run {source.spec.name} has no stage 1")

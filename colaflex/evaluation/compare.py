@@ -81,11 +81,19 @@ def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
         UserError: it isn't that.
     """
     try:
-        return {name: Items.of(held["values"], held["weights"]) for name, held in raw.items()}
-    except (KeyError, TypeError, ValueError):
+        return {name: _items(held["values"], held["weights"]) for name, held in raw.items()}
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(
-            f'{where}: expected {{metric: {{"values": [numbers], "weights": [numbers] or null}}}}'
+            f'{where}: expected {{metric: {{"values": [numbers], "weights": [numbers] or null}}}}, '
+            "as many weights as values, and not all of them 0"
         ) from None
+
+
+def _items(values: Any, weights: Any) -> Items:
+    found = Items.of(values, weights)
+    if not found.defined or len(found.weights or found.values) != len(found.values):
+        raise ValueError
+    return found
 
 
 def compare_metrics(

@@ -99,10 +99,12 @@ def test_runs_on_the_same_data_are_compared_in_pairs(
     name, correct = "reconstruction.token_accuracy", [3.0, 5.0, 2.0, 7.0, 4.0, 6.0, 5.0]
     first = tmp_path / "first"
     shutil.copytree(finished, first)
+    (first / "manifest.json").unlink()  # it would tell of the items that are put there
     for folder, better in ((first, 0), (other, 1)):
         items = {name: {"values": [c + better for c in correct], "weights": [9] * 7}}
         (folder / "items.json").write_text(json.dumps(items))
     done = colaflex_command("compare", first, other, first, "--json")
+    assert done.code == 0, done.err
     differences = {r["metric"]: r["differences"] for r in done.json["metrics"]}
     found, none = differences.pop(name)
     assert (found["p"], found["clear"], found["n"]) == (2 / 2**7, True, 7)
