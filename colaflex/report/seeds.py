@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import Any, TextIO
 
 from colaflex import terminal
+from colaflex.report.bounds import signed
 from colaflex.report.metrics import HEADLINES, describe
 from colaflex.report.numbers import MISSING, number, unit_text
 from colaflex.report.record import measurements
@@ -32,7 +33,9 @@ def seed_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         info = describe(name)
         spread = stdev(known) if len(known) > 1 else math.nan
         label = f"{info.label}, {unit_text(info.unit)}" if info.unit else info.label
-        cells = [number(value, info.unit) for value in (*values, fmean(known))]
+        declared = results[0].get("likelihood")
+        printed = (number(value, info.unit) for value in (*values, fmean(known)))
+        cells = [signed(name, text, declared) for text in printed]
         rows.append([label, *cells, "" if math.isnan(spread) else f"± {number(spread, info.unit)}"])
     return rows
 

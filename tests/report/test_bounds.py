@@ -12,6 +12,7 @@ from colaflex.report import print_summary
 from colaflex.report.bounds import signed
 from colaflex.report.headline import main_results
 from colaflex.report.rank import declared_likelihood
+from colaflex.report.seeds import seed_rows
 from colaflex.spec import Spec
 
 BITS = "likelihood.bits_per_byte"
@@ -37,6 +38,10 @@ def test_summary_and_headline_show_it(declared: str, sign: str) -> None:
     assert ("≤" in shown.getvalue(), "≈" in shown.getvalue()) == ("≤" in sign, "≈" in sign)
     (result,) = main_results({BITS: Measurement(1.93, 1.9, 1.96, 40)}, likelihood=declared)
     assert result.value == f"{sign}1.93"
+    several = [{"likelihood": declared, "metrics": {BITS: entry | {"value": v}}} for v in (1, 3)]
+    ((_, *values, spread),) = seed_rows([*several, {"likelihood": declared, "metrics": {}}])
+    assert values == [f"{sign}1.00", f"{sign}3.00", "—", f"{sign}2.00"]
+    assert spread == "± 1.41"
 
 
 @pytest.mark.parametrize(
