@@ -61,7 +61,6 @@ def test_tables_outputs_and_zeros_are_none() -> None:
             {"embedding", "marks", "places", "head", "modulation", "final_modulation"},
         ),
     ],
-    ids=str,
 )
 def test_baselines(options: dict[str, Any], outer: set[str]) -> None:
     kind, options = options["type"], {k: v for k, v in options.items() if k != "type"}
@@ -84,7 +83,6 @@ def test_baselines(options: dict[str, Any], outer: set[str]) -> None:
             {"modulation", "final_modulation", "head", "told", "places", "embedding"},
         ),
     ],
-    ids=str,
 )
 def test_priors(options: dict[str, Any], outer: set[str]) -> None:
     options = dict(options)
