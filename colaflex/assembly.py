@@ -16,9 +16,10 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import Vocabulary
 from colaflex.latent_model import LatentModel
 from colaflex.registry import registry
+from colaflex.room import SMALL, NoRoom, require_room_to_train, room_for
 from colaflex.spec import Spec
 
-__all__ = ["build_model", "skeleton"]
+__all__ = ["build_model", "skeleton", "trainable"]
 
 
 def build_model(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
@@ -71,6 +72,19 @@ def skeleton(spec: Spec, tokenizer: Tokenizer) -> LanguageModel:
     """The model without memory for its weights, to know their shapes before any is taken."""
     with torch.device("meta"):
         return _model(spec, _vocabulary(tokenizer))
+
+
+def trainable(spec: Spec, tokenizer: Tokenizer, device: torch.device) -> LanguageModel:
+    """The model, which is refused with a UserError where the device's memory can't train it.
+
+    What a large one takes is known from its skeleton, before its memory is taken.
+    """
+    try:
+        with room_for(SMALL):
+            return build_model(spec, tokenizer)
+    except NoRoom:
+        require_room_to_train(skeleton(spec, tokenizer), device)
+        return build_model(spec, tokenizer)
 
 
 def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:

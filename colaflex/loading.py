@@ -20,7 +20,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.reading import inside, user_path, verifying
-from colaflex.room import NoRoom, room_for
+from colaflex.room import SMALL, NoRoom, room_for
 from colaflex.run_folder import RunFolder
 from colaflex.run_manifest import RunManifest
 from colaflex.run_settings import chosen_device
@@ -29,8 +29,6 @@ from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
 
 __all__ = ["LoadedModel", "load", "load_weights"]
-
-SLACK = 256 << 20  # bytes that a model may have beside what its checkpoint holds
 
 
 class LoadedModel:
@@ -199,7 +197,7 @@ def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
 def _built(spec: Spec, tokenizer: Tokenizer, store: CheckpointStore, folder: Path) -> LanguageModel:
     """The model; one larger than its checkpoint only after their shapes were compared."""
     try:
-        with room_for(2 * store.size() + SLACK):  # of half precision, perhaps
+        with room_for(2 * store.size() + SMALL):  # of half precision, perhaps
             return build_model(spec, tokenizer)
     except NoRoom:
         _kept(store, skeleton(spec, tokenizer), folder, verify=False)

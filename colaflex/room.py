@@ -12,9 +12,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from colaflex.errors import UserError
 
-__all__ = ["NoRoom", "room_for", "room_to_train"]
+__all__ = ["SMALL", "NoRoom", "require_room_to_train", "room_for"]
 
 GIB = 1 << 30
+SMALL = 256 << 20
+"""Bytes that a model may have before anything is asked."""
 COPIES_IN_TRAINING = 4  # weights, gradients, and two moments of the optimizer
 
 
@@ -45,19 +47,16 @@ def room_for(size: int) -> Iterator[None]:
         hook.remove()
 
 
-@contextmanager
-def room_to_train(device: torch.device) -> Iterator[None]:
-    """Refuse with a UserError a model that this machine can't train, while it is built."""
+def require_room_to_train(model: nn.Module, device: torch.device) -> None:
+    """Refuse with a UserError a model, perhaps without memory yet, that can't be trained here."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
     size = _memory(device)
-    try:
-        with room_for(size // COPIES_IN_TRAINING):
-            yield
-    except NoRoom:
+    if COPIES_IN_TRAINING * weights > size:
         raise UserError(
             f"this model is too large: its weights, gradients and the optimizer's moments take "
-            f"more than the {size / GIB:.0f} GiB of memory of this machine ({device.type}); lower "
-            "widths or layers"
-        ) from None
+            f"{COPIES_IN_TRAINING * weights / GIB:,.0f} GiB, and this machine has "
+            f"{size / GIB:,.0f} GiB of memory ({device.type}); lower widths or layers"
+        )
 
 
 def _memory(device: torch.device) -> int:

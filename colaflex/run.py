@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from colaflex import terminal
-from colaflex.assembly import build_model
+from colaflex.assembly import trainable
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import WrongKind
 from colaflex.evaluation.evaluate import Evaluated
@@ -24,7 +24,6 @@ from colaflex.reading import user_path
 from colaflex.registry import registry
 from colaflex.report import build_report
 from colaflex.report.rank import declared_likelihood
-from colaflex.room import room_to_train
 from colaflex.run_callbacks import RunCallbacks
 from colaflex.run_conditions import conditions
 from colaflex.run_damage import damage, mend
@@ -138,8 +137,7 @@ class Experiment:
         # From scratch, and in a baseline, there is no stage 1.
         latent = spec.baseline is None and spec.training.regime != "scratch"
         self.stage1_digest = spec.stage1_digest(self.data.digest) if latent else ""
-        with room_to_train(self.processes.device):
-            self.model: LanguageModel = build_model(spec, self.data.tokenizer)
+        self.model: LanguageModel = trainable(spec, self.data.tokenizer, self.processes.device)
         self.teacher_cost = adopt_teacher(spec, self.model, self.stage1_digest)
         self.kept = self._known_stage_one()
         self._trained = False

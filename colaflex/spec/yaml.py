@@ -226,10 +226,13 @@ class _Reader:
             tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
             self.problems.append(Problem(place, path, f"the tag {tag} is not read", "remove it"))
             return None
+        kind = str(node.tag).rpartition(":")[2]
         try:
             value: Scalar = self.yaml.constructor.construct_object(node)
-        except (ValueError, YAMLError):
-            value = math.nan
+        except (ValueError, LookupError, TypeError, YAMLError):  # say !!bool 7
+            message = f"{str(node.value)[:40]!r} is no {kind} of YAML"
+            self.problems.append(Problem(place, path, message, "remove the tag, or quote it"))
+            return None
         if isinstance(value, float) and not math.isfinite(value):
             message = f"expected a finite number, got {str(node.value)[:40]}"
             self.problems.append(Problem(place, path, message))
