@@ -131,7 +131,8 @@ def specs(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
 def inputs(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
     """Hostile prompts, corpora and tokenizers."""
     path = folder / "prompts.jsonl"
-    for name, harm in {**HARMS, **JSON_HARMS, **LINKS}.items():
+    content = {name: HARMS[name] for name in ("empty", "NULs", "no UTF-8", "UTF-16", "100 MB")}
+    for name, harm in {**content, **JSON_HARMS, **LINKS}.items():
         path.write_bytes(b'{"prompt": "And"}\n')
         harm(path, trial.outside)
         same = (
@@ -140,7 +141,7 @@ def inputs(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
         trial.case(f"prompts, {name}", ("generate", str(whole), "--prompts", str(path)), same)
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     corpus = folder / "corpus.jsonl"
-    for name, harm in {**JSON_HARMS, **LINKS}.items():
+    for name, harm in {**content, **JSON_HARMS, **LINKS}.items():
         corpus.write_bytes(b'{"text": "a document"}\n')
         harm(corpus, trial.outside)
         sets = ("--set", "corpus.type=text_files", "--set", f"corpus.path={corpus}")
