@@ -21,6 +21,12 @@ from hostile_tokenizers import TOKENIZERS
 
 from colaflex.cli.main import main
 
+QUICKLY = (
+    *("--set", "evaluation.samples=0"),
+    *("--set", "evaluation.documents=2"),
+    *("--set", "evaluation.judge.enabled=false"),
+    *("--set", "training.steps=4"),
+)
 GENERATE = ("--prompt", "And", "--prompt", "", "--max-new-tokens", "6", "--json")
 
 
@@ -100,7 +106,8 @@ def runs(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
         trial.case(f"result.json, {label}", arguments, compared if label == "100 MB" else None)
     final = json.loads((whole / "manifest.json").read_text())["weights"][0]
     for name in ("model.safetensors", "state.json", "manifest.json"):
-        for label, harm in {**HARMS, **LINKS}.items():
+        damaged = {label: HARMS[label] for label in ("empty", "halved", "a flipped bit")}
+        for label, harm in {**damaged, **LINKS}.items():
             copy = copied(f"checkpoints/{final}/{name}", harm, known=True)
             trial.case(f"{name}, {label}", ("generate", str(copy), *GENERATE), None)
     for name in ("metrics.jsonl", "checkpoints", "samples.jsonl", "report.html"):
@@ -162,7 +169,7 @@ def caches(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
 
     def made() -> tuple[int, str]:
         shutil.rmtree(folder / "run", ignore_errors=True)
-        code, _, err = ran("run", str(spec), "--out", str(folder / "run"))
+        code, _, err = ran("run", str(spec), *QUICKLY, "--out", str(folder / "run"))
         assert "Traceback" not in err, err
         text = ran("generate", str(folder / "run"), *GENERATE)[1] if code == 0 else err
         return code, text
@@ -178,7 +185,7 @@ def caches(trial: Trial, spec: Path, whole: Path, folder: Path) -> None:
         "tokenizer": "tokenizers/*/tokenizer.json",
     }
     for part, pattern in places.items():
-        for label in ("empty", "halved", "a flipped bit", "NULs", "a link to somebody's file"):
+        for label in ("halved", "a flipped bit", "a link to somebody's file"):
             shutil.rmtree(cache)
             shutil.copytree(kept, cache)
             found = sorted(cache.glob(pattern))
