@@ -169,8 +169,11 @@ def sync_directory(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's content, in hex."""
-    with path.open("rb") as file:
+    """The SHA-256 of a file's content, in hex; raises OSError for what is no regular file."""
+    # Not blocking, or to open a pipe would wait for a writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "expected a file, this is a device or pipe", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from colaflex.errors import UserError
 from colaflex.files import cache_dir, write_atomic
-from colaflex.reading import inside
+from colaflex.reading import inside, open_regular
 
 __all__ = ["DamagedWeights", "digest_of", "known_of", "read_weights", "write_weights"]
 
@@ -60,6 +60,7 @@ def read_weights(
     """
     try:
         inside(cache_dir(), str(path.relative_to(cache_dir())))
+        open_regular(path).close()  # to open a pipe would wait for a writer
         with safe_open(path, framework="pt") as file:
             for name, tensor in expected.items():  # of all, before any is read
                 shape = tuple(file.get_slice(name).get_shape())

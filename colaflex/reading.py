@@ -15,6 +15,7 @@ __all__ = [
     "MAX_JSON",
     "NO_VERIFY",
     "MissingFile",
+    "appending",
     "inside",
     "open_regular",
     "parse_json",
@@ -164,6 +165,23 @@ def read_json(path: Path, limit: int = MAX_JSON) -> Any:
         UserError: as `read_bytes`, or it is not JSON.
     """
     return parse_json(read_bytes(path, limit), path)
+
+
+def appending(folder: Path, name: str) -> BinaryIO:
+    """Open a file in a folder to append to it, made where it is missing, its folder too.
+
+    Raises:
+        OSError: it can't be written.
+        UserError: it is no regular file, or a link leads out of the folder.
+    """
+    path = inside(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    file = os.fdopen(os.open(path, flags, 0o666), "ab")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise UserError(f"{path}: expected a file, this is a pipe or device")
 
 
 def verifying() -> bool:

@@ -62,9 +62,12 @@ class RunManifest:
             raise DamagedManifest(f"{path}: its SHA-256 is not the one it states; {_MEND}")
         if body.get("schema") != SCHEMA:
             raise UserError(f"{path}: was written by a newer colaflex; upgrade colaflex to read it")
-        weights = body["weights"]
-        files = {name: tuple(digests) for name, digests in body["files"].items()}
-        return cls(files, None if weights is None else (weights[0], weights[1]))
+        try:
+            files = {str(name): tuple(digests) for name, digests in body["files"].items()}
+            weights = body["weights"] and (str(body["weights"][0]), str(body["weights"][1]))
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise DamagedManifest(f"{path}: expected `files` and `weights`; {_MEND}") from None
+        return cls(files, weights or None)
 
     def write(self, folder: Path) -> None:
         """Put it into the run folder."""

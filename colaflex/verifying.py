@@ -110,7 +110,7 @@ def verify_study(file: StudyFile) -> list[Finding]:
     found = _below(where.folder)
     journal = journal_path(where.storage, where.folder)
     if kind_of(where.storage) == "journal" and not journal.is_relative_to(where.folder):
-        found.append(_journal(journal))
+        found.append(_journal(journal, named=True))
     if not found:
         raise UserError(f"{file.path}: this study has not begun: {where.folder} is not there")
     return found
@@ -123,11 +123,12 @@ def _below(folder: Path) -> list[Finding]:
     return [*journals, *(finding for run in runs for finding in verify_run(run))]
 
 
-def _journal(path: Path) -> Finding:
+def _journal(path: Path, named: bool = False) -> Finding:
+    """What was found of a journal; one that nobody named stays within its folder."""
     if not path.exists():
         return Finding(path, "damaged", f"{path}: there is no such journal")
     try:
-        read_journal(path)
+        read_journal(path if named else inside(path.parent, path.name))
     except UserError as error:
         return Finding(path, "damaged", str(error))
     return Finding(path, "whole")

@@ -12,6 +12,7 @@ import pytest
 from colaflex.errors import UserError
 from colaflex.reading import (
     MissingFile,
+    appending,
     inside,
     open_regular,
     parse_json,
@@ -118,3 +119,25 @@ def test_a_folder_that_is_a_link_itself_is_no_link_out_of_it(tmp_path: Path):
     folder.mkdir()
     alias.symlink_to(folder)
     assert inside(alias, "spec.yaml") == alias / "spec.yaml"
+
+
+def test_appending_stays_in_its_folder_and_waits_for_nobody(tmp_path: Path):
+    folder, precious = tmp_path / "folder", tmp_path / "precious"
+    precious.write_text("kept")
+    for text in (b"a", b"b"):
+        with appending(folder, "logs/a.log") as file:
+            file.write(text)
+    assert (folder / "logs/a.log").read_bytes() == b"ab"
+    (folder / "link").symlink_to(precious)
+    (folder / "way").symlink_to(tmp_path)
+    for name in ("link", "way/precious"):
+        with pytest.raises(UserError, match="link out of its folder"):
+            appending(folder, name)
+    os.mkfifo(folder / "pipe")
+    reader = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(UserError, match="a pipe or device"):
+        appending(folder, "pipe")
+    os.close(reader)
+    with pytest.raises(OSError, match="No such device"):  # nobody reads it
+        appending(folder, "pipe")
+    assert precious.read_text() == "kept"

@@ -35,6 +35,18 @@ __all__ = ["Data", "SplitIndex", "TokenIndex", "build_index", "open_index", "pre
 
 SCHEMA = 1
 log = logging.getLogger("colaflex")
+
+UNREADABLE = (
+    OSError,
+    UserError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+)
+"""What an index that is not as it was written leads to."""
 # Bounds on what is held in memory at once while the corpus is read.
 BATCH_DOCUMENTS = 1024
 BATCH_CHARACTERS = 1_000_000
@@ -162,12 +174,13 @@ def open_index(folder: Path, digest: str) -> TokenIndex | None:
             _verify(folder, head["files"])
         dtype = np.dtype(head["dtype"])
         splits = {name: _open_split(folder, name, head["splits"][name], dtype) for name in SPLITS}
+        end_of_text = int(head["end_of_text"])
     except MissingFile:
         return None
-    except (OSError, UserError, ValueError, KeyError, TypeError, IndexError) as error:
+    except UNREADABLE as error:
         log.warning("the token index %s is damaged (%s) and is made anew", folder, error)
         return None
-    return TokenIndex(splits, int(head["end_of_text"]), digest)
+    return TokenIndex(splits, end_of_text, digest)
 
 
 def _verify(folder: Path, digests: Mapping[str, str]) -> None:

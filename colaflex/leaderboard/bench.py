@@ -19,6 +19,7 @@ from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files
 from colaflex.leaderboard.workers import BUSY, Ended, Settings, Workers
+from colaflex.reading import open_regular
 from colaflex.run_folder import IDENTITY, RunFolder
 
 __all__ = ["Bench", "Outcome"]
@@ -26,6 +27,8 @@ __all__ = ["Bench", "Outcome"]
 POLL = 0.05
 OFTEN = 1.0
 """Seconds between two lines of a running cell, at least."""
+LONGEST_END = 1 << 16
+"""Bytes of a log in which the reason of a failure is looked for."""
 LATER = 1.0
 """Seconds after which a cell is looked at again that another process has."""
 
@@ -257,7 +260,7 @@ class Bench:
 
     def _reason(self, ended: Ended) -> str:
         log = self.workers.log(ended.cell)
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-400:]
+        lines = _end(log).splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
         return f"{last.strip()[:500]} ({how}; all of it in {log})"
@@ -298,10 +301,17 @@ class Bench:
         }
 
 
+def _end(log: Path) -> str:
+    """The end of a text, however long it is."""
+    with open_regular(log) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_END))
+        return file.read(LONGEST_END).decode(errors="replace")
+
+
 def _held(folder: Path) -> bool:
     """Whether another process trains in a run folder."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return False
     try:

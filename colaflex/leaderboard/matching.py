@@ -128,9 +128,11 @@ class Matcher:
     def _kept(
         self, what: str, content: Mapping[str, Any], solve: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        path = self.folder / f"{what}-{sha256_of(content)[:32]}.json"
+        path = inside(
+            self.folder.parent, f"{self.folder.name}/{what}-{sha256_of(content)[:32]}.json"
+        )
         try:
-            found = read_json(inside(self.folder, path.name))
+            found = read_json(path)
             if isinstance(found, dict) and found.pop("sha256", None) == sha256_of(found):
                 return found
         except UserError:

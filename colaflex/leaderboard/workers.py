@@ -16,6 +16,7 @@ from colaflex.files import write_atomic
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match
 from colaflex.leaderboard.tail import Tail
+from colaflex.reading import appending, inside
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
@@ -111,16 +112,16 @@ class Workers:
     def start(self, cell: Cell, spec: Spec, match: Match) -> None:
         """Start a cell, or go on with it."""
         settings = self.settings
-        file = settings.out / "specs" / f"{cell.name}.yaml"
-        for path in (file, self.log(cell)):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        file = inside(settings.out, f"specs/{cell.name}.yaml")
+        folder = inside(settings.out, cell.name)
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, spec.to_yaml())
         command = [sys.executable, "-m", "colaflex.leaderboard.cell_process"]
-        command += [str(file), str(settings.out / cell.name), "--stage1", match.stage1_digest]
+        command += [str(file), str(folder), "--stage1", match.stage1_digest]
         command += ["--device", settings.device, "--precision", settings.precision]
         threads = str(max(1, len(os.sched_getaffinity(0)) // settings.workers))
         tail = Tail(self.log(cell))
-        with self.log(cell).open("ab") as log:
+        with appending(settings.out, f"logs/{cell.name}.log") as log:
             process = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.PIPE,

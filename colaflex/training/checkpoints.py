@@ -213,7 +213,8 @@ class CheckpointStore:
 
     def size(self) -> int:
         """Bytes of the largest model in any checkpoint."""
-        sizes = [path.stat().st_size for path in self.root.glob("*/model.safetensors")]
+        found = self.root.glob("*/model.safetensors")
+        sizes = [path.stat().st_size for path in found if path.is_file()]
         return max(sizes, default=0)
 
     def newest(self) -> tuple[str, str] | None:
@@ -231,7 +232,7 @@ class CheckpointStore:
             name: its name.
             digest: SHA-256 of its manifest.
             expected: the model's state, for its names and shapes.
-            whole: its files are compared with the manifest too, which reads them twice.
+            whole: its files' digests are compared with the manifest's, which reads them twice.
 
         Raises:
             CheckpointError: it is gone, or damaged, or another one stands there.
@@ -266,8 +267,7 @@ class CheckpointStore:
                 f"{manifest.spec_digest[:12]}, expected {self.spec_digest[:12]}); "
                 "resume with the spec it was made from, or choose another run folder"
             )
-        if whole:
-            verify(path, manifest)
+        verify(path, manifest, whole)
         state = _state(path / "state.json")
         tied = state.pop("tied")
         _check_architecture(path / "model.safetensors", tied, expected)

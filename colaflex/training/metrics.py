@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from colaflex.errors import RunFailure
-from colaflex.reading import inside
+from colaflex.reading import appending
 from colaflex.training.distributed import Processes
 
 __all__ = ["MetricsLog", "Window"]
@@ -31,12 +31,12 @@ class MetricsLog:
             short, are removed.
 
     Raises:
-        UserError: it is a link out of its folder.
+        UserError: it is a link out of its folder, or no regular file.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
-        inside(path.parent, path.name).touch()
+        appending(path.parent, path.name).close()
         self._file = path.open("r+b", buffering=0)
         self.offset = self._last_line_end(keep)
         self._file.truncate(self.offset)

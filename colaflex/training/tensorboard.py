@@ -7,6 +7,7 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.hooks import RunInfo, hookimpl
+from colaflex.reading import inside
 
 __all__ = ["TensorBoard"]
 
@@ -24,7 +25,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise UserError("TensorBoard is not installed: pip install 'colaflex[track]'") from None
-        self._writer = SummaryWriter(str(run.folder / "tensorboard"))
+        self._writer = SummaryWriter(str(inside(run.folder, "tensorboard")))
 
     @hookimpl
     def colaflex_step(self, record: Mapping[str, object]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +118,30 @@ def test_an_index_of_another_digest_or_schema_is_not_opened(data: Data, cache: P
     assert open_index(folder / "absent", data.digest) is None
     head = json.loads((folder / "index.json").read_text())
     assert head["digest"] == data.digest and set(head["splits"]) == set(SPLITS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("files", [1]), ("files", {"train.tokens": 7}), ("splits", 7), ("splits", {"train": [1]}),
+     ("dtype", {}), ("end_of_text", None), ("end_of_text", "x"), ("digest", None)],
+)  # fmt: skip
+def test_an_index_whose_head_holds_something_else_is_not_opened(
+    data: Data, tmp_path: Path, cache: Path, key: str, value: object
+):
+    folder = tmp_path / "index"
+    shutil.copytree(index_folder(cache), folder)
+    assert open_index(folder, data.digest) is not None
+    head = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**head, key: value}))
+    assert open_index(folder, data.digest) is None
+
+
+def test_a_pipe_in_an_index_is_not_waited_for(data: Data, tmp_path: Path, cache: Path):
+    folder = tmp_path / "index"
+    shutil.copytree(index_folder(cache), folder)
+    (folder / "train.tokens").unlink()
+    os.mkfifo(folder / "train.tokens")
+    assert open_index(folder, data.digest) is None
 
 
 def test_a_full_disk_is_a_clear_failure_and_leaves_nothing(data: Data, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -210,3 +211,14 @@ def test_links_out_of_a_run_folder_are_refused_and_their_targets_kept(
     with pytest.raises(UserError, match=r"link out of its folder"):
         use(unfinished)
     assert content() == before
+
+
+@pytest.mark.parametrize(
+    "body", [{"files": [1], "weights": None}, {"files": {}}, {"files": {}, "weights": 7}]
+)
+def test_a_manifest_that_holds_something_else_is_damaged(copy: Path, body: dict[str, Any]) -> None:
+    body = {"schema": 1, **body}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps({**body, "sha256": digest}))
+    with pytest.raises(UserError, match=r"manifest\.json: expected `files` and `weights`"):
+        colaflex.load(copy)

@@ -131,3 +131,14 @@ def test_another_file_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "not a journal, and no newline"
     with pytest.raises(UserError, match="can't be opened"):
         open_journal(tmp_path)
+
+
+def test_what_is_torn_goes_nowhere_through_a_link(tmp_path: Path) -> None:
+    path, precious = tmp_path / "study" / "journal.log", tmp_path / "precious"
+    path.parent.mkdir()
+    precious.write_text("kept")
+    path.write_bytes(b'{"op_code": 0, "worker_id": "a", "study_')
+    torn_path(path).symlink_to(precious)
+    with pytest.raises(UserError, match="link out of its folder"):
+        open_journal(path)
+    assert precious.read_text() == "kept"

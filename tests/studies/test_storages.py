@@ -50,3 +50,14 @@ def test_a_file_that_is_no_database_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a database"):
         open_storage(f"sqlite:///{path}", tmp_path)
     assert path.read_text() == "notes " * 1000
+
+
+def test_the_journal_of_a_folder_is_no_link_out_of_it(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere.log"
+    folder.mkdir()
+    (folder / "journal.log").symlink_to(elsewhere)
+    with pytest.raises(UserError, match="link out of its folder"):
+        open_storage("journal", folder)
+    assert not elsewhere.exists()
+    open_storage(f"journal:{folder / 'journal.log'}", folder)  # asked for by name
+    assert elsewhere.exists()

@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colaflex.errors import UserError
 from colaflex.training import manifests
 from colaflex.training.checkpoints import Checkpoint, CheckpointError, CheckpointStore, Position
 
@@ -173,7 +174,7 @@ ZOO: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "manifest cut short": (
         lambda p: _cut(p, "manifest.json"),
-        r"manifest\.json: cannot be read as JSON",
+        r"manifest\.json: not readable as JSON",
     ),
     "manifest is a list": (
         lambda p: (p / "manifest.json").write_text("[]"),
@@ -181,7 +182,7 @@ ZOO: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "manifest not UTF-8": (
         lambda p: (p / "manifest.json").write_bytes(b"\xff\xfe\x00{"),
-        r"manifest\.json: cannot be read as JSON",
+        r"manifest\.json: not readable as JSON",
     ),
     "manifest edited": (
         lambda p: _edit(p, lambda m: m.update(step=9), seal=False),
@@ -462,3 +463,20 @@ def test_an_old_one_that_cannot_be_deleted_is_reported(
     store.save(checkpoint(2), keep=1)
     assert "an old checkpoint could not be deleted" in caplog.text
     assert_same(store.latest(MODEL), checkpoint(2))
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd")])
+def test_weights_that_are_a_pipe_or_a_link_are_refused_where_nothing_is_compared(
+    store: CheckpointStore, put: Callable[[Path], None]
+) -> None:
+    path = store.save(checkpoint(3)) / "model.safetensors"
+    known = store.newest()
+    assert known is not None
+    assert_same(store.named(*known, MODEL, whole=False), checkpoint(3))
+    path.unlink()
+    put(path)
+    with pytest.raises(UserError, match=r"cut short|link out of"):
+        store.named(*known, MODEL, whole=False)
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert store.size() == 0

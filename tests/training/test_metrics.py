@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from colaflex.errors import RunFailure
+from colaflex.errors import RunFailure, UserError
 from colaflex.training.distributed import Processes
 from colaflex.training.metrics import MetricsLog, Window
 
@@ -104,3 +105,12 @@ def test_what_is_not_finite_is_named_with_its_first_step() -> None:
     window.add(9, ("loss.a", "loss.b", "loss"), torch.tensor([torch.nan] * 3))
     with pytest.raises(RunFailure, match=r"stage prior, step 8: loss\.b is inf"):
         window.means()
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(UserError, match="a pipe"):
+        MetricsLog(path, 5)
+    os.close(reader)

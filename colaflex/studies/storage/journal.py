@@ -17,7 +17,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from colaflex.errors import UserError
 from colaflex.files import write_atomic
-from colaflex.reading import open_regular
+from colaflex.reading import appending, open_regular
 from colaflex.studies.storage.file_lock import FileLock
 
 __all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "read_journal", "torn_path"]
@@ -266,7 +266,7 @@ def _is_record(line: bytes) -> bool:
 
 
 def _keep_torn(path: Path, torn: bytes) -> None:
-    with torn_path(path).open("ab") as file:
+    with appending(path.parent, torn_path(path).name) as file:
         file.write(torn + b"\n")
         file.flush()
         os.fsync(file.fileno())

@@ -214,7 +214,7 @@ class Claims:
         return bool(left)
 
     def _is_ours(self, trial: FrozenTrial) -> bool:
-        return bool(trial.user_attrs.get("owner", {}).get("token") == self.owner.token)
+        return is_owned(trial) and trial.user_attrs["owner"].get("token") == self.owner.token
 
 
 def _bound(trials: Sequence[FrozenTrial]) -> int:

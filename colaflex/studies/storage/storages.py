@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage
 from colaflex import hints
 from colaflex.errors import RunFailure, UserError
 from colaflex.failures import is_request, reason
+from colaflex.reading import inside
 from colaflex.studies.storage.journal import open_journal
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def kind_of(url: str) -> Kind:
 
 
 def journal_path(url: str, folder: Path) -> Path:
-    """The file of a journal."""
+    """The file of a journal; raises UserError where that in a folder is a link out of it."""
     named = url.partition(":")[2]
-    return Path(named) if named else folder / JOURNAL
+    return Path(named) if named else inside(folder, JOURNAL)
 
 
 def without_password(url: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from colaflex.reading import inside
 from colaflex.run import Experiment, RunOptions
 from colaflex.run_folder import measurements_json
 from colaflex.run_result import require_own
@@ -105,7 +106,7 @@ class SpecObjective:
         )
         with ExitStack() as claim:
             shown = ReleasingProgress(self._progress, claim)
-            arguments = (spec, self.settings.folder / name, options, shown, rungs)
+            arguments = (spec, inside(self.settings.folder, name), options, shown, rungs)
             experiment = Experiment(*arguments)
             self._check_corpus(experiment, attempt)
             if experiment.stage1_digest and experiment.kept is None:

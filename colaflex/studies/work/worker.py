@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
+from colaflex.reading import appending
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
 from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat
@@ -162,9 +163,8 @@ class Worker:
             if storage_failure(error) is not None:
                 raise
             path = self.arm.log_of(self._name(trial))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
-                file.write(traceback.format_exc())
+            with appending(self.arm.folder, str(path.relative_to(self.arm.folder))) as file:
+                file.write(traceback.format_exc().encode(errors="replace"))
             outcome.failed(f"{type(error).__name__}: {error} (traceback in {path})")
         else:
             outcome.found(found, self.arm.objectives)
