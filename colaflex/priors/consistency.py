@@ -59,7 +59,7 @@ class Consistency(TaughtPrior):
         return kept / (1.0 - times + kept)
 
     def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
-        """The pseudo-Huber distance of f(z_t, t) to f(z_r, r), over t - r, (rows, blocks, block).
+        """Pseudo-Huber distance of f(z_t, t) to f(z_r, r), over σ_t - σ_r; (rows, blocks, block).
 
         The latter is the target: the network's F in it is held constant, the point z_r is not.
         """
@@ -72,7 +72,9 @@ class Consistency(TaughtPrior):
         squared = (found - target).square().mean(-1) + width**2
         # The square root has no slope to speak of at 0.
         distance = squared.clamp(min=1e-12).sqrt() - width
-        return distance / (path.times - earlier).clamp(min=1e-6)[..., None]
+        # 1 / (σ_t - σ_r); over t - r, rare times near 1 would outweigh all others.
+        weight = (1 - path.times) * (1 - earlier) / (path.times - earlier).clamp(min=1e-6)
+        return distance * weight[..., None]
 
     @torch.no_grad()
     def _taught_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:

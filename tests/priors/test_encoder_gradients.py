@@ -189,7 +189,8 @@ def test_a_consistency_target_holds_the_network_and_passes_the_point(width: floa
         t, r = own.times[..., None, None], earlier[..., None, None]
         found = own.point() - t * predict(own.point(), own.times[..., None])
         apart = (found - (own.point(earlier) - r * held)).square().mean(-1) + width**2
-        return ((apart.sqrt() - width) / (own.times - earlier)[..., None]).sum()
+        further = own.times / (1 - own.times) - earlier / (1 - earlier)
+        return ((apart.sqrt() - width) / further[..., None]).sum()
 
     found = slopes(lambda shown: total(prior.losses(batch(shown), noise)), values)
     for place in (BLOCK - 1, 2 * BLOCK - 2):
