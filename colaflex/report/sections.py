@@ -238,8 +238,9 @@ def stage_rows(result: Mapping[str, Any]) -> list[tuple[str, list[str], list[str
     training = result.get("training")
     if not isinstance(training, Mapping):
         return []
-    raw = training.get("stages", {})
-    stages = raw if isinstance(raw, Mapping) else {str(s.get("name", "")): s for s in raw}
+    raw = training.get("stages")
+    listed = [s for s in raw if isinstance(s, Mapping)] if isinstance(raw, list) else []
+    stages = raw if isinstance(raw, Mapping) else {str(s.get("name", "")): s for s in listed}
     rows = [(str(name), entry) for name, entry in stages.items() if isinstance(entry, Mapping)]
     rows.append(("all", training))
     return [(name, _figures(entry), _remarks(entry)) for name, entry in rows]
