@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.lazy import Group
-from colaflex.cli.output import json_option, print_json, print_table
+from colaflex.cli.output import json_option, no_verify_option, print_json, print_table
 from colaflex.cli.paths import PATH
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def _names(context: click.Context, option: click.Parameter, text: str | None) ->
     help="Of the arithmetic; auto is bf16 where the hardware multiplies it natively.",
 )
 @click.option("--dry-run", is_flag=True, help="Only solve widths and steps, and show them.")
+@no_verify_option
 @json_option
 def run_command(board: str, **given: Any) -> int:
     """Run every cell of BOARD that has no record yet, and record it.

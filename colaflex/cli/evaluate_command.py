@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.output import json_option, print_json
+from colaflex.cli.output import json_option, no_verify_option, print_json
 from colaflex.cli.paths import FOLDER, PATH
 from colaflex.interfaces.corpus import Split
 
@@ -45,6 +45,7 @@ __all__ = ["command"]
 )
 @click.option("--scorer", metavar="NAME", help="Of the tasks; by default each task's own.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@no_verify_option
 @json_option
 def command(
     run: Path,

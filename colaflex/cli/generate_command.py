@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from colaflex.cli.output import json_option, print_json
+from colaflex.cli.output import json_option, no_verify_option, print_json
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 from colaflex.generation.prompt_file import read_prompts
@@ -45,6 +45,7 @@ MANY = 16
 @click.option("--seed", type=int, default=0, show_default=True, help="Keys the draws.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--stream", is_flag=True, help="Print text as it comes (one prompt).")
+@no_verify_option
 @json_option
 def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any) -> int:
     """Continue prompts with the model of a run folder.

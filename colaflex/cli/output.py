@@ -14,11 +14,13 @@ import click
 from colaflex.errors import RunFailure, UserError
 from colaflex.failures import is_request, reason
 from colaflex.host.metadata import REFUSE
+from colaflex.reading import NO_VERIFY
 from colaflex.terminal import console, in_json, shown
 
 __all__ = [
     "json_option",
     "no_plugin_option",
+    "no_verify_option",
     "print_json",
     "print_table",
     "wants_json",
@@ -27,6 +29,23 @@ __all__ = [
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+)
+
+
+def _skip(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Into the environment, so that worker processes keep to it as well, until the command ends."""
+    del option
+    if wanted and NO_VERIFY not in os.environ:
+        os.environ[NO_VERIFY] = "1"
+        context.call_on_close(lambda: os.environ.pop(NO_VERIFY, None))
+
+
+no_verify_option = click.option(
+    "--no-verify",
+    is_flag=True,
+    expose_value=False,
+    callback=_skip,
+    help="Use large files without comparing them with their digests.",
 )
 
 

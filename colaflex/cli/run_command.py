@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colaflex.cli.output import json_option, print_json
+from colaflex.cli.output import json_option, no_verify_option, print_json
 from colaflex.cli.paths import PATH
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = ["command"]
 )
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard events too (extra: track).")
 @click.option("--dry-run", is_flag=True, help="Only tell parameters, FLOPs, memory and minutes.")
+@no_verify_option
 @json_option
 def command(spec_file: Path, **given: Any) -> int:
     """Train, generate, evaluate and report as SPEC says."""

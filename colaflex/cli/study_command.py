@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.lazy import Group
-from colaflex.cli.output import json_option, print_json, print_table, write_file
+from colaflex.cli.output import json_option, no_verify_option, print_json, print_table, write_file
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 from colaflex.reading import user_path
@@ -80,6 +80,7 @@ def command() -> None:
     show_default=True,
     help="Of the arithmetic; auto is bf16 where the hardware multiplies it natively.",
 )
+@no_verify_option
 @json_option
 def run_command(study: Path, **given: Any) -> int:
     """Go on with STUDY until its budget is spent, then run its optimum on fresh seeds.

@@ -90,6 +90,7 @@ def test_items_of_ranked_and_shown_metrics_are_taken(
     items = {"values": [1.0, 0.0], "weights": None}
     known = {"reconstruction.token_accuracy": items, "generation.distinct_2": items}
     (folder / "items.json").write_text(json.dumps(known))
+    (folder / "manifest.json").unlink()  # which would tell
     record = build_record(small_board, grid(small_board)[0], folder)
     assert dict(record.items) == {"reconstruction.token_accuracy": items}
 
@@ -183,7 +184,7 @@ def test_wrong_records_are_refused_with_file_and_key(
         ('{"seed": 1, "seed": 2}', "the key 'seed' stands twice"),
         ("[" * 100_000, "not readable as JSON"),
         ("1" * 5000, "not readable as JSON"),
-        (" " * (MAX_BYTES + 1), "bytes are no record; at most 4,194,304 are read"),
+        (" " * (MAX_BYTES + 1), "4,194,305 bytes, at most 4,194,304 are read"),
         ('{"\\u001b[31m": 1}', r"\x1b[31m: unknown key"),
     ],
     ids=["torn", "list", "nan", "twice", "deep", "long", "large", "control"],

@@ -222,3 +222,18 @@ def test_a_manifest_that_holds_something_else_is_damaged(copy: Path, body: dict[
     (copy / "manifest.json").write_text(json.dumps({**body, "sha256": digest}))
     with pytest.raises(UserError, match=r"manifest\.json: expected `files` and `weights`"):
         colaflex.load(copy)
+
+
+def test_large_files_are_used_unread_where_that_is_asked_for(
+    copy: Path, colaflex_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLAFLEX_NO_VERIFY", raising=False)
+    path = final(copy) / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1  # the sign of a weight, which leaves it finite
+    path.write_bytes(raw)
+    arguments = ("generate", copy, "--prompt", "a", "--max-new-tokens", "4")
+    told = colaflex_command(*arguments)
+    assert told.code == 2 and "weights of this run are damaged" in told.err
+    assert colaflex_command(*arguments, "--no-verify").code == 0
+    assert colaflex_command(*arguments).code == 2  # of that command alone

@@ -23,6 +23,7 @@ from colaflex.spec import Spec
 FILES = {
     "checkpoints",
     "environment.json",
+    "manifest.json",
     "metrics.jsonl",
     "report.html",
     "result.json",
