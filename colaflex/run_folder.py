@@ -191,9 +191,11 @@ class RunFolder:
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
                 raise
+            begun = (self.path / IDENTITY).exists()
+            then = "--resume goes on from what is there" if begun else "begin again"
             raise RunFailure(
                 f"{error.filename or self.path}: can't be written: {error.strerror}; make room, "
-                "and --resume goes on from what is there"
+                f"and {then}"
             ) from error
         finally:
             self._descriptor = None

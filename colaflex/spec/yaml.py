@@ -229,7 +229,9 @@ class _Reader:
         kind = str(node.tag).rpartition(":")[2]
         try:
             value: Scalar = self.yaml.constructor.construct_object(node)
-        except (ValueError, LookupError, TypeError, YAMLError):  # say !!bool 7
+        except (ValueError, YAMLError):
+            value = math.nan
+        except (LookupError, TypeError):  # say !!bool 7
             message = f"{str(node.value)[:40]!r} is no {kind} of YAML"
             self.problems.append(Problem(place, path, message, "remove the tag, or quote it"))
             return None

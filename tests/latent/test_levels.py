@@ -154,7 +154,10 @@ def test_the_prior_is_told_the_levels_and_counts_are_of_both() -> None:
     training, segmentation = LatentTraining(made), made.segment(prepared)
     step: Any = type("Step", (), {"noise": step_noise(batch), "index": 0, "total": 1})()
     training._prior_losses(
-        prepared, step, lambda latents, noise: heard.append(latents) or losses(latents, noise)
+        prepared,
+        step,
+        lambda latents, noise: heard.append(latents) or losses(latents, noise),
+        training.plan,
     )
     assert torch.equal(heard[0].level, segmentation.level)
     fine = fine_lengths(segmentation.lengths, 3)
