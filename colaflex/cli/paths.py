@@ -13,7 +13,6 @@ from colaflex.reading import user_path
 
 __all__ = ["FOLDER", "PATH"]
 
-
 Given: TypeAlias = str | os.PathLike[str]
 
 
@@ -24,7 +23,7 @@ class UserPath(click.ParamType):  # type: ignore[type-arg]  # generic in the new
 
     def convert(
         self,
-        value: str | os.PathLike[str],
+        value: Given,
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Path:
@@ -42,7 +41,7 @@ class UserFolder(UserPath):
 
     def convert(
         self,
-        value: str | os.PathLike[str],
+        value: Given,
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Path:
