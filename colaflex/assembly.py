@@ -63,8 +63,7 @@ def _model(spec: Spec, vocabulary: Vocabulary) -> LanguageModel:
         _coadaptation(spec),
         spec.training.for_stage("prior").max_tokens,
         segments=segmenter,
-        density=spec.prior.capabilities().likelihood != "none",
-        estimated=spec.prior.capabilities().likelihood != "exact",
+        likelihood=spec.prior.capabilities().likelihood,
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from colaflex.coadaptation import Coadaptation
-from colaflex.interfaces.capabilities import SegmenterCapabilities
+from colaflex.interfaces.capabilities import Likelihood, SegmenterCapabilities
 from colaflex.interfaces.language_model import (
     BlockCost,
     GeneratedTokens,
@@ -56,8 +56,7 @@ class LatentModel(LanguageModel):
         coadaptation: how stage 2 goes.
         max_tokens: longest row in training; a longer prompt is heard from its end.
         segments: the segmenter's declaration.
-        density: whether the prior declares a likelihood.
-        estimated: whether that is not exact.
+        likelihood: the prior's declaration.
     """
 
     shift: Tensor
@@ -72,11 +71,10 @@ class LatentModel(LanguageModel):
         coadaptation: Coadaptation | None = None,
         max_tokens: int = 1024,
         segments: SegmenterCapabilities | None = None,
-        density: bool = False,
-        estimated: bool = False,
+        likelihood: Likelihood = "none",
     ) -> None:
         super().__init__()
-        self.density, self.estimated = density, estimated
+        self.likelihood: Likelihood = likelihood
         self.segmenter, self.representation, self.prior = segmenter, representation, prior
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
         self.segments = segments or SegmenterCapabilities(representation.slots)
@@ -257,16 +255,16 @@ class LatentModel(LanguageModel):
 
     def log_weights(self, tokens: TokenBatch) -> Tensor | None:
         """(draws, batch) nats; see `latent_likelihood`."""
-        return log_weights(self, tokens) if self.density else None
+        return log_weights(self, tokens) if self.likelihood != "none" else None
 
     @property
     def weighs_draws(self) -> bool:
         """Not where the prior's density is an estimate: the log of a mean favours noise."""
-        return self.density and not self.estimated
+        return self.likelihood == "exact"
 
     def likelihood_change(self, tokens: TokenBatch) -> Tensor | None:
         """(batch,) nats by a finer integration of the prior's density, of one draw."""
-        return density_change(self, tokens) if self.density else None
+        return density_change(self, tokens) if self.likelihood != "none" else None
 
     def network_evaluations(self, options: SamplingOptions) -> BlockCost | None:
         """The prior's; tokens where all segments are of one length."""

@@ -9,6 +9,7 @@ __all__ = [
     "LATENT_MODEL",
     "AnswerForm",
     "BaselineCapabilities",
+    "Likelihood",
     "NetworkCapabilities",
     "Place",
     "PriorCapabilities",
@@ -18,6 +19,9 @@ __all__ = [
 ]
 
 AnswerForm = Literal["first_word", "text", "option"]
+
+Likelihood = Literal["exact", "ode", "bound", "none"]
+"""What a prior's `log_prob` is: the density, the same integrated along an ODE, less, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class PriorCapabilities:
     end where latents shrink to a point; other losses are at least 0.
     """
 
-    likelihood: Literal["exact", "ode", "bound", "none"]
+    likelihood: Likelihood
     fewest_steps: int = 1
     guidance: bool = True
     order: Literal["block", "latent"] = "block"

@@ -30,13 +30,22 @@ class FlowMatching(FlowPrior):
         target = path.velocity() if self.config.prediction == "velocity" else path.data
         return (predicted - target).square().mean(-1)
 
-    @torch.no_grad()
-    def log_prob(self, latents: LatentBatch, steps: int | None = None) -> Tensor:
+    def log_prob(self, latents: LatentBatch) -> Tensor:
         """(batch,) log density in nats of the unguided flow, to the solver's precision.
 
         Each block's is given the blocks before it. Latents outside the mask that stand in a block
-        with latents inside are conditioned on. `steps` replaces the config's.
+        with latents inside are conditioned on.
         """
+        return self._integrated(latents, self.config.likelihood_steps, self.density_start())
+
+    def density_change(self, latents: LatentBatch) -> Tensor:
+        """(batch,) nats that `log_prob` gains on twice as many steps."""
+        steps, first = self.config.likelihood_steps, self.density_start()
+        finer = self._integrated(latents, 2 * steps, first)
+        return finer - self._integrated(latents, steps, first)
+
+    @torch.no_grad()
+    def _integrated(self, latents: LatentBatch, steps: int, first: float) -> Tensor:
         data, counted = self.blocks(latents.values), self.blocks(latents.mask)
         batch, blocks = data.shape[:2]
         path = Path(
@@ -47,18 +56,13 @@ class FlowMatching(FlowPrior):
             counted=counted,
             blind=torch.zeros(batch, dtype=torch.bool, device=data.device),
         )
-        steps = self.config.likelihood_steps if steps is None else steps
         exact = self.config.divergence == "exact"
         direction = None if exact else block_directions(data)
-        integration = Integration(steps, direction, first=self.density_start())
+        integration = Integration(steps, direction, first=first)
         density = self.path_density(data, path, integration)
         return torch.where(counted.any(-1), density, 0.0).sum(1)
 
-    def density_change(self, latents: LatentBatch) -> Tensor:
-        """(batch,) nats that `log_prob` gains on twice as many steps."""
-        steps = self.config.likelihood_steps
-        return self.log_prob(latents, 2 * steps) - self.log_prob(latents, steps)
-
+    @torch.no_grad()
     def density_start(self) -> float:
         """The time that stands for the data's: 0, or more where z0 is predicted."""
         if self.config.prediction == "velocity":

@@ -39,7 +39,7 @@ def plane(block: int) -> LatentModel:
             colaflex.build("prior", "gaussian", latent_dim=1, block_size=block, context=2),
             VOCABULARY,
             segments=segments.capabilities(),
-            density=True,
+            likelihood="exact",
         ).double()
         seen = torch.randn(64, 4, 1, dtype=torch.float64).cumsum(1) * 0.6
         mask = torch.ones(64, 4, dtype=torch.bool)
@@ -105,7 +105,7 @@ def exact(**options: Any) -> LatentModel:
     model.prior = colaflex.build(
         "prior", "gaussian", latent_dim=DIM, block_size=model.prior.block_size, context=2
     )
-    model.density = True
+    model.likelihood = "exact"
     return model.eval()
 
 
@@ -149,7 +149,7 @@ def test_the_ends_of_short_segments_count_too() -> None:
         colaflex.build("prior", "gaussian", latent_dim=DIM, block_size=2),
         vocabulary,
         segments=segments.capabilities(),
-        density=True,
+        likelihood="exact",
     ).eval()
     levelled_out(model)
     row = [4, 2, 5, 6, 2, 7, 8, 9, 10, 3, END]  # "b. cd. efgh a" and the end
@@ -184,7 +184,7 @@ def test_priors_with_a_density_give_a_bound(prior: str) -> None:
     if prior != "flow_matching":
         shape: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2}
         model.prior = colaflex.build("prior", prior, latent_dim=DIM, block_size=2, **shape)
-    model.density = True
+    model.likelihood = "exact"
     found = model.eval().log_likelihood(rows([3, 8]))
     assert found is not None
     assert found.shape == (2,)
@@ -194,7 +194,7 @@ def test_priors_with_a_density_give_a_bound(prior: str) -> None:
 def test_no_bound_without_densities() -> None:
     assert small_model().log_likelihood(rows([3, 8])) is None
     points = small_model(representation="text_ae")
-    points.density = True
+    points.likelihood = "exact"
     assert points.log_likelihood(rows([3, 8])) is None
 
 
@@ -211,7 +211,7 @@ def test_the_importance_weighted_bound_is_tighter_and_a_bound() -> None:
     # The mean over groups of four draws is the expected bound by four.
     by_four = float((many.view(-1, 4).logsumexp(1) - math.log(4)).mean())
     assert bound < by_four < evidence
-    model.estimated = True
+    model.likelihood = "ode"
     assert not model.weighs_draws
 
 

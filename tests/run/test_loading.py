@@ -77,7 +77,7 @@ def test_a_text_has_a_bound_on_its_likelihood_whatever_stands_beside_it(model: L
 def test_a_likelihood_that_is_not_declared_is_refused(finished: Path) -> None:
     loaded = colaflex.load(finished)
     assert isinstance(loaded.model, LatentModel)
-    loaded.model.density = False
+    loaded.model.likelihood = "none"
     with pytest.raises(UserError, match="declares no likelihood"):
         loaded.log_prob(["The painter"])
 
@@ -166,6 +166,7 @@ def test_a_run_stands_on_its_own_wherever_it_and_its_sources_go(
         }
     )
     (tmp_path / "moved/spec.yaml").write_text(spec.to_yaml())
+    (tmp_path / "moved/manifest.json").unlink()  # as if the run had been made of this spec
     assert colaflex.load(tmp_path / "moved").generate(["The"]) == model.generate(["The"])
 
 
