@@ -44,6 +44,7 @@ def test_another_corpus_than_at_training_is_told(
     spec = tmp_path / "run/spec.yaml"
     assert "test_documents: 12" in spec.read_text()
     spec.write_text(spec.read_text().replace("test_documents: 12", "test_documents: 9"))
+    (tmp_path / "run/manifest.json").unlink()  # else the changed spec is refused
     done = colaflex_command("evaluate", tmp_path / "run", "--json")
     assert done.code == 0, done.err
     assert "warning: the corpus is not the one that this run was trained on" in done.err

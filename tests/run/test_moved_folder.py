@@ -69,8 +69,10 @@ def test_it_is_followed(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Each run trains its stage 1 itself.
+    monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "cache"))
     colaflex.run(spec, tmp_path / "whole")
-    monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "cache"))  # to train stage 1 again
+    monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "another cache"))
     old, new = tmp_path / "here/run", tmp_path / "there"
 
     def move() -> None:
