@@ -19,7 +19,8 @@ import torch
 
 from colaflex.cli.main import main as command
 
-SLOW = ("--set", "sampling.steps=300", "--set", "evaluation.samples=200")
+# Measured for far longer than it takes until the signal comes, on a busy machine as well.
+SLOW = ("--set", "sampling.steps=300", "--set", "evaluation.samples=2000")
 
 
 class Commands:
