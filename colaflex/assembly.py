@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,9 @@ from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.offers import Taken, taken
+from colaflex.interfaces.prior import Prior
+from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Vocabulary
 from colaflex.latent_model import LatentModel
 from colaflex.registry import registry
@@ -55,10 +60,12 @@ def _model(spec: Spec, vocabulary: Vocabulary) -> LanguageModel:
     needed: dict[str, object] = {"vocabulary": vocabulary} if segmenter.needs_vocabulary else {}
     if segmenter.needs_states:
         needed["width"] = representation.token_width
+    prior = _seeded(spec, spec.prior, latent_dim=spec.representation.latent_dim)
+    _take_offers(spec, representation, prior)
     return LatentModel(
         _seeded(spec, spec.segmenter, **needed),
         representation,
-        _seeded(spec, spec.prior, latent_dim=spec.representation.latent_dim),
+        prior,
         vocabulary,
         _coadaptation(spec),
         spec.training.for_stage("prior").max_tokens,
@@ -91,11 +98,35 @@ def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     return Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
 
 
+def _take_offers(spec: Spec, representation: Representation, prior: Prior) -> None:
+    """Give the prior the readout and the reading of history that it chose."""
+    assert spec.representation is not None
+    assert spec.prior is not None
+    chosen, width, none = taken(spec.prior, spec.representation), prior.state_width, Taken()
+    if chosen == none:
+        return
+    readout = history = None
+    with _drawn(spec, "readout"):
+        if chosen.readout != none.readout:
+            readout = representation.readout(chosen.readout, width)
+    with _drawn(spec, "history"):
+        if chosen.history != none.history:
+            history = representation.history(width)
+    prior.take(readout, history)
+
+
 def _seeded(spec: Spec, config: ComponentConfig, **context: object) -> Any:
-    digest = hashlib.blake2b(f"{spec.seed}/{config.kind}".encode(), digest_size=8).digest()
+    with _drawn(spec, config.kind):
+        return registry().build(config, **context)
+
+
+@contextmanager
+def _drawn(spec: Spec, part: str) -> Iterator[None]:
+    """First weights of one part, by a key of its own."""
+    digest = hashlib.blake2b(f"{spec.seed}/{part}".encode(), digest_size=8).digest()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(digest, "little") >> 1)
-        return registry().build(config, **context)
+        yield
 
 
 def _coadaptation(spec: Spec) -> Coadaptation:

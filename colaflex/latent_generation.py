@@ -131,20 +131,22 @@ class BlockGenerator:
             tokens = draw_tokens(logits, self.token_sampling, noise, rows.seen, self.banned, pinned)
             given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
             fresh = [row[n:] for row, n in zip(tokens.tolist(), given, strict=True)]
+            for segments, more in zip(rows.segments, fresh, strict=True):
+                segments.extend(self._held(slots) for slots in more)
             if self.latent_sampling.reencode:
-                latents = self._reencoded(rows, fresh)
+                latents = self._reencoded(rows)
                 _, decoder = self._decoded(rows, latents)
-            rows.prior, rows.decoder = self.model.prior.commit(rows.prior, latents), decoder
+            latest = [segments[-latents.shape[1] :] for segments in rows.segments]
+            rows.prior = self.model.committed(rows.prior, latents, latest)
+            rows.decoder = decoder
             yield self._emit(rows, fresh)
             known = None
 
     def _decoded(self, rows: _Rows, latents: Tensor) -> tuple[Tensor, Any]:
         return self.model.representation.decode_next(self.model.raw(latents), rows.decoder)
 
-    def _reencoded(self, rows: _Rows, fresh: Sequence[Segments]) -> Tensor:
+    def _reencoded(self, rows: _Rows) -> Tensor:
         """The block's latents as the encoder has them from its tokens."""
-        for segments, more in zip(rows.segments, fresh, strict=True):
-            segments.extend(self._held(slots) for slots in more)
         latents, counts = self.model.encode_segments(rows.segments, rows.prompts)
         block = self.model.prior.block_size
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
@@ -167,7 +169,7 @@ class BlockGenerator:
         longest = int(whole.max())
         prior, decoder = model.prior.begin(count), model.representation.begin_decoding(count)
         if longest:
-            prior = model.prior.commit(prior, latents[:, :longest], whole)
+            prior = model.committed(prior, latents[:, :longest], segments, whole)
             raw = model.raw(latents[:, :longest])
             _, decoder = model.representation.decode_next(raw, decoder, whole)
         rest = lengths - whole

@@ -56,16 +56,18 @@ def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -
         return None
     target, counted = _targets(model, batch, whole, segmentation)
     noise = _noise(whole, segmentation, posterior, samples)
+    content = model.content(whole, segmentation)
     at_once = max(1, TOKENS_AT_ONCE // whole.tokens.numel())
     drawn = []
     for part in noise.split(at_once):
         sample, many = posterior.sample(part).flatten(0, 1), len(part)
-        mask, level = (
-            None if each is None else each.repeat(many, 1)
-            for each in (segmentation.mask, segmentation.level)
+        mask, level, held = (
+            None if each is None else each.repeat(many, *(1 for _ in each.shape[1:]))
+            for each in (segmentation.mask, segmentation.level, content)
         )
         assert mask is not None
-        log_p = model.prior.log_prob(LatentBatch(model.normalised(sample), mask, level)).double()
+        latents = LatentBatch(model.normalised(sample), mask, level, content=held)
+        log_p = model.prior.log_prob(latents).double()
         logits = model.representation.decode(sample).unflatten(0, (many, -1))[:, counted]
         wanted = target[counted].expand(many, -1)
         said = -functional.cross_entropy(logits.double().mT, wanted, reduction="none")
@@ -85,7 +87,12 @@ def density_change(model: LatentModel, batch: TokenBatch) -> Tensor | None:
     if posterior.log_variance is None:
         return None
     sample = posterior.sample(_noise(whole, segmentation, posterior, 1))[0]
-    latents = LatentBatch(model.normalised(sample), segmentation.mask, segmentation.level)
+    latents = LatentBatch(
+        model.normalised(sample),
+        segmentation.mask,
+        segmentation.level,
+        content=model.content(whole, segmentation),
+    )
     return model.prior.density_change(latents)
 
 

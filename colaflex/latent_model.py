@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -135,12 +136,20 @@ class LatentModel(LanguageModel):
             return levelled(tokens.segments, self.segments.group)
         return self.segment(tokens)
 
+    def content(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor | None:
+        """What the latents stand for, where the prior asks for it; see `Representation.content`."""
+        if not self.prior.needs_content:
+            return None
+        return self.representation.content(tokens, segmentation)
+
     def encode(self, tokens: TokenBatch) -> tuple[LatentBatch, Posterior]:
         """The modes of the latents, normalised, and the raw posterior."""
         segmentation = self.segment(tokens)
         posterior = self.representation.encode(tokens, segmentation)
         latents = self.normalised(posterior.mode())
-        return LatentBatch(latents, segmentation.mask, segmentation.level), posterior
+        content = self.content(tokens, segmentation)
+        batch = LatentBatch(latents, segmentation.mask, segmentation.level, content=content)
+        return batch, posterior
 
     def encode_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Normalised latents (rows, segments, dim) of prompts and how many each has."""
@@ -168,18 +177,44 @@ class LatentModel(LanguageModel):
             rows: tokens by segment.
             prompts: tokens of the prompt with which each row begins, where one goes on behind it.
         """
-        sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
         counts = torch.tensor([len(row) for row in rows], device=self.device)
         if not int(counts.max()):
             return self.shift.new_zeros(len(rows), 0, len(self.shift)), counts
-        lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
-        batch = self._batch([[token for segment in row for token in segment] for row in rows])
-        batch = replace(batch, segments=lengths)
+        batch = self._of_segments(rows)
         if prompts is not None:
             forced = torch.arange(batch.tokens.shape[1]) == torch.tensor(prompts)[:, None]
             batch = replace(batch, forced=forced.to(self.device))
         posterior = self.representation.encode(batch, self.segment(batch))
         return self.normalised(posterior.mode()), counts
+
+    def committed(
+        self,
+        prefix: Any,
+        latents: Tensor,
+        rows: Sequence[Segments],
+        counts: Tensor | None = None,
+    ) -> Any:
+        """The prior's prefix with the latents of further segments.
+
+        Args:
+            prefix: the prior's.
+            latents: (rows, segments, dim), normalised.
+            rows: the tokens of these segments.
+            counts: (rows,) latents that count in each row, whole blocks; all by default.
+        """
+        if not self.prior.needs_content:
+            return self.prior.commit(prefix, latents, counts)
+        batch = self._of_segments(rows)
+        assert batch.segments is not None
+        content = self.representation.content(batch, Segmentation(batch.segments))
+        return self.prior.commit_told(prefix, latents, content[:, : latents.shape[1]], counts)
+
+    def _of_segments(self, rows: Sequence[Segments]) -> TokenBatch:
+        """Rows of given segments."""
+        sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
+        lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(self.device)
+        batch = self._batch([[token for segment in row for token in segment] for row in rows])
+        return replace(batch, segments=lengths)
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> TokenBatch:
         """Rows that go on behind what is given."""

@@ -16,6 +16,7 @@ from colaflex.interfaces.levels import fine_lengths, fine_places, spread
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
 from colaflex.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
@@ -119,6 +120,10 @@ class LatentTraining:
     def _start_phase(self, phase: PriorPhase) -> None:
         if self.model.reference is not None and phase.name == self._phases()[0].name:
             self.model.reference.load_state_dict(self.model.representation.state_dict())
+        if phase.name == self._phases()[0].name:
+            for part in self.model.prior.modules():
+                if isinstance(part, Readout):
+                    part.start()
         phase.start()
 
     def complete(self, batch: TokenBatch, block: int, cut: float, noise: Noise) -> TokenBatch:
@@ -192,7 +197,9 @@ class LatentTraining:
                 shape = posterior.mean.shape
                 sample = posterior.sample(step.noise.normal("posterior", shape, posterior.mean))
         learned = self._learned(batch, segmentation)
-        latents = LatentBatch(self.model.normalised(sample), learned, segmentation.level)
+        content = self.model.content(batch, segmentation)
+        values = self.model.normalised(sample)
+        latents = LatentBatch(values, learned, segmentation.level, content=content)
         for name, term in prior_losses(latents, step.noise).items():
             terms[name] = replace(term, weight=term.weight * plan.prior_weight)
         return {**terms, **self._statistics(posterior, segmentation.mask)}

@@ -165,11 +165,13 @@ class Evaluator:
         prior: Any = model.prior
         documents = self.held_out.first(self.plan.sweep_samples)
         with torch.no_grad():
-            latents, counts = model.encode_prompts([d[: len(d) // 2 + 1] for d in documents])
+            segments = model.prompt_segments([d[: len(d) // 2 + 1] for d in documents])
+            latents, counts = model.encode_segments(segments)
             whole = counts // prior.block_size * prior.block_size
             state = prior.begin(len(documents))
             if int(whole.max()):
-                state = prior.commit(state, latents[:, : int(whole.max())], whole)
+                known = latents[:, : int(whole.max())]
+                state = model.committed(state, known, segments, whole)
             keys = tuple(f"{self.plan.seed}:straightness:{i}" for i in range(len(documents)))
             values = prior.straightness(state, SampleNoise(keys))
         rows = values.tolist()

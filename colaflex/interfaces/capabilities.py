@@ -53,6 +53,8 @@ class RepresentationCapabilities:
     many levels of segments it can read; `stage_one_options` are options in use that act on the
     rate to the base alone, which an open gate leaves behind. A block-causal one encodes
     `block_size` segments together, counted from the row's start or the last forced boundary.
+    `readouts` are the names of those it makes for priors, the best first; `history` tells whether
+    it makes a module by which a prior reads its history as text rather than as latents.
     """
 
     continuous_density: bool
@@ -64,6 +66,8 @@ class RepresentationCapabilities:
     stage_one_options: tuple[str, ...] = ()
     causality: Literal["causal", "block_causal", "bidirectional"] = "causal"
     block_size: int = 1
+    readouts: tuple[str, ...] = ()
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class PriorCapabilities:
     """A prior's declaration; `fewest_steps` is the fewest solver steps that are useful.
 
     One of `maximum_likelihood` learns by its negative log density per channel, which falls without
-    end where latents shrink to a point; other losses are at least 0.
+    end where latents shrink to a point; other losses are at least 0. `readout` and `history` tell
+    whether it takes those that a representation offers (`Prior.take`).
     """
 
     likelihood: Likelihood
@@ -80,6 +85,8 @@ class PriorCapabilities:
     order: Literal["block", "latent"] = "block"
     needs_teacher: bool = False
     maximum_likelihood: bool = False
+    readout: bool = False
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)

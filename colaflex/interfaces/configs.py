@@ -46,9 +46,13 @@ class SegmenterConfig(ComponentConfig):
 
 
 class RepresentationConfig(ComponentConfig):
-    """Shared base of representation configs."""
+    """Shared base of representation configs.
+
+    `for_priors` names the options that stage 1 has nothing of: they are none of its digest.
+    """
 
     kind: ClassVar[str] = "representation"
+    for_priors: ClassVar[tuple[str, ...]] = ()
 
     latent_dim: Annotated[int, SearchRange(choices=(8, 16, 32, 64))] = Field(
         16, ge=1, le=4096, description="Channels of one latent."

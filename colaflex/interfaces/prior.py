@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 
 __all__ = ["Known", "Prior", "PriorPhase"]
@@ -68,6 +69,32 @@ class Prior(nn.Module, ABC):
     latent_dim: int
     block_size: int
 
+    @property
+    def state_width(self) -> int:
+        """Channels of the states that a readout reads; 0 where none can be taken."""
+        return 0
+
+    @property
+    def needs_content(self) -> bool:
+        """Whether it asks what latents stand for: to learn a readout, or to read its history.
+
+        Then `commit_told` is called in place of `commit`.
+        """
+        return False
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """Use what the representation offers, before anything is learned.
+
+        Args:
+            readout: in place of its own way from states to latents; None keeps that.
+            history: in place of its own way to read clean latents; None keeps that.
+
+        Raises:
+            ValueError: this prior takes neither.
+        """
+        if readout is not None or history is not None:
+            raise ValueError(f"{type(self).__name__} takes no readout and no reading of history")
+
     @abstractmethod
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """The training losses of a batch whose length is a multiple of the block."""
@@ -99,6 +126,13 @@ class Prior(nn.Module, ABC):
             latents: (rows, blocks · block, dim).
             counts: (rows,) latents that count in each row, multiples of the block; all by default.
         """
+
+    def commit_told(
+        self, state: Any, latents: Tensor, content: Tensor, counts: Tensor | None = None
+    ) -> Any:
+        """As `commit`, with what the latents stand for, (rows, blocks · block, any)."""
+        del content
+        return self.commit(state, latents, counts)
 
     @abstractmethod
     def select(self, state: Any, rows: Tensor) -> Any:

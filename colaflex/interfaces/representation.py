@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 
 __all__ = ["Encoding", "Representation"]
@@ -117,6 +118,31 @@ class Representation(nn.Module, ABC):
     @abstractmethod
     def select_decoding(self, state: Any, rows: Tensor) -> Any:
         """The decoder state of some of the rows, by index."""
+
+    # What it offers to priors; by default, nothing.
+
+    def content(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
+        """(batch, segments, any) what each latent stands for, of its own segment alone.
+
+        It teaches the readouts that this representation makes, and is what its `history` reads.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no content")
+
+    def readout(self, name: str, width: int) -> Readout:
+        """A new readout of network states of `width` channels.
+
+        Args:
+            name: one of the `readouts` that the representation declares.
+            width: channels of the states.
+        """
+        raise NotImplementedError(f"{type(self).__name__} offers no readout {name!r}")
+
+    def history(self, width: int) -> nn.Module:
+        """A new module by which a prior reads its clean history, where that is declared.
+
+        It maps contents (..., any) to (..., width); the prior learns it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} offers no reading of the history")
 
     @abstractmethod
     def flops(self, batch: int, segments: int) -> int:

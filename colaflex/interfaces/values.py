@@ -209,12 +209,15 @@ class LatentBatch:
             latent behind it is history only.
         level: (batch, segments) int64, 0 the finest, or None where there is one level.
         code: (batch, segments) int64 codebook index, or None.
+        content: (batch, segments, any) what each latent stands for, as the representation tells
+            it to readouts and to priors that read their history so; None where nobody asks.
     """
 
     values: Tensor
     mask: Tensor
     level: Tensor | None = None
     code: Tensor | None = None
+    content: Tensor | None = None
 
     def with_values(self, values: Tensor) -> LatentBatch:
         """The same batch with other values."""

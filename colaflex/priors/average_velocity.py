@@ -51,7 +51,10 @@ class AverageVelocity(PathPrior):
         return error.square().mean(-1)
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
-        """Term "flow": flow matching, and for a share of the rows the self-made target."""
+        """Term "flow": flow matching, and for a share of the rows the self-made target.
+
+        Of a readout also "content", where the target is the data.
+        """
         noise, n = noise or Noise(0), self.config.noisings
         data, history = self.blocks(latents.values), self.history(latents)
         draws = noise.uniform("self-taught", (data.shape[0], n), data)
@@ -61,10 +64,16 @@ class AverageVelocity(PathPrior):
         path = replace(path, times=torch.where(chosen, times, path.times))
         spans = torch.where(chosen, spans, 0.0)
         target = self._targets(history, path, spans, chosen[:, 0])
-        predict = self.predictor(history, path, self.trained)
+        reading = self.reading(latents, n)
+        predict = self.predictor(history, path, self.trained, reading=reading)
         predicted = predict(path.point(), torch.stack([path.times, spans], -1))
-        per_position = self.distance(predicted - target, path.counted)
-        return {"flow": self.flow_term(per_position, path, latents, noise)}
+        error = self.weighed(predicted - target, path.times)
+        per_position = self.distance(error, path.counted)
+        told, share = ~chosen, 1.0 - self.config.self_taught
+        return {
+            "flow": self.flow_term(per_position, path, latents, noise),
+            **self.content_terms(reading, path, latents, noise, told, share),
+        }
 
     def _targets(self, history: Tensor, path: Path, spans: Tensor, chosen: Tensor) -> Tensor:
         """What each point should give; the network is asked only about the chosen rows."""
@@ -108,8 +117,9 @@ class AverageVelocity(PathPrior):
         asked = times.flatten(0, 1)[:, None]
         if bool(pinned.any()):
             asked = torch.where(pinned.flatten(0, 1)[..., None], 0.0, asked)
-        predicted: Tensor = self.head(self.network(self.lift(points.flatten(0, 1)), asked, None))
-        return predicted.to(points.dtype).view_as(points)
+        alone = points.flatten(0, 1)
+        found = self.head(self.network(self.lift(alone), asked, None))
+        return self.predicted(found, alone, asked).view_as(points)
 
     def grid(self, steps: int) -> list[float]:
         """The times of a sampler of so many steps, from 1 to 0."""

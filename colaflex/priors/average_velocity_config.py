@@ -34,7 +34,11 @@ class AverageVelocityConfig(PathPriorConfig):
     def capabilities(self) -> PriorCapabilities:
         """No likelihood, blocks in order; guidance by empty history unless it was learned."""
         return PriorCapabilities(
-            likelihood="none", fewest_steps=1, guidance=self.taught_guidance == 1
+            likelihood="none",
+            fewest_steps=1,
+            guidance=self.taught_guidance == 1,
+            readout=True,
+            history=True,
         )
 
     @model_validator(mode="after")

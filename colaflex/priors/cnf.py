@@ -19,9 +19,9 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.cnf_config import CnfConfig
-from colaflex.priors.flow import SMALLEST_TIME
 from colaflex.priors.flow_matching import FlowMatching, unlearned
 from colaflex.priors.likelihood import Integration
+from colaflex.priors.path_prior import SMALLEST_TIME
 
 __all__ = ["Cnf"]
 
@@ -61,23 +61,23 @@ class Cnf(FlowMatching):
         # On a fixed grid the field learns to exploit the solver's error.
         shift = noise.of_step("flow grid") - 0.5
         integration = Integration(config.training_steps, direction, shift, self.density_start())
-        # The history carries no gradient to the encoder (Cola DLM, section 2.2.3).
-        density = self.path_density(self.blocks(latents.values.detach()), path, integration)
+        density = self.path_density(self.history(latents), path, integration)
         total = torch.where(path.counted.any(-1), density, 0.0).sum()
         return {"nll": LossTerm(-total / (self.free_share(noise) * self.latent_dim), "latents")}
 
     def density_start(self) -> float:
         """One time for all models, which learn the density of what begins there."""
-        return SMALLEST_TIME if self.config.prediction == "x0" else 0.0
+        return SMALLEST_TIME if self.knows_clean else 0.0
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step: evaluations, their divergences, and twice both backwards."""
         blocks, block = segments // self.block_size, self.block_size
         once = self.network.flops(batch, blocks, block, 1, 1)
         noisy = self.network.flops(batch, blocks, block, 2, 1) - once
-        head = 2 * self.latent_dim * self.network.width * segments * batch
+        latents = batch * segments
         exact = self.config.divergence == "exact"
         pulls = block * self.latent_dim if exact else 1
         evaluations = RUNGE_KUTTA_STAGES * self.config.training_steps
-        clean = once - noisy + head
-        return 3 * (clean + evaluations * (1 + pulls) * (noisy + 2 * head))
+        clean = once - noisy + self.past_flops(latents)
+        ends = self.end_flops(latents)
+        return 3 * (clean + evaluations * (1 + pulls) * (noisy + ends))

@@ -33,20 +33,30 @@ class Consistency(TaughtPrior):
     config: ConsistencyConfig
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
-        """Term "consistency": how far f is from itself at an earlier point of the same path."""
+        """Term "consistency": how far f is from itself at an earlier point of the same path.
+
+        Without a teacher, "content" too: what a readout says of the data there.
+        """
         noise = noise or Noise(0)
         if self.teacher:  # a student learns the law that its teacher knows, whatever the encoder
             latents = latents.with_values(latents.values.detach())
         path = self.draw_path(latents, noise, self.config.noisings)
         history = self.history(latents)
-        predict = self.predictor(history, path, self.trained)
+        past = self.past(history, self.trained)
+        # A teacher's points lead to its own ends, of which the data's content tells nothing.
+        reading = None if self.teacher else self.reading(latents, self.config.noisings)
+        predict = self.predictor(history, path, self.trained, past=past, reading=reading)
+        held = self.predictor(history, path, self.trained, past=past)
         earlier = self.earlier(path.times, noise.progress)
         if self.config.mode == "training":
             before = path.point(earlier)
         else:
             before = self._taught_points(history, path, earlier)
-        per_position = self._difference(path, predict, before, earlier)
-        return {"consistency": self.flow_term(per_position, path, latents, noise)}
+        per_position = self._difference(path, predict, self._target(held, before, earlier), earlier)
+        return {
+            "consistency": self.flow_term(per_position, path, latents, noise),
+            **self.content_terms(reading, path, latents, noise),
+        }
 
     def earlier(self, times: Tensor, progress: float) -> Tensor:
         """r of deviation c σ, c = max(0, 1 - (1 + k sigmoid(-σ)) / 2^(1 + s)), s doublings so far.
@@ -58,14 +68,14 @@ class Consistency(TaughtPrior):
         kept = times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
         return kept / (1.0 - times + kept)
 
-    def _difference(self, path: Path, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
-        """Pseudo-Huber distance of f(z_t, t) to f(z_r, r), over σ_t - σ_r; (rows, blocks, block).
-
-        The latter is the target: the network's F in it is held constant, the point z_r is not.
-        """
+    def _target(self, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
+        """f(z_r, r): the network's F in it is held constant, the point z_r is not."""
         with torch.no_grad():
             held = predict(before, earlier[..., None])
-        target = _end(held, before, earlier)
+        return _end(held, before, earlier)
+
+    def _difference(self, path: Path, predict: Predict, target: Tensor, earlier: Tensor) -> Tensor:
+        """Pseudo-Huber distance of f(z_t, t) to its target, over σ_t - σ_r; of each position."""
         point = path.point()
         found = _end(predict(point, path.times[..., None]), point, path.times)
         width = self.config.huber_width

@@ -75,4 +75,6 @@ class ConsistencyConfig(PathPriorConfig):
             fewest_steps=1,
             guidance=True,
             needs_teacher=self.mode == "distillation",
+            readout=True,
+            history=True,
         )

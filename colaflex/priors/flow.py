@@ -16,16 +16,10 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.solver import Solver, VelocityField
 from colaflex.priors.flow_config import FlowPriorConfig
-from colaflex.priors.path_prior import Draw, PathPrior
+from colaflex.priors.path_prior import LEAST_TIME, SMALLEST_TIME, Draw, PathPrior
 from colaflex.priors.paths import Path, Predict
 
 __all__ = ["FlowPrior", "Path", "Predict"]
-
-SMALLEST_TIME = 0.02
-"""Where z0 is predicted, samplers divide by no t smaller than this: they coast to the data."""
-
-LEAST_TIME = 0.001
-"""The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
 
 
 class FlowPrior(PathPrior):
@@ -41,6 +35,24 @@ class FlowPrior(PathPrior):
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """The loss of every position; see `PathPrior.objective`."""
 
+    @property
+    def knows_clean(self) -> bool:
+        """Whether clean latents are what the network gives, so that velocities divide by t."""
+        return self.config.prediction == "x0" or self.reads_out
+
+    def meant(self, clean: Tensor, points: Tensor, time: Tensor) -> Tensor:
+        """The prediction that clean latents mean: themselves, or a velocity."""
+        if self.config.prediction == "x0":
+            return clean
+        return super().meant(clean, points, time)
+
+    def matching_error(self, path: Path, predict: Predict) -> Tensor:
+        """(samples · batch, blocks, block): squared error of the prediction, mean over channels."""
+        predicted = predict(path.point(), path.times[..., None])
+        if self.config.prediction == "x0":
+            return (predicted - path.data).square().mean(-1)
+        return self.weighed(predicted - path.velocity(), path.times).square().mean(-1)
+
     def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
         """The velocity that a prediction means at given points and times."""
         if self.config.prediction == "velocity":
@@ -53,7 +65,7 @@ class FlowPrior(PathPrior):
 
     def follow(self, velocity: VelocityField, start: Tensor, steps: int) -> Tensor:
         """The solver's way along a velocity field, from noise to data."""
-        if self.config.prediction == "x0":
+        if self.knows_clean:
             velocity = _coasting(velocity)
         return self.solver.solve(velocity, start, steps)
 

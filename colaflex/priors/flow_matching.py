@@ -15,6 +15,7 @@ from colaflex.priors.density_start import density_start, probe
 from colaflex.priors.flow import FlowPrior, Path, Predict
 from colaflex.priors.flow_matching_config import FlowMatchingConfig
 from colaflex.priors.likelihood import Integration, block_directions, log_density
+from colaflex.priors.path_prior import LEAST_TIME
 
 __all__ = ["FlowMatching"]
 
@@ -26,9 +27,7 @@ class FlowMatching(FlowPrior):
 
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """Squared error of the prediction at every position."""
-        predicted = predict(path.point(), path.times[..., None])
-        target = path.velocity() if self.config.prediction == "velocity" else path.data
-        return (predicted - target).square().mean(-1)
+        return self.matching_error(path, predict)
 
     def log_prob(self, latents: LatentBatch) -> Tensor:
         """(batch,) log density in nats of the unguided flow, to the solver's precision.
@@ -59,22 +58,30 @@ class FlowMatching(FlowPrior):
         exact = self.config.divergence == "exact"
         direction = None if exact else block_directions(data)
         integration = Integration(steps, direction, first=first)
-        density = self.path_density(data, path, integration)
+        density = self.path_density(self.history(latents), path, integration)
         return torch.where(counted.any(-1), density, 0.0).sum(1)
 
     @torch.no_grad()
     def density_start(self) -> float:
         """The time that stands for the data's: 0, or more where z0 is predicted."""
-        if self.config.prediction == "velocity":
+        if not self.knows_clean:
             return 0.0
         path = probe((self.block_size, self.latent_dim), self.lift.weight)
-        return density_start(path, self.predictor(path.data, path, self.trained))
+        nothing = self.network.begin(len(path.data), self.lift.weight)
+        predict = self.predictor(path.data, path, self.trained, past=nothing)
+        if self.config.prediction == "x0":
+            return density_start(path, predict)
+
+        def clean(points: Tensor, times: Tensor) -> Tensor:
+            return points - times[..., None].clamp(min=LEAST_TIME) * predict(points, times)
+
+        return density_start(path, clean)
 
     def path_density(self, history: Tensor, path: Path, integration: Integration) -> Tensor:
         """(batch, blocks) nats: log p of each block's positions that are not pinned.
 
         Args:
-            history: (batch, blocks, block, dim) clean latents.
+            history: (batch, blocks, block, any), see `history`.
             path: its data, pinned positions and blind rows hold; one noising.
             integration: how.
         """

@@ -65,7 +65,8 @@ class Hybrid(FlowPrior):
         predict = self.predictor(history, path, self.trained, told=told, past=past)
         flow = self.objective(path, predict)
         once = path.rows(torch.arange(len(values), device=values.device))
-        surprise = -self._code_log_probs(history, past, once, placed)
+        clean = self.blocks(latents.values.detach())
+        surprise = -self._code_log_probs(clean, past, once, placed)
         mask = latents.mask
         return {
             "code": self.flow_term(
@@ -78,13 +79,11 @@ class Hybrid(FlowPrior):
 
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """Squared error of the prediction at every position, of residuals."""
-        predicted = predict(path.point(), path.times[..., None])
-        target = path.velocity() if self.config.prediction == "velocity" else path.data
-        return (predicted - target).square().mean(-1)
+        return self.matching_error(path, predict)
 
-    def _code_log_probs(self, history: Tensor, past: Any, path: Path, codes: Tensor) -> Tensor:
+    def _code_log_probs(self, clean: Tensor, past: Any, path: Path, codes: Tensor) -> Tensor:
         """(batch, blocks, block) nats of the codes, given pinned latents and those before."""
-        asked = self._asked(history, path.pinned, self.opening(path))
+        asked = self._asked(clean, path.pinned, self.opening(path))
         times = asked.new_ones(1, 1, self.n_times)
         blind = path.blind if bool(path.blind.any()) else None
         pinned = path.pinned if bool(path.pinned.any()) else None

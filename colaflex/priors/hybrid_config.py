@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import Field
 
+from colaflex.interfaces.capabilities import PriorCapabilities
 from colaflex.priors.flow_config import FlowPriorConfig
 
 __all__ = ["HybridConfig"]
@@ -27,3 +30,7 @@ class HybridConfig(FlowPriorConfig):
         description="Weight of the codes' negative log probability, in nats over the channels of a "
         "latent, beside the flow's loss (no unit).",
     )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As the base, without a readout: what the flow samples are residuals, not latents."""
+        return replace(super().capabilities(), readout=False)

@@ -15,6 +15,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.mean_flow_config import MeanFlowConfig
+from colaflex.priors.path_prior import Reading
 from colaflex.priors.paths import Path, Predict
 
 __all__ = ["MeanFlow"]
@@ -65,10 +66,15 @@ class MeanFlow(AverageVelocity):
         modules: object,
         told: Tensor | None = None,
         past: object = None,
+        reading: Reading | None = None,
     ) -> Predict:
         """The base's, in slower time."""
-        predict = super().predictor(history, path, modules, told, past)
+        predict = super().predictor(history, path, modules, told, past, reading)
         return lambda points, times: predict(points, self.config.time_scale * times)
+
+    def noise_time(self, times: Tensor) -> Tensor:
+        """The time itself, of which the network is told a slower one."""
+        return super().noise_time(times) / self.config.time_scale
 
     def unconditional(self, points: Tensor, times: Tensor, pinned: Tensor) -> Tensor:
         """The base's, in slower time."""

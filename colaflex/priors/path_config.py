@@ -34,6 +34,18 @@ class PathPriorConfig(PriorConfig):
     network: Annotated[ComponentConfig, Slot("network")] = Field(
         "block_causal", description="Backbone under the prior."
     )  # type: ignore[assignment]
+    readout: str = Field(
+        "auto",
+        min_length=1,
+        max_length=100,
+        description="How network states become clean latents: linear, or one that the "
+        "representation offers (categorical); auto: the first that it offers, else linear.",
+    )
+    history: Literal["auto", "latents", "states"] = Field(
+        "auto",
+        description="How the prior reads what stands before a block: its latents, or its text as "
+        "the representation reads it (states); auto: the latter where it is offered.",
+    )
     schedule: Schedule = Field(Schedule(), description="Law of the training times.")
     coupling: Annotated[ComponentConfig, Slot("coupling")] = Field(
         "independent", description="How noise is paired with data in training."
@@ -61,4 +73,4 @@ class PathPriorConfig(PriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """No likelihood, guidance by empty history, blocks in order."""
-        return PriorCapabilities(likelihood="none", fewest_steps=1, guidance=True)
+        return PriorCapabilities(likelihood="none", guidance=True, readout=True, history=True)

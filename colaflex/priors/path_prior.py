@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -18,16 +19,44 @@ from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.path_config import PathPriorConfig, Schedule
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.prefix import LatentLift, Prefix
 
-__all__ = ["Draw", "PathPrior"]
+__all__ = ["Draw", "PathPrior", "Reading"]
 
 Draw = Callable[[int], Tensor]
 """(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
+
+
+LEAST_TIME = 0.001
+"""The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
+
+SMALLEST_TIME = 0.02
+"""Where z0 is predicted, samplers divide by no t smaller than this: they coast to the data.
+
+Nor does a loss of velocities, whose weight 1 / t^2 would leave all else behind.
+"""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a readout is taught in a step, and what that cost at each call.
+
+    Attributes:
+        content: (samples · batch, blocks, block, any) what the path's latents stand for.
+        losses: (samples · batch, blocks, block) nats, of each call in order.
+    """
+
+    content: Tensor
+    losses: list[Tensor] = field(default_factory=list)
+
+    def mean(self) -> Tensor:
+        """(samples · batch, blocks, block) nats, over the calls."""
+        return torch.stack(self.losses).mean(0)
 
 
 class PathPrior(Prior):
@@ -41,9 +70,32 @@ class PathPrior(Prior):
         self.network: Network = build(config.network, n_times=self.n_times)
         self.coupling: Coupling = build(config.coupling)
         self.lift = LatentLift(latent_dim, self.network.width)
-        self.head = nn.Linear(self.network.width, latent_dim)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head: nn.Module = linear_head(self.network.width, latent_dim)
+        self.reader: nn.Module | None = None
+
+    # What the representation offers.
+
+    @property
+    def state_width(self) -> int:
+        """Channels of the network's states."""
+        return self.network.width
+
+    @property
+    def needs_content(self) -> bool:
+        """Where it has a readout, or reads its history by the representation's module."""
+        return self.reads_out or self.reader is not None
+
+    @property
+    def reads_out(self) -> bool:
+        """Whether clean latents are predicted through a readout."""
+        return isinstance(self.head, Readout)
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
+        if readout is not None:
+            self.head = readout
+        if history is not None:
+            self.reader = history
 
     # Training.
 
@@ -55,22 +107,76 @@ class PathPrior(Prior):
             predict: the network's prediction, given the batch's history.
         """
         predicted = predict(path.point(), path.times[..., None])
-        error: Tensor = (predicted - path.velocity()).square().mean(-1)
-        return error
+        return self.weighed(predicted - path.velocity(), path.times).square().mean(-1)
+
+    def weighed(self, error: Tensor, times: Tensor) -> Tensor:
+        """An error of velocities; of a readout's, less near the data, where it is divided by t.
+
+        Args:
+            error: (samples · batch, blocks, block, dim).
+            times: (samples · batch, blocks).
+        """
+        if not self.reads_out:
+            return error
+        return error * (times / times.clamp(min=SMALLEST_TIME))[..., None, None]
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
-        """One term, "flow": the objective, mean over channels, per latent."""
+        """The objective, "flow", mean over channels; of a readout "content", in nats; per latent.
+
+        The latter is what the truth costs by what the readout said of it.
+        """
         noise = noise or Noise(0)
         path = self.draw_path(latents, noise, self.config.noisings)
-        predict = self.predictor(self.history(latents), path, self.trained)
-        return {"flow": self.flow_term(self.objective(path, predict), path, latents, noise)}
+        reading = self.reading(latents, self.config.noisings)
+        predict = self.predictor(self.history(latents), path, self.trained, reading=reading)
+        flow = self.objective(path, predict)
+        return {
+            "flow": self.flow_term(flow, path, latents, noise),
+            **self.content_terms(reading, path, latents, noise),
+        }
 
     def history(self, latents: LatentBatch) -> Tensor:
-        """(batch, blocks, block, dim) clean latents, which carry no gradient to the encoder.
+        """(batch, blocks, block, any) what it reads of the past: clean latents or their content.
 
-        As in Cola DLM, section 2.2.3.
+        Latents carry no gradient to the encoder there, as in Cola DLM, section 2.2.3.
         """
-        return self.blocks(latents.values.detach())
+        if self.reader is None:
+            return self.blocks(latents.values.detach())
+        return self.blocks(_content_of(latents))
+
+    def reading(self, latents: LatentBatch, samples: int) -> Reading | None:
+        """What a readout is to be taught of a batch, repeated for each noising; None without."""
+        if not self.reads_out:
+            return None
+        content = self.blocks(_content_of(latents))
+        return Reading(content.repeat(samples, *(1 for _ in content.shape[1:])))
+
+    def content_terms(
+        self,
+        reading: Reading | None,
+        path: Path,
+        latents: LatentBatch,
+        noise: Noise,
+        told: Tensor | None = None,
+        share: float = 1.0,
+    ) -> Losses:
+        """Term "content": what a readout said of the data, in nats per latent; none without.
+
+        Args:
+            reading: after the calls that it was given to.
+            path: whose points the readout was asked about.
+            latents: the batch.
+            noise: drew the path.
+            told: (samples · batch, 1 or blocks) bool, where the data is what was asked for; all.
+            share: expected share of these.
+        """
+        if reading is None or not reading.losses or not share:
+            return {}
+        assert isinstance(self.head, Readout)
+        nats = reading.mean()
+        if told is not None:
+            nats = torch.where(told[..., None], nats, 0.0) / share
+        return {"content": self.flow_term(nats, path, latents, noise, self.head.weight)}
 
     def flow_term(
         self,
@@ -94,8 +200,9 @@ class PathPrior(Prior):
 
     @property
     def trained(self) -> Mapping[str, nn.Module]:
-        """The modules that give the prediction: network, lift and head."""
-        return {"network": self.network, "lift": self.lift, "head": self.head}
+        """The modules that give the prediction: network, lift, head, and a reader of history."""
+        parts = {"network": self.network, "lift": self.lift, "head": self.head}
+        return parts if self.reader is None else {**parts, "reader": self.reader}
 
     def blocks(self, values: Tensor) -> Tensor:
         """(batch, segments, ...) -> (batch, blocks, block, ...)."""
@@ -104,9 +211,14 @@ class PathPrior(Prior):
 
     def past(self, history: Tensor, modules: Any) -> Any:
         """The network's history of a batch; its last block is history to nobody."""
-        clean = modules["lift"](history[:, :-1])
-        network = modules["network"]
+        network, earlier = modules["network"], history[:, :-1]
+        clean = self.read_by(modules)(earlier)
         return network.commit(clean, network.begin(clean.shape[0], clean))
+
+    def read_by(self, modules: Any) -> nn.Module:
+        """What lifts the history: the representation's module, or what lifts noisy latents."""
+        lift: nn.Module = modules["lift"] if self.reader is None else modules["reader"]
+        return lift
 
     def opening(self, path: Path) -> Tensor:
         """(samples · batch, blocks) bool: blocks that open a document, and know it."""
@@ -121,15 +233,17 @@ class PathPrior(Prior):
         modules: Any,
         told: Tensor | None = None,
         past: Any = None,
+        reading: Reading | None = None,
     ) -> Predict:
         """The prediction of some modules at any points and times, given the batch's history.
 
         Args:
-            history: (batch, blocks, block, dim) clean latents.
+            history: (batch, blocks, block, any), see `history`.
             path: its pinned positions and blind rows hold.
             modules: network, lift and head.
             told: (samples · batch, blocks, block, width), what is added to the lifted points.
             past: of `history`, where it is there already.
+            reading: what a readout is taught at every call.
         """
         pinned = path.pinned if bool(path.pinned.any()) else None
         blind = path.blind if bool(path.blind.any()) else None
@@ -140,10 +254,38 @@ class PathPrior(Prior):
         def predict(points: Tensor, times: Tensor) -> Tensor:
             lifted = lift(points, opens) if told is None else lift(points, opens) + told
             states = network.parallel(lifted, times, seen, pinned, blind)
-            predicted: Tensor = head(states)
-            return predicted.to(points.dtype)
+            if reading is None:
+                return self.predicted(head(states), points, times)
+            clean, nats = head.taught(states, reading.content)
+            reading.losses.append(nats)
+            return self.predicted(clean, points, times)
 
         return predict
+
+    def predicted(self, found: Tensor, points: Tensor, times: Tensor) -> Tensor:
+        """What is predicted, by what the head gives: a readout gives clean latents.
+
+        Args:
+            found: (..., block, dim).
+            points: of that shape.
+            times: (..., blocks or 1, n_times) of blocks, or (rows or 1, block or 1, n_times).
+        """
+        found = found.to(points.dtype)
+        if not self.reads_out:
+            return found
+        t = self.noise_time(times)
+        return self.meant(found, points, t[..., None] if points.ndim > times.ndim else t)
+
+    def noise_time(self, times: Tensor) -> Tensor:
+        """(..., 1): the time t of the points among those that the network is told."""
+        return times[..., :1]
+
+    def meant(self, clean: Tensor, points: Tensor, time: Tensor) -> Tensor:
+        """The prediction that clean latents mean at given points and times; here, a velocity.
+
+        Of average velocities as well: their ends then move along one line to the data.
+        """
+        return (points - clean) / time.clamp(min=LEAST_TIME)
 
     def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
         """Draw noise, times, pinned prefixes and blind rows of a batch, `samples` times."""
@@ -192,9 +334,21 @@ class PathPrior(Prior):
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one training step."""
         blocks, n = segments // self.block_size, self.config.noisings
-        heads = 2 * self.latent_dim * self.network.width * segments
         network = self.network.flops(batch, blocks, self.block_size, n)
-        return 3 * (network + batch * heads * (1 + 2 * n))
+        latents = batch * segments
+        return 3 * (network + self.past_flops(latents) + n * self.end_flops(latents))
+
+    def past_flops(self, latents: int) -> int:
+        """Model FLOPs of reading so many latents of history."""
+        if self.reader is None:
+            return 2 * latents * self.latent_dim * self.network.width
+        layers = (m for m in self.reader.modules() if isinstance(m, nn.Linear))
+        return 2 * latents * sum(layer.weight.numel() for layer in layers)
+
+    def end_flops(self, latents: int) -> int:
+        """Model FLOPs of lifting so many noisy latents, and of the head on their states."""
+        lift = 2 * latents * self.latent_dim * self.network.width
+        return lift + (self.head.flops(latents) if isinstance(self.head, Readout) else lift)
 
     def forward_flops(self, batch: int, segments: int, times: int | None = None) -> tuple[int, int]:
         """Model FLOPs of the history's pass, and of one forward pass of one noising.
@@ -207,7 +361,10 @@ class PathPrior(Prior):
         blocks, block = segments // self.block_size, self.block_size
         once = self.network.flops(batch, blocks, block, 1, times)
         noisy = self.network.flops(batch, blocks, block, 2, times) - once
-        return once - noisy, noisy
+        clean = once - noisy
+        if isinstance(self.head, Readout):
+            noisy += self.head.flops(batch * segments)
+        return clean, noisy
 
     def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
         """The velocity that a prediction means at given points and times; here, itself."""
@@ -224,7 +381,19 @@ class PathPrior(Prior):
 
     def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
         """Append clean latents to the prefix."""
-        history = self.network.commit(self.lift(self.blocks(latents)), state.history, counts)
+        if self.reader is not None:
+            raise ValueError("this prior reads its history by what latents stand for: commit_told")
+        return self._committed(state, latents, counts)
+
+    def commit_told(
+        self, state: Any, latents: Tensor, content: Tensor, counts: Tensor | None = None
+    ) -> Any:
+        """Append clean latents, or what they stand for, to the prefix."""
+        return self._committed(state, latents if self.reader is None else content, counts)
+
+    def _committed(self, state: Any, latents: Tensor, counts: Tensor | None) -> Any:
+        lifted = self.read_by(self.trained)(self.blocks(latents))
+        history = self.network.commit(lifted, state.history, counts)
         return Prefix(history, state.lengths + (latents.shape[1] if counts is None else counts))
 
     def select(self, state: Any, rows: Tensor) -> Any:
@@ -303,7 +472,8 @@ class PathPrior(Prior):
                 free = self.head(self.network(lifted(points, None), times, None))
                 mixed = torch.lerp(free, conditional, guidance)
                 conditional = torch.where(opens[:, None, None], conditional, mixed)
-            moved = self.as_velocity(conditional.to(points.dtype), points, times)
+            prediction = self.predicted(conditional, points, times)
+            moved = self.as_velocity(prediction, points, self.noise_time(times))
             return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
 
         return velocity
@@ -311,3 +481,17 @@ class PathPrior(Prior):
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step, times guidance branches."""
         return options.steps * (1 if options.guidance == 1.0 else 2)
+
+
+def linear_head(width: int, latent_dim: int) -> nn.Linear:
+    """States to predictions; at first, these are 0."""
+    head = nn.Linear(width, latent_dim)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _content_of(latents: LatentBatch) -> Tensor:
+    if latents.content is None:
+        raise ValueError("this prior asks what latents stand for: LatentBatch.content is missing")
+    return latents.content

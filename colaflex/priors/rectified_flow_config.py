@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +41,4 @@ class RectifiedFlowConfig(FlowMatchingConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """As flow matching, and it needs a teacher."""
-        return PriorCapabilities(
-            likelihood="ode", fewest_steps=1, guidance=True, needs_teacher=True
-        )
+        return replace(super().capabilities(), needs_teacher=True)

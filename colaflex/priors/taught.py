@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.prior import Prior, PriorPhase
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.path_config import PathPriorConfig
@@ -30,9 +31,18 @@ class TaughtPrior(PathPrior):
 
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
-        parts = dict(self.trained) if config.capabilities().needs_teacher else {}
-        self.teacher = nn.ModuleDict(copy.deepcopy(parts)).requires_grad_(False)
+        self.teacher = nn.ModuleDict()
+        self._copy_parts()
         self.taught = False
+
+    def _copy_parts(self) -> None:
+        parts = dict(self.trained) if self.config.capabilities().needs_teacher else {}
+        self.teacher = nn.ModuleDict(copy.deepcopy(parts)).requires_grad_(False)
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """As the base does; a teacher is to have the same."""
+        super().take(readout, history)
+        self._copy_parts()
 
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """The teacher's training, unless one was adopted or none is needed, then the prior's."""
@@ -59,10 +69,16 @@ class TaughtPrior(PathPrior):
             own, other = getattr(self.config, key, "velocity"), getattr(teacher.config, key)
             if own != other:
                 raise ValueError(f"the teacher's {key} is {other}, not {own}")
+        for part, own_part in self.teacher.items():
+            other_part = teacher.trained.get(part)
+            if type(own_part) is not type(other_part):
+                raise ValueError(f"the teacher's {part} is another: its readout or history differs")
+        if len(self.teacher) != len(teacher.trained):
+            raise ValueError("the teacher reads its history otherwise")
         if self.latent_dim != teacher.latent_dim:
             raise ValueError(f"the teacher's latents have {teacher.latent_dim} channels")
         for part in self.teacher:
-            getattr(self, part).load_state_dict(getattr(teacher, part).state_dict())
+            getattr(self, part).load_state_dict(teacher.trained[part].state_dict())
         self._freeze_teacher()
         self.taught = True
 
@@ -103,5 +119,5 @@ class TaughtPrior(PathPrior):
         elif time.ndim == 0:
             times = times[:1]
         network, lift, head = (self.teacher[name] for name in ("network", "lift", "head"))
-        predicted: Tensor = head(network(lift(alone), times, None))
-        return predicted.to(points.dtype).view_as(points)
+        found = head(network(lift(alone), times, None))
+        return self.predicted(found, alone, times).view_as(points)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
+from colaflex.representations.readout_config import OFFERED_READOUTS
 from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
 __all__ = ["FrozenEncoderConfig"]
@@ -70,6 +71,8 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
             reads="own_tokenizer",
             causality="causal" if self.block_size == 1 else "block_causal",
             block_size=self.block_size,
+            readouts=OFFERED_READOUTS,
+            history=True,
         )
 
     def tokenizer_file(self) -> Path | None:

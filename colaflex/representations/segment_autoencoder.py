@@ -52,6 +52,7 @@ class SegmentAutoencoder(SegmentDecoder):
         group: int = 1,
     ) -> None:
         super().__init__(config, vocabulary, max_segment_tokens)
+        self.group = group
         width, inner = config.width, config.embedding_dim
         # One embedding more, for slots that hold no token.
         self.embedding = nn.Embedding(vocabulary.size + 1, inner)

@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Vocabulary
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
+from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["SegmentDecoder", "wide"]
 
 
-class SegmentDecoder(Representation):
+class SegmentDecoder(TokenRepresentation):
     """Realises latents as segments of tokens, causal over segments.
 
     A causal transformer runs over the latents; every slot's logits, end-of-segment among them, are
@@ -37,6 +37,12 @@ class SegmentDecoder(Representation):
         self.config, self.vocabulary = config, vocabulary
         self.latent_dim, self.slots = config.latent_dim, max_segment_tokens
         self.end_of_segment = vocabulary.size
+        self.offers = config.readout
+
+    @property
+    def token_table(self) -> Tensor:
+        """The decoder's last weights, of every token and the segment's end."""
+        return self.unembedding.weight
 
     def _add_decoder(self) -> None:
         config = self.config

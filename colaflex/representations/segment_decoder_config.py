@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.configs import RepresentationConfig
+from colaflex.representations.readout_config import ReadoutConfig
 
 __all__ = ["SegmentDecoderConfig"]
 
@@ -14,6 +15,7 @@ __all__ = ["SegmentDecoderConfig"]
 class SegmentDecoderConfig(RepresentationConfig):
     """A decoder of token segments, causal over segments, and how its input is disturbed."""
 
+    for_priors: ClassVar[tuple[str, ...]] = ("readout",)
     width: int = Field(256, ge=8, le=16384, description="Channels of encoder and decoder.")
     encoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the encoder.")
     decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
@@ -31,6 +33,10 @@ class SegmentDecoderConfig(RepresentationConfig):
         ge=0,
         lt=1,
         description="Share of the latents' channels that the decoder learns to do without.",
+    )
+
+    readout: ReadoutConfig = Field(
+        ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
     )
 
     @model_validator(mode="after")

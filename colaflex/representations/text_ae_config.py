@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
+from colaflex.representations.readout_config import OFFERED_READOUTS
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 
 __all__ = ["TextAEConfig"]
@@ -32,5 +33,9 @@ class TextAEConfig(SegmentAutoencoderConfig):
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of tokens in segments of any length, causal over segments."""
         return RepresentationCapabilities(
-            continuous_density=False, token_states=self.token_layers > 0, levels=2
+            continuous_density=False,
+            token_states=self.token_layers > 0,
+            levels=2,
+            readouts=OFFERED_READOUTS,
+            history=True,
         )

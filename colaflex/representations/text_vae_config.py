@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.interfaces.configs import GaussianRepresentationConfig
+from colaflex.representations.readout_config import OFFERED_READOUTS
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 
 __all__ = ["TextVAEConfig"]
@@ -45,4 +46,6 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
             token_states=self.token_layers > 0,
             levels=2,
             stage_one_options=("free_bits",) if self.free_bits else (),
+            readouts=OFFERED_READOUTS,
+            history=True,
         )

@@ -15,15 +15,16 @@ from torch.nn import functional
 
 from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.representation import Encoding, Representation
+from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.representations.segment_decoder import wide
 from colaflex.representations.token_embedding_config import TokenEmbeddingConfig
+from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["TokenEmbedding"]
 
 
-class TokenEmbedding(Representation):
+class TokenEmbedding(TokenRepresentation):
     """q(z | x) is the point e(x); p(x | z) is proportional to p(x) N(z; e(x), noise^2).
 
     Embeddings have mean 0 and mean square 1 over their channels, so that the decoder is linear:
@@ -40,10 +41,15 @@ class TokenEmbedding(Representation):
         if max_segment_tokens != 1:
             raise ValueError(f"one latent a token: segments of {max_segment_tokens} have no place")
         self.config, self.latent_dim, self.slots = config, config.latent_dim, 1
-        self.end_of_segment = vocabulary.size
+        self.end_of_segment, self.offers = vocabulary.size, config.readout
         # One embedding more, for slots that hold no token.
         self.embedding = nn.Embedding(vocabulary.size + 1, config.latent_dim)
         self.bias = nn.Parameter(torch.zeros(vocabulary.size + 1))
+
+    @property
+    def token_table(self) -> Tensor:
+        """The embeddings, which are the decoder's as well."""
+        return self._normalised(self.embedding.weight)
 
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
         """Every token's embedding; see `Representation.encode`."""

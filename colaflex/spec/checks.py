@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from colaflex import hints
 from colaflex.interfaces.capabilities import BaselineCapabilities
+from colaflex.interfaces.offers import taken
 from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Tokenizer
@@ -73,6 +75,7 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _segments(spec)
     yield from _groups(spec)
     yield from _causality(spec)
+    yield from _offers(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -159,6 +162,27 @@ def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         )
         hint = f"set prior.block_size to at least {latents}, or choose a causal representation"
         yield ("representation",), message, hint
+
+
+def _offers(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    """Readouts and readings of history that one part asks for and the other hasn't."""
+    assert spec.representation is not None
+    assert spec.prior is not None
+    takes, makes = spec.prior.capabilities(), spec.representation.capabilities()
+    chosen, representation = taken(spec.prior, spec.representation), spec.representation.type
+    choices = ("auto", "linear", *(makes.readouts if takes.readout else ()))
+    if chosen.readout not in choices:
+        message = f"the representation {representation} offers no readout {chosen.readout!r}"
+        if not takes.readout:
+            message = f"the prior {spec.prior.type} takes no readout"
+        elif near := hints.hint(chosen.readout, choices):
+            message += near
+        yield ("prior", "readout"), message, f"choose from {', '.join(choices)}"
+    if chosen.history == "states" and not (takes.history and makes.history):
+        message = f"the representation {representation} offers no reading of the history"
+        if not takes.history:
+            message = f"the prior {spec.prior.type} reads its history as latents alone"
+        yield ("prior", "history"), message, "choose latents or auto"
 
 
 def warnings(spec: Document) -> Iterator[str]:

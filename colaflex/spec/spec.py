@@ -222,11 +222,13 @@ class Spec(Document):
             return taken
         parts = {name: getattr(self, name) for name in STAGE1}
         known = registry()
+        named = {
+            name: canonical(part, known, contents=name != "corpus") for name, part in parts.items()
+        }
+        for option in self.representation.for_priors:
+            named["representation"].pop(option, None)
         content = {
-            **{
-                name: canonical(part, known, contents=name != "corpus")
-                for name, part in parts.items()
-            },
+            **named,
             "training": plain(self.training.for_stage("representation"), known),
             "seed": self.seed,
             "spec_version": self.spec_version,

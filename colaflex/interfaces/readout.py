@@ -1,0 +1,85 @@
+"""Readout: from a prior's network states to clean latents, by way of what these stand for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from colaflex.interfaces.noise import SampleNoise
+
+__all__ = ["Readout"]
+
+
+class Readout(nn.Module, ABC):
+    """Made by a representation for a prior, which learns it and only calls it.
+
+    A linear head has to hit the clean latent among all vectors. A readout says first what the
+    latent may stand for (such as the tokens of a segment, with their probabilities), then which
+    latent that is in the mean: E[z0 | z_t] lies among the latents of what there is.
+
+    What it says comes in a form in which guidance is linear, such as what logits are linear in:
+    one branch's, moved away from another's, says something again.
+
+    Attributes:
+        weight: of `taught`'s loss in the prior's objective; 0 for a readout without one.
+
+    References:
+        LangFlow (2026), cross-entropy as the Bregman loss whose minimiser is the posterior over
+        tokens, and softmax(logits) E as the estimate, https://arxiv.org/abs/2604.11748.
+    """
+
+    weight: float = 0.0
+
+    @abstractmethod
+    def said(self, states: Tensor) -> Tensor:
+        """What network states say of their latents.
+
+        Args:
+            states: (..., block, width), the positions of whole blocks.
+
+        Returns:
+            (..., block, any).
+        """
+
+    @abstractmethod
+    def mean(self, said: Tensor) -> Tensor:
+        """(..., block, dim): the expected clean latents, normalised as the prior sees them."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(..., block, width) network states -> (..., block, dim) expected clean latents."""
+        return self.mean(self.said(states))
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and what the truth costs by what was said.
+
+        Args:
+            states: (..., block, width).
+            content: (..., block, any), what the latents stand for, from the representation.
+
+        Returns:
+            (..., block, dim), and (..., block) nats.
+        """
+        del content
+        found = self(states)
+        return found, found.new_zeros(found.shape[:-1])
+
+    def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
+        """(rows, block, dim): latents of contents drawn by what was said, where that is offered.
+
+        Args:
+            said: (rows, block, any).
+            noise: of the rows.
+            purpose: keys the draws.
+
+        Raises:
+            NotImplementedError: this readout draws nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no estimates")
+
+    @abstractmethod
+    def flops(self, latents: int) -> int:
+        """Model FLOPs of a forward pass over so many latents."""
+
+    def start(self) -> None:
+        """Called once before the first step that trains it, behind stage 1."""

@@ -1,0 +1,222 @@
+"""Categorical readout: network states to token probabilities, to the latent they expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from colaflex.interfaces.levels import coarse_places
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.readout import Readout
+from colaflex.representations.readout_config import ReadoutConfig
+
+__all__ = ["CategoricalReadout", "TokenHistory", "TokenSlots"]
+
+LOGITS_AT_ONCE = 2**22
+"""Logits that are held at a time: 16 MiB in fp32. More are made in parts, and again backward."""
+
+UNEMBEDDING_STD = 0.02
+"""Of the first unembedding's weights: nearly all tokens are as likely, and so is their mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSlots:
+    """The sizes that a representation's latents stand for.
+
+    Attributes:
+        symbols: tokens of the vocabulary and, last, what fills slots behind a segment's end.
+        slots: of a segment.
+        dim: channels of a latent.
+        inner: channels of a token's embedding.
+        group: where the first of so many latents is coarse, their number; 1 for one level.
+    """
+
+    symbols: int
+    slots: int
+    dim: int
+    inner: int
+    group: int = 1
+
+
+class CategoricalReadout(Readout):
+    """States -> logits of every slot -> mean embedding of each -> the latent, linear in these.
+
+    Slots are independent given the states. What was said are the channels before the unembedding,
+    in which logits are linear. A coarse latent stands for no tokens of its own, and has a linear
+    head.
+
+    Args:
+        config: weight of its loss, and whose embeddings it takes.
+        sizes: of what latents stand for.
+        width: channels of the network's states.
+        table: gives the decoder's embeddings (symbols, inner) where these are taken.
+    """
+
+    frozen: Tensor | None
+
+    def __init__(
+        self,
+        config: ReadoutConfig,
+        sizes: TokenSlots,
+        width: int,
+        table: Callable[[], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.sizes, self.weight, self._table = sizes, config.weight, table
+        self.slots = nn.Linear(width, sizes.slots * sizes.inner)
+        self.relift = nn.Linear(sizes.slots * sizes.inner, sizes.dim)
+        self.embedding: nn.Embedding | None = None
+        self.unembedding: nn.Linear | None = None
+        self.bias: nn.Parameter | None = None
+        if table is None:
+            self.embedding = nn.Embedding(sizes.symbols, sizes.inner)
+            self.unembedding = nn.Linear(sizes.inner, sizes.symbols)
+            nn.init.normal_(self.unembedding.weight, std=UNEMBEDDING_STD)
+            nn.init.zeros_(self.unembedding.bias)
+        else:
+            self.bias = nn.Parameter(torch.zeros(sizes.symbols))
+        frozen = config.embeddings == "frozen"
+        self.register_buffer("frozen", torch.zeros(sizes.symbols, sizes.inner) if frozen else None)
+        self.coarse = nn.Linear(width, sizes.dim) if sizes.group > 1 else None
+        self.channels = sizes.slots * sizes.inner + (sizes.dim if sizes.group > 1 else 0)
+
+    def start(self) -> None:
+        """Take the decoder's embeddings as stage 1 left them, where they are to stay so."""
+        if self.frozen is not None and self._table is not None:
+            self.frozen.copy_(_whole(self._table()).detach())
+
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Unembedding and its bias, and the embeddings of an estimate."""
+        if self.embedding is not None and self.unembedding is not None:
+            return self.unembedding.weight, self.unembedding.bias, self.embedding.weight
+        assert self.bias is not None
+        assert self._table is not None
+        table = _whole(self._table()) if self.frozen is None else self.frozen
+        return table, self.bias, table
+
+    def said(self, states: Tensor) -> Tensor:
+        """(..., block, width) -> (..., block, channels), in which logits are linear."""
+        inner: Tensor = functional.silu(self.slots(states))
+        return inner if self.coarse is None else torch.cat([inner, self.coarse(states)], -1)
+
+    def _of_slots(self, said: Tensor) -> Tensor:
+        fine = said[..., : self.sizes.slots * self.sizes.inner]
+        apart: Tensor = fine.unflatten(-1, (self.sizes.slots, self.sizes.inner))
+        return apart
+
+    def logits(self, said: Tensor) -> Tensor:
+        """(..., block, slots, symbols) of what was said, in fp32 or more."""
+        unembedding, bias, _ = self._weights()
+        return _logits(self._of_slots(said), unembedding, bias)
+
+    def mean(self, said: Tensor) -> Tensor:
+        """The latent of the mean embeddings; see `Readout.mean`."""
+        inner = self._of_slots(said)
+        embedded = self._parts(_expected, inner.flatten(0, -2))[0]
+        return self._relifted(embedded.view(inner.shape), said)
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and -log p of their tokens, the sum over slots.
+
+        Args:
+            states: (..., block, width).
+            content: (..., block, slots) symbols.
+        """
+        said = self.said(states)
+        inner = self._of_slots(said)
+        embedded, nats = self._parts(_expected_and_nats, inner.flatten(0, -2), content.flatten())
+        # A segment holds a token at least: what begins with its end is coarse, or not there.
+        nats = nats.view(content.shape).sum(-1)
+        nats = torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, nats)
+        return self._relifted(embedded.view(inner.shape), said), nats
+
+    def _relifted(self, embedded: Tensor, said: Tensor) -> Tensor:
+        fine: Tensor = self.relift(embedded.flatten(-2))
+        if self.coarse is None:
+            return fine
+        places = torch.arange(fine.shape[-2], device=fine.device)
+        at = coarse_places(places, self.sizes.group)[:, None]
+        return torch.where(at, said[..., -self.sizes.dim :].to(fine.dtype), fine)
+
+    def _parts(self, of: Callable[..., tuple[Tensor, ...]], *rows: Tensor) -> list[Tensor]:
+        """A function of rows and weights, of so few rows at once that their logits are few."""
+        weights, at_once = self._weights(), max(1, LOGITS_AT_ONCE // self.sizes.symbols)
+        if len(rows[0]) <= at_once:
+            return list(of(*rows, *weights))
+        made = []
+        for part in zip(*(each.split(at_once) for each in rows), strict=True):
+            if torch.is_grad_enabled():
+                made.append(checkpoint(of, *part, *weights, use_reentrant=False))
+            else:
+                made.append(of(*part, *weights))
+        return [torch.cat(each) for each in zip(*made, strict=True)]
+
+    def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
+        """The latents of tokens drawn slot by slot; see `Readout.drawn`."""
+        logits = self.logits(said)
+        uniform = noise.uniform(purpose, logits.shape[1:], logits).clamp(min=1e-20)
+        tokens = (logits - (-uniform.log()).log()).argmax(-1)  # Gumbel's
+        embedded = functional.embedding(tokens, self._weights()[2])
+        return self._relifted(embedded.to(said.dtype), said)
+
+    def flops(self, latents: int) -> int:
+        """Model FLOPs of a forward pass: slots, logits, mean embeddings, the latent."""
+        table = self.sizes.symbols * self.sizes.inner * self.sizes.slots
+        linear = self.slots.weight.numel() + self.relift.weight.numel() + 2 * table
+        coarse = 0 if self.coarse is None else self.coarse.weight.numel()
+        return 2 * latents * (linear + coarse)
+
+
+class TokenHistory(nn.Module):
+    """Reads contents as the embeddings of their tokens, joined: a latent's to one vector.
+
+    Args:
+        sizes: of what latents stand for.
+        width: channels of what is read.
+    """
+
+    def __init__(self, sizes: TokenSlots, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(sizes.symbols, sizes.inner)
+        self.join = nn.Linear(sizes.slots * sizes.inner, width)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """(..., slots) symbols -> (..., width)."""
+        joined: Tensor = self.join(self.embedding(content).flatten(-2))
+        return joined
+
+
+def _logits(inner: Tensor, unembedding: Tensor, bias: Tensor) -> Tensor:
+    logits = functional.linear(inner, unembedding, bias)
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _expected(
+    inner: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor
+) -> tuple[Tensor, ...]:
+    """(rows, inner) -> the mean embeddings, (rows, inner)."""
+    p = _logits(inner, unembedding, bias).softmax(-1)
+    return (p.to(embedding.dtype) @ embedding,)
+
+
+def _expected_and_nats(
+    inner: Tensor, tokens: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor
+) -> tuple[Tensor, ...]:
+    """The same, and -log p of the tokens (rows,)."""
+    log_p = _logits(inner, unembedding, bias).log_softmax(-1)
+    nats = -log_p.gather(-1, tokens[:, None])[:, 0]
+    return log_p.exp().to(embedding.dtype) @ embedding, nats
+
+
+def _whole(weight: Tensor) -> Tensor:
+    """A weight that may be sharded over processes, whole."""
+    if isinstance(weight, DTensor):
+        found: Tensor = weight.full_tensor()
+        return found
+    return weight
