@@ -17,7 +17,10 @@ __all__ = ["Terms", "differing", "why_not"]
 
 TEXT = ("reconstruction", "likelihood", "generation", "judge", "task", "geometry", "elbo")
 PER_TOKEN = ("reconstruction.token_accuracy", "speed.network_evaluations_per_token")
-SAMPLING = ("steps", "guidance", "temperature", "top_k", "top_p", "repetition_penalty", "reencode")
+SAMPLING = (
+    *("steps", "guidance", "reencode", "estimate", "renoise", "grid"),
+    *("temperature", "top_k", "top_p", "repetition_penalty"),
+)
 MACHINE = ("device", "processor", "cores", "threads", "processes", "platform")
 
 

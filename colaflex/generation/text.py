@@ -36,6 +36,9 @@ class GenerationOptions:
         steps: solver intervals per block.
         guidance: 1 is off.
         reencode: whether later blocks see a block through its decoded tokens, encoded again.
+        estimate: mean, or draw: each step draws the tokens that it goes on with.
+        renoise: share of fresh noise in each step.
+        grid: uniform, or power(p).
         temperature: of the decoder's tokens; 0 takes the most probable.
         top_k: 0 is off.
         top_p: 1 is off.
@@ -49,6 +52,9 @@ class GenerationOptions:
     steps: int = 16
     guidance: float = 1.0
     reencode: bool = False
+    estimate: str = "mean"
+    renoise: float = 0.0
+    grid: str = "uniform"
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -62,7 +68,9 @@ class GenerationOptions:
     @property
     def latents(self) -> SamplingOptions:
         """What the prior is told."""
-        return SamplingOptions(self.steps, self.guidance, self.reencode)
+        return SamplingOptions(
+            self.steps, self.guidance, self.reencode, self.estimate, self.renoise, self.grid
+        )
 
     @property
     def tokens(self) -> TokenSampling:

@@ -76,7 +76,8 @@ class PriorCapabilities:
 
     One of `maximum_likelihood` learns by its negative log density per channel, which falls without
     end where latents shrink to a point; other losses are at least 0. `readout` and `history` tell
-    whether it takes those that a representation offers (`Prior.take`).
+    whether it takes those that a representation offers (`Prior.take`), `estimates` whether it
+    samples by `estimate`, `renoise` and `grid` of `SamplingOptions`.
     """
 
     likelihood: Likelihood
@@ -87,6 +88,7 @@ class PriorCapabilities:
     maximum_likelihood: bool = False
     readout: bool = False
     history: bool = False
+    estimates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

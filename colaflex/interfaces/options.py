@@ -19,11 +19,23 @@ class SamplingOptions:
         guidance: g in g·conditional + (1-g)·unconditional; 1 is off.
         reencode: whether later blocks see a block through the tokens decoded from it, encoded
             again, instead of its sampled latents.
+        estimate: whether each step but the last follows the expected clean latents (mean), or ones
+            drawn from what the readout says (draw).
+        renoise: share r of fresh noise in each step, r in [0, 1]; 0 keeps the path's own.
+        grid: the times at which a sampler looks, uniform or power(p).
     """
 
     steps: int = 16
     guidance: float = 1.0
     reencode: bool = False
+    estimate: str = "mean"
+    renoise: float = 0.0
+    grid: str = "uniform"
+
+    @property
+    def along_the_flow(self) -> bool:
+        """Whether a solver follows the field, in the mean and at even times."""
+        return (self.estimate, self.renoise, self.grid) == ("mean", 0.0, "uniform")
 
 
 @dataclass(frozen=True, slots=True)

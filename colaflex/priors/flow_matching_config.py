@@ -29,4 +29,4 @@ class FlowMatchingConfig(FlowPriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """A likelihood along the ODE, guidance by empty history, blocks in order."""
-        return PriorCapabilities(likelihood="ode", guidance=True, readout=True, history=True)
+        return PriorCapabilities(likelihood="ode", readout=True, history=True, estimates=True)

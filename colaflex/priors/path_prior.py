@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from colaflex.errors import UserError
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.network import Network
@@ -25,6 +26,7 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.path_config import PathPriorConfig, Schedule
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.prefix import LatentLift, Prefix
+from colaflex.priors.renoising import Estimate, grid_times, renoised
 
 __all__ = ["Draw", "PathPrior", "Reading"]
 
@@ -430,8 +432,19 @@ class PathPrior(Prior):
             purpose = f"flow {step}" if step else "flow"
             return held(noise.normal(purpose, (self.block_size, self.latent_dim), weight))
 
-        field = self.field(state, options.guidance, None if known is None else known.mask, told)
-        return held(self.descend(field, draw, options.steps))
+        pinned = None if known is None else known.mask
+        field = self.field(state, options.guidance, pinned, told)
+        if options.along_the_flow:
+            return held(self.descend(field, draw, options.steps))
+        drawn = self.drawn(state, noise, options.guidance, pinned, told)
+
+        def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
+            if options.estimate == "draw" and step < options.steps - 1:
+                return drawn(step, time, points)
+            return points - time.to(points.dtype) * field(time, points)
+
+        times = grid_times(options.grid, options.steps)
+        return held(renoised(estimate, draw, held, times, options.renoise))
 
     @abstractmethod
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
@@ -456,6 +469,51 @@ class PathPrior(Prior):
         is off in rows whose history is empty. `told` (rows, block, width) is added to the lifted
         points.
         """
+        guided = self._guided(self.head, state, guidance, told)
+
+        def velocity(time: Tensor, points: Tensor) -> Tensor:
+            times = _block_times(time, points, pinned)
+            prediction = self.predicted(guided(points, times), points, times)
+            moved = self.as_velocity(prediction, points, self.noise_time(times))
+            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
+
+        return velocity
+
+    def drawn(
+        self,
+        state: Any,
+        noise: SampleNoise,
+        guidance: float = 1.0,
+        pinned: Tensor | None = None,
+        told: Tensor | None = None,
+    ) -> Estimate:
+        """Clean latents of the next block, drawn from what the readout says, guided.
+
+        Raises:
+            UserError: this prior has no readout.
+        """
+        head = self.head
+        if not isinstance(head, Readout):
+            raise UserError(
+                "estimate: a linear readout says nothing of the text from which estimates could be "
+                "drawn; ask for mean"
+            )
+        guided = self._guided(head.said, state, guidance, told)
+
+        def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
+            said = guided(points, _block_times(time, points, pinned))
+            return head.drawn(said, noise, f"flow content {step}").to(points.dtype)
+
+        return estimate
+
+    def _guided(
+        self,
+        of_states: Callable[[Tensor], Tensor],
+        state: Any,
+        guidance: float,
+        told: Tensor | None,
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """What is made of the network's states at points and times, moved away from no history."""
         opens = state.lengths == 0
         guided = guidance != 1.0 and not bool(opens.all())
 
@@ -463,24 +521,25 @@ class PathPrior(Prior):
             found: Tensor = self.lift(points, opens)
             return found if told is None else found + told
 
-        def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = time.to(points.dtype).reshape(1, 1, -1)
-            if pinned is not None:
-                times = torch.where(pinned[..., None], 0.0, times)
-            conditional = self.head(self.network(lifted(points, opens), times, state.history))
-            if guided:
-                free = self.head(self.network(lifted(points, None), times, None))
-                mixed = torch.lerp(free, conditional, guidance)
-                conditional = torch.where(opens[:, None, None], conditional, mixed)
-            prediction = self.predicted(conditional, points, times)
-            moved = self.as_velocity(prediction, points, self.noise_time(times))
-            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
+        def made(points: Tensor, times: Tensor) -> Tensor:
+            conditional = of_states(self.network(lifted(points, opens), times, state.history))
+            if not guided:
+                return conditional
+            free = of_states(self.network(lifted(points, None), times, None))
+            mixed = torch.lerp(free, conditional, guidance)
+            return torch.where(opens[:, None, None], conditional, mixed)
 
-        return velocity
+        return made
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step, times guidance branches."""
         return options.steps * (1 if options.guidance == 1.0 else 2)
+
+
+def _block_times(time: Tensor, points: Tensor, pinned: Tensor | None) -> Tensor:
+    """(1 or rows, 1 or block, n_times): a time for all, 0 at pinned positions."""
+    times = time.to(points.dtype).reshape(1, 1, -1)
+    return times if pinned is None else torch.where(pinned[..., None], 0.0, times)
 
 
 def linear_head(width: int, latent_dim: int) -> nn.Linear:

@@ -12,7 +12,7 @@ from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.offers import taken
 from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
-from colaflex.spec.sections import Document, Tokenizer
+from colaflex.spec.sections import Document, Sampling, Tokenizer
 
 __all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "warnings"]
 
@@ -76,6 +76,7 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _groups(spec)
     yield from _causality(spec)
     yield from _offers(spec)
+    yield from _estimates(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -183,6 +184,22 @@ def _offers(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         if not takes.history:
             message = f"the prior {spec.prior.type} reads its history as latents alone"
         yield ("prior", "history"), message, "choose latents or auto"
+
+
+def _estimates(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+    """Ways of sampling that the prior has not."""
+    assert spec.representation is not None
+    assert spec.prior is not None
+    sampling, default = spec.sampling, Sampling()
+    for name in ("estimate", "renoise", "grid"):
+        value = getattr(default, name)
+        if getattr(sampling, name) != value and not spec.prior.capabilities().estimates:
+            message = f"the prior {spec.prior.type} samples in its own way alone"
+            yield ("sampling", name), message, f"set it to {value}"
+    drawn = sampling.estimate == "draw" and spec.prior.capabilities().estimates
+    if drawn and taken(spec.prior, spec.representation).readout == "linear":
+        message = "a linear readout says nothing of the text from which estimates could be drawn"
+        yield ("sampling", "estimate"), message, "set it to mean, or prior.readout to auto"
 
 
 def warnings(spec: Document) -> Iterator[str]:

@@ -17,6 +17,7 @@ from colaflex.interfaces.configs import (
     TaskConfig,
 )
 from colaflex.interfaces.options import MAX_NEW_TOKENS
+from colaflex.interfaces.search import SearchRange
 from colaflex.spec.training import Section, Training
 
 __all__ = ["SPEC_VERSION", "Document", "Evaluation", "Judge", "Sampling", "Tokenizer"]
@@ -58,6 +59,21 @@ class Sampling(Section):
         False,
         description="Later blocks see a block through the tokens decoded from it, encoded again: "
         "takes the sampling error out of the history, for one pass of the encoder a block.",
+    )
+    estimate: Annotated[Literal["mean", "draw"], SearchRange(choices=("mean", "draw"))] = Field(
+        "mean",
+        description="What each step but the last goes on from: the expected latents, or ones of "
+        "tokens drawn from what the readout says (draw), which few steps need.",
+    )
+    renoise: Annotated[float, SearchRange(low=0.0, high=1.0)] = Field(
+        0.0, ge=0, le=1, description="Share of fresh noise in each step; 0 keeps the path's own."
+    )
+    grid: str = Field(
+        "uniform",
+        pattern=r"^(uniform|power\((0?\.\d*[1-9]|[1-9]\d?(\.\d+)?)\))$",
+        max_length=40,
+        description="Times at which a sampler looks: uniform, or power(p), which is 1 - u^p at "
+        "even u; a p below 1 looks more often near the data.",
     )
     temperature: float = Field(
         0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
