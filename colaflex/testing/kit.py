@@ -17,6 +17,7 @@ MODULES = {
         "representation_checks",
         "representation_training_checks",
         "representation_level_checks",
+        "representation_offer_checks",
     ),
     "segmenter": ("segmenter_checks",),
     "network": ("network_checks",),

@@ -1,0 +1,127 @@
+"""What a representation promises of what it offers to priors: readouts, and a reading of history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.readout import Readout
+from colaflex.testing.probes import demand_close, shake
+from colaflex.testing.representation_cases import SIZE, Case
+from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.subject import Subject
+
+__all__ = ["CHECKS"]
+
+WIDTH = 16
+EXACT = 1e-9
+
+
+def _content(subject: Subject) -> Tensor:
+    case = Case(subject)
+    found = case.shaken().content(*case.batch())
+    if found.shape[:2] != (len(case.lengths), len(case.lengths[0])):
+        raise Fault(f"content() is {tuple(found.shape)}, expected (batch, segments, ...)")
+    return found
+
+
+def _readouts(subject: Subject) -> dict[str, Readout]:
+    names = subject.capabilities.readouts
+    if not names:
+        raise NotApplicable("it offers no readout")
+    made = Case(subject).shaken()
+    found = {name: made.readout(name, WIDTH) for name in names}
+    for name, readout in found.items():
+        if not isinstance(readout, Readout):
+            raise Fault(f"readout({name!r}) is {type(readout).__name__}, no Readout")
+        shared = set(readout.parameters()) & set(made.parameters())
+        if shared:
+            raise Fault(f"readout({name!r}) holds parameters that are the representation's")
+        readout.start()
+        shake(readout.float())
+        readout.double()
+    return found
+
+
+def content_own(subject: Subject) -> None:
+    """What a latent stands for is told of its own segment alone."""
+    if not (subject.capabilities.readouts or subject.capabilities.history):
+        raise NotApplicable("it offers priors nothing")
+    case, before = Case(subject), _content(subject)
+    tokens, segmentation = case.batch()
+    moved = tokens.tokens.clone()
+    moved[:, 0] = 2 + (moved[:, 0] - 1) % (SIZE - 2)
+    after = case.shaken().content(replace(tokens, tokens=moved), segmentation)
+    if torch.equal(before[:, 0], after[:, 0]):
+        raise Fault("content() does not change with the tokens")
+    if not torch.equal(before[:, 1:], after[:, 1:]):
+        raise Fault("content() of a latent changes with the tokens of another")
+
+
+def readouts(subject: Subject) -> None:
+    """Each readout gives latents of every state alone, taught as asked, with gradients."""
+    case, content = Case(subject), _content(subject)
+    dim = case.fresh().latent_dim
+    states = case.latents(*content.shape[:2], WIDTH)
+    for name, readout in _readouts(subject).items():
+        learning = states.clone().requires_grad_()
+        mean, nats = readout.taught(learning, content)
+        if mean.shape != (*content.shape[:2], dim):
+            raise Fault(f"{name}: latents are {tuple(mean.shape)}, not (batch, segments, {dim})")
+        if nats.shape != content.shape[:2]:
+            raise Fault(f"{name}: the loss is {tuple(nats.shape)}, not (batch, segments)")
+        if not (torch.isfinite(mean).all() and torch.isfinite(nats).all()):
+            raise Fault(f"{name}: not finite")
+        demand_close(readout(states), mean, EXACT, f"{name}: what is taught is not what is given")
+        alone = readout(states[:1])
+        demand_close(alone, mean[:1], EXACT, f"{name}: a row's latents depend on other rows")
+        (mean.square().sum() + nats.sum()).backward()
+        if learning.grad is None or not bool(learning.grad.any()):
+            raise Fault(f"{name}: no gradient reaches the states")
+        if readout.flops(2) <= 0:
+            raise Fault(f"{name}: flops() is {readout.flops(2)}")
+
+
+@torch.no_grad()
+def readouts_drawn(subject: Subject) -> None:
+    """Draws are keyed by their row, differ by key, and surround the expected latents."""
+    case = Case(subject)
+    states = case.latents(1, len(case.lengths[0]), WIDTH)
+    rows = 4000
+    for name, readout in _readouts(subject).items():
+        said = readout.said(states)
+        keys = SampleNoise(tuple(f"row {row}" for row in range(rows)))
+        try:
+            drawn = readout.drawn(said.expand(rows, *said.shape[1:]), keys, "check")
+        except NotImplementedError as error:
+            raise NotApplicable(str(error)) from None
+        again = readout.drawn(said, SampleNoise(keys.keys[7:8]), "check")
+        demand_close(again, drawn[7:8], EXACT, f"{name}: a row's draws depend on other rows")
+        mean, deviation = readout.mean(said)[0], drawn.std(0)
+        # Within five standard errors: a fair readout fails once in a million channels.
+        if bool(((drawn.mean(0) - mean).abs() > 5 * deviation / rows**0.5 + 1e-6).any()):
+            raise Fault(f"{name}: the mean of its draws is not the latent that it expects")
+
+
+@torch.no_grad()
+def history(subject: Subject) -> None:
+    """The reading of history gives the asked width, of each latent by itself."""
+    if not subject.capabilities.history:
+        raise NotApplicable("it offers no reading of the history")
+    content = _content(subject)
+    made = Case(subject).shaken()
+    reader = made.history(WIDTH)
+    shake(reader)
+    read = reader(content)
+    if read.shape != (*content.shape[:2], WIDTH):
+        raise Fault(f"history read is {tuple(read.shape)}, not (batch, segments, {WIDTH})")
+    demand_close(reader(content[:, 1:2]), read[:, 1:2], 1e-5, "a latent's reading hears others")
+
+
+CHECKS = tuple(
+    Check(f"representation.{check.__name__}", check)
+    for check in (content_own, readouts, readouts_drawn, history)
+)
