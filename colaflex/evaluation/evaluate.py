@@ -11,6 +11,7 @@ import torch
 
 from colaflex.corpora.token_index import Data
 from colaflex.evaluation.brier import brier_lm
+from colaflex.evaluation.denoising import denoising
 from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metrics
 from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
@@ -98,6 +99,8 @@ class Evaluator:
         if self.plan.likelihood:
             self.say("evaluation: likelihood")
             result.add(self.likelihood())
+        if isinstance(self.model, LatentModel):
+            result.add(denoising(self.model, self.data.index, self.plan))
         if self.plan.samples:
             self.say("evaluation: samples")
             rows = self._rows(result)

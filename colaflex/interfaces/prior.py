@@ -16,7 +16,7 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 
-__all__ = ["Known", "Prior", "PriorPhase"]
+__all__ = ["Known", "NoiseLevel", "Prior", "PriorPhase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,21 @@ class Known:
 
     values: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseLevel:
+    """What a prior on paths loses at one time t of these.
+
+    Attributes:
+        logit_time: logit t; t = 1 is noise.
+        error: (batch, segments) squared error of the clean latents, mean over channels.
+        content: (batch, segments) nats of what they stand for, by a readout; None without one.
+    """
+
+    logit_time: float
+    error: Tensor
+    content: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +189,13 @@ class Prior(nn.Module, ABC):
         """
         del latents
         return None
+
+    def loss_by_noise(
+        self, latents: LatentBatch, logit_times: Sequence[float], noise: Noise
+    ) -> Sequence[NoiseLevel]:
+        """Its losses at given noise levels, behind the clean history; none by default."""
+        del latents, logit_times, noise
+        return ()
 
     @torch.no_grad()
     def sample(

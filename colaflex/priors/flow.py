@@ -46,6 +46,12 @@ class FlowPrior(PathPrior):
             return clean
         return super().meant(clean, points, time)
 
+    def clean(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
+        """The clean latents that a prediction means: itself, or behind the velocity."""
+        if self.config.prediction == "x0":
+            return prediction
+        return super().clean(prediction, points, times)
+
     def matching_error(self, path: Path, predict: Predict) -> Tensor:
         """(samples · batch, blocks, block): squared error of the prediction, mean over channels."""
         predicted = predict(path.point(), path.times[..., None])

@@ -5,9 +5,10 @@ What the network's prediction means, and how a sample is made of it, the derived
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.prior import Known, Prior
+from colaflex.interfaces.prior import Known, NoiseLevel, Prior
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
@@ -129,13 +130,27 @@ class PathPrior(Prior):
         """
         noise = noise or Noise(0)
         path = self.draw_path(latents, noise, self.config.noisings)
-        reading = self.reading(latents, self.config.noisings)
-        predict = self.predictor(self.history(latents), path, self.trained, reading=reading)
+        reading, history = self.reading(latents, self.config.noisings), self.history(latents)
+        past = self.past(history, self.trained)
+        told = self.recalled(history, path, past, noise)
+        predict = self.predictor(history, path, self.trained, told, past, reading)
         flow = self.objective(path, predict)
         return {
             "flow": self.flow_term(flow, path, latents, noise),
             **self.content_terms(reading, path, latents, noise),
         }
+
+    def recalled(self, history: Tensor, path: Path, past: Any, noise: Noise) -> Tensor | None:
+        """(samples · batch, blocks, block, width), what training tells the network besides; none.
+
+        Args:
+            history: of the batch.
+            path: whose points the network is asked about.
+            past: of `history`.
+            noise: of the step.
+        """
+        del history, path, past, noise
+        return None
 
     def history(self, latents: LatentBatch) -> Tensor:
         """(batch, blocks, block, any) what it reads of the past: clean latents or their content.
@@ -367,6 +382,31 @@ class PathPrior(Prior):
         if isinstance(self.head, Readout):
             noisy += self.head.flops(batch * segments)
         return clean, noisy
+
+    def clean(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
+        """The clean latents that a prediction means; times (...) of points (..., block, dim)."""
+        return points - times[..., None, None] * prediction
+
+    @torch.no_grad()
+    def loss_by_noise(
+        self, latents: LatentBatch, logit_times: Sequence[float], noise: Noise
+    ) -> Sequence[NoiseLevel]:
+        """See `Prior.loss_by_noise`; one noising at each level, the same noise at all."""
+        drawn = self.draw_path(latents, noise, 1)
+        nowhere = torch.zeros_like(drawn.pinned)
+        path = replace(drawn, pinned=nowhere, blind=nowhere[:, 0, 0])
+        history = self.history(latents)
+        past = self.past(history, self.trained)
+        found = []
+        for logit in logit_times:
+            times = torch.full_like(path.times, 1 / (1 + math.exp(-logit)))
+            points, reading = path.point(times), self.reading(latents, 1)
+            predict = self.predictor(history, path, self.trained, past=past, reading=reading)
+            asked = nn.functional.pad(times[..., None], (0, self.n_times - 1))
+            error = (self.clean(predict(points, asked), points, times) - path.data).square()
+            nats = None if reading is None else reading.mean().flatten(1)
+            found.append(NoiseLevel(logit, error.mean(-1).flatten(1), nats))
+        return found
 
     def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
         """The velocity that a prediction means at given points and times; here, itself."""

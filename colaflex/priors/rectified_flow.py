@@ -44,7 +44,9 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
             counted=single.counted.repeat(n, 1, 1),
             blind=single.blind.repeat(n),
         )
-        predict = self.predictor(history, path, self.trained)
+        past = self.past(history, self.trained)
+        told = self.recalled(history, path, past, noise)
+        predict = self.predictor(history, path, self.trained, told, past)
         return {"reflow": self.flow_term(self.objective(path, predict), path, latents, noise)}
 
     @torch.no_grad()

@@ -2,7 +2,8 @@
 
 A dotted name is `<family>.<metric>`. In the family `generation` it may carry a row other than the
 model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`,
-`generation.at_guidance.2.at_temperature.0.7.distinct_2`), as it may in the family `speed`.
+`generation.at_guidance.2.at_temperature.0.7.distinct_2`), as it may in the family `speed`; in
+`denoising` the point is a noise level (`denoising.at_logit_time.-1.x0_error`).
 `place` takes names apart, here and nowhere else; `describe` says what they mean.
 """
 
@@ -267,6 +268,18 @@ METRICS: dict[str, MetricInfo] = {
         "Mean absolute change of -log p(x) of the first documents when the ODE of the density is "
         "integrated in twice as many steps.",
     ),
+    "denoising.x0_error": MetricInfo(
+        "error of the clean latents",
+        "",
+        "lower",
+        "Squared error of the prior's estimate of clean latents (variance 1) at one noise level.",
+    ),
+    "denoising.content": MetricInfo(
+        "what the text costs",
+        "nats/latent",
+        "lower",
+        "-log p of a latent's tokens by the prior's readout, at one noise level.",
+    ),
     "geometry.*straightness*": MetricInfo(
         "straightness",
         "",
@@ -332,13 +345,13 @@ _SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTA
 def place(name: str) -> Placement:
     """Take a metric's dotted name apart."""
     family, _, rest = name.partition(".")
-    if family not in ("generation", "speed"):
+    if family not in ("generation", "speed", "denoising"):
         return Placement(family, rest)
     point = []
     while match := _SWEEP.fullmatch(rest):
         axis, at, rest = match.groups()
         point.append((axis, float(at)))
-    if family == "speed":
+    if family != "generation":
         return Placement(family, rest, point=tuple(point))
     row, _, metric = rest.partition(".")
     if point and not (metric and row in ROWS):

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from colaflex.report.bounds import signed
 from colaflex.report.caveats import caveats
 from colaflex.report.curves import course, loss_curves
+from colaflex.report.denoising import loss_by_noise
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
 from colaflex.report.record import RunRecord, left_out, read_run, settings_of
@@ -31,7 +32,7 @@ from colaflex.report.tradeoff import quality_diversity
 
 __all__ = ["SampleColumn", "build_report", "sample_columns"]
 
-_SHOWN = ("generation", "reconstruction", "geometry", "speed")
+_SHOWN = ("generation", "reconstruction", "geometry", "speed", "denoising")
 _DECLARED = {"exact": "exact", "bound": "bound", "ode": "estimate along an ODE"}
 _FAMILIES = {"likelihood": "Likelihood", "task": "Tasks"}
 _SOURCES = {
@@ -108,6 +109,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "losses": loss_curves(record.history),
         "settings": settings,
         "statistics": statistics,
+        "denoising": loss_by_noise(metrics, _schedule(record)),
         "sweeps": [
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],
@@ -130,6 +132,13 @@ def _signed(record: RunRecord, *families: str) -> list[MetricRow]:
     declared = record.result.get("likelihood")
     rows = family_rows(record.measurements, *families)
     return [replace(row, value=signed(row.name, row.value, declared)) for row in rows]
+
+
+def _schedule(record: RunRecord) -> Mapping[str, Any] | None:
+    settings = record.settings
+    prior = settings.get("prior") if isinstance(settings, Mapping) else None
+    schedule = prior.get("schedule") if isinstance(prior, Mapping) else None
+    return schedule if isinstance(schedule, Mapping) else None
 
 
 def _title(family: str, record: RunRecord) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -89,7 +88,7 @@ class CategoricalReadout(Readout):
     def start(self) -> None:
         """Take the decoder's embeddings as stage 1 left them, where they are to stay so."""
         if self.frozen is not None and self._table is not None:
-            self.frozen.copy_(_whole(self._table()).detach())
+            self.frozen.copy_(self._table().detach())
 
     def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Unembedding and its bias, and the embeddings of an estimate."""
@@ -97,7 +96,7 @@ class CategoricalReadout(Readout):
             return self.unembedding.weight, self.unembedding.bias, self.embedding.weight
         assert self.bias is not None
         assert self._table is not None
-        table = _whole(self._table()) if self.frozen is None else self.frozen
+        table = self._table() if self.frozen is None else self.frozen
         return table, self.bias, table
 
     def said(self, states: Tensor) -> Tensor:
@@ -212,11 +211,3 @@ def _expected_and_nats(
     log_p = _logits(inner, unembedding, bias).log_softmax(-1)
     nats = -log_p.gather(-1, tokens[:, None])[:, 0]
     return log_p.exp().to(embedding.dtype) @ embedding, nats
-
-
-def _whole(weight: Tensor) -> Tensor:
-    """A weight that may be sharded over processes, whole."""
-    if isinstance(weight, DTensor):
-        found: Tensor = weight.full_tensor()
-        return found
-    return weight

@@ -1,4 +1,4 @@
-"""What a representation promises of what it offers to priors: readouts, and a reading of history."""
+"""What a representation promises of what it offers priors: readouts, a reading of history."""
 
 from __future__ import annotations
 

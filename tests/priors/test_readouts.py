@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
-from random_priors import BLOCK, BLOCKS, DIM, OPTIONS, ROWS, batch, keys, latents, total
-from torch import Tensor
+from random_priors import BLOCK, BLOCKS, DIM, OPTIONS, ROWS, batch, keys, latents, shaken, total
+from torch import Tensor, nn
 from toys import generator, small_prior
 
+from colaflex.errors import UserError
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.path_prior import SMALLEST_TIME
+from colaflex.priors.renoising import grid_times
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_readout import CategoricalReadout, TokenHistory, TokenSlots
 
@@ -203,58 +205,178 @@ def test_embeddings_of_the_decoder(embeddings: Any) -> None:
     assert torch.equal(head(states), before) == (embeddings == "frozen")
 
 
-def _points(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _pairs(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """A linear encoder: latents of all pairs of tokens, those tokens, and their probabilities."""
     tables = torch.randn(SLOTS, SYMBOLS - 1, 2, generator=generator(seed))
     pairs = torch.cartesian_prod(*(torch.arange(SYMBOLS - 1) for _ in range(SLOTS)))
-    points = sum(tables[slot][pairs[:, slot]] for slot in range(SLOTS))
-    assert isinstance(points, Tensor)
+    points = torch.stack([tables[slot][pairs[:, slot]] for slot in range(SLOTS)]).sum(0)
     law = torch.softmax(torch.randn(len(pairs), generator=generator(seed + 1)), 0)
     mean = (law[:, None] * points).sum(0)
     deviation = (law[:, None] * (points - mean).square()).sum(0).sqrt()
     return (points - mean) / deviation, pairs, law
 
 
-def _posterior(z: Tensor, time: float, points: Tensor, law: Tensor) -> Tensor:
-    """p(point | z_t) of z (rows, dim), by Bayes' rule."""
-    distance = (z[:, None] - (1 - time) * points).square().sum(-1)
-    return torch.softmax(law.log() - distance / (2 * time**2), -1)
+def _circle(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As many tokens, as likely, on a circle of variance 1."""
+    angle = torch.arange(count) * 2 * math.pi / count
+    points = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], 1)
+    return points, torch.arange(count)[:, None], torch.full((count,), 1 / count)
+
+
+@dataclass(frozen=True)
+class Law:
+    """Latents that are points, what each stands for, and how probable it is."""
+
+    points: Tensor
+    content: Tensor
+    law: Tensor
+
+    def batch(self, rows: int, draws: torch.Generator) -> LatentBatch:
+        chosen = torch.multinomial(self.law, rows, replacement=True, generator=draws)
+        mask = torch.ones(rows, 1, dtype=torch.bool)
+        return LatentBatch(
+            self.points[chosen][:, None], mask, content=self.content[chosen][:, None]
+        )
+
+    def posterior(self, z: Tensor, time: float) -> Tensor:
+        """p(point | z_t) of z (rows, dim), by Bayes' rule."""
+        distance = (z[:, None] - (1 - time) * self.points).square().sum(-1)
+        return torch.softmax(self.law.log() - distance / (2 * time**2), -1)
+
+    def marginals(self, posterior: Tensor) -> Tensor:
+        """(rows, slots, symbols) what each slot holds."""
+        kinds = nn.functional.one_hot(self.content).to(posterior)
+        return torch.einsum("rp,psk->rsk", posterior, kinds)
+
+
+def trained(law: Law, symbols: int, steps: int) -> Any:
+    """A prior that has learned such latents through a readout."""
+    prior = small_prior(
+        "flow_matching",
+        2,
+        prediction="x0",
+        schedule={"distribution": "uniform"},
+        history_dropout=0,
+    )
+    slots = TokenSlots(symbols, law.content.shape[1], 2, 8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        prior.take(CategoricalReadout(ReadoutConfig(weight=1.0), slots, 64), None)
+    draws, optimizer = generator(3), torch.optim.Adam(prior.parameters(), 3e-3)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
+        optimizer.zero_grad()
+        (total(prior.losses(law.batch(256, draws), Noise(0, step))) / 256).backward()
+        optimizer.step()
+    return prior
 
 
 def test_the_readout_recovers_the_posterior_mean_of_a_linear_encoder() -> None:
-    points, pairs, law = _points(0)
-    schedule = {"distribution": "uniform"}
-    prior = small_prior("flow_matching", 2, prediction="x0", schedule=schedule, history_dropout=0)
-    prior.take(readout(64, 2, weight=1.0), None)
-    draws = generator(3)
-
-    def batches(rows: int) -> LatentBatch:
-        chosen = torch.multinomial(law, rows, replacement=True, generator=draws)
-        mask = torch.ones(rows, 1, dtype=torch.bool)
-        return LatentBatch(points[chosen][:, None], mask, content=pairs[chosen][:, None])
-
-    optimizer = torch.optim.Adam(prior.parameters(), 3e-3)
-    for step in range(500):
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 500)
-        optimizer.zero_grad()
-        terms = prior.losses(batches(256), Noise(0, step))
-        (total(terms) / 256).backward()
-        optimizer.step()
-    field = prior.field(prior.begin(1500))
+    law = Law(*_pairs(0))
+    prior = trained(law, SYMBOLS, 500)
+    draws, rows = generator(4), 1500
+    field = prior.field(prior.begin(rows))
     for time in (0.4, 0.6, 0.8):
-        test = batches(1500)
-        z = (1 - time) * test.values + time * torch.randn(1500, 1, 2, generator=draws)
+        test = law.batch(rows, draws)
+        z = (1 - time) * test.values + time * torch.randn(rows, 1, 2, generator=draws)
         with torch.no_grad():
             clean = z - time * field(torch.tensor(time), z)
-        p = _posterior(z[:, 0], time, points, law)
+            lifted = prior.lift(z, torch.ones(rows, dtype=torch.bool))
+            said = prior.head.said(prior.network(lifted, torch.full((1, 1, 1), time)))
+            said = prior.head.logits(said).softmax(-1)[:, 0, :, :-1]
+        p = law.posterior(z[:, 0], time)
         # Of latents of variance 1; the best linear guess misses by 0.2 to 0.4.
-        assert (clean[:, 0] - p @ points).square().mean().sqrt() < 0.12
-        marginal = torch.stack([(p * (pairs[:, 0] == k)).sum(-1) for k in range(SYMBOLS - 1)], -1)
-        states = prior.network(
-            prior.lift(z, torch.ones(1500, dtype=torch.bool)), torch.full((1, 1, 1), time)
+        assert (clean[:, 0] - p @ law.points).square().mean().sqrt() < 0.12
+        assert (said - law.marginals(p)).abs().mean() < 0.05
+
+
+def test_losses_by_noise_level_on_a_circle_agree_with_quadrature() -> None:
+    """The error is the posterior's variance, and what the text costs, its entropy."""
+    count, rows = 8, 3000
+    law = Law(*_circle(count))
+    prior = trained(law, count + 1, 500)
+    test = law.batch(rows, generator(4))
+    levels = prior.loss_by_noise(test, (-1.0, 0.0, 1.0, 2.0), Noise(9))
+    noise = prior.draw_path(test, Noise(9), 1).noise[:, 0, 0]
+    for level in levels:
+        time = 1 / (1 + math.exp(-level.logit_time))
+        p = law.posterior((1 - time) * test.values[:, 0] + time * noise, time)
+        expected = (p @ law.points - test.values[:, 0]).square().mean()
+        entropy = -p.clamp(min=1e-30).log().mul(p).sum(-1).mean()
+        assert level.error.mean() == pytest.approx(float(expected), abs=0.02)
+        # Its mean over the posterior against the surprise at what these very draws are.
+        assert level.content is not None
+        assert level.content.mean() == pytest.approx(float(entropy), abs=0.06)
+
+
+@pytest.mark.parametrize("perturbed", [True, False])
+def test_self_conditioning_changes_nothing_at_first(perturbed: bool) -> None:
+    """What lifts an estimate is zero-initialised: losses and samples are as without."""
+    settings = {"share": 0.5, "perturbed": perturbed}
+    values = latents(double=False)
+    found = []
+    for options in ({}, {"self_conditioning": settings}):
+        prior = small_prior("flow_matching", DIM, BLOCK, **options)
+        with torch.no_grad():
+            for name, parameter in prior.named_parameters():
+                if "recall" not in name:
+                    noise = torch.randn(parameter.shape, generator=generator(len(name)))
+                    parameter.add_(0.1 * noise)
+        term = prior.losses(batch(values), Noise(1))["flow"].total
+        with torch.no_grad():
+            found.append((term, prior.sample_block(prior.begin(ROWS), keys(), OPTIONS)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_self_conditioning_learns_and_is_a_field_for_densities() -> None:
+    """A density sees one estimate at each point, whatever was asked before."""
+    settings = {"share": 0.5, "guidance": 1.5}
+    prior = shaken("flow_matching", self_conditioning=settings, divergence="exact")
+    data = batch(latents())
+    total(prior.losses(data, Noise(0))).backward()
+    assert prior.recall.linear.weight.grad.abs().sum() > 0
+    assert torch.equal(prior.log_prob(data), prior.log_prob(data))
+    alone = LatentBatch(data.values[1:2], data.mask[1:2])
+    torch.testing.assert_close(prior.log_prob(data)[1:2], prior.log_prob(alone))
+    assert prior.network_evaluations(replace(OPTIONS, guidance=1.0)) == 2 * OPTIONS.steps - 1
+
+
+def test_drawn_estimates_belong_to_their_row_and_end_at_a_mean() -> None:
+    prior, values = offered("flow_matching"), latents()
+    options = replace(OPTIONS, estimate="draw", renoise=0.3, grid="power(0.5)")
+    with torch.no_grad():
+        state = prior.commit_told(prior.begin(ROWS), values, told(values))
+        many = prior.sample_block(state, keys(), options)
+        alone = prior.commit_told(prior.begin(1), values[2:3], told(values)[2:3])
+        one = prior.sample_block(alone, keys([2]), options)
+        torch.testing.assert_close(one, many[2:3], atol=1e-10, rtol=0)
+        # With one step there is nothing to draw: the mean at pure noise.
+        single, plain = (replace(o, steps=1) for o in (options, OPTIONS))
+        torch.testing.assert_close(
+            prior.sample_block(state, keys(), single), prior.sample_block(state, keys(), plain)
         )
-        said = prior.head.logits(prior.head.said(states)).softmax(-1)[:, 0, 0, :-1]
-        assert (said - marginal).abs().mean() < 0.05
+
+
+def test_the_mean_on_an_even_grid_is_eulers_way() -> None:
+    """Fresh noise of share 1e-9 changes nothing, but takes the other way through the code."""
+    prior, values = offered("flow_matching", prediction="x0"), latents()
+    with torch.no_grad():
+        state = prior.commit_told(prior.begin(ROWS), values, told(values))
+        flow = prior.sample_block(state, keys(), OPTIONS)
+        other = prior.sample_block(state, keys(), replace(OPTIONS, renoise=1e-9))
+    torch.testing.assert_close(flow, other, atol=1e-6, rtol=0)
+
+
+def test_grids_begin_at_noise_and_end_at_the_data() -> None:
+    assert grid_times("uniform", 4) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert grid_times("power(0.5)", 4) == pytest.approx([1, 0.5, 1 - 0.5**0.5, 1 - 0.75**0.5, 0])
+
+
+def test_a_linear_readout_draws_nothing() -> None:
+    prior = small_prior("flow_matching", DIM, BLOCK)
+    with pytest.raises(UserError, match="a linear readout says nothing of the text"):
+        prior.sample_block(prior.begin(ROWS), keys(), replace(OPTIONS, estimate="draw"))
 
 
 def test_the_density_through_a_readout_agrees_with_quadrature() -> None:

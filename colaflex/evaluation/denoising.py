@@ -1,0 +1,72 @@
+"""Where a prior loses: its errors by noise level, on held-out text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from colaflex.corpora.token_index import TokenIndex
+from colaflex.evaluation.measured import Measured
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.values import LatentBatch
+from colaflex.intervals import ratio
+from colaflex.latent_model import LatentModel
+from colaflex.latent_training import LatentTraining
+from colaflex.training.batches import evaluation_batches
+
+__all__ = ["LOGIT_TIMES", "denoising"]
+
+LOGIT_TIMES: tuple[float, ...] = (-4, -3, -2, -1, 0, 1, 2, 3, 4)
+"""Noise levels, as logit t: from t = 0.018 to 0.982."""
+
+ROWS_AT_ONCE, MOST_ROWS = 16, 64
+
+
+@torch.no_grad()
+def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Measured:
+    """`denoising.at_logit_time.L.*` of held-out rows; empty where a prior tells no such losses.
+
+    `x0_error`, mean over channels, of clean latents of variance 1, and of a readout `content`, in
+    nats per latent; without guidance, behind the row's own text. Intervals are over rows.
+    """
+    sums: dict[tuple[float, str], list[float]] = {}
+    counts: list[int] = []
+    wanted = min(plan.documents, MOST_ROWS, len(index.split(plan.split)))
+    batches = evaluation_batches(index, plan.split, plan.max_tokens, ROWS_AT_ONCE, wanted)
+    for _, batch in batches:
+        whole = (
+            LatentTraining(model)
+            .complete(batch, model.prior.block_size, 0.0, Noise(plan.seed))
+            .to(model.device)
+        )
+        latents, _ = model.encode(whole)
+        found = model.prior.loss_by_noise(latents, LOGIT_TIMES, Noise(plan.seed, len(counts)))
+        if not found:
+            return Measured()
+        counts += latents.mask.sum(1).tolist()
+        for level in found:
+            _add(sums, level.logit_time, "x0_error", level.error, latents)
+            if level.content is not None:
+                _add(sums, level.logit_time, "content", level.content, latents)
+    return Measured(
+        {
+            f"denoising.at_logit_time.{logit:g}.{name}": ratio(
+                np.asarray(values), np.asarray(counts), "denoising", resamples=plan.bootstrap
+            )
+            for (logit, name), values in sums.items()
+        }
+    )
+
+
+def _add(
+    sums: dict[tuple[float, str], list[float]],
+    logit: float,
+    name: str,
+    per_latent: torch.Tensor,
+    latents: LatentBatch,
+) -> None:
+    rows: Sequence[float] = torch.where(latents.mask, per_latent, 0.0).double().sum(1).tolist()
+    sums.setdefault((logit, name), []).extend(rows)
