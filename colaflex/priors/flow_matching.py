@@ -60,7 +60,8 @@ class FlowMatching(FlowPrior):
             points = path.point(times)
             estimate = self.clean(predict(points, times[..., None]), points, times)
         given = (draws[:, 0] < settings.share)[:, None, None] & ~path.pinned
-        return self.recall(torch.where(given[..., None], estimate, 0.0))
+        lifted: Tensor = self.recall(torch.where(given[..., None], estimate, 0.0))
+        return lifted
 
     def field(
         self,

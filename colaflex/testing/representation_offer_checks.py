@@ -65,7 +65,8 @@ def readouts(subject: Subject) -> None:
     """Each readout gives latents of every state alone, taught as asked, with gradients."""
     case, content = Case(subject), _content(subject)
     dim = case.fresh().latent_dim
-    states = case.latents(*content.shape[:2], WIDTH)
+    rows, segments = content.shape[:2]
+    states = case.latents(rows, segments, WIDTH)
     for name, readout in _readouts(subject).items():
         learning = states.clone().requires_grad_()
         mean, nats = readout.taught(learning, content)
