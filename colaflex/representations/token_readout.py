@@ -8,17 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
+from colaflex.representations.expected_embeddings import expected, expected_and_nats, logits_of
 from colaflex.representations.readout_config import ReadoutConfig
 
 __all__ = ["CategoricalReadout", "TokenHistory", "TokenSlots"]
-
-LOGITS_AT_ONCE = 2**22
-"""Logits that are held at a time: 16 MiB in fp32. More are made in parts, and again backward."""
 
 UNEMBEDDING_STD = 0.02
 """Of the first unembedding's weights: nearly all tokens are as likely, and so is their mean."""
@@ -112,12 +109,12 @@ class CategoricalReadout(Readout):
     def logits(self, said: Tensor) -> Tensor:
         """(..., block, slots, symbols) of what was said, in fp32 or more."""
         unembedding, bias, _ = self._weights()
-        return _logits(self._of_slots(said), unembedding, bias)
+        return logits_of(self._of_slots(said), unembedding, bias)
 
     def mean(self, said: Tensor) -> Tensor:
         """The latent of the mean embeddings; see `Readout.mean`."""
         inner = self._of_slots(said)
-        embedded = self._parts(_expected, inner.flatten(0, -2))[0]
+        embedded = expected(inner.flatten(0, -2), *self._weights())
         return self._relifted(embedded.view(inner.shape), said)
 
     def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +126,8 @@ class CategoricalReadout(Readout):
         """
         said = self.said(states)
         inner = self._of_slots(said)
-        embedded, nats = self._parts(_expected_and_nats, inner.flatten(0, -2), content.flatten())
+        rows = inner.flatten(0, -2)
+        embedded, nats = expected_and_nats(rows, content.flatten(), *self._weights())
         # A segment holds a token at least: what begins with its end is coarse, or not there.
         nats = nats.view(content.shape).sum(-1)
         nats = torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, nats)
@@ -142,19 +140,6 @@ class CategoricalReadout(Readout):
         places = torch.arange(fine.shape[-2], device=fine.device)
         at = coarse_places(places, self.sizes.group)[:, None]
         return torch.where(at, said[..., -self.sizes.dim :].to(fine.dtype), fine)
-
-    def _parts(self, of: Callable[..., tuple[Tensor, ...]], *rows: Tensor) -> list[Tensor]:
-        """A function of rows and weights, of so few rows at once that their logits are few."""
-        weights, at_once = self._weights(), max(1, LOGITS_AT_ONCE // self.sizes.symbols)
-        if len(rows[0]) <= at_once:
-            return list(of(*rows, *weights))
-        made = []
-        for part in zip(*(each.split(at_once) for each in rows), strict=True):
-            if torch.is_grad_enabled():
-                made.append(checkpoint(of, *part, *weights, use_reentrant=False))
-            else:
-                made.append(of(*part, *weights))
-        return [torch.cat(each) for each in zip(*made, strict=True)]
 
     def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
         """The latents of tokens drawn slot by slot; see `Readout.drawn`."""
@@ -189,25 +174,3 @@ class TokenHistory(nn.Module):
         """(..., slots) symbols -> (..., width)."""
         joined: Tensor = self.join(self.embedding(content).flatten(-2))
         return joined
-
-
-def _logits(inner: Tensor, unembedding: Tensor, bias: Tensor) -> Tensor:
-    logits = functional.linear(inner, unembedding, bias)
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _expected(
-    inner: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor
-) -> tuple[Tensor, ...]:
-    """(rows, inner) -> the mean embeddings, (rows, inner)."""
-    p = _logits(inner, unembedding, bias).softmax(-1)
-    return (p.to(embedding.dtype) @ embedding,)
-
-
-def _expected_and_nats(
-    inner: Tensor, tokens: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor
-) -> tuple[Tensor, ...]:
-    """The same, and -log p of the tokens (rows,)."""
-    log_p = _logits(inner, unembedding, bias).log_softmax(-1)
-    nats = -log_p.gather(-1, tokens[:, None])[:, 0]
-    return log_p.exp().to(embedding.dtype) @ embedding, nats

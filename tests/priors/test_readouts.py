@@ -171,7 +171,7 @@ def test_parts_of_a_large_vocabulary_make_the_whole(monkeypatch: pytest.MonkeyPa
         return mean, nats, [p.grad.clone() for p in head.parameters() if p.grad is not None]
 
     once = gradients()
-    monkeypatch.setattr("colaflex.representations.token_readout.LOGITS_AT_ONCE", 4 * SYMBOLS)
+    monkeypatch.setattr("colaflex.representations.expected_embeddings.LOGITS_AT_ONCE", 4 * SYMBOLS)
     parts = gradients()
     for one, other in zip((*once[:2], *once[2]), (*parts[:2], *parts[2]), strict=True):
         torch.testing.assert_close(one, other)
@@ -332,7 +332,8 @@ def test_self_conditioning_changes_nothing_at_first(perturbed: bool) -> None:
 def test_self_conditioning_learns_and_is_a_field_for_densities() -> None:
     """A density sees one estimate at each point, whatever was asked before."""
     settings = {"share": 0.5, "guidance": 1.5}
-    prior = shaken("flow_matching", self_conditioning=settings, divergence="exact")
+    few = {"divergence": "exact", "likelihood_steps": 2}
+    prior = shaken("flow_matching", self_conditioning=settings, **few)
     data = batch(latents())
     total(prior.losses(data, Noise(0))).backward()
     assert prior.recall.linear.weight.grad.abs().sum() > 0
