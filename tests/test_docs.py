@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import runpy
 import shlex
@@ -15,10 +16,14 @@ from typing import Any
 
 import click
 import pytest
+import torch
 
+import colaflex
 from colaflex.cli.main import COMMANDS, main
 from colaflex.cli.main import _cli as cli
 from colaflex.corpora.bible import __doc__ as bible_splits
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.values import LatentBatch
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
 
@@ -187,6 +192,34 @@ def test_the_prior_of_the_guide_learns(site: Any, guide: dict[str, str], tmp_pat
     done = site.python(str(tmp_path / "learns.py"))
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.04, done.stdout
+
+
+def test_the_readout_of_the_guide_is_taken_and_learns(guide: dict[str, str]) -> None:
+    """By a prior on paths, whose latents stand for one of four shapes, each a point."""
+    text = guide["shape_readout.py"]
+    body = text[text.index("class") :]
+    assert len(body.splitlines()) <= 25
+    known: dict[str, Any] = {}
+    exec(text, known)
+    torch.manual_seed(0)
+    shape = {"latent_dim": 2, "block_size": 1, "prediction": "x0", "history_dropout": 0}
+    network = {"type": "block_causal", "width": 32, "layers": 1, "heads": 2, "time_width": 16}
+    prior = colaflex.build("prior", "flow_matching", **shape, network=network)
+    prior.take(known["ShapeReadout"](32, 4, 2), None)
+    points = torch.tensor([[1.4, 0.0], [-1.4, 0.0], [0.0, 1.4], [0.0, -1.4]])
+    optimizer = torch.optim.Adam(prior.parameters(), 1e-2)
+    costs = []
+    for step in range(60):
+        kinds = torch.randint(4, (128, 1))
+        mask = torch.ones(128, 1, dtype=torch.bool)
+        batch = LatentBatch(points[kinds], mask, content=kinds[..., None])
+        terms = prior.losses(batch, Noise(0, step))
+        optimizer.zero_grad()
+        sum(term.weight * term.total for term in terms.values()).backward()
+        optimizer.step()
+        costs.append(float(terms["content"].total) / 128)
+    assert costs[0] == pytest.approx(math.log(4), abs=0.3)
+    assert sum(costs[-10:]) / 10 < 0.8 * math.log(4)
 
 
 def test_the_prior_of_the_guide_conforms(site: Any, guide: dict[str, str], tmp_path: Path) -> None:

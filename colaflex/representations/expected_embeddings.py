@@ -52,7 +52,10 @@ def expected_and_nats(
     Returns:
         (rows, dim) and (rows,) nats.
     """
-    found: tuple[Tensor, Tensor] = _Expected.apply(inner, tokens, unembedding, bias, embedding)
+    rows = (inner, tokens)
+    found: tuple[Tensor, Tensor] = _Expected.apply(  # type: ignore[no-untyped-call]
+        *rows, unembedding, bias, embedding
+    )
     return found
 
 
