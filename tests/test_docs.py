@@ -202,14 +202,17 @@ def test_the_readout_of_the_guide_is_taken_and_learns(guide: dict[str, str]) -> 
     known: dict[str, Any] = {}
     exec(text, known)
     torch.manual_seed(0)
-    shape = {"latent_dim": 2, "block_size": 1, "prediction": "x0", "history_dropout": 0}
     network = {"type": "block_causal", "width": 32, "layers": 1, "heads": 2, "time_width": 16}
-    prior = colaflex.build("prior", "flow_matching", **shape, network=network)
-    prior.take(known["ShapeReadout"](32, 4, 2), None)
+    shape = {"latent_dim": 2, "block_size": 1, "prediction": "x0", "history_dropout": 0}
+    schedule = {"distribution": "uniform"}
+    prior = colaflex.build("prior", "flow_matching", **shape, network=network, schedule=schedule)
+    readout = known["ShapeReadout"](32, 4, 2)
+    readout.weight = 1.0  # so that little training tells
+    prior.take(readout, None)
     points = torch.tensor([[1.4, 0.0], [-1.4, 0.0], [0.0, 1.4], [0.0, -1.4]])
     optimizer = torch.optim.Adam(prior.parameters(), 1e-2)
     costs = []
-    for step in range(60):
+    for step in range(120):
         kinds = torch.randint(4, (128, 1))
         mask = torch.ones(128, 1, dtype=torch.bool)
         batch = LatentBatch(points[kinds], mask, content=kinds[..., None])
