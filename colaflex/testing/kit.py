@@ -12,7 +12,12 @@ from colaflex.testing.subject import find
 __all__ = ["check", "checks_of"]
 
 MODULES = {
-    "prior": ("prior_training_checks", "prior_sampling_checks", "prior_law_checks"),
+    "prior": (
+        "prior_training_checks",
+        "prior_sampling_checks",
+        "prior_law_checks",
+        "prior_offer_checks",
+    ),
     "representation": (
         "representation_checks",
         "representation_training_checks",

@@ -1,0 +1,123 @@
+"""What a prior promises that takes readouts, or a reading of history, from a representation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.prior import Prior
+from colaflex.interfaces.readout import Readout
+from colaflex.interfaces.values import LatentBatch
+from colaflex.testing.prior_cases import BLOCKS, DIM, ROWS, Case, batch, keys, latents
+from colaflex.testing.probes import demand_close, drawn, objective, shake
+from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.subject import Subject
+
+__all__ = ["CHECKS"]
+
+KINDS = 5
+
+
+class _Kinds(Readout):
+    """Each latent stands for one of a few kinds."""
+
+    weight = 0.1
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scores, self.lift = nn.Linear(width, KINDS), nn.Linear(KINDS, DIM)
+
+    def said(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.scores(states)
+        return scores
+
+    def mean(self, said: Tensor) -> Tensor:
+        lifted: Tensor = self.lift(said.softmax(-1))
+        return lifted
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        said = self.said(states)
+        return self.mean(said), -said.log_softmax(-1).gather(-1, content)[..., 0]
+
+    def flops(self, latents: int) -> int:
+        return 2 * latents * (self.scores.weight.numel() + self.lift.weight.numel())
+
+
+class _History(nn.Module):
+    """Reads a latent's kind."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(KINDS, width)
+
+    def forward(self, content: Tensor) -> Tensor:
+        read: Tensor = self.table(content[..., 0])
+        return read
+
+
+def _taking(subject: Subject, readout: bool, history: bool) -> Prior:
+    prior = Case(subject).fresh(False)
+    if prior.state_width < 1:
+        raise Fault(f"it takes offers, and state_width is {prior.state_width}")
+    prior.take(
+        _Kinds(prior.state_width) if readout else None,
+        _History(prior.state_width) if history else None,
+    )
+    shake(prior)
+    if not prior.needs_content:
+        raise Fault("it has taken something, and needs_content is False")
+    return prior.double()
+
+
+def _told(values: Tensor) -> LatentBatch:
+    kinds = (drawn(*values.shape[:2], 1, seed=5).abs() * 3).long() % KINDS
+    return replace(batch(values), content=kinds)
+
+
+def takes_readout(subject: Subject) -> None:
+    """A readout learns by the prior's losses and what it is taught, and is what samples go by."""
+    if not subject.capabilities.readout:
+        raise NotApplicable("it takes no readout")
+    prior = _taking(subject, readout=True, history=False)
+    data = _told(latents(prior))
+    for phase in prior.phases():
+        phase.start()
+        objective(phase.losses(data, Noise(0, 1))).backward()
+    head = next(part for part in prior.modules() if isinstance(part, _Kinds))
+    if any(p.grad is None or not bool(p.grad.any()) for p in head.parameters()):
+        raise Fault("no gradient reaches the readout's weights")
+    with torch.no_grad():
+        before = prior.sample_block(prior.begin(ROWS), keys(), Case(subject).options)
+        head.lift.bias.add_(1.0)
+        after = prior.sample_block(prior.begin(ROWS), keys(), Case(subject).options)
+    if torch.equal(before, after):
+        raise Fault("samples don't change with the readout")
+
+
+@torch.no_grad()
+def takes_history(subject: Subject) -> None:
+    """History is read by content alone, and cached as computed anew, to 1e-9 in float64."""
+    if not subject.capabilities.history:
+        raise NotApplicable("it takes no reading of history")
+    prior, case = _taking(subject, readout=False, history=True), Case(subject)
+    values, block = latents(prior), prior.block_size
+    content = _told(values).content
+    assert content is not None
+    parts = prior.begin(ROWS)
+    for index in range(BLOCKS):
+        part = slice(index * block, (index + 1) * block)
+        parts = prior.commit_told(parts, values[:, part], content[:, part])
+    found = prior.sample_block(parts, keys(), case.guided)
+    for said, other in (("computed anew", values), ("of other latents", values + 1)):
+        state = prior.commit_told(prior.begin(ROWS), other, content)
+        expected = prior.sample_block(state, keys(), case.guided)
+        demand_close(found, expected, case.tolerance, f"with a cached history, and one {said}")
+    moved = prior.commit_told(prior.begin(ROWS), values, (content + 1) % KINDS)
+    if torch.equal(prior.sample_block(moved, keys(), case.guided), found):
+        raise Fault("samples don't change with the history's content")
+
+
+CHECKS = tuple(Check(f"prior.{check.__name__}", check) for check in (takes_readout, takes_history))
