@@ -64,12 +64,10 @@ class FormerDefault:
     """Marks a config field whose default was this value before.
 
     Specs that say it keep the digest that they had when it needed no saying: it is left out of the
-    digest. So is the present default, if it gives the same; if not, it stands in the digest, which
-    thereby tells specs that need no saying now from those that needed none then.
+    digest, as the default is.
     """
 
     value: object
-    same: bool = True
 
 
 class Slot:

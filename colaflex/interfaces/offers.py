@@ -32,9 +32,10 @@ def offered(prior: PriorConfig, representation: RepresentationConfig) -> Taken:
 
 
 def taken(prior: PriorConfig, representation: RepresentationConfig) -> Taken:
-    """The choices of a prior's `readout` and `history`, which is "auto" where it has neither."""
-    best = offered(prior, representation)
-    readout, history = getattr(prior, "readout", "auto"), getattr(prior, "history", "auto")
+    """The choices of a prior's `readout` and `history`, with its own ways where it has neither."""
+    best, own = offered(prior, representation), Taken()
+    readout = getattr(prior, "readout", own.readout)
+    history = getattr(prior, "history", own.history)
     return Taken(
         best.readout if readout == "auto" else readout,
         best.history if history == "auto" else history,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.interfaces.component import ComponentConfig, FormerDefault, Slot
+from colaflex.interfaces.component import ComponentConfig, Slot
 from colaflex.interfaces.configs import PriorConfig
 from colaflex.interfaces.search import SearchRange
 
@@ -34,17 +34,15 @@ class PathPriorConfig(PriorConfig):
     network: Annotated[ComponentConfig, Slot("network")] = Field(
         "block_causal", description="Backbone under the prior."
     )  # type: ignore[assignment]
-    readout: Annotated[str, FormerDefault("linear", same=False)] = Field(
-        "auto",
+    readout: str = Field(
+        "linear",
         min_length=1,
         max_length=100,
         description="How network states become clean latents: linear, or one that the "
         "representation offers (categorical); auto: the first that it offers, else linear.",
     )
-    history: Annotated[
-        Literal["auto", "latents", "states"], FormerDefault("latents", same=False)
-    ] = Field(
-        "auto",
+    history: Literal["auto", "latents", "states"] = Field(
+        "latents",
         description="How the prior reads what stands before a block: its latents, or its text as "
         "the representation reads it (states); auto: the latter where it is offered.",
     )

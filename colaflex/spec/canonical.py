@@ -121,11 +121,8 @@ def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, 
 
 def _says_nothing(value: Any, default: Any, shape: Shape, registry: Registry) -> bool:
     """Whether a value is the default, or was, with all that is in it."""
-    silent = shape.former if shape.renewed else (plain(default, registry), *shape.former)
-    if plain(value, registry) in silent:
+    if plain(value, registry) in (plain(default, registry), *shape.former):
         return True
-    if shape.renewed:
-        return False
     if not isinstance(value, BaseModel) or type(value) is not type(default):
         return False
     inner, of_default = shapes_of(type(value)), dict(_fields(default))

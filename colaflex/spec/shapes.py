@@ -48,7 +48,6 @@ class Shape:
         expected: what a value should be, in words.
         default: the field's default; of a component, its name.
         former: what the default was before; digests leave it out as well.
-        renewed: whether the default gives something else than before, so that digests tell it.
     """
 
     slot: str | None = None
@@ -60,7 +59,6 @@ class Shape:
     expected: str = ""
     default: Any = None
     former: tuple[Any, ...] = ()
-    renewed: bool = False
 
     @property
     def is_path(self) -> bool:
@@ -94,10 +92,8 @@ def shape_of(field: FieldInfo) -> Shape:
     default = None if field.is_required() else _default(field)
     if isinstance(default, ComponentConfig):
         default = default.type or None
-    marks = [mark for mark in field.metadata if isinstance(mark, FormerDefault)]
-    renewed = any(not mark.same for mark in marks)
-    former = tuple(mark.value for mark in marks)
-    return replace(shape, default=default, former=former, renewed=renewed)
+    former = tuple(mark.value for mark in field.metadata if isinstance(mark, FormerDefault))
+    return replace(shape, default=default, former=former)
 
 
 def _default(field: FieldInfo) -> Any:
