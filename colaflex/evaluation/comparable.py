@@ -15,7 +15,16 @@ from colaflex.report.metrics import describe, place
 
 __all__ = ["Terms", "differing", "why_not"]
 
-TEXT = ("reconstruction", "likelihood", "generation", "judge", "task", "geometry", "elbo")
+TEXT = (
+    "reconstruction",
+    "likelihood",
+    "generation",
+    "judge",
+    "task",
+    "geometry",
+    "elbo",
+    "denoising",
+)
 PER_TOKEN = ("reconstruction.token_accuracy", "speed.network_evaluations_per_token")
 SAMPLING = (
     *("steps", "guidance", "reencode", "estimate", "renoise", "grid"),

@@ -47,10 +47,11 @@ class FlowMatching(FlowPrior):
         parts = super().trained
         return parts if self.recall is None else {**parts, "recall": self.recall}
 
-    def recalled(self, history: Tensor, path: Path, past: Any, noise: Noise) -> Tensor | None:
+    def recalled(self, history: Tensor, path: Path, noise: Noise) -> Mapping[str, Any]:
         """An estimate of the clean latents, lifted, in a share of the noisings; 0 in the others."""
         if self.recall is None:
-            return None
+            return {}
+        past = self.past(history, self.trained)
         settings, samples = self.config.self_conditioning, len(path.data) // len(history)
         draws = noise.uniform("self-conditioning", (len(history), samples, 2), path.data)
         draws = draws.transpose(0, 1).flatten(0, 1)
@@ -60,8 +61,8 @@ class FlowMatching(FlowPrior):
             points = path.point(times)
             estimate = self.clean(predict(points, times[..., None]), points, times)
         given = (draws[:, 0] < settings.share)[:, None, None] & ~path.pinned
-        lifted: Tensor = self.recall(torch.where(given[..., None], estimate, 0.0))
-        return lifted
+        told = self.recall(torch.where(given[..., None], estimate, 0.0))
+        return {"told": told, "past": past}
 
     def field(
         self,

@@ -131,26 +131,26 @@ class PathPrior(Prior):
         noise = noise or Noise(0)
         path = self.draw_path(latents, noise, self.config.noisings)
         reading, history = self.reading(latents, self.config.noisings), self.history(latents)
-        past = self.past(history, self.trained)
-        told = self.recalled(history, path, past, noise)
-        predict = self.predictor(history, path, self.trained, told, past, reading)
+        more = self.recalled(history, path, noise)
+        if reading is not None:
+            more = {**more, "reading": reading}
+        predict = self.predictor(history, path, self.trained, **more)
         flow = self.objective(path, predict)
         return {
             "flow": self.flow_term(flow, path, latents, noise),
             **self.content_terms(reading, path, latents, noise),
         }
 
-    def recalled(self, history: Tensor, path: Path, past: Any, noise: Noise) -> Tensor | None:
-        """(samples · batch, blocks, block, width), what training tells the network besides; none.
+    def recalled(self, history: Tensor, path: Path, noise: Noise) -> Mapping[str, Any]:
+        """What else `predictor` is given in training: by default, nothing.
 
         Args:
             history: of the batch.
             path: whose points the network is asked about.
-            past: of `history`.
             noise: of the step.
         """
-        del history, path, past, noise
-        return None
+        del history, path, noise
+        return {}
 
     def history(self, latents: LatentBatch) -> Tensor:
         """(batch, blocks, block, any) what it reads of the past: clean latents or their content.

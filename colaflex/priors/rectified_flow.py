@@ -44,9 +44,8 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
             counted=single.counted.repeat(n, 1, 1),
             blind=single.blind.repeat(n),
         )
-        past = self.past(history, self.trained)
-        told = self.recalled(history, path, past, noise)
-        predict = self.predictor(history, path, self.trained, told, past)
+        more = self.recalled(history, path, noise)
+        predict = self.predictor(history, path, self.trained, **more)
         return {"reflow": self.flow_term(self.objective(path, predict), path, latents, noise)}
 
     @torch.no_grad()

@@ -63,11 +63,11 @@ def content_own(subject: Subject) -> None:
 
 def readouts(subject: Subject) -> None:
     """Each readout gives latents of every state alone, taught as asked, with gradients."""
-    case, content = Case(subject), _content(subject)
-    dim = case.fresh().latent_dim
+    offered, case = _readouts(subject), Case(subject)
+    content, dim = _content(subject), case.fresh().latent_dim
     rows, segments = content.shape[:2]
     states = case.latents(rows, segments, WIDTH)
-    for name, readout in _readouts(subject).items():
+    for name, readout in offered.items():
         learning = states.clone().requires_grad_()
         mean, nats = readout.taught(learning, content)
         if mean.shape != (*content.shape[:2], dim):

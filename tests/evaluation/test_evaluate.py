@@ -56,10 +56,10 @@ def test_reconstruction_reads_so_many_documents(evaluator: Evaluator) -> None:
     assert nll.low < nll.value < nll.high
 
 
-def test_without_samples_only_reconstruction_is_measured(evaluator: Evaluator) -> None:
+def test_without_samples_no_text_is_generated(evaluator: Evaluator) -> None:
     found = with_plan(evaluator, samples=0).run()
     assert found.samples == []
-    assert {name.split(".")[0] for name in found.metrics} == {"reconstruction"}
+    assert {name.split(".")[0] for name in found.metrics} == {"reconstruction", "denoising"}
 
 
 def test_rows_stand_beside_each_other(evaluator: Evaluator) -> None:

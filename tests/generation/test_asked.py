@@ -58,7 +58,10 @@ def test_wrong_values_are_refused_by_name_and_bounds(
             ask()
 
 
-@pytest.mark.parametrize("name", [each for each in Sampling.model_fields if each != "reencode"])
+WORDS = {"reencode", "estimate", "grid"}
+
+
+@pytest.mark.parametrize("name", [each for each in Sampling.model_fields if each not in WORDS])
 def test_the_bounds_are_those_of_a_spec(name: str) -> None:
     """Every field at both of its bounds is taken, as the spec takes it."""
     field = Sampling.model_fields[name]
@@ -70,6 +73,16 @@ def test_the_bounds_are_those_of_a_spec(name: str) -> None:
         assert getattr(GenerationOptions(**{name: value}), name) == value
     assert GenerationOptions(max_new_tokens=0).max_new_tokens == 0  # a call may ask for nothing
     assert GenerationOptions(**Sampling().model_dump()) == GenerationOptions()
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [("estimate", "draw", "mode"), ("grid", "power(0.5)", "power(0)"), ("grid", "uniform", "")],
+)
+def test_words_are_those_of_a_spec(name: str, taken: str, refused: str) -> None:
+    assert getattr(GenerationOptions(**{name: taken}), name) == taken
+    with pytest.raises(UserError, match=rf"^{name}: expected .*, got "):
+        GenerationOptions(**{name: refused})
 
 
 def test_numbers_of_other_libraries_are_numbers() -> None:

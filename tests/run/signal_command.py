@@ -77,7 +77,9 @@ class Commands:
 
 def main(root: Path, spec: Path) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the tests outlive their terminal
+    # Ignored where the tests run in the background, or outlive their terminal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     commands = Commands(root)
     quick = ["--set", "evaluation.samples=0", "--set", "evaluation.documents=2"]
     done = ["run", spec, "--out", root / "done", *quick]
