@@ -21,7 +21,9 @@ import colaflex
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
 from colaflex.representations.readout_config import ReadoutConfig
-from colaflex.representations.token_readout import CategoricalReadout, TokenHistory, TokenSlots
+from colaflex.representations.token_history import TokenHistory
+from colaflex.representations.token_readout import CategoricalReadout
+from colaflex.representations.token_slots import TokenSlots
 
 
 @dataclass(frozen=True)

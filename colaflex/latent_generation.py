@@ -25,7 +25,7 @@ from colaflex.token_sampling import draw_tokens
 if TYPE_CHECKING:
     from colaflex.latent_model import LatentModel, Segments
 
-__all__ = ["BlockGenerator", "decoded_rows"]
+__all__ = ["BlockGenerator", "decoded_rows", "sampled_latents"]
 
 
 def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[int]]:
@@ -132,7 +132,7 @@ class BlockGenerator:
             given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
             fresh = [row[n:] for row, n in zip(tokens.tolist(), given, strict=True)]
             for segments, more in zip(rows.segments, fresh, strict=True):
-                segments.extend(self._held(slots) for slots in more)
+                segments.extend(self.held(slots) for slots in more)
             if self.latent_sampling.reencode:
                 latents = self._reencoded(rows)
                 _, decoder = self._decoded(rows, latents)
@@ -152,7 +152,7 @@ class BlockGenerator:
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
         return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
 
-    def _held(self, slots: list[int]) -> list[int]:
+    def held(self, slots: list[int]) -> list[int]:
         """The tokens before a segment's end."""
         end = self.model.representation.end_of_segment
         return slots[: slots.index(end)] if end in slots else slots
@@ -212,10 +212,33 @@ class BlockGenerator:
         """The tokens of a block up to end-of-text or the limit."""
         end_of_text = self.model.vocabulary.end_of_text
         tokens: list[int] = []
-        for token in chain.from_iterable(map(self._held, segments)):
+        for token in chain.from_iterable(map(self.held, segments)):
             if token == end_of_text:
                 return tokens, "end"
             tokens.append(token)
             if len(tokens) == room:
                 return tokens, "length"
         return tokens, None
+
+
+@torch.no_grad()
+def sampled_latents(
+    model: LatentModel, rows: int, blocks: int, options: SamplingOptions, seed: int
+) -> Tensor:
+    """(rows, blocks · block, dim): normalised latents from an empty prefix, as `Prior.sample`.
+
+    Where the prior asks what latents stand for, it is told the most probable tokens of each block.
+    """
+    if not model.prior.needs_content:
+        return model.prior.sample(rows, blocks, options, seed)
+    generator = BlockGenerator(model, options, TokenSampling(), 0)
+    prefix, decoder = model.prior.begin(rows), model.representation.begin_decoding(rows)
+    drawn = []
+    for block in range(blocks):
+        noise = SampleNoise(tuple(f"{seed}/{row}/{block}" for row in range(rows)))
+        drawn.append(model.prior.sample_block(prefix, noise, options))
+        logits, decoder = model.representation.decode_next(model.raw(drawn[-1]), decoder)
+        best = logits.masked_fill(generator.banned, -torch.inf).argmax(-1).tolist()
+        segments = [[generator.held(slots) for slots in row] for row in best]
+        prefix = model.committed(prefix, drawn[-1], segments)
+    return torch.cat(drawn, 1)

@@ -25,6 +25,7 @@ from colaflex.run_folder import RunFolder
 from colaflex.run_manifest import RunManifest
 from colaflex.run_settings import chosen_device
 from colaflex.spec import Spec
+from colaflex.spec.checks import unfit_sampling
 from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
 
@@ -67,11 +68,17 @@ class LoadedModel:
         Raises:
             UserError: what is asked is no text, no such option, or out of the option's bounds.
         """
-        return self._generator.generate(prompts, self.options.but(**options), seed, tell)
+        return self._generator.generate(prompts, self._asked(options), seed, tell)
 
     def stream(self, prompt: str, seed: int = 0, **options: Any) -> Iterator[str]:
         """Continue one prompt, piece by piece; raises UserError as `generate`."""
-        return self._generator.stream(prompt, self.options.but(**options), seed)
+        return self._generator.stream(prompt, self._asked(options), seed)
+
+    def _asked(self, options: Mapping[str, Any]) -> GenerationOptions:
+        asked = self.options.but(**options)
+        for name, message, hint in unfit_sampling(self.spec, asked):
+            raise UserError(f"{name}: {message}; {hint}")
+        return asked
 
     @torch.no_grad()
     def encode(self, texts: str | Sequence[str]) -> LatentBatch:
@@ -110,11 +117,12 @@ class LoadedModel:
         logits = model.representation.decode(model.raw(batch.values)).float()
         return self.tokenizer.decode_batch(decoded_rows(model, logits, batch.mask))
 
-    @torch.no_grad()
     def sample_latents(
         self, rows: int, blocks: int, seed: int = 0, options: SamplingOptions | None = None
     ) -> Tensor:
         """(rows, blocks · block, dim): normalised latents drawn from the prior.
+
+        A prior that reads its history as text reads the most probable tokens of each block.
 
         Raises:
             UserError: the model has no latents, or what is asked is out of bounds.
@@ -122,9 +130,10 @@ class LoadedModel:
         for name, value in (("rows", rows), ("blocks", blocks)):
             if type(value) is not int or value < 1:
                 raise UserError(f"{name}: expected an integer >= 1, got {value!r}")
-        chosen = self.options.but(**asdict(options or self.options.latents)).latents
-        drawn: Tensor = self._latent.prior.sample(rows, blocks, chosen, checked_seed(seed))
-        return drawn
+        from colaflex.latent_generation import sampled_latents
+
+        chosen = self._asked(asdict(options or self.options.latents)).latents
+        return sampled_latents(self._latent, rows, blocks, chosen, checked_seed(seed))
 
     @torch.no_grad()
     def log_prob(self, texts: str | Sequence[str]) -> Tensor:

@@ -42,7 +42,12 @@ def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Me
             .complete(batch, model.prior.block_size, 0.0, Noise(plan.seed))
             .to(model.device)
         )
-        latents, _ = model.encode(whole)
+        latents, posterior = model.encode(whole)
+        # What a prior learns are drawn latents: only these have variance 1.
+        noise = Noise(plan.seed, len(counts)).normal(
+            "posterior", posterior.mean.shape, posterior.mean
+        )
+        latents = latents.with_values(model.normalised(posterior.sample(noise)))
         found = model.prior.loss_by_noise(latents, LOGIT_TIMES, Noise(plan.seed, len(counts)))
         if not found:
             return Measured()

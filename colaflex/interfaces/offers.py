@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from colaflex.interfaces.configs import PriorConfig, RepresentationConfig
 
-__all__ = ["Taken", "offered", "taken"]
+__all__ = ["Taken", "taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,13 @@ class Taken:
     history: str = "latents"
 
 
-def offered(prior: PriorConfig, representation: RepresentationConfig) -> Taken:
-    """The best that the two have in common."""
-    takes, makes = prior.capabilities(), representation.capabilities()
-    return Taken(
-        readout=makes.readouts[0] if takes.readout and makes.readouts else "linear",
-        history="states" if takes.history and makes.history else "latents",
-    )
-
-
 def taken(prior: PriorConfig, representation: RepresentationConfig) -> Taken:
-    """The choices of a prior's `readout` and `history`, with its own ways where it has neither."""
-    best, own = offered(prior, representation), Taken()
+    """The choices of a prior's `readout` and `history`; `auto` is the best that both have."""
+    takes, makes, own = prior.capabilities(), representation.capabilities(), Taken()
     readout = getattr(prior, "readout", own.readout)
     history = getattr(prior, "history", own.history)
-    return Taken(
-        best.readout if readout == "auto" else readout,
-        best.history if history == "auto" else history,
-    )
+    if readout == "auto":
+        readout = makes.readouts[0] if takes.readout and makes.readouts else own.readout
+    if history == "auto":
+        history = "states" if takes.history and makes.history else own.history
+    return Taken(readout, history)

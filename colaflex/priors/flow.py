@@ -93,7 +93,12 @@ class FlowPrior(PathPrior):
         return torch.stack(errors).mean(0)
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
-        """Network evaluations per block: solver stages times guidance branches."""
+        """Network evaluations per block: solver stages times guidance branches.
+
+        Steps by estimates, with fresh noise or at other times, are Euler's.
+        """
+        if not options.along_the_flow:
+            return super().network_evaluations(options)
         branches = 1 if options.guidance == 1.0 else 2
         evaluations = self.config.solver.evaluations(options.steps)
         return None if evaluations is None else evaluations * branches

@@ -15,8 +15,8 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.mean_flow_config import MeanFlowConfig
-from colaflex.priors.path_prior import Reading
 from colaflex.priors.paths import Path, Predict
+from colaflex.priors.reading import Reading
 
 __all__ = ["MeanFlow"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -24,16 +24,17 @@ from colaflex.interfaces.prior import Known, NoiseLevel, Prior
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.guided import block_times, guided
 from colaflex.priors.path_config import PathPriorConfig, Schedule
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.prefix import LatentLift, Prefix
+from colaflex.priors.reading import Reading, content_of
 from colaflex.priors.renoising import Estimate, grid_times, renoised
 
-__all__ = ["Draw", "PathPrior", "Reading"]
+__all__ = ["Draw", "PathPrior"]
 
 Draw = Callable[[int], Tensor]
 """(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
-
 
 LEAST_TIME = 0.001
 """The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
@@ -43,23 +44,6 @@ SMALLEST_TIME = 0.02
 
 Nor does a loss of velocities, whose weight 1 / t^2 would leave all else behind.
 """
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a readout is taught in a step, and what that cost at each call.
-
-    Attributes:
-        content: (samples · batch, blocks, block, any) what the path's latents stand for.
-        losses: (samples · batch, blocks, block) nats, of each call in order.
-    """
-
-    content: Tensor
-    losses: list[Tensor] = field(default_factory=list)
-
-    def mean(self) -> Tensor:
-        """(samples · batch, blocks, block) nats, over the calls."""
-        return torch.stack(self.losses).mean(0)
 
 
 class PathPrior(Prior):
@@ -159,13 +143,13 @@ class PathPrior(Prior):
         """
         if self.reader is None:
             return self.blocks(latents.values.detach())
-        return self.blocks(_content_of(latents))
+        return self.blocks(content_of(latents))
 
     def reading(self, latents: LatentBatch, samples: int) -> Reading | None:
         """What a readout is to be taught of a batch, repeated for each noising; None without."""
         if not self.reads_out:
             return None
-        content = self.blocks(_content_of(latents))
+        content = self.blocks(content_of(latents))
         return Reading(content.repeat(samples, *(1 for _ in content.shape[1:])))
 
     def content_terms(
@@ -476,10 +460,12 @@ class PathPrior(Prior):
         field = self.field(state, options.guidance, pinned, told)
         if options.along_the_flow:
             return held(self.descend(field, draw, options.steps))
-        drawn = self.drawn(state, noise, options.guidance, pinned, told)
+        drawn: Estimate | None = None
+        if options.estimate == "draw":
+            drawn = self.drawn(state, noise, options.guidance, pinned, told)
 
         def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-            if options.estimate == "draw" and step < options.steps - 1:
+            if drawn is not None and step < options.steps - 1:
                 return drawn(step, time, points)
             return points - time.to(points.dtype) * field(time, points)
 
@@ -509,11 +495,11 @@ class PathPrior(Prior):
         is off in rows whose history is empty. `told` (rows, block, width) is added to the lifted
         points.
         """
-        guided = self._guided(self.head, state, guidance, told)
+        made = guided(self.head, self.network, self.lift, state, guidance, told)
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = _block_times(time, points, pinned)
-            prediction = self.predicted(guided(points, times), points, times)
+            times = block_times(time, points, pinned)
+            prediction = self.predicted(made(points, times), points, times)
             moved = self.as_velocity(prediction, points, self.noise_time(times))
             return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
 
@@ -538,48 +524,17 @@ class PathPrior(Prior):
                 "estimate: a linear readout says nothing of the text from which estimates could be "
                 "drawn; ask for mean"
             )
-        guided = self._guided(head.said, state, guidance, told)
+        made = guided(head.said, self.network, self.lift, state, guidance, told)
 
         def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-            said = guided(points, _block_times(time, points, pinned))
+            said = made(points, block_times(time, points, pinned))
             return head.drawn(said, noise, f"flow content {step}").to(points.dtype)
 
         return estimate
 
-    def _guided(
-        self,
-        of_states: Callable[[Tensor], Tensor],
-        state: Any,
-        guidance: float,
-        told: Tensor | None,
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """What is made of the network's states at points and times, moved away from no history."""
-        opens = state.lengths == 0
-        guided = guidance != 1.0 and not bool(opens.all())
-
-        def lifted(points: Tensor, opens: Tensor | None) -> Tensor:
-            found: Tensor = self.lift(points, opens)
-            return found if told is None else found + told
-
-        def made(points: Tensor, times: Tensor) -> Tensor:
-            conditional = of_states(self.network(lifted(points, opens), times, state.history))
-            if not guided:
-                return conditional
-            free = of_states(self.network(lifted(points, None), times, None))
-            mixed = torch.lerp(free, conditional, guidance)
-            return torch.where(opens[:, None, None], conditional, mixed)
-
-        return made
-
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step, times guidance branches."""
         return options.steps * (1 if options.guidance == 1.0 else 2)
-
-
-def _block_times(time: Tensor, points: Tensor, pinned: Tensor | None) -> Tensor:
-    """(1 or rows, 1 or block, n_times): a time for all, 0 at pinned positions."""
-    times = time.to(points.dtype).reshape(1, 1, -1)
-    return times if pinned is None else torch.where(pinned[..., None], 0.0, times)
 
 
 def linear_head(width: int, latent_dim: int) -> nn.Linear:
@@ -588,9 +543,3 @@ def linear_head(width: int, latent_dim: int) -> nn.Linear:
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head
-
-
-def _content_of(latents: LatentBatch) -> Tensor:
-    if latents.content is None:
-        raise ValueError("this prior asks what latents stand for: LatentBatch.content is missing")
-    return latents.content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,30 +13,12 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
 from colaflex.representations.expected_embeddings import expected, expected_and_nats, logits_of
 from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.token_slots import TokenSlots
 
-__all__ = ["CategoricalReadout", "TokenHistory", "TokenSlots"]
+__all__ = ["CategoricalReadout"]
 
 UNEMBEDDING_STD = 0.02
 """Of the first unembedding's weights: nearly all tokens are as likely, and so is their mean."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenSlots:
-    """The sizes that a representation's latents stand for.
-
-    Attributes:
-        symbols: tokens of the vocabulary and, last, what fills slots behind a segment's end.
-        slots: of a segment.
-        dim: channels of a latent.
-        inner: channels of a token's embedding.
-        group: where the first of so many latents is coarse, their number; 1 for one level.
-    """
-
-    symbols: int
-    slots: int
-    dim: int
-    inner: int
-    group: int = 1
 
 
 class CategoricalReadout(Readout):
@@ -155,22 +136,3 @@ class CategoricalReadout(Readout):
         linear = self.slots.weight.numel() + self.relift.weight.numel() + 2 * table
         coarse = 0 if self.coarse is None else self.coarse.weight.numel()
         return 2 * latents * (linear + coarse)
-
-
-class TokenHistory(nn.Module):
-    """Reads contents as the embeddings of their tokens, joined: a latent's to one vector.
-
-    Args:
-        sizes: of what latents stand for.
-        width: channels of what is read.
-    """
-
-    def __init__(self, sizes: TokenSlots, width: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(sizes.symbols, sizes.inner)
-        self.join = nn.Linear(sizes.slots * sizes.inner, width)
-
-    def forward(self, content: Tensor) -> Tensor:
-        """(..., slots) symbols -> (..., width)."""
-        joined: Tensor = self.join(self.embedding(content).flatten(-2))
-        return joined

@@ -11,7 +11,9 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.representations.readout_config import ReadoutConfig
-from colaflex.representations.token_readout import CategoricalReadout, TokenHistory, TokenSlots
+from colaflex.representations.token_history import TokenHistory
+from colaflex.representations.token_readout import CategoricalReadout
+from colaflex.representations.token_slots import TokenSlots
 
 __all__ = ["TokenRepresentation"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -14,7 +15,7 @@ from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Sampling, Tokenizer
 
-__all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "warnings"]
+__all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "unfit_sampling", "warnings"]
 
 OriginOf = Callable[[KeyPath], Origin]
 LATENT_STAGES = ("representation", "prior")
@@ -55,6 +56,10 @@ def misfits(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
     """Why the parts of this spec don't fit together, trained or not."""
     for path, message, hint in (*_misfits(spec), *_tasks(spec)):
         yield Problem(origin_of(path), path, message, hint)
+    if spec.baseline is not None or None not in (spec.segmenter, spec.representation, spec.prior):
+        for name, message, hint in unfit_sampling(spec, spec.sampling):
+            path = ("sampling", name)
+            yield Problem(origin_of(path), path, message, hint)
 
 
 def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
@@ -76,7 +81,6 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _groups(spec)
     yield from _causality(spec)
     yield from _offers(spec)
-    yield from _estimates(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -186,20 +190,34 @@ def _offers(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("prior", "history"), message, "choose latents or auto"
 
 
-def _estimates(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
-    """Ways of sampling that the prior has not."""
-    assert spec.representation is not None
-    assert spec.prior is not None
-    sampling, default = spec.sampling, Sampling()
+class _Ways(Protocol):
+    """Ways of sampling latents that not all priors have."""
+
+    @property
+    def estimate(self) -> str: ...
+    @property
+    def renoise(self) -> float: ...
+    @property
+    def grid(self) -> str: ...
+
+
+def unfit_sampling(spec: Document, sampling: _Ways) -> Iterator[tuple[str, str, str]]:
+    """Options of sampling that this model has not: each with why, and a hint."""
+    part = spec.baseline or spec.prior
+    assert part is not None
+    takes = spec.prior is not None and spec.prior.capabilities().estimates
+    default = Sampling()
     for name in ("estimate", "renoise", "grid"):
         value = getattr(default, name)
-        if getattr(sampling, name) != value and not spec.prior.capabilities().estimates:
-            message = f"the prior {spec.prior.type} samples in its own way alone"
-            yield ("sampling", name), message, f"set it to {value}"
-    drawn = sampling.estimate == "draw" and spec.prior.capabilities().estimates
-    if drawn and taken(spec.prior, spec.representation).readout == "linear":
-        message = "a linear readout says nothing of the text from which estimates could be drawn"
-        yield ("sampling", "estimate"), message, "set it to mean, or prior.readout to auto"
+        if getattr(sampling, name) != value and not takes:
+            message = f"the {part.kind} {part.type} samples in its own way alone"
+            yield name, message, f"set it to {value}"
+    if sampling.estimate == "draw" and takes:
+        assert spec.prior is not None
+        assert spec.representation is not None
+        if taken(spec.prior, spec.representation).readout == "linear":
+            message = "a linear readout says nothing of the text from which estimates are drawn"
+            yield "estimate", message, "set it to mean, or prior.readout to auto"
 
 
 def warnings(spec: Document) -> Iterator[str]:
@@ -214,6 +232,7 @@ def warnings(spec: Document) -> Iterator[str]:
             f"{spec.prior.type}, {fewest}"
         )
     yield from regime_warnings(spec)
+    yield from _solver_warnings(spec)
     assert spec.representation is not None
     read, block = spec.representation.capabilities().block_size, spec.prior.block_size
     if spec.sampling.reencode and block % read:
@@ -221,6 +240,20 @@ def warnings(spec: Document) -> Iterator[str]:
             f"sampling.reencode: the representation {spec.representation.type} reads {read} "
             f"segments together, and a block of {block} ends within them, where it has learned "
             f"little; choose a prior.block_size that is a multiple of {read}"
+        )
+
+
+def _solver_warnings(spec: Document) -> Iterator[str]:
+    solver, sampling, default = getattr(spec.prior, "solver", None), spec.sampling, Sampling()
+    changed = [
+        name
+        for name in ("estimate", "renoise", "grid")
+        if getattr(sampling, name) != getattr(default, name)
+    ]
+    if changed and solver is not None and solver.type != "euler":
+        yield (
+            f"sampling.{changed[0]}: such steps are Euler's; prior.solver, {solver.type}, takes no "
+            "part in sampling"
         )
 
 

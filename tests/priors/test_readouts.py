@@ -18,7 +18,9 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.path_prior import SMALLEST_TIME
 from colaflex.priors.renoising import grid_times
 from colaflex.representations.readout_config import ReadoutConfig
-from colaflex.representations.token_readout import CategoricalReadout, TokenHistory, TokenSlots
+from colaflex.representations.token_history import TokenHistory
+from colaflex.representations.token_readout import CategoricalReadout
+from colaflex.representations.token_slots import TokenSlots
 
 READ = ("flow_matching", "rectified_flow", "consistency", "shortcut", "mean_flow", "cnf")
 SYMBOLS, SLOTS = 5, 2
@@ -372,6 +374,18 @@ def test_the_mean_on_an_even_grid_is_eulers_way() -> None:
 def test_grids_begin_at_noise_and_end_at_the_data() -> None:
     assert grid_times("uniform", 4) == [1.0, 0.75, 0.5, 0.25, 0.0]
     assert grid_times("power(0.5)", 4) == pytest.approx([1, 0.5, 1 - 0.5**0.5, 1 - 0.75**0.5, 0])
+
+
+def test_fresh_noise_and_other_times_need_no_readout() -> None:
+    """And take Euler's steps, whatever the solver."""
+    prior, values = shaken("flow_matching", solver="heun"), latents()
+    options = replace(OPTIONS, renoise=0.5, grid="power(0.5)")
+    with torch.no_grad():
+        state = prior.commit(prior.begin(ROWS), values)
+        found = prior.sample_block(state, keys(), options)
+    assert bool(torch.isfinite(found).all())
+    assert prior.network_evaluations(options) == 2 * OPTIONS.steps
+    assert prior.network_evaluations(OPTIONS) > 2 * OPTIONS.steps
 
 
 def test_a_linear_readout_draws_nothing() -> None:

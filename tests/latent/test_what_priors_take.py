@@ -1,0 +1,103 @@
+"""Whole models whose priors take what representations offer: trained, loaded, generating."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import colaflex
+from colaflex.errors import UserError
+from colaflex.spec import Spec
+
+TAKES = {"prior.readout": "auto", "prior.history": "auto", "evaluation.samples": 0}
+PARTS: dict[str, dict[str, Any]] = {
+    "text_vae": {},
+    "text_ae": {"representation": "text_ae"},
+    "token_embedding": {"representation": "token_embedding", "segmenter.size": 1},
+    "variable segments": {"segmenter": {"type": "phrase", "max_tokens": 4}},
+    "two levels": {"segmenter": {"type": "pyramid", "run": 3, "fine": "fixed_patch"}},
+    "shared": {"representation.readout.embeddings": "shared"},
+    "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
+    "joint": {"training.regime": "joint"},
+}
+PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]
+
+
+@pytest.fixture(scope="module", params=PARTS, ids=lambda name: name.replace(" ", "_"))
+def run(request: Any, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("takes") / "run"
+    spec = Spec.load(tiny).override(PARTS[request.param]).override(TAKES)
+    colaflex.run(spec, folder)
+    return folder
+
+
+def test_a_loaded_model_generates_and_no_row_hears_another(run: Path) -> None:
+    model = colaflex.load(run)
+    assert model.model.prior.needs_content
+    for options in ({}, {"reencode": True}, {"guidance": 1.5}):
+        made = model.generate(PROMPTS, seed=1, max_new_tokens=20, steps=2, **options)
+        for prompt, row in zip(PROMPTS, made, strict=True):
+            (alone,) = model.generate([prompt], seed=1, max_new_tokens=20, steps=2, **options)
+            assert alone.tokens == row.tokens
+    assert model.generate(PROMPTS, seed=1, max_new_tokens=20, steps=2) == model.generate(
+        PROMPTS, seed=1, max_new_tokens=20, steps=2
+    )
+
+
+def test_latents_are_sampled_block_by_block(run: Path) -> None:
+    model = colaflex.load(run)
+    drawn = model.sample_latents(2, 3, seed=1)
+    block, dim = model.model.prior.block_size, model.model.representation.latent_dim
+    assert drawn.shape == (2, 3 * block, dim)
+    assert drawn.equal(model.sample_latents(2, 3, seed=1))
+    torch.testing.assert_close(drawn[:1], model.sample_latents(1, 3, seed=1), atol=1e-4, rtol=0)
+
+
+def test_a_prompt_is_read_as_training_reads_it(run: Path) -> None:
+    """What a prefix is told of a prompt's segments is what training tells of the same ones."""
+    model = colaflex.load(run).model
+    tokens = [5, 9, 17, 33, 8, 61, 12]
+    (segments,) = model.prompt_segments([tokens])
+    told: list[torch.Tensor] = []
+    kept = model.prior.commit_told
+    model.prior.commit_told = lambda state, z, content, counts=None: told.append(content)
+    latents, counts = model.encode_segments([segments])
+    model.committed(model.prior.begin(1), latents, [segments], counts)
+    model.prior.commit_told = kept
+    batch = model._batch([tokens])
+    expected = model.representation.content(batch, model.cut(batch))
+    count = int(counts[0])
+    assert torch.equal(told[0][:, :count], expected[:, :count])
+
+
+def test_what_is_not_offered_is_refused_in_the_spec(tiny: Path) -> None:
+    for changes, message in (
+        ({"prior.readout": "categorial"}, "did you mean"),
+        ({"prior": {"type": "hybrid", "readout": "categorical"}}, "hybrid takes no readout"),
+        ({"sampling.estimate": "draw"}, "linear readout says nothing"),
+        ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way"),
+        ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Spec.load(tiny).override(changes)
+
+
+def test_a_way_of_sampling_that_a_model_has_not_is_one_message(
+    colaflex_command: Callable[..., Any], finished: Path
+) -> None:
+    done = colaflex_command("generate", finished, "--estimate", "draw")
+    assert done.code == 2 and "linear readout says nothing" in done.err
+    done = colaflex_command("generate", finished, "--estimate", "mode")
+    assert done.code == 2 and "--estimate: expected" in done.err
+    assert colaflex_command("generate", finished, "--renoise", "0.5").code == 0
+
+
+def test_readout_options_are_no_part_of_stage_one(tiny: Path) -> None:
+    spec = Spec.load(tiny)
+    other = spec.override({"representation.readout.weight": 0.5})
+    assert spec.stage1_digest() == other.stage1_digest()
+    assert spec.digest() != other.digest()
