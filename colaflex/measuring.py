@@ -23,6 +23,7 @@ from colaflex.loading import load
 from colaflex.registry import registry
 from colaflex.run_folder import IDENTITY, RunFolder, measurements_json
 from colaflex.spec import Spec
+from colaflex.spec.checks import unfit_sampling
 from colaflex.training.progress import Progress
 
 __all__ = [
@@ -60,10 +61,12 @@ def _plan(spec: Spec, split: Split) -> EvaluationPlan:
         documents=section.documents,
         prompt_tokens=section.prompt_tokens,
         sweep_steps=section.sweep_steps,
+        sweep_drawn_steps=section.sweep_drawn_steps,
         sweep_guidance=section.sweep_guidance,
         sweep_temperature=section.sweep_temperature,
         sweep_grid=section.sweep_grid,
         guided=_guided(spec),
+        draws=_draws(spec),
         sweep_samples=section.sweep_samples,
         bootstrap=section.bootstrap,
         likelihood=_likelihood(spec),
@@ -97,6 +100,12 @@ def _guided(spec: Spec) -> bool:
     config = spec.baseline if spec.prior is None else spec.prior
     declared = None if config is None else config.capabilities()
     return declared is None or bool(declared.guidance)
+
+
+def _draws(spec: Spec) -> bool:
+    """Whether estimates can be drawn, as the model declares it."""
+    drawing = spec.sampling.model_copy(update={"estimate": "draw"})
+    return "estimate" not in {name for name, _, _ in unfit_sampling(spec, drawing)}
 
 
 def _last_stage(spec: Spec) -> str:

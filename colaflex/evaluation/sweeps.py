@@ -12,6 +12,11 @@ from colaflex.interfaces.language_model import LanguageModel
 
 __all__ = ["SweepPoint", "acts", "sweep_points"]
 
+_DRAWN = "drawn_steps"
+"""Steps, each of which but the last goes on from a drawn estimate."""
+
+_UNNOTICED = "of which this model takes no notice"
+
 _TRIED: dict[str, tuple[float, ...]] = {"steps": (1, 2, 7), "guidance": (1.0, 2.0)}
 
 
@@ -20,7 +25,8 @@ class SweepPoint:
     """One setting.
 
     Attributes:
-        settings: swept fields of `GenerationOptions` with their values, in the name's order.
+        settings: what is swept, with its values, in the name's order: fields of
+            `GenerationOptions`, or "drawn_steps".
         options: how to sample there.
     """
 
@@ -49,13 +55,19 @@ def sweep_points(
     """
     swept: dict[str, Sequence[float]] = {
         "steps": plan.sweep_steps,
+        _DRAWN: plan.sweep_drawn_steps,
         "guidance": plan.sweep_guidance,
         "temperature": plan.sweep_temperature,
     }
-    noticed = {"steps": acts(model, "steps", options), "guidance": _guided(model, plan)}
+    noticed = {
+        "steps": acts(model, "steps", options),
+        _DRAWN: plan.draws,
+        "guidance": _guided(model, plan),
+    }
     for setting, does in noticed.items():
         if swept[setting] and not does:
-            say(f"evaluation: no sweep over {setting}, of which this model takes no notice")
+            why = "for which this model has no readout" if setting == _DRAWN else _UNNOTICED
+            say(f"evaluation: no sweep over {setting}, {why}")
             swept[setting] = ()
     along: list[tuple[tuple[str, float], ...]] = [
         ((setting, value),) for setting, values in swept.items() for value in values
@@ -71,6 +83,8 @@ def sweep_points(
 
 def _at(options: GenerationOptions, settings: Sequence[tuple[str, float]]) -> GenerationOptions:
     changes: dict[str, Any] = dict(settings)
+    if _DRAWN in changes:
+        changes |= {"steps": changes.pop(_DRAWN), "estimate": "draw"}
     return options.but(**changes)
 
 

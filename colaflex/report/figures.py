@@ -30,6 +30,7 @@ __all__ = [
 MODEL, REAL, OTHER = SERIES[0], SERIES[1], COLOURS["muted"]
 _AXES = {
     "steps": "solver steps per block",
+    "drawn_steps": "solver steps per block, estimates drawn",
     "guidance": "guidance g",
     "temperature": "temperature of the tokens",
 }
@@ -112,7 +113,7 @@ def sweep_plots(sweep: Sweep, generation: Generation, limit: int = 6) -> list[Fi
         }
         svg = draw(
             f"fig-{sweep.axis}-{len(figures)}",
-            f"{info.label} over {sweep.axis}",
+            f"{info.label} over {sweep.label}",
             _Curve(sweep, points, guides, info),
         )
         figures.append(Figure(info.label, direction(info), svg))
@@ -132,7 +133,7 @@ class _Curve:
 
     def __call__(self, axes: Axes) -> None:
         scale = scale_of(self.info)
-        by_evaluations = self.sweep.axis == "steps" and bool(self.sweep.evaluations)
+        by_evaluations = self.sweep.axis.endswith("steps") and bool(self.sweep.evaluations)
         x = [self.sweep.evaluations.get(at, at) if by_evaluations else at for at, _ in self.points]
         y = [scale * measured.value for _, measured in self.points]
         low = [scale * or_value(measured.low, measured.value) for _, measured in self.points]

@@ -117,7 +117,12 @@ class Sweep:
     @property
     def title(self) -> str:
         """What is swept, e.g. "temperature at guidance 2"."""
-        return self.axis + _at_point(self.fixed)
+        return self.label + _at_point(self.fixed)
+
+    @property
+    def label(self) -> str:
+        """The setting in words, e.g. "drawn steps"."""
+        return self.axis.replace("_", " ")
 
     @property
     def evaluations(self) -> dict[float, float]:
@@ -162,7 +167,7 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
 
 
 def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
-    """Every sweep; steps, guidance and temperature first, then each line of a grid."""
+    """Every sweep; steps, drawn steps, guidance and temperature first, then each line of a grid."""
     tables: dict[tuple[Point, str], dict[tuple[float, str], Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
@@ -267,7 +272,7 @@ def _float(value: Any) -> float:
 
 
 def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str, Point]:
-    known = ("steps", "guidance", "temperature")
+    known = ("steps", "drawn_steps", "guidance", "temperature")
     (fixed, axis), _ = item
     return len(fixed), known.index(axis) if axis in known else len(known), axis, fixed
 

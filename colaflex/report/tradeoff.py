@@ -96,7 +96,7 @@ class _Tradeoff:
         y = [self.scales[1] * second[at].value for at in shared]
         self.axes.plot(x, y, "-o", color=colour, ms=3.5, lw=1.1)
         named = "".join(f"g {tick(value)}, " for _, value in sweep.fixed)
-        named += "T" if sweep.fixed else sweep.axis
+        named += "T" if sweep.fixed else sweep.label
         return [
             Label(x[end], y[end], elide(f"{named} {tick(shared[end])}", 20), colour)
             for end in (0, -1)

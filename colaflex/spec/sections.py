@@ -150,6 +150,11 @@ class Evaluation(Section):
     sweep_steps: tuple[Positive, ...] = Field(
         (1, 2, 4, 8, 16, 32), max_length=64, description="Solver steps to sample at as well."
     )
+    sweep_drawn_steps: tuple[Positive, ...] = Field(
+        (),
+        max_length=64,
+        description="Solver steps to sample at by drawn estimates (`sampling.estimate`) as well.",
+    )
     sweep_guidance: tuple[Guidance, ...] = Field(
         (1.0, 1.5, 2.0, 3.0, 5.0, 8.0), max_length=64, description="Guidances to sample at as well."
     )

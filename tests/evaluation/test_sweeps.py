@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_grid_has_every_pair_besides(flow: LatentModel) -> None:
     assert len(points) == 2 + 3 + 2 * 3
     both = points["at_guidance.2.at_temperature.0.5"]
     assert both == OPTIONS.but(guidance=2.0, temperature=0.5)
+
+
+def test_drawn_steps_are_steps_by_drawn_estimates(flow: LatentModel) -> None:
+    said: list[str] = []
+    plan = EvaluationPlan(sweep_drawn_steps=(2, 4), draws=True)
+    points = {p.name: p.options for p in sweep_points(flow, OPTIONS, plan, said.append)}
+    assert points == {
+        "at_drawn_steps.2": OPTIONS.but(steps=2, estimate="draw"),
+        "at_drawn_steps.4": OPTIONS.but(steps=4, estimate="draw"),
+    }
+    assert sweep_points(flow, OPTIONS, replace(plan, draws=False), said.append) == []
+    assert said == ["evaluation: no sweep over drawn_steps, for which this model has no readout"]
 
 
 @pytest.mark.parametrize("guided", [False, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ import colaflex
 from colaflex.errors import UserError
 from colaflex.spec import Spec
 
-TAKES = {"prior.readout": "auto", "prior.history": "auto", "evaluation.samples": 0}
+TAKES = {
+    "prior.readout": "auto",
+    "prior.history": "auto",
+    "evaluation.samples": 2,
+    "evaluation.sweep_steps": [],
+    "evaluation.sweep_guidance": [],
+    "evaluation.sweep_drawn_steps": [2],
+    "evaluation.sweep_samples": 2,
+}
 PARTS: dict[str, dict[str, Any]] = {
     "text_vae": {},
     "text_ae": {"representation": "text_ae"},
@@ -46,6 +55,17 @@ def test_a_loaded_model_generates_and_no_row_hears_another(run: Path) -> None:
     assert model.generate(PROMPTS, seed=1, max_new_tokens=20, steps=2) == model.generate(
         PROMPTS, seed=1, max_new_tokens=20, steps=2
     )
+
+
+def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    prior = colaflex.load(run).spec.prior
+    assert prior is not None
+    draws = prior.capabilities().estimates
+    for name in ("valid_sentences", "distinct_documents", "coherent_documents"):
+        assert (f"generation.at_drawn_steps.2.{name}" in metrics) == draws
+    if draws:
+        assert metrics["speed.at_drawn_steps.2.network_evaluations_per_block"]["value"] == 2
 
 
 def test_latents_are_sampled_block_by_block(run: Path) -> None:
