@@ -94,8 +94,9 @@ def trainable(spec: Spec, tokenizer: Tokenizer, device: torch.device) -> Languag
 
 
 def _vocabulary(tokenizer: Tokenizer) -> Vocabulary:
-    texts = tuple(tokenizer.token(i) for i in range(tokenizer.size))
-    return Vocabulary(tokenizer.size, tokenizer.end_of_text, tokenizer.mask, texts)
+    return Vocabulary(
+        tokenizer.size, tokenizer.end_of_text, tokenizer.mask, tokenizer.token_texts()
+    )
 
 
 def _take_offers(spec: Spec, representation: Representation, prior: Prior) -> None:

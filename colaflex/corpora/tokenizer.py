@@ -140,6 +140,12 @@ class Tokenizer:
         """The text of one token, for display."""
         return self.decode([token_id]) or str(self._backend.id_to_token(token_id))
 
+    def token_texts(self) -> tuple[str, ...]:
+        """The text of every token, as `token` gives it."""
+        decode, name = self._backend.decode, self._backend.id_to_token
+        with library_failures("the tokenizer can't write a text"):
+            return tuple(str(decode([i]) or name(i)) for i in range(self.size))
+
     def stream(self, prompt: Sequence[int] = ()) -> StreamDecoder:
         """A decoder for tokens that arrive a few at a time, behind those of a prompt."""
         return StreamDecoder(self, prompt)

@@ -89,6 +89,7 @@ def test_special_tokens_written_out_are_text(tokenizer: Tokenizer):
     assert tokenizer.decode([*tokens, tokenizer.end_of_text]) == text
     assert tokenizer.token(tokenizer.end_of_text) == END_OF_TEXT
     assert tokenizer.size == 300
+    assert tokenizer.token_texts() == tuple(map(tokenizer.token, range(300)))
 
 
 def test_a_trained_tokenizer_is_cached_by_content(tmp_path: Path):
