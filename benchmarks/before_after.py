@@ -1,8 +1,8 @@
 """A commit against the working tree: python benchmarks/before_after.py COMMIT.
 
-Seconds of a training step of each stage, of loading a run, and of a generated token, of the
-quickstart as it was at COMMIT, in fp32. The commit is checked out beside; processes of the two
-take turns, so that drift hits both.
+Seconds of a training step of each stage, of loading a run of COMMIT's and of generating
+with it, of the quickstart as it was at COMMIT, in fp32. The commit is checked out beside;
+processes of the two take turns, so that drift hits both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,8 +39,14 @@ SIZE: dict[str, Any] = {
 }
 
 
-def measure(spec: Path, folder: Path) -> dict[str, float]:
-    """Median seconds of each part, with the package that this process imports."""
+def measure(spec: Path, folder: Path, made: Path) -> dict[str, float]:
+    """Median seconds of each part, with the package that this process imports.
+
+    Args:
+        spec: what is trained.
+        folder: for the run.
+        made: a run that is loaded and generates; by default, the one just trained.
+    """
     run = folder / "run"
     colaflex.run(Spec.load(spec).override(SIZE), run, RunOptions(precision="fp32", quiet=True))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -47,19 +54,16 @@ def measure(spec: Path, folder: Path) -> dict[str, float]:
     for stage in ("representation", "prior"):
         times = [row["seconds"] for row in rows if row.get("stage") == stage and "seconds" in row]
         found[f"step, {stage}"] = statistics.median(b - a for a, b in pairwise(times[5:]))
+    run = made if made.exists() else run
     found["load"] = median_seconds(lambda: colaflex.load(run), 5)
     model = colaflex.load(run)
-
-    def generate() -> int:
-        made = model.generate(PROMPTS, seed=0, max_new_tokens=48, guidance=2.0)
-        return sum(len(row.tokens) for row in made)
-
-    # Other weights may end their texts sooner.
-    found["generate, a token"] = median_seconds(generate, 3, 1) / generate()
+    found["generate"] = median_seconds(
+        lambda: model.generate(PROMPTS, seed=0, max_new_tokens=24, guidance=2.0), 3, 1
+    )
     return found
 
 
-def in_turn(tree: Path, spec: Path) -> dict[str, float]:
+def in_turn(tree: Path, spec: Path, made: Path) -> dict[str, float]:
     """The same in a process of its own, with the package of a tree and an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -68,7 +72,10 @@ def in_turn(tree: Path, spec: Path) -> dict[str, float]:
             "COLAFLEX_CACHE": str(Path(folder) / "cache"),
         }
         command = [sys.executable, str(HERE), "--here", str(spec), "--folder", folder]
+        command += ["--made", str(made)]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        if not made.exists():
+            shutil.move(Path(folder) / "run", made)
         result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return result
 
@@ -81,18 +88,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--here", type=Path, metavar="SPEC", help="in this process, as JSON")
     parser.add_argument("--folder", type=Path, help="for what that writes")
+    parser.add_argument("--made", type=Path, help="the run that it loads")
     given = parser.parse_args()
     if given.here:
-        print(json.dumps(measure(given.here, given.folder)))
+        print(json.dumps(measure(given.here, given.folder, given.made)))
         return
     root = HERE.parent.parent
     with tempfile.TemporaryDirectory() as beside:
-        tree = Path(beside) / "tree"
+        tree, made = Path(beside) / "tree", Path(beside) / "run"
         git = ["git", "-C", str(root), "worktree"]
         subprocess.run([*git, "add", "-q", "--detach", str(tree), given.commit], check=True)
         try:
             spec = tree / "specs" / "quickstart.yaml"
-            rounds = [[in_turn(each, spec) for each in (tree, root)] for _ in range(given.rounds)]
+            rounds = [
+                [in_turn(each, spec, made) for each in (tree, root)] for _ in range(given.rounds)
+            ]
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
     table = {
