@@ -66,7 +66,7 @@ def sweep_points(
     }
     for setting, does in noticed.items():
         if swept[setting] and not does:
-            why = "for which this model has no readout" if setting == _DRAWN else _UNNOTICED
+            why = "as this model draws no estimates" if setting == _DRAWN else _UNNOTICED
             say(f"evaluation: no sweep over {setting}, {why}")
             swept[setting] = ()
     along: list[tuple[tuple[str, float], ...]] = [

@@ -58,7 +58,7 @@ def test_drawn_steps_are_steps_by_drawn_estimates(flow: LatentModel) -> None:
         "at_drawn_steps.4": OPTIONS.but(steps=4, estimate="draw"),
     }
     assert sweep_points(flow, OPTIONS, replace(plan, draws=False), said.append) == []
-    assert said == ["evaluation: no sweep over drawn_steps, for which this model has no readout"]
+    assert said == ["evaluation: no sweep over drawn_steps, as this model draws no estimates"]
 
 
 @pytest.mark.parametrize("guided", [False, None])
