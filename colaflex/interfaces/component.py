@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
 from pydantic.functional_validators import BeforeValidator
 
-__all__ = ["Builder", "ComponentConfig", "FormerDefault", "Slot", "install_resolver"]
+__all__ = [
+    "AbsentMeans",
+    "Builder",
+    "ComponentConfig",
+    "FormerDefault",
+    "Slot",
+    "install_resolver",
+]
 
 INTERFACE_VERSION = 1
 
@@ -57,6 +64,17 @@ def install_resolver(resolver: Resolver) -> None:
     """
     global _resolver
     _resolver = resolver
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentMeans:
+    """Marks a config field that is younger than its component: without it, all went by this value.
+
+    Runs that were saved without the field are read by this value, whatever its default is now, and
+    digests leave it out, so that they keep theirs.
+    """
+
+    value: object
 
 
 @dataclass(frozen=True)

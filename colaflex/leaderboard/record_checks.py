@@ -287,7 +287,7 @@ def _spec(board: Board, data: Mapping[str, Any]) -> Iterator[str]:
     if _has_paths(spec) or not _same_versions(data["components"]):
         return  # what it leads to, or what made it, is not here to be held against
     try:
-        found = Spec.parse(spec, "spec")
+        found = Spec.of_record(spec)
     except UserError as error:
         yield f"spec: {str(error).splitlines()[0]}"
         return

@@ -232,7 +232,7 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
 def _likelihood(record: Record) -> str:
     """What its components declare; of those that aren't here nothing is known."""
     try:
-        return declared_likelihood(Spec.parse(record.spec, "spec"))
+        return declared_likelihood(Spec.of_record(record.spec))
     except UserError:
         return "unknown"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.interfaces.component import ComponentConfig, Slot
+from colaflex.interfaces.component import AbsentMeans, ComponentConfig, Slot
 from colaflex.interfaces.configs import PriorConfig
 from colaflex.interfaces.search import SearchRange
 
@@ -34,15 +34,15 @@ class PathPriorConfig(PriorConfig):
     network: Annotated[ComponentConfig, Slot("network")] = Field(
         "block_causal", description="Backbone under the prior."
     )  # type: ignore[assignment]
-    readout: str = Field(
-        "linear",
+    readout: Annotated[str, AbsentMeans("linear")] = Field(
+        "auto",
         min_length=1,
         max_length=100,
         description="How network states become clean latents: linear, or one that the "
         "representation offers (categorical); auto: the first that it offers, else linear.",
     )
-    history: Literal["auto", "latents", "states"] = Field(
-        "latents",
+    history: Annotated[Literal["auto", "latents", "states"], AbsentMeans("latents")] = Field(
+        "auto",
         description="How the prior reads what stands before a block: its latents, or its text as "
         "the representation reads it (states); auto: the latter where it is offered.",
     )

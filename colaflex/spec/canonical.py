@@ -111,6 +111,7 @@ def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, 
         default = shape.default
         if shape.slot is not None and default is not None:
             default = _default_component(shape.slot, default, registry)
+        default = _unsaid(default, shape)
         if _says_nothing(value, default, shape, registry):
             continue
         reduced = canonical(value, registry, contents=contents)
@@ -129,6 +130,18 @@ def _says_nothing(value: Any, default: Any, shape: Shape, registry: Registry) ->
     return all(
         _says_nothing(item, of_default[key], inner[key], registry) for key, item in _fields(value)
     )
+
+
+def _unsaid(default: Any, shape: Shape) -> Any:
+    """What a field holds that says nothing: its default, or what runs go by that lack the field."""
+    if shape.absent:
+        return shape.absent[0]
+    if not isinstance(default, BaseModel):
+        return default
+    inner = shapes_of(type(default))
+    held = {key: (item, _unsaid(item, inner[key])) for key, item in _fields(default)}
+    changed = {key: unsaid for key, (item, unsaid) in held.items() if unsaid is not item}
+    return default.model_copy(update=changed) if changed else default
 
 
 def _default_component(kind: str, name: str, registry: Registry) -> ComponentConfig | None:

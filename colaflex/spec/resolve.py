@@ -17,7 +17,7 @@ from colaflex.spec.problems import KeyPath, Origin, Problem, nearest
 from colaflex.spec.shapes import Shape, shapes_of
 from colaflex.spec.yaml import Node
 
-__all__ = ["Resolver", "type_of"]
+__all__ = ["Resolver", "SavedResolver", "type_of"]
 
 RUN_SETTINGS = ("device", "precision")
 OWN_MESSAGE = ("value_error", "assertion_error")
@@ -40,11 +40,17 @@ OMITTED = Omitted()
 
 
 class Resolver:
-    """Turns a tree into models; what is wrong is collected in `problems`."""
+    """Turns a tree into models; what is wrong is collected in `problems`.
+
+    Attributes:
+        problems: what is wrong.
+        added: what was read into the tree that it does not say, by key path.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.problems: list[Problem] = []
+        self.added: dict[KeyPath, Any] = {}
 
     def report(self, origin: Origin, path: KeyPath, message: str, hint: str = "") -> None:
         """Note a problem."""
@@ -220,3 +226,16 @@ def _shown(node: Node) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
     return json.dumps(value)[:40]
+
+
+class SavedResolver(Resolver):
+    """Reads what a run went by, which says everything: fields that it lacks are younger than it."""
+
+    def _fields(
+        self, cls: type[BaseModel], node: Node, path: KeyPath, component: str | None
+    ) -> dict[str, Any]:
+        values = super()._fields(cls, node, path, component)
+        for key, shape in shapes_of(cls).items():
+            if shape.absent and key not in node.entries:
+                values[key] = self.added[(*path, key)] = shape.absent[0]
+        return values

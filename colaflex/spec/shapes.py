@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from colaflex.interfaces.component import ComponentConfig, FormerDefault, Slot
+from colaflex.interfaces.component import AbsentMeans, ComponentConfig, FormerDefault, Slot
 
 __all__ = ["Shape", "shape_of", "shapes_of"]
 
@@ -48,6 +48,8 @@ class Shape:
         expected: what a value should be, in words.
         default: the field's default; of a component, its name.
         former: what the default was before; digests leave it out as well.
+        absent: [the value that a run is read by which lacks the field]; digests leave out this
+            one, in place of the default.
     """
 
     slot: str | None = None
@@ -59,6 +61,7 @@ class Shape:
     expected: str = ""
     default: Any = None
     former: tuple[Any, ...] = ()
+    absent: tuple[Any, ...] = ()
 
     @property
     def is_path(self) -> bool:
@@ -93,7 +96,8 @@ def shape_of(field: FieldInfo) -> Shape:
     if isinstance(default, ComponentConfig):
         default = default.type or None
     former = tuple(mark.value for mark in field.metadata if isinstance(mark, FormerDefault))
-    return replace(shape, default=default, former=former)
+    absent = tuple(mark.value for mark in field.metadata if isinstance(mark, AbsentMeans))
+    return replace(shape, default=default, former=former, absent=absent)
 
 
 def _default(field: FieldInfo) -> Any:

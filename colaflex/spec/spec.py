@@ -16,7 +16,7 @@ from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, 
 from colaflex.spec.checks import OriginOf, misfits, missing_requirements, refusals, warnings
 from colaflex.spec.layers import Layers, read_set
 from colaflex.spec.problems import DEFAULT, KeyPath, Origin, Problem, SpecError, dotted
-from colaflex.spec.resolve import Resolver, type_of
+from colaflex.spec.resolve import Resolver, SavedResolver, type_of
 from colaflex.spec.sections import Document
 from colaflex.spec.swap import Swap
 from colaflex.spec.yaml import Node, node_of, write_yaml
@@ -91,7 +91,15 @@ class Spec(Document):
         """
         layers = Layers(registry())
         tree = layers.load(Path(path))
-        return cls._of(tree, layers, [read_set(argument) for argument in sets], misfits)
+        found = [read_set(argument) for argument in sets]
+        return cls._of(tree, layers, found, misfits, SavedResolver(registry()))
+
+    @classmethod
+    def of_record(cls, mapping: Mapping[str, Any]) -> Self:
+        """The spec that a record says its run was trained by, from plain data, as of `parse`."""
+        layers, tree = Layers(registry()), node_of(mapping, Origin("spec"))
+        saved = SavedResolver(registry())
+        return cls._of(layers.extended(tree), layers, [], refusals, saved)
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any] | Node, source: str = "spec") -> Self:
@@ -127,6 +135,7 @@ class Spec(Document):
         layers: Layers,
         sets: Sequence[tuple[KeyPath, Node]],
         rules: Callable[[Document, OriginOf], Iterable[Problem]] = refusals,
+        resolver: Resolver | None = None,
     ) -> Self:
         # Outer keys first, so that the order in which settings are given changes nothing.
         for path, value in sorted(sets, key=lambda item: len(item[0])):
@@ -139,7 +148,7 @@ class Spec(Document):
             complete = tree.with_entries({**absent, **tree.entries})
         else:
             complete = tree
-        resolver = Resolver(registry())
+        resolver = resolver or Resolver(registry())
 
         def origin_of(path: KeyPath) -> Origin:
             return _origin(tree, path)
@@ -152,6 +161,8 @@ class Spec(Document):
             resolver.problems.extend(rules(spec, origin_of))
         if resolver.problems or not isinstance(spec, cls):
             raise SpecError(resolver.problems)
+        for path, value in resolver.added.items():
+            given = layers.assign(given, path, Node(value, DEFAULT, DEFAULT))
         spec._given, spec._tree, spec._stage1_run = given, tree, run
         spec._swaps = tuple(layers.swaps)
         spec._check_stage1_run()

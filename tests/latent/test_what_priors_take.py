@@ -98,7 +98,7 @@ def test_what_is_not_offered_is_refused_in_the_spec(tiny: Path) -> None:
     for changes, message in (
         ({"prior.readout": "categorial"}, "did you mean"),
         ({"prior": {"type": "hybrid", "readout": "categorical"}}, "hybrid takes no readout"),
-        ({"sampling.estimate": "draw"}, "linear readout says nothing"),
+        ({"prior.readout": "linear", "sampling.estimate": "draw"}, "linear readout says nothing"),
         ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way"),
         ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way"),
     ):
@@ -107,9 +107,11 @@ def test_what_is_not_offered_is_refused_in_the_spec(tiny: Path) -> None:
 
 
 def test_a_way_of_sampling_that_a_model_has_not_is_one_message(
-    colaflex_command: Callable[..., Any], finished: Path
+    colaflex_command: Callable[..., Any], tiny: Path, finished: Path, tmp_path: Path
 ) -> None:
-    done = colaflex_command("generate", finished, "--estimate", "draw")
+    linear = tmp_path / "linear"
+    assert colaflex_command("run", tiny, "--set", "prior.readout=linear", "--out", linear).code == 0
+    done = colaflex_command("generate", linear, "--estimate", "draw")
     assert done.code == 2 and "linear readout says nothing" in done.err
     done = colaflex_command("generate", finished, "--estimate", "mode")
     assert done.code == 2 and "--estimate: expected" in done.err
