@@ -151,9 +151,13 @@ class Rehearsal:
 
     def prior_losses(self) -> dict[str, list[str]]:
         """The names of the prior's own losses, by stage."""
-        prior = self.build().prior
-        shape = (2, 2 * prior.block_size, prior.latent_dim)
-        latents = LatentBatch(torch.randn(shape), torch.ones(shape[:2], dtype=torch.bool))
+        model = self.build()
+        prior, places = model.prior, (2, 2 * model.prior.block_size)
+        latents = LatentBatch(
+            torch.randn(*places, prior.latent_dim),
+            torch.ones(places, dtype=torch.bool),
+            content=torch.zeros(*places, model.representation.slots, dtype=torch.int64),
+        )
         return {
             phase.name: [f"loss.{name}" for name in phase.losses(latents, Noise(0))]
             for phase in prior.phases()
