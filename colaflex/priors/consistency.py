@@ -22,6 +22,15 @@ from colaflex.priors.taught import TaughtPrior
 
 __all__ = ["Consistency"]
 
+HELD_BELOW = 0.05
+"""Where t is smaller, a readout's end goes over into the point itself, which holds the map there.
+
+Without it nothing but the readout's own words would say where paths end.
+"""
+
+TOLD_BELOW = 0.5
+"""Where t is smaller, a point's end has nearly always the text of the data that it was made of."""
+
 
 class Consistency(TaughtPrior):
     """f(z_t, t) = z_t - t F(z_t, t; history), which is the identity at t = 0.
@@ -35,7 +44,9 @@ class Consistency(TaughtPrior):
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "consistency": how far f is from itself at an earlier point of the same path.
 
-        Without a teacher, "content" too: what a readout says of the data there.
+        Without a teacher, "content" too: what a readout says of the data there, where the end of
+        the path is the data's. At more noise it is one end of many, and what the points tell of the
+        data, which has all of them in it, is not what f is to say.
         """
         noise = noise or Noise(0)
         if self.teacher:  # a student learns the law that its teacher knows, whatever the encoder
@@ -55,8 +66,12 @@ class Consistency(TaughtPrior):
         per_position = self._difference(path, predict, self._target(held, before, earlier), earlier)
         return {
             "consistency": self.flow_term(per_position, path, latents, noise),
-            **self.content_terms(reading, path, latents, noise),
+            **self.content_terms(reading, path, latents, noise, path.times < TOLD_BELOW),
         }
+
+    def meant(self, clean: Tensor, points: Tensor, time: Tensor) -> Tensor:
+        """The F that clean latents mean: z_t - t F is these, and the point itself at t = 0."""
+        return (points - clean) / time.clamp(min=HELD_BELOW)
 
     def earlier(self, times: Tensor, progress: float) -> Tensor:
         """r of deviation c σ, c = max(0, 1 - (1 + k sigmoid(-σ)) / 2^(1 + s)), s doublings so far.

@@ -128,6 +128,26 @@ def test_all_that_is_taken_learns(name: str) -> None:
             assert parameter.grad is not None and bool(parameter.grad.any()), where
 
 
+def test_a_consistency_map_is_the_identity_without_noise_and_the_readouts_with_some() -> None:
+    prior, points = offered("consistency"), latents()
+    clean = points + 1
+    for time, share in ((0.0, 0.0), (0.0125, 0.25), (0.05, 1.0), (0.7, 1.0)):
+        t = torch.full_like(points[..., :1], time)
+        end = points - t * prior.meant(clean, points, t)
+        torch.testing.assert_close(end, points + share)
+
+
+def test_a_consistency_map_is_told_the_text_where_its_end_has_it() -> None:
+    prior, data = offered("consistency", pinned_blocks=0.0), told_batch(latents())
+    path, reading = prior.draw_path(data, Noise(3), 1), prior.reading(data, 1)
+    predict = prior.predictor(prior.history(data), path, prior.trained, reading=reading)
+    predict(path.point(), path.times[..., None])
+    near = path.times < 0.5
+    assert bool(near.any()) and not bool(near.all())
+    expected = torch.where(path.counted & near[..., None], reading.mean(), 0.0).sum()
+    torch.testing.assert_close(prior.losses(data, Noise(3))["content"].total, expected)
+
+
 @pytest.mark.parametrize("prediction", ["x0", "velocity"])
 def test_the_loss_is_that_of_the_clean_latents(prediction: str) -> None:
     """Of velocities, their squared error over max(t, smallest time)^2."""
