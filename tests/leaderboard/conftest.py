@@ -32,6 +32,8 @@ representation:
    embedding_dim: 8}
 prior:
   type: flow_matching
+  readout: linear
+  history: latents
   block_size: 4
   network: {type: block_causal, width: 16, layers: 1, heads: 2, time_width: 8}
 training: {regime: frozen, batch_size: 4, max_tokens: 64, log_every: 5, checkpoint_every: 4}

@@ -25,6 +25,7 @@ ROWS = {
     "normalizing_flow": "{set: {prior: normalizing_flow, prior.layers: 1, prior.heads: 2, "
     "prior.hidden_width: 16}}",
     "consistency": "{set: {prior: consistency}}",
+    "readout": "{set: {prior.readout: auto, prior.history: auto}}",
     "joint": "{set: {training.regime: joint}}",
     "scratch": "{set: {training.regime: scratch}}",
     "layers": "{width: prior.network.layers, fine: prior.network.time_width}",
