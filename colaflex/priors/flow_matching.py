@@ -112,14 +112,14 @@ class FlowMatching(FlowPrior):
         return estimate
 
     def training_flops(self, batch: int, segments: int) -> int:
-        """As the base, and the passes that make estimates."""
-        share, flops = self.config.self_conditioning.share, super().training_flops(batch, segments)
-        if not share:
+        """As the base, and the passes that make estimates, of all rows whatever the share."""
+        flops = super().training_flops(batch, segments)
+        if self.recall is None:
             return flops
         _, noisy = self.forward_flops(batch, segments)
         lift = 2 * batch * segments * self.latent_dim * self.network.width
         n = self.config.noisings
-        return flops + round(share * n * noisy) + 3 * n * lift
+        return flops + n * (noisy + 3 * lift)
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """As the base; guidance by estimates doubles all but the first."""

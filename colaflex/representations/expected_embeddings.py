@@ -2,7 +2,8 @@
 
 Vocabulary times latents may be more than all else that a step holds. Rows are taken in parts; what
 is kept of a part is the log of its softmax's sum, from which the backward pass makes the
-probabilities again: one more product for all logits, and no other pass over them.
+probabilities again: one more product for its logits, and no other pass over them. The first part's
+probabilities are kept, so that what fits in one part is made once.
 """
 
 from __future__ import annotations
@@ -74,25 +75,29 @@ class _Expected(torch.autograd.Function):
         table = embedding.to(inner.dtype)
         mean = inner.new_empty(len(inner), embedding.shape[1])
         logs, nats = bias.new_empty(len(inner)), bias.new_empty(len(inner))
+        first = bias.new_empty(0, len(bias))
         for part in _parts(len(inner), len(bias)):
             logits = logits_of(inner[part], unembedding, bias)
             logs[part] = logits.logsumexp(-1)
             nats[part] = logs[part] - logits.gather(-1, tokens[part, None])[:, 0]
             p = logits.sub_(logs[part, None]).exp_()
             mean[part] = p.to(inner.dtype) @ table
-        ctx.save_for_backward(inner, tokens, unembedding, bias, embedding, logs)
+            first = first if part.start else p
+        ctx.save_for_backward(inner, tokens, unembedding, bias, embedding, logs, first)
         return mean, nats
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_mean: Tensor, to_nats: Tensor) -> tuple[Tensor | None, ...]:
-        inner, tokens, unembedding, bias, embedding, logs = ctx.saved_tensors
+        inner, tokens, unembedding, bias, embedding, logs, first = ctx.saved_tensors
         kind = inner.dtype
         weight, table = unembedding.to(kind), embedding.to(kind)
         to_inner, to_weight = torch.empty_like(inner), torch.zeros_like(unembedding)
         to_bias, to_embedding = torch.zeros_like(bias), torch.zeros_like(embedding)
         for part in _parts(len(inner), len(bias)):
-            p = logits_of(inner[part], unembedding, bias).sub_(logs[part, None]).exp_()
+            p = first
+            if part.start:
+                p = logits_of(inner[part], unembedding, bias).sub_(logs[part, None]).exp_()
             to_embedding += p.to(kind).T @ to_mean[part]
             # d/dl of p E: p (g - p·g), of the nats: p - 1 at the token.
             pull = (to_mean[part] @ table.T).to(p.dtype)
