@@ -101,9 +101,11 @@ def check(model: nn.Module, vocabulary: int | None, outer: set[str]) -> None:
 def test_are_noted_while_weights_are_new(finished: Path) -> None:
     """So that a resumed run has the same ones."""
     loaded = colaflex.load(finished)
-    trained = dict(loaded.model.named_parameters())["prior.head.weight"]
+    trained = dict(loaded.model.named_parameters())["prior.network.final_modulation.weight"]
     assert bool(trained.any())
     hidden = loaded.model.hidden
     assert hidden is not None
-    assert not {"prior.head.weight", "representation.unembedding.weight"} & hidden
+    outer = {"network.final_modulation", "head.unembedding", "head.embedding", "reader.embedding"}
+    assert not {f"prior.{name}.weight" for name in outer} & hidden
+    assert "representation.unembedding.weight" not in hidden
     assert "representation.posterior.weight" in hidden
