@@ -69,9 +69,15 @@ class Consistency(TaughtPrior):
             **self.content_terms(reading, path, latents, noise, path.times < TOLD_BELOW),
         }
 
-    def meant(self, clean: Tensor, points: Tensor, time: Tensor) -> Tensor:
-        """The F that clean latents mean: z_t - t F is these, and the point itself at t = 0."""
-        return (points - clean) / time.clamp(min=HELD_BELOW)
+    def end(self, velocity: Tensor, points: Tensor, times: Tensor) -> Tensor:
+        """f at points (..., block, dim), by the mean velocity from there on.
+
+        A readout's is held at t = 0, where it would divide by nothing.
+        """
+        moved = times[..., None, None] * velocity
+        if self.reads_out:
+            moved = moved * (times / HELD_BELOW).clamp(max=1.0)[..., None, None]
+        return points - moved
 
     def earlier(self, times: Tensor, progress: float) -> Tensor:
         """r of deviation c σ, c = max(0, 1 - (1 + k sigmoid(-σ)) / 2^(1 + s)), s doublings so far.
@@ -87,12 +93,12 @@ class Consistency(TaughtPrior):
         """f(z_r, r): the network's F in it is held constant, the point z_r is not."""
         with torch.no_grad():
             held = predict(before, earlier[..., None])
-        return _end(held, before, earlier)
+        return self.end(held, before, earlier)
 
     def _difference(self, path: Path, predict: Predict, target: Tensor, earlier: Tensor) -> Tensor:
         """Pseudo-Huber distance of f(z_t, t) to its target, over σ_t - σ_r; of each position."""
         point = path.point()
-        found = _end(predict(point, path.times[..., None]), point, path.times)
+        found = self.end(predict(point, path.times[..., None]), point, path.times)
         width = self.config.huber_width
         squared = (found - target).square().mean(-1) + width**2
         # The square root has no slope to speak of at 0.
@@ -117,7 +123,7 @@ class Consistency(TaughtPrior):
         for step, time in enumerate(times[:-1]):
             if step:
                 points = torch.lerp(points, draw(step), time.to(points.dtype))
-            points = points - time.to(points.dtype) * field(time, points)
+            points = self.end(field(time, points), points, time.to(points.dtype))
         return points
 
     def training_flops(self, batch: int, segments: int) -> int:
@@ -128,8 +134,3 @@ class Consistency(TaughtPrior):
             branches = 1 if self.config.teacher_guidance == 1.0 else 2
             flops += clean + 2 * branches * self.config.noisings * noisy
         return flops
-
-
-def _end(velocity: Tensor, points: Tensor, times: Tensor) -> Tensor:
-    """f at points, by the mean velocity from there on."""
-    return points - times[..., None, None] * velocity

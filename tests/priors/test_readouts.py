@@ -132,9 +132,9 @@ def test_a_consistency_map_is_the_identity_without_noise_and_the_readouts_with_s
     prior, points = offered("consistency"), latents()
     clean = points + 1
     for time, share in ((0.0, 0.0), (0.0125, 0.25), (0.05, 1.0), (0.7, 1.0)):
-        t = torch.full_like(points[..., :1], time)
-        end = points - t * prior.meant(clean, points, t)
-        torch.testing.assert_close(end, points + share)
+        t = torch.full(points.shape[:-2], time, dtype=points.dtype)
+        velocity = prior.meant(clean, points, t[..., None, None])
+        torch.testing.assert_close(prior.end(velocity, points, t), points + share)
 
 
 def test_a_consistency_map_is_told_the_text_where_its_end_has_it() -> None:
