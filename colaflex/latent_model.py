@@ -27,6 +27,7 @@ from colaflex.interfaces.levels import fine_places, levelled, places_of
 from colaflex.interfaces.noise import row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Prior
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import (
@@ -85,6 +86,9 @@ class LatentModel(LanguageModel):
         self.reference: Representation | None = None
         if self.coadaptation.reference_kl:
             self.reference = copy.deepcopy(representation).requires_grad_(False)
+        for part in prior.modules():
+            if isinstance(part, Readout):
+                part.behind(lambda latents: self.raw(latents))
 
     @property
     def device(self) -> torch.device:

@@ -53,8 +53,9 @@ class RepresentationCapabilities:
     many levels of segments it can read; `stage_one_options` are options in use that act on the
     rate to the base alone, which an open gate leaves behind. A block-causal one encodes
     `block_size` segments together, counted from the row's start or the last forced boundary.
-    `readouts` are the names of those it makes for priors, the best first; `history` tells whether
-    it makes a module by which a prior reads its history as text rather than as latents.
+    `readouts` are the names of those it makes for priors, the best first, and `undrawn` of those
+    among them from which no estimates can be drawn; `history` tells whether it makes a module by
+    which a prior reads its history as text rather than as latents.
     """
 
     continuous_density: bool
@@ -68,6 +69,7 @@ class RepresentationCapabilities:
     block_size: int = 1
     readouts: tuple[str, ...] = ()
     history: bool = False
+    undrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

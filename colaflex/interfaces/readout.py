@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.noise import SampleNoise
 
-__all__ = ["Readout"]
+__all__ = ["EndingReadout", "Readout"]
 
 
 class Readout(nn.Module, ABC):
@@ -23,6 +26,7 @@ class Readout(nn.Module, ABC):
 
     Attributes:
         weight: of `taught`'s loss in the prior's objective; 0 for a readout without one.
+        unbiased: whether the mean of what it draws is what it expects, whatever its weights.
 
     References:
         LangFlow (2026), cross-entropy as the Bregman loss whose minimiser is the posterior over
@@ -30,6 +34,7 @@ class Readout(nn.Module, ABC):
     """
 
     weight: float = 0.0
+    unbiased: ClassVar[bool] = True
 
     @abstractmethod
     def said(self, states: Tensor) -> Tensor:
@@ -77,9 +82,41 @@ class Readout(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} draws no estimates")
 
+    def likeliest(self, said: Tensor) -> Tensor | None:
+        """(..., block, any): the likeliest content by what was said, as `taught` takes it.
+
+        A student of this readout's prior learns its words by it. None, as here: it learns none.
+        """
+        del said
+        return None
+
     @abstractmethod
     def flops(self, latents: int) -> int:
         """Model FLOPs of a forward pass over so many latents."""
 
+    def gate(self, times: Tensor) -> Tensor:
+        """The weight of `taught`'s loss at each noise level t, of the times' shape; here, 1."""
+        return torch.ones_like(times)
+
+    def taught_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of `taught` in training, backward pass included."""
+        return 3 * self.flops(batch * segments)
+
+    def behind(self, raw: Callable[[Tensor], Tensor]) -> None:
+        """Called once before anything else: what lies behind the border to the representation.
+
+        Args:
+            raw: latents as the prior sees them -> latents as the representation's decoder does.
+        """
+        del raw
+
     def start(self) -> None:
         """Called once before the first step that trains it, behind stage 1."""
+
+
+class EndingReadout(Readout):
+    """A readout whose samples end in something else than the mean."""
+
+    @abstractmethod
+    def end(self, said: Tensor) -> Tensor:
+        """(..., block, dim): what a sampler's last step gives, by what was said at that step."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import Solver, VelocityField
 from colaflex.priors.flow_config import FlowPriorConfig
 from colaflex.priors.path_prior import LEAST_TIME, SMALLEST_TIME, Draw, PathPrior
@@ -101,7 +102,9 @@ class FlowPrior(PathPrior):
             return super().network_evaluations(options)
         branches = 1 if options.guidance == 1.0 else 2
         evaluations = self.config.solver.evaluations(options.steps)
-        return None if evaluations is None else evaluations * branches
+        if evaluations is None:
+            return None
+        return (evaluations + isinstance(self.head, EndingReadout)) * branches
 
 
 def _coasting(velocity: VelocityField) -> VelocityField:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.network import Network
+from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.prefix import LatentLift, Prefix
 
-__all__ = ["block_times", "guided"]
+__all__ = ["LastCall", "block_times", "guided"]
 
 
 def guided(
@@ -49,6 +50,25 @@ def guided(
         return torch.where(opens[:, None, None], conditional, mixed)
 
     return made
+
+
+class LastCall:
+    """A field that remembers where it was asked last.
+
+    Attributes:
+        time: scalar, or (n_times,).
+        points: (rows, block, dim); None before the first call.
+    """
+
+    def __init__(self, field: VelocityField) -> None:
+        self._field = field
+        self.time = torch.empty(())
+        self.points: Tensor | None = None
+
+    def __call__(self, time: Tensor, points: Tensor) -> Tensor:
+        """The field's velocity there."""
+        self.time, self.points = time, points
+        return self._field(time, points)
 
 
 def block_times(time: Tensor, points: Tensor, pinned: Tensor | None) -> Tensor:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.mean_flow_config import MeanFlowConfig
 from colaflex.priors.paths import Path, Predict
-from colaflex.priors.reading import Reading
+from colaflex.priors.reading import Listener
 
 __all__ = ["MeanFlow"]
 
@@ -66,7 +67,7 @@ class MeanFlow(AverageVelocity):
         modules: object,
         told: Tensor | None = None,
         past: object = None,
-        reading: Reading | None = None,
+        reading: Listener | None = None,
     ) -> Predict:
         """The base's, in slower time."""
         predict = super().predictor(history, path, modules, told, past, reading)
@@ -90,6 +91,18 @@ class MeanFlow(AverageVelocity):
         """The base's, in slower time."""
         field = super().field(state, guidance, pinned, told)
         return lambda time, points: field(self.config.time_scale * time, points)
+
+    def ending(
+        self,
+        head: EndingReadout,
+        state: object,
+        guidance: float,
+        pinned: Tensor | None,
+        told: Tensor | None,
+    ) -> VelocityField:
+        """The base's, in slower time."""
+        end = super().ending(head, state, guidance, pinned, told)
+        return lambda time, points: end(self.config.time_scale * time, points)
 
     def distance(self, error: Tensor, counted: Tensor) -> Tensor:
         """A function of each block's mean squared error e whose slope is the weight (e + c)^-p.

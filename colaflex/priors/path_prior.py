@@ -21,14 +21,14 @@ from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, NoiseLevel, Prior
-from colaflex.interfaces.readout import Readout
+from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.guided import block_times, guided
+from colaflex.priors.guided import LastCall, block_times, guided
 from colaflex.priors.path_config import PathPriorConfig, Schedule
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.prefix import LatentLift, Prefix
-from colaflex.priors.reading import Reading, content_of
+from colaflex.priors.reading import Listener, Reading, content_of
 from colaflex.priors.renoising import Estimate, grid_times, renoised
 
 __all__ = ["Draw", "PathPrior"]
@@ -174,7 +174,7 @@ class PathPrior(Prior):
         if reading is None or not reading.losses or not share:
             return {}
         assert isinstance(self.head, Readout)
-        nats = reading.mean()
+        nats = reading.mean() * self.head.gate(path.times)[..., None]
         if told is not None:
             nats = torch.where(told[..., None], nats, 0.0) / share
         return {"content": self.flow_term(nats, path, latents, noise, self.head.weight)}
@@ -234,7 +234,7 @@ class PathPrior(Prior):
         modules: Any,
         told: Tensor | None = None,
         past: Any = None,
-        reading: Reading | None = None,
+        reading: Listener | None = None,
     ) -> Predict:
         """The prediction of some modules at any points and times, given the batch's history.
 
@@ -244,7 +244,7 @@ class PathPrior(Prior):
             modules: network, lift and head.
             told: (samples · batch, blocks, block, width), what is added to the lifted points.
             past: of `history`, where it is there already.
-            reading: what a readout is taught at every call.
+            reading: teaches or hears the readout at every call.
         """
         pinned = path.pinned if bool(path.pinned.any()) else None
         blind = path.blind if bool(path.blind.any()) else None
@@ -255,11 +255,8 @@ class PathPrior(Prior):
         def predict(points: Tensor, times: Tensor) -> Tensor:
             lifted = lift(points, opens) if told is None else lift(points, opens) + told
             states = network.parallel(lifted, times, seen, pinned, blind)
-            if reading is None:
-                return self.predicted(head(states), points, times)
-            clean, nats = head.taught(states, reading.content)
-            reading.losses.append(nats)
-            return self.predicted(clean, points, times)
+            found = head(states) if reading is None else reading.read(head, states)
+            return self.predicted(found, points, times)
 
         return predict
 
@@ -337,7 +334,11 @@ class PathPrior(Prior):
         blocks, n = segments // self.block_size, self.config.noisings
         network = self.network.flops(batch, blocks, self.block_size, n)
         latents = batch * segments
-        return 3 * (network + self.past_flops(latents) + n * self.end_flops(latents))
+        learned = 3 * (network + self.past_flops(latents) + n * self.end_flops(latents))
+        if isinstance(self.head, Readout):
+            extra = self.head.taught_flops(batch, segments) - 3 * self.head.flops(latents)
+            learned += n * extra
+        return learned
 
     def past_flops(self, latents: int) -> int:
         """Model FLOPs of reading so many latents of history."""
@@ -457,9 +458,10 @@ class PathPrior(Prior):
             return held(noise.normal(purpose, (self.block_size, self.latent_dim), weight))
 
         pinned = None if known is None else known.mask
-        field = self.field(state, options.guidance, pinned, told)
+        field = LastCall(self.field(state, options.guidance, pinned, told))
         if options.along_the_flow:
-            return held(self.descend(field, draw, options.steps))
+            points = self.descend(field, draw, options.steps)
+            return held(self._ended(points, field, state, options, pinned, told))
         drawn: Estimate | None = None
         if options.estimate == "draw":
             drawn = self.drawn(state, noise, options.guidance, pinned, told)
@@ -470,7 +472,35 @@ class PathPrior(Prior):
             return points - time.to(points.dtype) * field(time, points)
 
         times = grid_times(options.grid, options.steps)
-        return held(renoised(estimate, draw, held, times, options.renoise))
+        points = renoised(estimate, draw, held, times, options.renoise)
+        return held(self._ended(points, field, state, options, pinned, told))
+
+    def _ended(
+        self,
+        points: Tensor,
+        field: LastCall,
+        state: Any,
+        options: SamplingOptions,
+        pinned: Tensor | None,
+        told: Tensor | None,
+    ) -> Tensor:
+        """What a sampler found, or what a readout with an end of its own gives at its last step."""
+        if not isinstance(self.head, EndingReadout) or field.points is None:
+            return points
+        end = self.ending(self.head, state, options.guidance, pinned, told)
+        return end(field.time, field.points).to(points.dtype)
+
+    def ending(
+        self,
+        head: EndingReadout,
+        state: Any,
+        guidance: float,
+        pinned: Tensor | None,
+        told: Tensor | None,
+    ) -> VelocityField:
+        """(time, points) -> the end that a readout gives of the next block there, guided."""
+        made = guided(head.said, self.network, self.lift, state, guidance, told)
+        return lambda time, points: head.end(made(points, block_times(time, points, pinned)))
 
     @abstractmethod
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
@@ -528,13 +558,18 @@ class PathPrior(Prior):
 
         def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
             said = made(points, block_times(time, points, pinned))
-            return head.drawn(said, noise, f"flow content {step}").to(points.dtype)
+            try:
+                latents = head.drawn(said, noise, f"flow content {step}")
+            except NotImplementedError as error:
+                raise UserError(f"estimate: {error}; ask for mean") from None
+            return latents.to(points.dtype)
 
         return estimate
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
-        """Network evaluations per block: one a step, times guidance branches."""
-        return options.steps * (1 if options.guidance == 1.0 else 2)
+        """Network evaluations per block: one a step and for an end, times guidance branches."""
+        steps = options.steps + isinstance(self.head, EndingReadout)
+        return steps * (1 if options.guidance == 1.0 else 2)
 
 
 def linear_head(width: int, latent_dim: int) -> nn.Linear:

@@ -1,15 +1,25 @@
-"""What a readout is taught of a batch, and what it cost."""
+"""What a readout is taught of a batch and what that cost, or what it says unasked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 
-__all__ = ["Reading", "content_of"]
+__all__ = ["Listener", "Listening", "Reading", "content_of"]
+
+
+class Listener(Protocol):
+    """Stands between a network and its readout."""
+
+    def read(self, head: Readout, states: Tensor) -> Tensor:
+        """(..., block, width) -> (..., block, dim), the clean latents that the readout gives."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,9 +34,31 @@ class Reading:
     content: Tensor
     losses: list[Tensor] = field(default_factory=list)
 
+    def read(self, head: Readout, states: Tensor) -> Tensor:
+        """Teach the readout; see `Listener.read`."""
+        clean, nats = head.taught(states, self.content)
+        self.losses.append(nats)
+        return clean
+
     def mean(self) -> Tensor:
         """(samples · batch, blocks, block) nats, over the calls."""
         return torch.stack(self.losses).mean(0)
+
+
+@dataclass
+class Listening:
+    """Keeps what a readout said last.
+
+    Attributes:
+        said: see `Readout.said`; None before the first call.
+    """
+
+    said: Tensor | None = None
+
+    def read(self, head: Readout, states: Tensor) -> Tensor:
+        """Hear the readout; see `Listener.read`."""
+        self.said = head.said(states)
+        return head.mean(self.said)
 
 
 def content_of(latents: LatentBatch) -> Tensor:

@@ -17,6 +17,7 @@ from colaflex.priors.flow import FlowPrior
 from colaflex.priors.path_config import PathPriorConfig
 from colaflex.priors.path_prior import PathPrior
 from colaflex.priors.paths import Path
+from colaflex.priors.reading import Listener
 
 __all__ = ["TaughtPrior"]
 
@@ -86,13 +87,15 @@ class TaughtPrior(PathPrior):
         for name, copied in self.teacher.items():
             copied.load_state_dict(getattr(self, name).state_dict())
 
-    def teacher_field(self, history: Tensor, path: Path, guidance: float) -> VelocityField:
+    def teacher_field(
+        self, history: Tensor, path: Path, guidance: float, heard: Listener | None = None
+    ) -> VelocityField:
         """The teacher's guided velocity, 0 at pinned positions.
 
         It is asked at a scalar time or at (rows, blocks) times, and at (rows, blocks, block, dim)
-        points; call it without gradients.
+        points; call it without gradients. `heard` listens to its readout with history.
         """
-        predict = self.predictor(history, path, self.teacher)
+        predict = self.predictor(history, path, self.teacher, reading=heard)
         held = path.pinned[..., None]
         # Guidance is off where the history is empty.
         unguided = path.blind[:, None].repeat(1, path.data.shape[1])

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
-from colaflex.representations.readout_config import OFFERED_READOUTS
+from colaflex.representations.readout_config import OFFERED_READOUTS, UNDRAWN_READOUTS
 from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
 __all__ = ["FrozenEncoderConfig"]
@@ -72,6 +72,7 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
             causality="causal" if self.block_size == 1 else "block_causal",
             block_size=self.block_size,
             readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
             history=True,
         )
 

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.search import SearchRange
 
-__all__ = ["OFFERED_READOUTS", "ReadoutConfig"]
+__all__ = ["OFFERED_READOUTS", "UNDRAWN_READOUTS", "ReadoutConfig"]
 
-OFFERED_READOUTS = ("categorical",)
-"""The readouts that all representations of tokens make."""
+OFFERED_READOUTS = ("categorical", "chained", "through_decoder", "second_head")
+"""The readouts that all representations of tokens make; the first is what `auto` takes."""
+
+UNDRAWN_READOUTS = ("through_decoder", "second_head")
 
 
 class ReadoutConfig(BaseModel):

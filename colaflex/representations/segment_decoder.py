@@ -72,6 +72,12 @@ class SegmentDecoder(TokenRepresentation):
         logits: Tensor = self.unembedding(functional.silu(slots))
         return logits
 
+    def decoding_flops(self, batch: int, segments: int) -> int:
+        """See `TokenRepresentation.decoding_flops`."""
+        tokens = self.slots * self.unembedding.weight.numel()
+        linear = self.lift.weight.numel() + self.part.weight.numel() + tokens
+        return 2 * batch * segments * linear + self.decoder.flops(batch, segments)
+
     def begin_decoding(self, rows: int) -> Cache:
         """An empty decoder cache."""
         return self.decoder.begin(rows, self.lift.weight)

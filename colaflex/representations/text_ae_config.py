@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
-from colaflex.representations.readout_config import OFFERED_READOUTS
+from colaflex.representations.readout_config import OFFERED_READOUTS, UNDRAWN_READOUTS
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 
 __all__ = ["TextAEConfig"]
@@ -37,5 +37,6 @@ class TextAEConfig(SegmentAutoencoderConfig):
             token_states=self.token_layers > 0,
             levels=2,
             readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
             history=True,
         )

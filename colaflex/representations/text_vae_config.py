@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.interfaces.configs import GaussianRepresentationConfig
-from colaflex.representations.readout_config import OFFERED_READOUTS
+from colaflex.representations.readout_config import OFFERED_READOUTS, UNDRAWN_READOUTS
 from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 
 __all__ = ["TextVAEConfig"]
@@ -47,5 +47,6 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
             levels=2,
             stage_one_options=("free_bits",) if self.free_bits else (),
             readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
             history=True,
         )

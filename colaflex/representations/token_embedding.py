@@ -95,4 +95,8 @@ class TokenEmbedding(TokenRepresentation):
 
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one forward pass of `losses`: the decoder's product."""
+        return self.decoding_flops(batch, segments)
+
+    def decoding_flops(self, batch: int, segments: int) -> int:
+        """See `TokenRepresentation.decoding_flops`."""
         return 2 * batch * segments * self.embedding.weight.numel()

@@ -8,7 +8,11 @@ from pydantic import Field
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.interfaces.configs import RepresentationConfig
-from colaflex.representations.readout_config import OFFERED_READOUTS, ReadoutConfig
+from colaflex.representations.readout_config import (
+    OFFERED_READOUTS,
+    UNDRAWN_READOUTS,
+    ReadoutConfig,
+)
 
 __all__ = ["TokenEmbeddingConfig"]
 
@@ -38,5 +42,6 @@ class TokenEmbeddingConfig(RepresentationConfig):
             variable_length=False,
             token_aligned=True,
             readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
             history=True,
         )

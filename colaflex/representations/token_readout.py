@@ -15,7 +15,10 @@ from colaflex.representations.expected_embeddings import expected, expected_and_
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_slots import TokenSlots
 
-__all__ = ["CategoricalReadout"]
+__all__ = ["CategoricalReadout", "Choice"]
+
+Choice = Callable[[Tensor, int], Tensor]
+"""(logits (..., symbols), slot) -> (...) tokens."""
 
 UNEMBEDDING_STD = 0.02
 """Of the first unembedding's weights: nearly all tokens are as likely, and so is their mean."""
@@ -79,8 +82,11 @@ class CategoricalReadout(Readout):
 
     def said(self, states: Tensor) -> Tensor:
         """(..., block, width) -> (..., block, channels), in which logits are linear."""
-        inner: Tensor = functional.silu(self.slots(states))
-        return inner if self.coarse is None else torch.cat([inner, self.coarse(states)], -1)
+        parts = self._of_states(states)
+        return torch.cat(parts if self.coarse is None else [*parts, self.coarse(states)], -1)
+
+    def _of_states(self, states: Tensor) -> list[Tensor]:
+        return [functional.silu(self.slots(states))]
 
     def _of_slots(self, said: Tensor) -> Tensor:
         fine = said[..., : self.sizes.slots * self.sizes.inner]
@@ -105,14 +111,20 @@ class CategoricalReadout(Readout):
             states: (..., block, width).
             content: (..., block, slots) symbols.
         """
-        said = self.said(states)
+        return self._taught(self.said(states), content)
+
+    def _taught(self, said: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         inner = self._of_slots(said)
         rows = inner.flatten(0, -2)
         embedded, nats = expected_and_nats(rows, content.flatten(), *self._weights())
+        mean = self._relifted(embedded.view(inner.shape), said)
+        return mean, self._of_segments(nats, content)
+
+    def _of_segments(self, nats: Tensor, content: Tensor) -> Tensor:
+        """Nats of all slots in order -> (..., block)."""
+        whole = nats.view(content.shape).sum(-1)
         # A segment holds a token at least: what begins with its end is coarse, or not there.
-        nats = nats.view(content.shape).sum(-1)
-        nats = torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, nats)
-        return self._relifted(embedded.view(inner.shape), said), nats
+        return torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, whole)
 
     def _relifted(self, embedded: Tensor, said: Tensor) -> Tensor:
         fine: Tensor = self.relift(embedded.flatten(-2))
@@ -124,11 +136,32 @@ class CategoricalReadout(Readout):
 
     def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
         """The latents of tokens drawn slot by slot; see `Readout.drawn`."""
-        logits = self.logits(said)
-        uniform = noise.uniform(purpose, logits.shape[1:], logits).clamp(min=1e-20)
-        tokens = (logits - (-uniform.log()).log()).argmax(-1)  # Gumbel's
-        embedded = functional.embedding(tokens, self._weights()[2])
+        shape = (said.shape[-2], self.sizes.slots, self.sizes.symbols)
+        like = said.to(torch.promote_types(said.dtype, torch.float32))
+        uniform = noise.uniform(purpose, shape, like).clamp(min=1e-20)
+        gumbel = -(-uniform.log()).log()
+
+        def choose(logits: Tensor, slot: int) -> Tensor:
+            return (logits + gumbel[..., slot, :]).argmax(-1)
+
+        embedded = functional.embedding(self._tokens(said, choose), self._weights()[2])
         return self._relifted(embedded.to(said.dtype), said)
+
+    def likeliest(self, said: Tensor) -> Tensor:
+        """(..., block, slots) symbols; behind a segment's end, and of coarse latents, the end."""
+        tokens = self._tokens(said, lambda logits, _: logits.argmax(-1))
+        end = self.sizes.symbols - 1
+        ended = (tokens == end).cummax(-1).values
+        places = torch.arange(tokens.shape[-2], device=tokens.device)
+        ended |= coarse_places(places, self.sizes.group)[:, None]
+        return tokens.masked_fill(ended, end)
+
+    def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
+        """(..., block, slots) the tokens that are chosen, a slot's logits at a time."""
+        inner, (unembedding, bias, _) = self._of_slots(said), self._weights()
+        slots = range(self.sizes.slots)
+        found = [choose(logits_of(inner[..., k, :], unembedding, bias), k) for k in slots]
+        return torch.stack(found, -1)
 
     def flops(self, latents: int) -> int:
         """Model FLOPs of a forward pass: slots, logits, mean embeddings, the latent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +11,25 @@ from torch import Tensor, nn
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.representations.chained_readout import ChainedReadout
+from colaflex.representations.decoder_taught import StillDecoder, still
 from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.second_head import SecondHead
+from colaflex.representations.through_decoder import ThroughDecoder
 from colaflex.representations.token_history import TokenHistory
 from colaflex.representations.token_readout import CategoricalReadout
 from colaflex.representations.token_slots import TokenSlots
 
 __all__ = ["TokenRepresentation"]
+
+CATEGORICAL: Mapping[str, type[CategoricalReadout]] = {
+    "categorical": CategoricalReadout,
+    "chained": ChainedReadout,
+}
+TAUGHT_BY_DECODER: Mapping[str, type[ThroughDecoder | SecondHead]] = {
+    "through_decoder": ThroughDecoder,
+    "second_head": SecondHead,
+}
 
 
 class TokenRepresentation(Representation):
@@ -43,17 +57,23 @@ class TokenRepresentation(Representation):
         inner = self.token_table.shape[1] if inner is None else inner
         return TokenSlots(self.end_of_segment + 1, self.slots, self.latent_dim, inner, self.group)
 
+    @abstractmethod
+    def decoding_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of `decode` on so many latents."""
+
     def readout(self, name: str, width: int) -> Readout:
-        """A categorical one; see `Representation.readout`."""
-        if name != "categorical":
+        """A categorical one, or one that the decoder teaches; see `Representation.readout`."""
+        if name in TAUGHT_BY_DECODER:
+            decoder = StillDecoder(still(self), lambda batch, n: self.decoding_flops(batch, n))
+            sizes = self._token_slots(None)
+            return TAUGHT_BY_DECODER[name](self.offers.weight, decoder, sizes, width)
+        if name not in CATEGORICAL:
             return super().readout(name, width)
         if self.offers.embeddings == "own":
-            return CategoricalReadout(
-                self.offers, self._token_slots(self.offers.embedding_dim), width
-            )
-        return CategoricalReadout(
-            self.offers, self._token_slots(None), width, lambda: self.token_table
-        )
+            sizes = self._token_slots(self.offers.embedding_dim)
+            return CATEGORICAL[name](self.offers, sizes, width)
+        sizes = self._token_slots(None)
+        return CATEGORICAL[name](self.offers, sizes, width, lambda: self.token_table)
 
     def history(self, width: int) -> nn.Module:
         """Embeddings of the tokens; see `Representation.history`."""

@@ -215,8 +215,9 @@ def unfit_sampling(spec: Document, sampling: _Ways) -> Iterator[tuple[str, str, 
     if sampling.estimate == "draw" and takes:
         assert spec.prior is not None
         assert spec.representation is not None
-        if taken(spec.prior, spec.representation).readout == "linear":
-            message = "a linear readout says nothing of the text from which estimates are drawn"
+        readout = taken(spec.prior, spec.representation).readout
+        if readout in ("linear", *spec.representation.capabilities().undrawn):
+            message = f"a {readout} readout says nothing of the text from which estimates are drawn"
             yield "estimate", message, "set it to mean, or prior.readout to auto"
 
 

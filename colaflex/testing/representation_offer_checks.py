@@ -40,6 +40,7 @@ def _readouts(subject: Subject) -> dict[str, Readout]:
         shared = set(readout.parameters()) & set(made.parameters())
         if shared:
             raise Fault(f"readout({name!r}) holds parameters that are the representation's")
+        readout.behind(lambda latents: latents)
         readout.start()
         shake(readout.float())
         readout.double()
@@ -84,6 +85,11 @@ def readouts(subject: Subject) -> None:
             raise Fault(f"{name}: no gradient reaches the states")
         if readout.flops(2) <= 0:
             raise Fault(f"{name}: flops() is {readout.flops(2)}")
+        if readout.taught_flops(1, 2) < readout.flops(2):
+            raise Fault(f"{name}: taught_flops() is less than a forward pass")
+        likeliest = readout.likeliest(readout.said(states))
+        if likeliest is not None and likeliest.shape != content.shape:
+            raise Fault(f"{name}: likeliest() is {tuple(likeliest.shape)}, unlike content()")
 
 
 @torch.no_grad()
@@ -91,20 +97,25 @@ def readouts_drawn(subject: Subject) -> None:
     """Draws are keyed by their row, differ by key, and surround the expected latents."""
     case = Case(subject)
     states = case.latents(1, len(case.lengths[0]), WIDTH)
-    rows = 4000
+    rows, undrawn = 4000, list[str]()
     for name, readout in _readouts(subject).items():
         said = readout.said(states)
         keys = SampleNoise(tuple(f"row {row}" for row in range(rows)))
         try:
             drawn = readout.drawn(said.expand(rows, *said.shape[1:]), keys, "check")
         except NotImplementedError as error:
-            raise NotApplicable(str(error)) from None
+            undrawn.append(str(error))
+            continue
         again = readout.drawn(said, SampleNoise(keys.keys[7:8]), "check")
         demand_close(again, drawn[7:8], EXACT, f"{name}: a row's draws depend on other rows")
+        if not readout.unbiased:
+            continue
         mean, deviation = readout.mean(said)[0], drawn.std(0)
         # Within five standard errors: a fair readout fails once in a million channels.
         if bool(((drawn.mean(0) - mean).abs() > 5 * deviation / rows**0.5 + 1e-6).any()):
             raise Fault(f"{name}: the mean of its draws is not the latent that it expects")
+    if len(undrawn) == len(subject.capabilities.readouts):
+        raise NotApplicable("; ".join(undrawn))
 
 
 @torch.no_grad()

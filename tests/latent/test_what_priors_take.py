@@ -32,6 +32,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "shared": {"representation.readout.embeddings": "shared"},
     "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
     "joint": {"training.regime": "joint"},
+    "chained": {"prior.readout": "chained"},
+    "through the decoder": {"prior.readout": "through_decoder"},
+    "second head, joint": {"prior.readout": "second_head", "training.regime": "joint"},
 }
 PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]
 
@@ -39,7 +42,7 @@ PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]
 @pytest.fixture(scope="module", params=PARTS, ids=lambda name: name.replace(" ", "_"))
 def run(request: Any, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("takes") / "run"
-    spec = Spec.load(tiny).override(PARTS[request.param]).override(TAKES)
+    spec = Spec.load(tiny).override(TAKES).override(PARTS[request.param])
     colaflex.run(spec, folder)
     return folder
 
@@ -61,7 +64,7 @@ def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     prior = colaflex.load(run).spec.prior
     assert prior is not None
-    draws = prior.capabilities().estimates
+    draws = prior.capabilities().estimates and prior.readout in ("auto", "chained")
     for name in ("valid_sentences", "distinct_documents", "coherent_documents"):
         assert (f"generation.at_drawn_steps.2.{name}" in metrics) == draws
     if draws:

@@ -120,7 +120,7 @@ def test_history_as_text_hears_the_text_and_no_latents() -> None:
 def test_all_that_is_taken_learns(name: str) -> None:
     prior, data = offered(name, noisings=2), told_batch(latents())
     terms = prior.losses(data, Noise(3))
-    taught = name in ("flow_matching", "shortcut", "mean_flow")
+    taught = name in ("flow_matching", "rectified_flow", "shortcut", "mean_flow")
     assert ("content" in terms) == (taught or (name == "consistency" and not prior.teacher))
     total(terms).backward()
     for part in (prior.head, prior.reader):
@@ -181,6 +181,30 @@ def test_content_is_the_cross_entropy_of_the_tokens() -> None:
     assert term.weight == 0.1 and term.per == "latents"
 
 
+def test_reflow_learns_the_text_that_its_teacher_said() -> None:
+    """Content is the likeliest of the teacher's readout at its last step, not the data's."""
+    prior = offered("rectified_flow", teacher_steps=3, pinned_blocks=0.0)
+    prior.phases()[1].start()
+    data = told_batch(latents())
+    content = data.content
+    assert content is not None
+    teacher, said = prior.teacher["head"], []
+    teacher.slots.register_forward_hook(lambda _m, _i, out: said.append(nn.functional.silu(out)))
+    student: list[Tensor] = []
+    prior.head.slots.register_forward_hook(lambda _m, _i, out: student.append(out))
+    term = prior.losses(data, Noise(2))["content"]
+    assert len(said) == 3
+    tokens = teacher.logits(said[-1]).argmax(-1)
+    ended = (tokens == SYMBOLS - 1).cumsum(-1) > 0
+    tokens = torch.where(ended, SYMBOLS - 1, tokens)
+    assert not torch.equal(tokens, prior.blocks(content))
+    logits = prior.head.logits(nn.functional.silu(student[0]))
+    nats = -logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0].sum(-1)
+    nats = torch.where(tokens[..., 0] == SYMBOLS - 1, 0.0, nats)
+    counted = prior.blocks(data.mask)
+    torch.testing.assert_close(term.total, torch.where(counted, nats, 0.0).sum())
+
+
 def test_parts_of_a_large_vocabulary_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     head = readout(16).double()
     states = torch.randn(7, 3, 16, generator=generator(0)).double()
@@ -198,6 +222,10 @@ def test_parts_of_a_large_vocabulary_make_the_whole(monkeypatch: pytest.MonkeyPa
     for one, other in zip((*once[:2], *once[2]), (*parts[:2], *parts[2]), strict=True):
         torch.testing.assert_close(one, other)
     torch.testing.assert_close(head(states), once[0])
+    said = head.said(states)
+    tokens = head.logits(said).argmax(-1)
+    ended = (tokens == SYMBOLS - 1).cumsum(-1) > 0
+    assert torch.equal(head.likeliest(said), torch.where(ended, SYMBOLS - 1, tokens))
 
 
 def test_a_coarse_latent_has_no_tokens_and_a_linear_head() -> None:

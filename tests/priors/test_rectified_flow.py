@@ -42,7 +42,7 @@ def test_reflow_pairs_noise_with_the_teachers_sample(guidance: float) -> None:
     prior.phases()[1].start()
     values = latents()
     path = prior.draw_path(batch(values), Noise(2), 1)
-    taught = prior._teach(prior.blocks(values), path)
+    taught, _ = prior._teach(prior.blocks(values), path)
     assert torch.equal(taught[path.pinned], path.data[path.pinned])
     for row in range(ROWS):
         for block in range(BLOCKS):

@@ -99,7 +99,13 @@ def tokenizer() -> Tokenizer:
     return prepare_data(corpus, base.tokenizer.vocab_size).tokenizer
 
 
-SPECS = {**BOARD.specs, "hybrid": BOARD.base_spec.override({"prior": "hybrid"})}
+READOUTS = {
+    f"flow_matching, {readout}": BOARD.specs["flow_matching_readout"].override(
+        {"prior.readout": readout}
+    )
+    for readout in ("chained", "through_decoder", "second_head")
+}
+SPECS = {**BOARD.specs, **READOUTS, "hybrid": BOARD.base_spec.override({"prior": "hybrid"})}
 
 
 @pytest.mark.parametrize("row", list(SPECS))

@@ -1,0 +1,92 @@
+"""Categorical readout whose draws take a segment's slots one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from colaflex.representations.expected_embeddings import expected_and_nats, logits_of
+from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.token_readout import CategoricalReadout, Choice
+from colaflex.representations.token_slots import TokenSlots
+
+__all__ = ["ChainedReadout"]
+
+
+class ChainedReadout(CategoricalReadout):
+    """Its estimate is the categorical readout's; its draws know the slots before.
+
+    Where slots are drawn apart, each may be right and the segment wrong. The logits of a draw's
+    slot k are W silu(h_k + C_k [e_1; ...; e_(k-1)]) + b, by the embeddings of what was drawn
+    already; those of an estimate are W silu(h_k) + b. The loss is the mean of both cross-entropies.
+    """
+
+    unbiased: ClassVar[bool] = False
+    later: Tensor
+
+    def __init__(
+        self,
+        config: ReadoutConfig,
+        sizes: TokenSlots,
+        width: int,
+        table: Callable[[], Tensor] | None = None,
+    ) -> None:
+        super().__init__(config, sizes, width, table)
+        whole = sizes.slots * sizes.inner
+        self.chain = nn.Linear(whole, whole, bias=False)
+        later = torch.ones(sizes.slots, sizes.slots).tril(-1)
+        later = later.repeat_interleave(sizes.inner, 0).repeat_interleave(sizes.inner, 1)
+        self.register_buffer("later", later, persistent=False)
+        self.channels += whole
+
+    def _of_states(self, states: Tensor) -> list[Tensor]:
+        before = self.slots(states)
+        return [functional.silu(before), before]
+
+    def _told(self, said: Tensor, embedded: Tensor) -> Tensor:
+        """(..., block, slots, inner), in which the logits of draws are linear.
+
+        Args:
+            said: (..., block, channels).
+            embedded: (..., block, slots, inner) what was drawn; 0 where nothing was.
+        """
+        whole = self.sizes.slots * self.sizes.inner
+        before = said[..., whole : 2 * whole]
+        told = functional.linear(embedded.flatten(-2).to(before.dtype), self._chain(before.dtype))
+        inner: Tensor = functional.silu(before + told).unflatten(-1, embedded.shape[-2:])
+        return inner
+
+    def _chain(self, kind: torch.dtype) -> Tensor:
+        return (self.chain.weight * self.later).to(kind)
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and -log p of their tokens: the mean of apart and in a chain."""
+        said = self.said(states)
+        mean, apart = self._taught(said, content)
+        unembedding, bias, table = self._weights()
+        told = self._told(said, functional.embedding(content, table))
+        nothing = table.new_zeros(len(table), 0)
+        rows = told.flatten(0, -2)
+        _, nats = expected_and_nats(rows, content.flatten(), unembedding, bias, nothing)
+        return mean, (apart + self._of_segments(nats, content)) / 2
+
+    def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
+        unembedding, bias, table = self._weights()
+        shape = (*said.shape[:-1], self.sizes.slots, self.sizes.inner)
+        embedded, found = table.new_zeros(shape), []
+        for slot in range(self.sizes.slots):
+            inner = self._told(said, embedded)[..., slot, :]
+            found.append(choose(logits_of(inner, unembedding, bias), slot))
+            embedded = embedded.clone()
+            embedded[..., slot, :] = functional.embedding(found[-1], table)
+        return torch.stack(found, -1)
+
+    def taught_flops(self, batch: int, segments: int) -> int:
+        """As the base's, and the logits of the chain."""
+        table = self.sizes.symbols * self.sizes.inner * self.sizes.slots
+        chain = 2 * batch * segments * (table + self.chain.weight.numel())
+        return super().taught_flops(batch, segments) + 3 * chain

@@ -1,0 +1,52 @@
+"""A linear readout that the decoder teaches, at little noise."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from colaflex.representations.decoder_taught import DecoderTaught, StillDecoder
+from colaflex.representations.token_slots import TokenSlots
+
+__all__ = ["ThroughDecoder"]
+
+
+class ThroughDecoder(DecoderTaught):
+    """One linear head; the decoder reads the clean latents that it expects.
+
+    At much noise the mean of many latents is none that a decoder knows, and its cross-entropy would
+    pull the mean to one of them: the loss has the weight (1 - t)^2.
+
+    Args:
+        weight: of the cross-entropy at no noise, nats per latent.
+        decoder: the representation's.
+        sizes: of what latents stand for.
+        width: channels of the network's states.
+    """
+
+    def __init__(self, weight: float, decoder: StillDecoder, sizes: TokenSlots, width: int) -> None:
+        super().__init__(weight, decoder, sizes)
+        self.linear = nn.Linear(width, sizes.dim)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def said(self, states: Tensor) -> Tensor:
+        """(..., block, dim): the clean latents themselves."""
+        latents: Tensor = self.linear(states)
+        return latents
+
+    def mean(self, said: Tensor) -> Tensor:
+        """See `Readout.mean`."""
+        return said
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and what their text costs by the decoder."""
+        latents = self.said(states)
+        return latents, self.nats(latents, content)
+
+    def gate(self, times: Tensor) -> Tensor:
+        """(1 - t)^2."""
+        return (1.0 - times).square()
+
+    def flops(self, latents: int) -> int:
+        """Model FLOPs of the head."""
+        return 2 * latents * self.linear.weight.numel()
