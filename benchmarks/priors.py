@@ -59,16 +59,34 @@ SAMPLED_BATCHES = 16
 
 @dataclass(frozen=True)
 class Row:
-    """A prior of the comparison: its name here, its word, and what is set besides the spec."""
+    """A prior of the comparison: its name here, its word, its options, and what else is set."""
 
     name: str
     prior: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 TRUNK = {"transformer.width": 128, "transformer.layers": 4, "transformer.heads": 4}
 STATE = {"width": 128, "layers": 4, "heads": 4}
+READOUT = {"readout": "auto", "history": "auto", "noisings": 1}
+CHAINED = {**READOUT, "readout": "chained"}
+FASTER = {"training.stages.prior.learning_rate": 1.2e-2}
+DRAWN = {
+    "training.stages.prior.learning_rate": 2.4e-2,
+    "representation.readout.weight": 0.2,
+    "sampling.estimate": "draw",
+    "sampling.grid": "power(0.7)",
+}
 ROWS = (
+    Row("flow_matching, chained", "flow_matching", CHAINED, DRAWN),
+    Row("flow_matching, readout", "flow_matching", READOUT, FASTER),
+    Row("rectified_flow, readout", "rectified_flow", READOUT, FASTER),
+    Row("consistency, training, readout", "consistency", READOUT),
+    Row("consistency, distillation, readout", "consistency", {"mode": "distillation", **READOUT}),
+    Row("shortcut, readout", "shortcut", READOUT, FASTER),
+    Row("mean_flow, readout", "mean_flow", READOUT, FASTER),
+    Row("cnf, readout", "cnf", READOUT, FASTER),
     Row("flow_matching", "flow_matching"),
     Row("rectified_flow", "rectified_flow"),
     Row("consistency, training", "consistency"),
@@ -96,7 +114,8 @@ ROWS = (
 
 def overrides(row: Row, spec: Spec) -> dict[str, Any]:
     """What makes the spec that of a row."""
-    changes = {"prior": row.prior, **{f"prior.{key}": v for key, v in row.options.items()}}
+    options = {f"prior.{key}": value for key, value in row.options.items()}
+    changes = {"prior": row.prior, **options, **row.also}
     with_prior = spec.override({**changes, "sampling.guidance": 1})
     assert with_prior.prior is not None
     if not with_prior.prior.capabilities().guidance:
@@ -136,6 +155,7 @@ def train(row: Row, path: Path, changes: Mapping[str, Any], folder: Path) -> Non
     resume = ["--resume"] if folder.exists() else []
     print(f"== {row.name}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "colaflex", "run", str(path), *sets, "--out", str(folder)]
+    command += ["--precision", "fp32"]
     subprocess.run([*command, *resume], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -102,6 +102,11 @@ class Readout(nn.Module, ABC):
         """Model FLOPs of `taught` in training, backward pass included."""
         return 3 * self.flops(batch * segments)
 
+    def likeliest_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of `likeliest`, by what was said; here, none."""
+        del batch, segments
+        return 0
+
     def behind(self, raw: Callable[[Tensor], Tensor]) -> None:
         """Called once before anything else: what lies behind the border to the representation.
 

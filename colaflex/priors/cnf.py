@@ -33,6 +33,7 @@ class Cnf(FlowMatching):
 
     config: CnfConfig
     conformance: ClassVar[Conformance] = Conformance(options={"training_steps": 2})
+    learns_ends: ClassVar[bool] = False
 
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """Flow matching for the share `warm_start`, then maximum likelihood."""

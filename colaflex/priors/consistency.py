@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,7 @@ class Consistency(TaughtPrior):
     """
 
     config: ConsistencyConfig
+    learns_ends: ClassVar[bool] = False
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "consistency": how far f is from itself at an earlier point of the same path.
@@ -130,6 +133,8 @@ class Consistency(TaughtPrior):
         """Model FLOPs of one step: training, the target, and the teacher's two velocities."""
         clean, noisy = self.forward_flops(batch, segments)
         flops = super().training_flops(batch, segments) + self.config.noisings * noisy
+        if self.teacher:  # nobody tells a student the text
+            flops -= self.config.noisings * self.telling_flops(batch, segments)
         if self.config.mode == "distillation":
             branches = 1 if self.config.teacher_guidance == 1.0 else 2
             flops += clean + 2 * branches * self.config.noisings * noisy

@@ -14,7 +14,6 @@ from torch import Tensor
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import Solver, VelocityField
 from colaflex.priors.flow_config import FlowPriorConfig
 from colaflex.priors.path_prior import LEAST_TIME, SMALLEST_TIME, Draw, PathPrior
@@ -104,7 +103,7 @@ class FlowPrior(PathPrior):
         evaluations = self.config.solver.evaluations(options.steps)
         if evaluations is None:
             return None
-        return (evaluations + isinstance(self.head, EndingReadout)) * branches
+        return (evaluations + self._ends_apart) * branches
 
 
 def _coasting(velocity: VelocityField) -> VelocityField:

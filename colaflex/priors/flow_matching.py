@@ -127,7 +127,8 @@ class FlowMatching(FlowPrior):
         settings = self.config.self_conditioning
         if evaluations is None or not settings.share or settings.guidance == 1.0:
             return evaluations
-        return 2 * evaluations - (1 if options.guidance == 1.0 else 2)
+        branches = 1 if options.guidance == 1.0 else 2
+        return 2 * evaluations - branches * (1 + self._ends_apart)
 
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """Squared error of the prediction at every position."""

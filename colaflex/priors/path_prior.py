@@ -50,6 +50,8 @@ class PathPrior(Prior):
     """Block-causal prior given by a field of velocities along paths from noise to data."""
 
     n_times: ClassVar[int] = 1
+    learns_ends: ClassVar[bool] = True
+    """Whether its readout is told the text wherever a sampler's last step may ask for an end."""
 
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__()
@@ -335,10 +337,13 @@ class PathPrior(Prior):
         network = self.network.flops(batch, blocks, self.block_size, n)
         latents = batch * segments
         learned = 3 * (network + self.past_flops(latents) + n * self.end_flops(latents))
-        if isinstance(self.head, Readout):
-            extra = self.head.taught_flops(batch, segments) - 3 * self.head.flops(latents)
-            learned += n * extra
-        return learned
+        return learned + n * self.telling_flops(batch, segments)
+
+    def telling_flops(self, batch: int, segments: int) -> int:
+        """What teaching a readout its content takes in a noising, beyond its latents."""
+        if not isinstance(self.head, Readout):
+            return 0
+        return self.head.taught_flops(batch, segments) - 3 * self.head.flops(batch * segments)
 
     def past_flops(self, latents: int) -> int:
         """Model FLOPs of reading so many latents of history."""
@@ -485,10 +490,15 @@ class PathPrior(Prior):
         told: Tensor | None,
     ) -> Tensor:
         """What a sampler found, or what a readout with an end of its own gives at its last step."""
-        if not isinstance(self.head, EndingReadout) or field.points is None:
+        if not self._ends_apart or field.points is None:
             return points
+        assert isinstance(self.head, EndingReadout)
         end = self.ending(self.head, state, options.guidance, pinned, told)
         return end(field.time, field.points).to(points.dtype)
+
+    @property
+    def _ends_apart(self) -> bool:
+        return self.learns_ends and isinstance(self.head, EndingReadout)
 
     def ending(
         self,
@@ -498,7 +508,10 @@ class PathPrior(Prior):
         pinned: Tensor | None,
         told: Tensor | None,
     ) -> VelocityField:
-        """(time, points) -> the end that a readout gives of the next block there, guided."""
+        """(time, points) -> the end that a readout gives of the next block there, guided.
+
+        It is asked by the points alone: without the estimate of self-conditioning.
+        """
         made = guided(head.said, self.network, self.lift, state, guidance, told)
         return lambda time, points: head.end(made(points, block_times(time, points, pinned)))
 
@@ -568,7 +581,7 @@ class PathPrior(Prior):
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step and for an end, times guidance branches."""
-        steps = options.steps + isinstance(self.head, EndingReadout)
+        steps = options.steps + self._ends_apart
         return steps * (1 if options.guidance == 1.0 else 2)
 
 

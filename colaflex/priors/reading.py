@@ -50,10 +50,10 @@ class Listening:
     """Keeps what a readout said last.
 
     Attributes:
-        said: see `Readout.said`; None before the first call.
+        said: see `Readout.said`; empty before the first call.
     """
 
-    said: Tensor | None = None
+    said: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def read(self, head: Readout, states: Tensor) -> Tensor:
         """Hear the readout; see `Listener.read`."""

@@ -69,7 +69,7 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
         return ends, self._heard(heard)
 
     def _heard(self, heard: Listening | None) -> Reading | None:
-        if heard is None or heard.said is None:
+        if heard is None:
             return None
         teacher = self.teacher["head"]
         assert isinstance(teacher, Readout)
@@ -84,4 +84,6 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
         evaluations = self.config.solver.evaluations(self.config.teacher_steps) or 0
         student = super().training_flops(batch, segments)
         branches = 1 if self.config.teacher_guidance == 1.0 else 2
+        if isinstance(self.head, Readout):
+            clean += self.head.likeliest_flops(batch, segments)
         return student + clean + branches * evaluations * noisy

@@ -17,7 +17,7 @@ from colaflex.priors.flow import FlowPrior
 from colaflex.priors.path_config import PathPriorConfig
 from colaflex.priors.path_prior import PathPrior
 from colaflex.priors.paths import Path
-from colaflex.priors.reading import Listener
+from colaflex.priors.reading import Listening
 
 __all__ = ["TaughtPrior"]
 
@@ -88,12 +88,12 @@ class TaughtPrior(PathPrior):
             copied.load_state_dict(getattr(self, name).state_dict())
 
     def teacher_field(
-        self, history: Tensor, path: Path, guidance: float, heard: Listener | None = None
+        self, history: Tensor, path: Path, guidance: float, heard: Listening | None = None
     ) -> VelocityField:
         """The teacher's guided velocity, 0 at pinned positions.
 
         It is asked at a scalar time or at (rows, blocks) times, and at (rows, blocks, block, dim)
-        points; call it without gradients. `heard` listens to its readout with history.
+        points; call it without gradients. `heard` keeps what its readout says, guided.
         """
         predict = self.predictor(history, path, self.teacher, reading=heard)
         held = path.pinned[..., None]
@@ -105,15 +105,24 @@ class TaughtPrior(PathPrior):
             times = torch.atleast_2d(time.to(points.dtype)).expand(len(points), -1)
             predicted = predict(points, times[..., None])
             if guidance != 1.0:
-                free = self._unconditional(points, time, path.pinned)
-                mixed = torch.lerp(free, predicted, guidance)
-                predicted = torch.where(unguided[..., None, None], predicted, mixed)
+                alone = None if heard is None else Listening()
+                free = self._unconditional(points, time, path.pinned, alone)
+
+                def mixed(free: Tensor, conditional: Tensor) -> Tensor:
+                    moved = torch.lerp(free, conditional, guidance)
+                    return torch.where(unguided[..., None, None], conditional, moved)
+
+                predicted = mixed(free, predicted)
+                if heard is not None and alone is not None:
+                    heard.said = mixed(alone.said.view_as(heard.said), heard.said)
             moved = self.as_velocity(predicted, points, times[..., None, None])
             return torch.where(held, 0.0, moved)
 
         return velocity
 
-    def _unconditional(self, points: Tensor, time: Tensor, pinned: Tensor) -> Tensor:
+    def _unconditional(
+        self, points: Tensor, time: Tensor, pinned: Tensor, heard: Listening | None = None
+    ) -> Tensor:
         """The teacher's prediction of every block alone, (rows, blocks, block, dim)."""
         alone = points.flatten(0, 1)
         times = time.to(points.dtype).expand(points.shape[:2]).reshape(-1, 1, 1)
@@ -122,5 +131,6 @@ class TaughtPrior(PathPrior):
         elif time.ndim == 0:
             times = times[:1]
         network, lift, head = (self.teacher[name] for name in ("network", "lift", "head"))
-        found = head(network(lift(alone), times, None))
+        states = network(lift(alone), times, None)
+        found = heard.read(head, states) if isinstance(head, Readout) and heard else head(states)
         return self.predicted(found, alone, times).view_as(points)

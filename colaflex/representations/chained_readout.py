@@ -52,13 +52,18 @@ class ChainedReadout(CategoricalReadout):
 
         Args:
             said: (..., block, channels).
-            embedded: (..., block, slots, inner) what was drawn; 0 where nothing was.
+            embedded: (..., block, slots, inner) of the text.
         """
         whole = self.sizes.slots * self.sizes.inner
-        before = said[..., whole : 2 * whole]
+        apart, before = said[..., :whole], said[..., whole : 2 * whole]
         told = functional.linear(embedded.flatten(-2).to(before.dtype), self._chain(before.dtype))
-        inner: Tensor = functional.silu(before + told).unflatten(-1, embedded.shape[-2:])
+        inner: Tensor = self._added(apart, before, told).unflatten(-1, embedded.shape[-2:])
         return inner
+
+    @staticmethod
+    def _added(apart: Tensor, before: Tensor, told: Tensor) -> Tensor:
+        """What the chain adds: nothing in the first slot, whose logits are the estimate's."""
+        return apart + (functional.silu(before + told) - functional.silu(before))
 
     def _chain(self, kind: torch.dtype) -> Tensor:
         return (self.chain.weight * self.later).to(kind)
@@ -76,14 +81,22 @@ class ChainedReadout(CategoricalReadout):
 
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         unembedding, bias, table = self._weights()
-        shape = (*said.shape[:-1], self.sizes.slots, self.sizes.inner)
-        embedded, found = table.new_zeros(shape), []
+        whole, found = self.sizes.slots * self.sizes.inner, list[Tensor]()
+        drawn = said[..., :0]
         for slot in range(self.sizes.slots):
-            inner = self._told(said, embedded)[..., slot, :]
+            at = slice(slot * self.sizes.inner, (slot + 1) * self.sizes.inner)
+            apart, before = said[..., :whole][..., at], said[..., whole:][..., at]
+            told = functional.linear(drawn, self.chain.weight[at, : at.start].to(drawn.dtype))
+            inner = self._added(apart, before, told)
             found.append(choose(logits_of(inner, unembedding, bias), slot))
-            embedded = embedded.clone()
-            embedded[..., slot, :] = functional.embedding(found[-1], table)
+            drawn = torch.cat([drawn, functional.embedding(found[-1], table).to(said.dtype)], -1)
         return torch.stack(found, -1)
+
+    def likeliest_flops(self, batch: int, segments: int) -> int:
+        """The logits', and what each slot hears of those before."""
+        pairs = self.sizes.slots * (self.sizes.slots - 1) // 2
+        chain = 2 * batch * segments * pairs * self.sizes.inner**2
+        return super().likeliest_flops(batch, segments) + chain
 
     def taught_flops(self, batch: int, segments: int) -> int:
         """As the base's, and the logits of the chain."""

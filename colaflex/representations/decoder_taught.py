@@ -1,25 +1,24 @@
-"""Readouts that learn from the representation's own decoder, held still."""
+"""Readouts that learn from the representation's own decoder, which learns nothing from them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.readout import Readout
-from colaflex.interfaces.representation import Representation
 from colaflex.representations.token_slots import TokenSlots
 
-__all__ = ["DecoderTaught", "StillDecoder", "still"]
+__all__ = ["DecoderTaught", "Realisation"]
 
 
 @dataclass(frozen=True)
-class StillDecoder:
-    """A decoder that teaches, and learns nothing from it.
+class Realisation:
+    """A representation's decoder, as readouts ask it.
 
     Attributes:
         decode: (batch, segments, dim) raw latents -> (batch, segments, slots, symbols) logits.
@@ -30,30 +29,11 @@ class StillDecoder:
     flops: Callable[[int, int], int]
 
 
-class _Decoding(nn.Module):
-    def __init__(self, representation: Representation) -> None:
-        super().__init__()
-        self.representation = representation
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.representation.decode(latents)
-
-
-def still(representation: Representation) -> Callable[[Tensor], Tensor]:
-    """The representation's `decode`, whose gradients reach the latents alone."""
-
-    def decode(latents: Tensor) -> Tensor:
-        held = {f"representation.{k}": p.detach() for k, p in representation.named_parameters()}
-        logits: Tensor = functional_call(_Decoding(representation), held, (latents,))
-        return logits
-
-    return decode
-
-
 class DecoderTaught(Readout):
     """Its cross-entropy is what the decoder says of the text at some latents of this readout.
 
     The decoder reads a row's latents together, as it always does, and its logits are held whole.
+    What it teaches reaches each latent with that latent's own weight, whatever the others have.
 
     Args:
         weight: of the cross-entropy, nats per latent.
@@ -61,25 +41,36 @@ class DecoderTaught(Readout):
         sizes: of what latents stand for.
     """
 
-    def __init__(self, weight: float, decoder: StillDecoder, sizes: TokenSlots) -> None:
+    def __init__(self, weight: float, decoder: Realisation, sizes: TokenSlots) -> None:
         super().__init__()
         self.weight, self.sizes, self._decoder = weight, sizes, decoder
         self._raw: Callable[[Tensor], Tensor] | None = None
+
+    @abstractmethod
+    def decoded(self, said: Tensor) -> Tensor:
+        """(..., block, dim) the latents that the decoder is asked about, normalised."""
 
     def behind(self, raw: Callable[[Tensor], Tensor]) -> None:
         """Take the border; see `Readout.behind`."""
         self._raw = raw
 
-    def nats(self, latents: Tensor, content: Tensor) -> Tensor:
-        """(rows, ..., block): what the tokens of each latent cost, the sum over its slots.
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and what the text costs by the decoder; see `Readout.taught`."""
+        said = self.said(states)
+        return self.mean(said), self._nats(self.decoded(said), content)
 
-        Args:
-            latents: (rows, ..., block, dim), normalised; a row's segments in order.
-            content: (rows, ..., block, slots) symbols.
-        """
-        assert self._raw is not None, "the border is not known yet"
-        rows, end = len(latents), self.sizes.symbols - 1
-        logits = self._decoder.decode(self._raw(latents.reshape(rows, -1, latents.shape[-1])))
+    def _nats(self, latents: Tensor, content: Tensor) -> Tensor:
+        """(rows, ..., block): what the tokens of each latent cost, the sum over its slots."""
+        if not torch.is_grad_enabled():
+            return self._costs(latents, content)
+        asked = latents.detach().requires_grad_()
+        costs = self._costs(asked, content)
+        (pull,) = torch.autograd.grad(costs.sum(), asked)
+        # Of the costs' value and of their slope in the latents; the decoder gets no gradient.
+        return costs.detach() + (pull * (latents - latents.detach())).sum(-1)
+
+    def _costs(self, latents: Tensor, content: Tensor) -> Tensor:
+        logits, end = self._logits(latents), self.sizes.symbols - 1
         truth = content.reshape(logits.shape[:-1])
         costs = functional.cross_entropy(
             logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32)),
@@ -92,6 +83,21 @@ class DecoderTaught(Readout):
         told &= truth[..., :1] != end
         return torch.where(told, costs, 0.0).sum(-1).view(content.shape[:-1])
 
+    def _logits(self, latents: Tensor) -> Tensor:
+        """(rows, segments, slots, symbols) of (rows, ..., block, dim): segments in order."""
+        assert self._raw is not None, "the border is not known yet"
+        return self._decoder.decode(self._raw(latents.reshape(len(latents), -1, latents.shape[-1])))
+
+    def likeliest(self, said: Tensor) -> Tensor:
+        """(..., block, slots) what the decoder makes of its latents; see `Readout.likeliest`."""
+        tokens = self._logits(self.decoded(said)).argmax(-1)
+        tokens = tokens.view(*said.shape[:-1], self.sizes.slots)
+        return self.sizes.ended(tokens)
+
     def taught_flops(self, batch: int, segments: int) -> int:
         """As the base's, and the decoder's forward pass and the one back to its latents."""
         return super().taught_flops(batch, segments) + 2 * self._decoder.flops(batch, segments)
+
+    def likeliest_flops(self, batch: int, segments: int) -> int:
+        """See `Readout.likeliest_flops`."""
+        return self._decoder.flops(batch, segments)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["expected", "expected_and_nats", "logits_of"]
+__all__ = ["expected", "expected_and_nats", "logits_of", "parts_of"]
 
 LOGITS_AT_ONCE = 2**22
 """Logits that are held at a time: 16 MiB in fp32."""
@@ -33,7 +33,7 @@ def expected(inner: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor
     made = [
         logits_of(inner[part], unembedding, bias).softmax(-1).to(inner.dtype)
         @ embedding.to(inner.dtype)
-        for part in _parts(len(inner), len(bias))
+        for part in parts_of(len(inner), len(bias))
     ]
     return torch.cat(made)
 
@@ -76,7 +76,7 @@ class _Expected(torch.autograd.Function):
         mean = inner.new_empty(len(inner), embedding.shape[1])
         logs, nats = bias.new_empty(len(inner)), bias.new_empty(len(inner))
         first = bias.new_empty(0, len(bias))
-        for part in _parts(len(inner), len(bias)):
+        for part in parts_of(len(inner), len(bias)):
             logits = logits_of(inner[part], unembedding, bias)
             logs[part] = logits.logsumexp(-1)
             nats[part] = logs[part] - logits.gather(-1, tokens[part, None])[:, 0]
@@ -94,7 +94,7 @@ class _Expected(torch.autograd.Function):
         weight, table = unembedding.to(kind), embedding.to(kind)
         to_inner, to_weight = torch.empty_like(inner), torch.zeros_like(unembedding)
         to_bias, to_embedding = torch.zeros_like(bias), torch.zeros_like(embedding)
-        for part in _parts(len(inner), len(bias)):
+        for part in parts_of(len(inner), len(bias)):
             p = first
             if part.start:
                 p = logits_of(inner[part], unembedding, bias).sub_(logs[part, None]).exp_()
@@ -111,7 +111,8 @@ class _Expected(torch.autograd.Function):
         return to_inner, None, to_weight, to_bias, to_embedding
 
 
-def _parts(rows: int, symbols: int) -> Iterator[slice]:
+def parts_of(rows: int, symbols: int) -> Iterator[slice]:
+    """Slices of so many rows, each of no more logits than are held at a time."""
     at_once = max(1, LOGITS_AT_ONCE // symbols)
     for start in range(0, rows, at_once):
         yield slice(start, start + at_once)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from colaflex.interfaces.readout import EndingReadout
-from colaflex.representations.decoder_taught import DecoderTaught, StillDecoder
+from colaflex.representations.decoder_taught import DecoderTaught, Realisation
 from colaflex.representations.token_slots import TokenSlots
 
 __all__ = ["SecondHead"]
@@ -23,7 +23,7 @@ class SecondHead(DecoderTaught, EndingReadout):
         width: channels of the network's states.
     """
 
-    def __init__(self, weight: float, decoder: StillDecoder, sizes: TokenSlots, width: int) -> None:
+    def __init__(self, weight: float, decoder: Realisation, sizes: TokenSlots, width: int) -> None:
         super().__init__(weight, decoder, sizes)
         self.heads = nn.Linear(width, 2 * sizes.dim)
         nn.init.zeros_(self.heads.weight)
@@ -42,10 +42,9 @@ class SecondHead(DecoderTaught, EndingReadout):
         """See `EndingReadout.end`."""
         return said[..., self.sizes.dim :]
 
-    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
-        """The expected latents, and what the text of the ends costs by the decoder."""
-        said = self.said(states)
-        return self.mean(said), self.nats(self.end(said), content)
+    def decoded(self, said: Tensor) -> Tensor:
+        """The ends."""
+        return self.end(said)
 
     def flops(self, latents: int) -> int:
         """Model FLOPs of both heads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from colaflex.representations.decoder_taught import DecoderTaught, StillDecoder
+from colaflex.representations.decoder_taught import DecoderTaught, Realisation
 from colaflex.representations.token_slots import TokenSlots
 
 __all__ = ["ThroughDecoder"]
@@ -14,7 +14,7 @@ class ThroughDecoder(DecoderTaught):
     """One linear head; the decoder reads the clean latents that it expects.
 
     At much noise the mean of many latents is none that a decoder knows, and its cross-entropy would
-    pull the mean to one of them: the loss has the weight (1 - t)^2.
+    pull the mean to one of them: what reaches a latent has the weight (1 - t)^2 of its own time.
 
     Args:
         weight: of the cross-entropy at no noise, nats per latent.
@@ -23,7 +23,7 @@ class ThroughDecoder(DecoderTaught):
         width: channels of the network's states.
     """
 
-    def __init__(self, weight: float, decoder: StillDecoder, sizes: TokenSlots, width: int) -> None:
+    def __init__(self, weight: float, decoder: Realisation, sizes: TokenSlots, width: int) -> None:
         super().__init__(weight, decoder, sizes)
         self.linear = nn.Linear(width, sizes.dim)
         nn.init.zeros_(self.linear.weight)
@@ -38,10 +38,9 @@ class ThroughDecoder(DecoderTaught):
         """See `Readout.mean`."""
         return said
 
-    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
-        """The expected latents, and what their text costs by the decoder."""
-        latents = self.said(states)
-        return latents, self.nats(latents, content)
+    def decoded(self, said: Tensor) -> Tensor:
+        """The expected latents."""
+        return said
 
     def gate(self, times: Tensor) -> Tensor:
         """(1 - t)^2."""

@@ -11,7 +11,12 @@ from torch.nn import functional
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
-from colaflex.representations.expected_embeddings import expected, expected_and_nats, logits_of
+from colaflex.representations.expected_embeddings import (
+    expected,
+    expected_and_nats,
+    logits_of,
+    parts_of,
+)
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_slots import TokenSlots
 
@@ -149,12 +154,14 @@ class CategoricalReadout(Readout):
 
     def likeliest(self, said: Tensor) -> Tensor:
         """(..., block, slots) symbols; behind a segment's end, and of coarse latents, the end."""
-        tokens = self._tokens(said, lambda logits, _: logits.argmax(-1))
-        end = self.sizes.symbols - 1
-        ended = (tokens == end).cummax(-1).values
-        places = torch.arange(tokens.shape[-2], device=tokens.device)
-        ended |= coarse_places(places, self.sizes.group)[:, None]
-        return tokens.masked_fill(ended, end)
+        rows = said.flatten(0, -3)
+        parts = parts_of(len(rows), rows.shape[1] * self.sizes.symbols)
+        tokens = [self._tokens(rows[part], lambda logits, _: logits.argmax(-1)) for part in parts]
+        return self.sizes.ended(torch.cat(tokens).view(*said.shape[:-1], self.sizes.slots))
+
+    def likeliest_flops(self, batch: int, segments: int) -> int:
+        """The logits'."""
+        return 2 * batch * segments * self.sizes.symbols * self.sizes.inner * self.sizes.slots
 
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         """(..., block, slots) the tokens that are chosen, a slot's logits at a time."""

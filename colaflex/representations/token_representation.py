@@ -12,7 +12,7 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.representations.chained_readout import ChainedReadout
-from colaflex.representations.decoder_taught import StillDecoder, still
+from colaflex.representations.decoder_taught import Realisation
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.second_head import SecondHead
 from colaflex.representations.through_decoder import ThroughDecoder
@@ -64,11 +64,16 @@ class TokenRepresentation(Representation):
     def readout(self, name: str, width: int) -> Readout:
         """A categorical one, or one that the decoder teaches; see `Representation.readout`."""
         if name in TAUGHT_BY_DECODER:
-            decoder = StillDecoder(still(self), lambda batch, n: self.decoding_flops(batch, n))
+            decoder = Realisation(
+                lambda latents: self.decode(latents),
+                lambda batch, segments: self.decoding_flops(batch, segments),
+            )
             sizes = self._token_slots(None)
             return TAUGHT_BY_DECODER[name](self.offers.weight, decoder, sizes, width)
         if name not in CATEGORICAL:
             return super().readout(name, width)
+        if self.slots == 1:  # there is no chain of one
+            name = "categorical"
         if self.offers.embeddings == "own":
             sizes = self._token_slots(self.offers.embedding_dim)
             return CATEGORICAL[name](self.offers, sizes, width)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.levels import coarse_places
+
 __all__ = ["TokenSlots"]
 
 
@@ -24,3 +29,14 @@ class TokenSlots:
     dim: int
     inner: int
     group: int = 1
+
+    def ended(self, tokens: Tensor) -> Tensor:
+        """(..., segments, slots) symbols, with the end in all slots behind one and in coarse ones.
+
+        Args:
+            tokens: of that shape; segments count from a group's first.
+        """
+        end = self.symbols - 1
+        behind = (tokens == end).cummax(-1).values
+        places = torch.arange(tokens.shape[-2], device=tokens.device)
+        return tokens.masked_fill(behind | coarse_places(places, self.group)[:, None], end)

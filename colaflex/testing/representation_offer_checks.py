@@ -104,8 +104,12 @@ def readouts_drawn(subject: Subject) -> None:
         try:
             drawn = readout.drawn(said.expand(rows, *said.shape[1:]), keys, "check")
         except NotImplementedError as error:
+            if name not in subject.capabilities.undrawn:
+                raise Fault(f"{name}: {error}, and `undrawn` does not say so") from None
             undrawn.append(str(error))
             continue
+        if name in subject.capabilities.undrawn:
+            raise Fault(f"{name}: estimates are drawn, where `undrawn` says they can't be")
         again = readout.drawn(said, SampleNoise(keys.keys[7:8]), "check")
         demand_close(again, drawn[7:8], EXACT, f"{name}: a row's draws depend on other rows")
         if not readout.unbiased:

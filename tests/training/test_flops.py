@@ -105,7 +105,22 @@ READOUTS = {
     )
     for readout in ("chained", "through_decoder", "second_head")
 }
-SPECS = {**BOARD.specs, **READOUTS, "hybrid": BOARD.base_spec.override({"prior": "hybrid"})}
+TAUGHT = {
+    f"{prior}, {readout}": BOARD.specs["rectified_flow_readout"].override(
+        {"prior": prior, "prior.readout": readout, **options}
+    )
+    for readout in ("chained", "through_decoder", "second_head")
+    for prior, options in (
+        ("rectified_flow", {}),
+        ("consistency", {"prior.mode": "distillation"}),
+    )
+}
+SPECS = {
+    **BOARD.specs,
+    **READOUTS,
+    **TAUGHT,
+    "hybrid": BOARD.base_spec.override({"prior": "hybrid"}),
+}
 
 
 @pytest.mark.parametrize("row", list(SPECS))

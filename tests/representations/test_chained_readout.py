@@ -6,16 +6,24 @@ from typing import Any
 
 import pytest
 import torch
-from test_readouts import SLOTS, SYMBOLS, sizes
+from segments import build
 from torch import Tensor, nn
-from toys import generator
 
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_readout import CategoricalReadout, Choice
+from colaflex.representations.token_slots import TokenSlots
 
-WIDTH = 16
+WIDTH, SYMBOLS, SLOTS = 16, 5, 2
+
+
+def sizes(group: int = 1) -> TokenSlots:
+    return TokenSlots(SYMBOLS, SLOTS, dim=3, inner=8, group=group)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def chained(group: int = 1) -> ChainedReadout:
@@ -91,6 +99,48 @@ def test_its_draws_have_the_chains_probabilities() -> None:
     first = chain_logits(head, states, greedy[None])[0]
     assert greedy[0] == first[0].argmax()
     assert greedy[1] in (first[1].argmax(), SYMBOLS - 1)
+
+
+def test_guidance_moves_the_first_slots_logits_as_an_estimates() -> None:
+    head, draws = chained(), generator(0)
+    said = [head.said(torch.randn(1, 1, WIDTH, generator=draws).double()) for _ in range(2)]
+    mixed = torch.lerp(*said, 3.0)
+    seen: list[Tensor] = []
+
+    def choose(logits: Tensor, slot: int) -> Tensor:
+        seen.append(logits)
+        return torch.zeros(logits.shape[:-1], dtype=torch.long)
+
+    head._tokens(mixed, choose)
+    apart = torch.lerp(*(head.logits(each)[..., 0, :] for each in said), 3.0)
+    torch.testing.assert_close(seen[0], apart)
+
+
+def test_the_likeliest_of_many_rows_are_found_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, states = chained(), torch.randn(7, 3, WIDTH, generator=generator(0)).double()
+    said = head.said(states)
+    once = head.likeliest(said)
+    monkeypatch.setattr(
+        "colaflex.representations.expected_embeddings.LOGITS_AT_ONCE", 3 * SYMBOLS * 2
+    )
+    assert torch.equal(head.likeliest(said), once)
+
+
+def test_a_chain_of_one_slot_is_none() -> None:
+    made = build(name="token_embedding", slots=1)
+    assert type(made.readout("chained", WIDTH)) is CategoricalReadout
+
+
+@pytest.mark.parametrize("embeddings", ["shared", "frozen"])
+def test_it_takes_the_decoders_embeddings(embeddings: str) -> None:
+    made = build(readout={"embeddings": embeddings})
+    head = made.readout("chained", WIDTH).double()
+    head.start()
+    states = torch.randn(2, 4, WIDTH, generator=generator(0)).double()
+    content = torch.zeros(2, 4, made.slots, dtype=torch.long)
+    head.taught(states, content)[1].sum().backward()
+    table = made.unembedding.weight.grad
+    assert (table is not None and bool(table.any())) == (embeddings == "shared")
 
 
 def test_a_coarse_latent_has_no_tokens() -> None:
