@@ -33,7 +33,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
     "joint": {"training.regime": "joint"},
     "chained": {"prior.readout": "chained"},
-    "through the decoder": {"prior.readout": "through_decoder"},
     "second head, joint": {"prior.readout": "second_head", "training.regime": "joint"},
 }
 PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]

@@ -109,10 +109,10 @@ TAUGHT = {
     f"{prior}, {readout}": BOARD.specs["rectified_flow_readout"].override(
         {"prior": prior, "prior.readout": readout, **options}
     )
-    for readout in ("chained", "through_decoder", "second_head")
-    for prior, options in (
-        ("rectified_flow", {}),
-        ("consistency", {"prior.mode": "distillation"}),
+    for prior, readout, options in (
+        ("rectified_flow", "chained", {}),
+        ("rectified_flow", "through_decoder", {}),
+        ("consistency", "second_head", {"prior.mode": "distillation"}),
     )
 }
 SPECS = {
