@@ -155,7 +155,6 @@ def train(row: Row, path: Path, changes: Mapping[str, Any], folder: Path) -> Non
     resume = ["--resume"] if folder.exists() else []
     print(f"== {row.name}", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "colaflex", "run", str(path), *sets, "--out", str(folder)]
-    command += ["--precision", "fp32"]
     subprocess.run([*command, *resume], check=True, stdout=subprocess.DEVNULL)
 
 

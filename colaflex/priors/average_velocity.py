@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.average_velocity_config import AverageVelocityConfig
@@ -134,17 +133,9 @@ class AverageVelocity(PathPrior):
             points = points - (time - then) * field(asked, points)
         return points
 
-    def ending(
-        self,
-        head: EndingReadout,
-        state: Any,
-        guidance: float,
-        pinned: Tensor | None,
-        told: Tensor | None,
-    ) -> VelocityField:
-        """The base's, at spans of 0: there the readout is told the text."""
-        end = super().ending(head, state, guidance, pinned, told)
-        return lambda time, points: end(time * torch.eye(2, device=time.device)[0], points)
+    def end_time(self, time: Tensor) -> Tensor:
+        """The same at a span of 0: there the readout is told the text."""
+        return torch.stack([time[0], torch.zeros_like(time[0])])
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step, self-made targets included: two forward passes, guided four."""

@@ -57,13 +57,13 @@ class LastCall:
 
     Attributes:
         time: scalar, or (n_times,).
-        points: (rows, block, dim); None before the first call.
+        points: (rows, block, dim); empty before the first call.
     """
 
     def __init__(self, field: VelocityField) -> None:
         self._field = field
         self.time = torch.empty(())
-        self.points: Tensor | None = None
+        self.points = torch.empty(0)
 
     def __call__(self, time: Tensor, points: Tensor) -> Tensor:
         """The field's velocity there."""

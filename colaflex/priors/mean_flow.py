@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.mean_flow_config import MeanFlowConfig
@@ -92,17 +91,9 @@ class MeanFlow(AverageVelocity):
         field = super().field(state, guidance, pinned, told)
         return lambda time, points: field(self.config.time_scale * time, points)
 
-    def ending(
-        self,
-        head: EndingReadout,
-        state: object,
-        guidance: float,
-        pinned: Tensor | None,
-        told: Tensor | None,
-    ) -> VelocityField:
+    def end_time(self, time: Tensor) -> Tensor:
         """The base's, in slower time."""
-        end = super().ending(head, state, guidance, pinned, told)
-        return lambda time, points: end(self.config.time_scale * time, points)
+        return self.config.time_scale * super().end_time(time)
 
     def distance(self, error: Tensor, counted: Tensor) -> Tensor:
         """A function of each block's mean squared error e whose slope is the weight (e + c)^-p.

@@ -464,9 +464,15 @@ class PathPrior(Prior):
 
         pinned = None if known is None else known.mask
         field = LastCall(self.field(state, options.guidance, pinned, told))
+
+        def ended(points: Tensor) -> Tensor:
+            if not self._ends_apart:
+                return points
+            return self._end(field, state, options.guidance, pinned, told)
+
         if options.along_the_flow:
             points = self.descend(field, draw, options.steps)
-            return held(self._ended(points, field, state, options, pinned, told))
+            return held(ended(points))
         drawn: Estimate | None = None
         if options.estimate == "draw":
             drawn = self.drawn(state, noise, options.guidance, pinned, told)
@@ -477,43 +483,32 @@ class PathPrior(Prior):
             return points - time.to(points.dtype) * field(time, points)
 
         times = grid_times(options.grid, options.steps)
-        points = renoised(estimate, draw, held, times, options.renoise)
-        return held(self._ended(points, field, state, options, pinned, told))
+        return held(ended(renoised(estimate, draw, held, times, options.renoise)))
 
-    def _ended(
+    def _end(
         self,
-        points: Tensor,
-        field: LastCall,
-        state: Any,
-        options: SamplingOptions,
-        pinned: Tensor | None,
-        told: Tensor | None,
-    ) -> Tensor:
-        """What a sampler found, or what a readout with an end of its own gives at its last step."""
-        if not self._ends_apart or field.points is None:
-            return points
-        assert isinstance(self.head, EndingReadout)
-        end = self.ending(self.head, state, options.guidance, pinned, told)
-        return end(field.time, field.points).to(points.dtype)
-
-    @property
-    def _ends_apart(self) -> bool:
-        return self.learns_ends and isinstance(self.head, EndingReadout)
-
-    def ending(
-        self,
-        head: EndingReadout,
+        last: LastCall,
         state: Any,
         guidance: float,
         pinned: Tensor | None,
         told: Tensor | None,
-    ) -> VelocityField:
-        """(time, points) -> the end that a readout gives of the next block there, guided.
+    ) -> Tensor:
+        """The end that a readout gives, guided, where the field was asked last.
 
         It is asked by the points alone: without the estimate of self-conditioning.
         """
-        made = guided(head.said, self.network, self.lift, state, guidance, told)
-        return lambda time, points: head.end(made(points, block_times(time, points, pinned)))
+        assert isinstance(self.head, EndingReadout)
+        made = guided(self.head.said, self.network, self.lift, state, guidance, told)
+        times = block_times(self.end_time(last.time), last.points, pinned)
+        return self.head.end(made(last.points, times)).to(last.points.dtype)
+
+    def end_time(self, time: Tensor) -> Tensor:
+        """What the network is told for an end, where the field was asked at this time."""
+        return time
+
+    @property
+    def _ends_apart(self) -> bool:
+        return self.learns_ends and isinstance(self.head, EndingReadout)
 
     @abstractmethod
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.interfaces.readout import Readout
@@ -39,12 +40,28 @@ class DecoderTaught(Readout):
         weight: of the cross-entropy, nats per latent.
         decoder: the representation's.
         sizes: of what latents stand for.
+        width: channels of the network's states.
     """
 
-    def __init__(self, weight: float, decoder: Realisation, sizes: TokenSlots) -> None:
+    heads: ClassVar[int] = 1
+    """Latents that are made of each state, one after the other in what is said."""
+
+    def __init__(self, weight: float, decoder: Realisation, sizes: TokenSlots, width: int) -> None:
         super().__init__()
         self.weight, self.sizes, self._decoder = weight, sizes, decoder
+        self.linear = nn.Linear(width, self.heads * sizes.dim)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
         self._raw: Callable[[Tensor], Tensor] | None = None
+
+    def said(self, states: Tensor) -> Tensor:
+        """(..., block, heads · dim): the latents themselves, the mean first."""
+        latents: Tensor = self.linear(states)
+        return latents
+
+    def mean(self, said: Tensor) -> Tensor:
+        """See `Readout.mean`."""
+        return said[..., : self.sizes.dim]
 
     @abstractmethod
     def decoded(self, said: Tensor) -> Tensor:
@@ -93,6 +110,10 @@ class DecoderTaught(Readout):
         tokens = self._logits(self.decoded(said)).argmax(-1)
         tokens = tokens.view(*said.shape[:-1], self.sizes.slots)
         return self.sizes.ended(tokens)
+
+    def flops(self, latents: int) -> int:
+        """Model FLOPs of the linear map."""
+        return 2 * latents * self.linear.weight.numel()
 
     def taught_flops(self, batch: int, segments: int) -> int:
         """As the base's, and the decoder's forward pass and the one back to its latents."""

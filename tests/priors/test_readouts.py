@@ -15,7 +15,9 @@ from toys import generator, small_prior
 from colaflex.errors import UserError
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.guided import guided
 from colaflex.priors.path_prior import SMALLEST_TIME
+from colaflex.priors.reading import Listening
 from colaflex.priors.renoising import grid_times
 from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_history import TokenHistory
@@ -203,6 +205,27 @@ def test_reflow_learns_the_text_that_its_teacher_said() -> None:
     nats = torch.where(tokens[..., 0] == SYMBOLS - 1, 0.0, nats)
     counted = prior.blocks(data.mask)
     torch.testing.assert_close(term.total, torch.where(counted, nats, 0.0).sum())
+
+
+@torch.no_grad()
+def test_a_teachers_words_are_guided_as_its_ends_are() -> None:
+    prior, values = offered("rectified_flow"), latents()
+    prior.phases()[1].start()
+    data = told_batch(values)
+    content, path = data.content, prior.draw_path(data, Noise(0), 1)
+    assert content is not None
+    nowhere = torch.zeros_like(path.pinned)
+    path, heard = replace(path, pinned=nowhere, blind=nowhere[:, 0, 0]), Listening()
+    time = torch.tensor(0.7, dtype=torch.float64)
+    prior.teacher_field(prior.history(data), path, 2.5, heard)(time, path.noise)
+    state = prior.begin(ROWS)
+    for block in range(BLOCKS):
+        made = guided(prior.head.said, prior.network, prior.lift, state, 2.5, None)
+        torch.testing.assert_close(
+            heard.said[:, block], made(path.noise[:, block], time.view(1, 1, 1))
+        )
+        part = slice(block * BLOCK, (block + 1) * BLOCK)
+        state = prior.commit_told(state, values[:, part], content[:, part])
 
 
 def test_parts_of_a_large_vocabulary_make_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_its_likeliest_text_is_the_decoders(name: str) -> None:
 def test_only_the_second_head_is_taught() -> None:
     representation, readout = made("second_head")
     readout.taught(states(), representation.content(*batch()))[1].sum().backward()
-    taught = readout.heads.weight.grad.abs().sum(1) > 0
+    taught = readout.linear.weight.grad.abs().sum(1) > 0
     dim = representation.latent_dim
     assert not bool(taught[:dim].any()) and bool(taught[dim:].all())
 
@@ -199,8 +199,8 @@ def test_ends_are_guided_and_given_positions_kept(options: Any) -> None:
 def test_priors_that_learn_no_ends_return_what_they_found(prior: str) -> None:
     """As with a linear readout of the same weights."""
     built, plain = (prior_with(name, prior) for name in ("second_head", "through_decoder"))
-    plain.head.linear.weight.copy_(built.head.heads.weight[:4])
-    plain.head.linear.bias.copy_(built.head.heads.bias[:4])
+    plain.head.linear.weight.copy_(built.head.linear.weight[:4])
+    plain.head.linear.bias.copy_(built.head.linear.bias[:4])
     noise, options = SampleNoise(("a", "b")), SamplingOptions(steps=2)
     found = [p.sample_block(p.begin(2), noise, options) for p in (built, plain)]
     torch.testing.assert_close(*found)
@@ -224,5 +224,5 @@ def test_a_student_learns_its_teachers_words() -> None:
     content = torch.zeros(3, 4, SLOTS, dtype=torch.long)
     terms = built.losses(LatentBatch(values, mask, content=content), Noise(0))
     terms["content"].total.backward()
-    taught = built.head.heads.weight.grad.abs().sum(1) > 0
+    taught = built.head.linear.weight.grad.abs().sum(1) > 0
     assert bool(taught[4:].all()) and not bool(taught[:4].any())
