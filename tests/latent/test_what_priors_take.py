@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import colaflex
-from colaflex.errors import UserError
 from colaflex.spec import Spec
 
 TAKES = {
@@ -94,18 +93,6 @@ def test_a_prompt_is_read_as_training_reads_it(run: Path) -> None:
     expected = model.representation.content(batch, model.cut(batch))
     count = int(counts[0])
     assert torch.equal(told[0][:, :count], expected[:, :count])
-
-
-def test_what_is_not_offered_is_refused_in_the_spec(tiny: Path) -> None:
-    for changes, message in (
-        ({"prior.readout": "categorial"}, "did you mean"),
-        ({"prior": {"type": "hybrid", "readout": "categorical"}}, "hybrid takes no readout"),
-        ({"prior.readout": "linear", "sampling.estimate": "draw"}, "linear readout says nothing"),
-        ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way"),
-        ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way"),
-    ):
-        with pytest.raises(UserError, match=message):
-            Spec.load(tiny).override(changes)
 
 
 def test_a_way_of_sampling_that_a_model_has_not_is_one_message(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -282,3 +283,35 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
     for bits, regime in ((0.1, "joint"), (0, "scratch")):
         representation = {"type": "text_vae", "free_bits": bits}
         parse({"corpus": "bible", "representation": representation, "training": {"regime": regime}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"prior.readout": "categorial"}, "did you mean 'categorical'?"),
+        ({"prior": {"type": "hybrid", "readout": "categorical"}}, "hybrid takes no readout"),
+        (
+            {"representation": "mole", "prior.history": "states"},
+            "the representation mole offers no reading of the history; choose latents or auto",
+        ),
+        (
+            {"prior.readout": "linear", "sampling.estimate": "draw"},
+            "a linear readout says nothing of the text",
+        ),
+        (
+            {"prior.readout": "second_head", "sampling.estimate": "draw"},
+            "a second_head readout says nothing of the text",
+        ),
+        ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way alone"),
+        ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way alone"),
+        (
+            {"prior.block_size": 4, "segmenter": {"type": "pyramid", "run": 2}},
+            "a block of 4 would separate a coarse latent from its run",
+        ),
+    ],
+)
+def test_what_parts_do_not_offer_each_other_is_refused(
+    menagerie: Any, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        Spec.parse({"corpus": "bible"}).override(changes)
