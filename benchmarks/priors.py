@@ -55,6 +55,8 @@ RECORDS = ROOT / "benchmarks" / "results" / "priors.json"
 TABLE = ROOT / "docs" / "priors.md"
 PLOT = ROOT / "docs" / "images" / "priors.png"
 SAMPLED_BATCHES = 16
+READS_OUT = (", readout", ", chained")
+"""How the names of rows end whose prior takes what the representation offers."""
 
 
 @dataclass(frozen=True)
@@ -241,31 +243,43 @@ def plot(records: list[dict[str, Any]]) -> None:
     """Coherent stories against sampling steps; priors without steps stand at one."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    axes: Any = figure.subplots()
-    lines = [r for r in records if len(r["at_steps"]) > 1]
-    for index, found in enumerate([*lines, *(r for r in records if r not in lines)]):
-        at = {int(steps): value[SHOWN[-1]] for steps, value in found["at_steps"].items()}
-        shares = [100 * v["value"] for v in at.values()]
-        below = [100 * (v["value"] - v["low"]) for v in at.values()]
-        above = [100 * (v["high"] - v["value"]) for v in at.values()]
-        axes.errorbar(
-            list(at),
-            shares,
-            (below, above),
-            label=found["name"],
-            color=f"C{index % 10}",
-            marker="o" if found in lines else "x",
-            markersize=4,
-            linewidth=1.2,
-            linestyle="-" if index < 10 else "--",
-            elinewidth=0.8,
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(STEPS, map(str, STEPS))
-    axes.set(xlabel="sampling steps", ylabel="coherent stories, %", ylim=(-2, 100))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    read_out = [r for r in records if r["name"].endswith(READS_OUT)]
+    panels = {
+        "linear readout, history of latents": [r for r in records if r not in read_out],
+        "readout and history of the representation": read_out,
+    }
+    colours: dict[str, str] = {}
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    for axes, (title, shown) in zip(
+        figure.subplots(1, 2, sharey=True), panels.items(), strict=True
+    ):
+        # Most steps first: what is without steps lies over the others at one.
+        for each in sorted(shown, key=lambda r: -len(r["at_steps"])):
+            name = each["name"].removesuffix(READS_OUT[0])
+            at = {int(steps): value[SHOWN[-1]] for steps, value in each["at_steps"].items()}
+            shares = [100 * v["value"] for v in at.values()]
+            below = [100 * (v["value"] - v["low"]) for v in at.values()]
+            above = [100 * (v["high"] - v["value"]) for v in at.values()]
+            colour = colours.setdefault(name, f"C{len(colours) % 10}")
+            axes.errorbar(
+                list(at),
+                shares,
+                (below, above),
+                label=name,
+                color=colour,
+                marker="o" if len(at) > 1 else "x",
+                markersize=4,
+                linewidth=1.2,
+                linestyle="-" if list(colours).index(name) < 10 else "--",
+                elinewidth=0.8,
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(STEPS, map(str, STEPS))
+        axes.set(xlabel="sampling steps", ylim=(-2, 102))
+        axes.set_title(title, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.axes[0].set_ylabel("coherent stories, %")
     figure.savefig(PLOT, dpi=110)
 
 

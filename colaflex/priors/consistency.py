@@ -62,11 +62,12 @@ class Consistency(TaughtPrior):
         predict = self.predictor(history, path, self.trained, past=past, reading=reading)
         held = self.predictor(history, path, self.trained, past=past)
         earlier = self.earlier(path.times, noise.progress)
+        start = self._anchored(path.times, earlier)
         if self.config.mode == "training":
-            before = path.point(earlier)
+            before = path.point(start)
         else:
-            before = self._taught_points(history, path, earlier)
-        per_position = self._difference(path, predict, self._target(held, before, earlier), earlier)
+            before = self._taught_points(history, path, start)
+        per_position = self._difference(path, predict, self._target(held, before, start), earlier)
         return {
             "consistency": self.flow_term(per_position, path, latents, noise),
             **self.content_terms(reading, path, latents, noise, path.times < TOLD_BELOW),
@@ -91,6 +92,14 @@ class Consistency(TaughtPrior):
         widened = 1.0 + self.config.widening * torch.sigmoid(-times / (1.0 - times))
         kept = times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
         return kept / (1.0 - times + kept)
+
+    def _anchored(self, times: Tensor, earlier: Tensor) -> Tensor:
+        """Where the targets begin: a readout's, where the data's text is its end, at that end.
+
+        What is linear in the point is held where t is small, by t; a readout could say the same of
+        all points, so that the map would be consistent and tell nothing.
+        """
+        return earlier.where(times >= TOLD_BELOW, 0.0) if self.reads_out else earlier
 
     def _target(self, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
         """f(z_r, r): the network's F in it is held constant, the point z_r is not."""

@@ -150,6 +150,23 @@ def test_a_consistency_map_is_told_the_text_where_its_end_has_it() -> None:
     torch.testing.assert_close(prior.losses(data, Noise(3))["content"].total, expected)
 
 
+@pytest.mark.parametrize("mode", ["training", "distillation"])
+def test_a_readouts_consistency_is_held_where_the_data_is_its_end(mode: str) -> None:
+    """There the distance is to that end at any time of training, though its weight grows."""
+    near = {"distribution": "logit_normal", "loc": -1.0, "scale": 1e-4}
+    prior = offered("consistency", pinned_blocks=0.0, mode=mode, schedule=near)
+    data, losses = told_batch(latents()), []
+    for steps in (3000, 6, 3):
+        noise = Noise(3, step=3, steps=steps)
+        loss = prior.losses(data, noise)["consistency"]
+        times = prior.draw_path(data, noise, 1).times
+        earlier = prior.earlier(times, noise.progress)
+        weight = (1 - times) * (1 - earlier) / (times - earlier)
+        losses.append(float(loss.total.detach() / weight.mean()))
+    assert losses[0] > 0
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-3)  # times differ by 1e-4
+
+
 @pytest.mark.parametrize("prediction", ["x0", "velocity"])
 def test_the_loss_is_that_of_the_clean_latents(prediction: str) -> None:
     """Of velocities, their squared error over max(t, smallest time)^2."""
