@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from beside import ROOT, checked_out
 from timing import median_seconds
 
 import colaflex
@@ -93,18 +94,9 @@ def main() -> None:
     if given.here:
         print(json.dumps(measure(given.here, given.folder, given.made)))
         return
-    root = HERE.parent.parent
-    with tempfile.TemporaryDirectory() as beside:
-        tree, made = Path(beside) / "tree", Path(beside) / "run"
-        git = ["git", "-C", str(root), "worktree"]
-        subprocess.run([*git, "add", "-q", "--detach", str(tree), given.commit], check=True)
-        try:
-            spec = tree / "specs" / "quickstart.yaml"
-            rounds = [
-                [in_turn(each, spec, made) for each in (tree, root)] for _ in range(given.rounds)
-            ]
-        finally:
-            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+    with checked_out(given.commit) as tree, tempfile.TemporaryDirectory() as folder:
+        spec, made = tree / "specs" / "quickstart.yaml", Path(folder) / "run"
+        rounds = [[in_turn(each, spec, made) for each in (tree, ROOT)] for _ in range(given.rounds)]
     table = {
         part: [statistics.median(pair[side][part] for pair in rounds) for side in (0, 1)]
         for part in rounds[0][0]

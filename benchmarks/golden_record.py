@@ -1,9 +1,9 @@
-"""A commit against the working tree, to the bit: python benchmarks/golden/record.py COMMIT.
+"""A commit against the working tree, to the bit: python benchmarks/golden_record.py COMMIT.
 
-Every spec beside this file is trained for 20 steps a stage in fp32 with one thread, by both trees
+Every spec in golden/ is trained for 20 steps a stage in fp32 with one thread, by both trees
 on this machine; a board and a study are run as well. Compared are digests, every step's losses, the
 final weights, texts, and results but for their times. Weights differ between processors, so that
-what is committed (golden.json, by --write) is only what does not depend on them.
+what is committed (golden/golden.json, by --write) is only what does not depend on them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-KEPT = HERE / "golden.json"
+from beside import ROOT, checked_out
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+KEPT = GOLDEN / "golden.json"
 DRAWN_HERE = ("autoregressive_latent", "hybrid")
 """Specs whose encoder is drawn on the spot: its weights, and so the digest, differ by processor."""
 PROMPTS = ("", "The", "In the morning", "")
@@ -46,7 +47,7 @@ class Tree:
 
     def __init__(self, source: Path, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(HERE, folder / "golden")
+        shutil.copytree(GOLDEN, folder / "golden")
         site, cache = folder / "site", folder / "cache"
         install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
         subprocess.run([*install, str(site), str(source)], check=True)
@@ -92,8 +93,9 @@ class Tree:
         # A record's own digest, in its name as well, is that of its times too.
         records = {
             path.stem.rpartition("-")[0]: json.loads(path.read_text())
-            for path in sorted(self.folder.glob("**/results/golden/*.json"))
+            for path in sorted((self.folder / "results" / "golden").glob("*.json"))
         }
+        assert records, "the board has left no record"
         return {
             name: timeless({key: value for key, value in record.items() if key != "digest"})
             for name, record in records.items()
@@ -132,7 +134,7 @@ def timeless(value: Any) -> Any:
 def made(tree: Tree, only: list[str]) -> dict[str, Any]:
     """The record of a tree; progress on stderr."""
     found: dict[str, Any] = {}
-    for spec in sorted((HERE / "specs").glob("*.yaml")):
+    for spec in sorted((GOLDEN / "specs").glob("*.yaml")):
         if spec.stem in only:
             print(f"{tree.folder.name}: {spec.stem}", file=sys.stderr)
             found[spec.stem] = tree.run(spec)
@@ -145,25 +147,22 @@ def made(tree: Tree, only: list[str]) -> dict[str, Any]:
 
 def both(commit: str, work: Path, only: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The records of a commit and of the working tree."""
-    beside, git = work / "tree", ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "-q", "--detach", str(beside), commit], check=True)
-    try:
-        before, after = Tree(beside, work / "before"), Tree(ROOT, work / "after")
+    with checked_out(commit) as tree:
+        before, after = Tree(tree, work / "before"), Tree(ROOT, work / "after")
         encoders = before.folder / "encoders"
         before.python("-c", ENCODERS, str(encoders))
         shutil.copytree(encoders, after.folder / "encoders")
         with ThreadPoolExecutor(2) as pool:
-            first, second = (pool.submit(made, tree, only) for tree in (before, after))
+            first, second = (pool.submit(made, each, only) for each in (before, after))
             return first.result(), second.result()
-    finally:
-        subprocess.run([*git, "remove", "--force", str(beside)], check=True)
 
 
 def differences(before: Any, after: Any, at: str = "") -> Iterator[str]:
     """Where two JSON values are not equal, with both."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
-            yield from differences(before.get(key), after.get(key), f"{at}/{key}")
+            then, now = before.get(key, "nothing"), after.get(key, "nothing")
+            yield from differences(then, now, f"{at}/{key}")
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, pair in enumerate(zip(before, after, strict=True)):
             yield from differences(*pair, f"{at}/{index}")
@@ -193,7 +192,7 @@ def main() -> None:
     """Compare, or write what is committed."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("commit", nargs="?", default="HEAD")
-    names = [*sorted(path.stem for path in (HERE / "specs").glob("*.yaml")), "board", "study"]
+    names = [*sorted(path.stem for path in (GOLDEN / "specs").glob("*.yaml")), "board", "study"]
     parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="NAME")
     parser.add_argument("--write", action="store_true", help="the committed part, by this tree")
     given = parser.parse_args()
