@@ -23,7 +23,7 @@ from beside import ROOT, checked_out
 from timing import median_seconds
 
 import colaflex
-from colaflex.run import RunOptions
+from colaflex.experiment.experiment import RunOptions
 from colaflex.spec import Spec
 
 HERE = Path(__file__).resolve()

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.values import TokenBatch
-from colaflex.intervals import Floats, bootstrap
-from colaflex.latent_model import LatentModel
-from colaflex.run import Experiment, RunOptions
+from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
+from colaflex.statistics.intervals import Floats, bootstrap
 from colaflex.training.progress import SilentProgress
 from colaflex.training.trainer import Trainer, TrainerOptions
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from timing import gemm_peak, medians_in_turn
 
+from colaflex.host.registry import registry
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.registry import registry
 from colaflex.training.memory import peak_memory_bytes
 
 CONTEXTS = (64, 256, 1024)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from timing import medians_in_turn
 
-from colaflex.run import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.spec import Spec
 from colaflex.training.memory import limit_kernel_cache
 from colaflex.training.progress import SilentProgress

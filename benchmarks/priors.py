@@ -23,9 +23,9 @@ from typing import Any
 from page_tables import write_table
 
 import colaflex
+from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.host.registry import registry
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.registry import registry
-from colaflex.run import Experiment, RunOptions
 from colaflex.spec import Spec
 from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, prepared_batch

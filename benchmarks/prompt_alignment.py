@@ -19,8 +19,8 @@ import numpy as np
 
 import colaflex
 from colaflex.corpora.token_index import prepare_data
-from colaflex.intervals import mean
-from colaflex.registry import registry
+from colaflex.host.registry import registry
+from colaflex.statistics.intervals import mean
 
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "results" / "prompt_alignment.json"

@@ -22,8 +22,8 @@ from statistics import median
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from colaflex.draws import keyed_rng
-from colaflex.files import write_atomic
+from colaflex.files.writing import write_atomic
+from colaflex.statistics.draws import keyed_rng
 from colaflex.studies.file.named import Named
 from colaflex.studies.objective import Point
 from colaflex.studies.sampling.samplers import build_sampler

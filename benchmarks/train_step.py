@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from timing import gemm_peak, median_seconds
 
+from colaflex.host.registry import registry
 from colaflex.interfaces.language_model import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch, TokenBatch
-from colaflex.registry import registry
 from colaflex.spec.training import Training
 from colaflex.training.distributed import Processes
 from colaflex.training.memory import limit_kernel_cache, peak_memory_bytes

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from colaflex.experiment.experiment import load, run
     from colaflex.hooks import Component, hookimpl
-    from colaflex.registry import build
-    from colaflex.run import load, run
+    from colaflex.host.registry import build
     from colaflex.spec import Spec
 
     __version__: str
@@ -20,10 +18,10 @@ __all__ = ["Component", "Spec", "__version__", "build", "hookimpl", "load", "run
 _HOMES = {
     "Component": "colaflex.hooks",
     "Spec": "colaflex.spec",
-    "build": "colaflex.registry",
+    "build": "colaflex.host.registry",
     "hookimpl": "colaflex.hooks",
-    "load": "colaflex.run",
-    "run": "colaflex.run",
+    "load": "colaflex.experiment.experiment",
+    "run": "colaflex.experiment.experiment",
 }
 
 
@@ -42,15 +40,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """`colaflex.run` is the function, even after the module of that name has been imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            return
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.host.metadata import Selection
+from colaflex.host.registry import Registry
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.interfaces.configs import BaselineConfig
-from colaflex.registry import Registry
 from colaflex.report.metrics import METRICS, ROWS
 from colaflex.spec import Spec
 from colaflex.spec.document import reference

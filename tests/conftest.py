@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from colaflex.files.manifest import RunManifest
 from colaflex.host.metadata import Selection
-from colaflex.registry import Registry
-from colaflex.run_manifest import RunManifest
+from colaflex.host.registry import Registry
 
 # Tests are small: threads would only wait for each other. Processes (pytest -n) share the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

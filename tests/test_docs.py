@@ -346,7 +346,7 @@ def test_the_hook_of_the_guide_is_called(site: Any, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
         "from colaflex.hooks import RunInfo\n"
-        "from colaflex.registry import registry\n"
+        "from colaflex.host.registry import registry\n"
         "run = RunInfo(Path('.'), 'first', 0, {})\n"
         "registry().life_cycle().run_ended(run, {'status': 'complete'})"
     )

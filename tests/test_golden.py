@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 from colaflex.spec import Spec
 
 GOLDEN = Path(__file__).parent.parent / "benchmarks" / "golden"

@@ -14,22 +14,22 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from colaflex.builtin import colaflex_components
-from colaflex.registry import registry
+from colaflex.host.builtin import colaflex_components
+from colaflex.host.registry import registry
 from colaflex.spec.sections import Document
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "colaflex"
 MODULES = {path: path.relative_to(ROOT).with_suffix("") for path in PACKAGE.rglob("*.py")}
-LIGHT = ("spec", "host", "corpora", "report", "cli", "metrics", "scorers", "tasks")
+LIGHT = (
+    *("cli", "corpora", "files", "host", "metrics", "report", "scorers", "spec", "statistics"),
+    "tasks",
+)
 LIGHT_INTERFACES = (
     *("capabilities", "component", "configs", "corpus", "metric", "options"),
     *("scorer", "task", "task_item"),
 )
-LIGHT_FILES = (
-    *("__init__", "builtin", "draws", "errors", "files", "hierarchical", "hints", "hooks"),
-    *("intervals", "ranking", "registry", "significance"),
-)
+LIGHT_FILES = ("__init__", "errors", "hints", "hooks")
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
 
 

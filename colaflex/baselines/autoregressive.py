@@ -11,13 +11,13 @@ from torch.nn import functional
 from colaflex.baselines.autoregressive_config import AutoregressiveConfig
 from colaflex.baselines.rows import gained_tokens, never_drawn, padded_prompts, tokens_seen
 from colaflex.baselines.single_stage import SingleStageBaseline
+from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.networks.causal import CausalTransformer
-from colaflex.token_sampling import draw_tokens
 
 __all__ = ["Autoregressive"]
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
+from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
-from colaflex.token_sampling import draw_tokens
 
 if TYPE_CHECKING:
     from colaflex.baselines.masked_diffusion import MaskedDiffusion

@@ -14,11 +14,11 @@ from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
 from colaflex.baselines.plaid_config import PlaidConfig
 from colaflex.baselines.plaid_denoiser import Denoiser, Points, conditioning
 from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
+from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import Vocabulary
-from colaflex.token_sampling import draw_tokens
 
 __all__ = ["Sampler"]
 

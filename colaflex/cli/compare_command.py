@@ -25,7 +25,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
         raise UserError("compare takes two runs or more")
     from colaflex.evaluation.comparable import differing
     from colaflex.evaluation.compare import compare_metrics
-    from colaflex.run_folder import RunFolder
+    from colaflex.experiment.folder import RunFolder
     from colaflex.spec import Spec
 
     folders = [RunFolder(run) for run in runs]

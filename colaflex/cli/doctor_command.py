@@ -19,7 +19,7 @@ from typing import Literal
 import click
 
 from colaflex.cli.output import json_option, print_json
-from colaflex.files import cache_dir
+from colaflex.files.writing import cache_dir
 from colaflex.host.metadata import COMMANDS, COMPONENTS, Selection, installed
 
 __all__ = ["command"]

@@ -65,10 +65,10 @@ def command(
     from colaflex.spec.tasks import scored_by, task_named
 
     configs = [scored_by(task_named(task), scorer) for task in tasks]  # before torch is imported
-    from colaflex.measuring import evaluate_run, evaluate_tasks
-    from colaflex.remeasuring import remeasure_run
-    from colaflex.run_folder import measurements_json
-    from colaflex.run_settings import chosen_device
+    from colaflex.experiment.folder import measurements_json
+    from colaflex.experiment.measuring import evaluate_run, evaluate_tasks
+    from colaflex.experiment.remeasuring import remeasure_run
+    from colaflex.experiment.settings import chosen_device
     from colaflex.training.progress import shown
 
     def say(text: str) -> None:

@@ -14,10 +14,10 @@ from colaflex.cli.output import json_option, no_verify_option, print_json
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
 from colaflex.generation.prompt_file import read_prompts
-from colaflex.terminal import say
+from colaflex.runtime.terminal import say
 
 if TYPE_CHECKING:
-    from colaflex.loading import LoadedModel
+    from colaflex.experiment.loading import LoadedModel
 
 __all__ = ["command"]
 
@@ -63,8 +63,8 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     _check(prompts, seed, given)
     if stream and (as_json or len(prompts) != 1):
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
-    from colaflex.loading import load
-    from colaflex.run_settings import chosen_device
+    from colaflex.experiment.loading import load
+    from colaflex.experiment.settings import chosen_device
     from colaflex.training.progress import shown, told
 
     model = load(run, chosen_device(device))

@@ -70,8 +70,8 @@ evaluation:
 @json_option
 def command(directory: str, as_json: bool) -> None:
     """Write a commented starter spec and its editor schema into DIR (default: here)."""
-    from colaflex.files import write_atomic
-    from colaflex.registry import registry
+    from colaflex.files.writing import write_atomic
+    from colaflex.host.registry import registry
     from colaflex.spec.schema import json_schema
 
     folder = Path(directory)

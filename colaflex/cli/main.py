@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import click
 
 from colaflex.cli.lazy import LazyCommand, LazyGroup
-from colaflex.failures import told
-from colaflex.terminal import guarded
+from colaflex.runtime.failures import told
+from colaflex.runtime.terminal import guarded
 from colaflex.training.interrupts import stopped_by_signals
 
 __all__ = ["main"]

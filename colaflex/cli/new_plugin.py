@@ -166,7 +166,7 @@ def write_package(folder: Path, files: Mapping[str, str]) -> None:
 def command(context: click.Context, name: str, kind: str, out: Path | None, as_json: bool) -> None:
     """Write the package NAME with a small working component and its tests."""
     del as_json
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     _check_kind(kind)
     names = PackageNames.of(name)

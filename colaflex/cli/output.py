@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.failures import is_request, reason
+from colaflex.files.reading import NO_VERIFY
 from colaflex.host.metadata import REFUSE
-from colaflex.reading import NO_VERIFY
-from colaflex.terminal import console, in_json, shown
+from colaflex.runtime.failures import is_request, reason
+from colaflex.runtime.terminal import console, in_json, shown
 
 __all__ = [
     "json_option",
@@ -73,7 +73,7 @@ def write_file(path: Path, text: str) -> None:
         UserError: no such file can be.
         RunFailure: it could be, but say the disk is full.
     """
-    from colaflex.files import write_atomic
+    from colaflex.files.writing import write_atomic
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import click
 
 from colaflex.errors import UserError
-from colaflex.reading import user_path
+from colaflex.files.reading import user_path
 
 __all__ = ["FOLDER", "PATH"]
 

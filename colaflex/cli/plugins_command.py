@@ -54,7 +54,7 @@ def list_command(context: click.Context, kind: str | None, as_json: bool) -> Non
 def show_command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
     """Show one component: where it comes from, and its options; of a baseline, also its place."""
     del as_json
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     entry = registry().find(kind, name)
     config = registry().config_class(kind, name)
@@ -142,7 +142,7 @@ def _list(kind: str | None, as_json: bool) -> None:
     from colaflex.errors import UserError
     from colaflex.hints import hint
     from colaflex.hooks import KINDS
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"unknown kind of component {kind!r}{hint(kind, KINDS, 'kinds')}")
@@ -168,7 +168,7 @@ def _list(kind: str | None, as_json: bool) -> None:
 def _explain(name: str, as_json: bool) -> None:
     from colaflex.errors import UserError
     from colaflex.hints import hint
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     found = [plugin for plugin in registry().plugins if plugin.source.answers_to(name)]
     if not found:
@@ -189,7 +189,7 @@ def _explain(name: str, as_json: bool) -> None:
 
 
 def _reason(plugin: Plugin) -> dict[str, str | list[str]]:
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     return {
         "distribution": plugin.source.distribution,

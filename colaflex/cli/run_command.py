@@ -12,7 +12,7 @@ from colaflex.cli.output import json_option, no_verify_option, print_json
 from colaflex.cli.paths import PATH
 
 if TYPE_CHECKING:
-    from colaflex.run import RunOptions
+    from colaflex.experiment.experiment import RunOptions
     from colaflex.spec import Spec
 
 __all__ = ["command"]
@@ -50,7 +50,7 @@ def command(spec_file: Path, **given: Any) -> int:
     spec = Spec.load(spec_file, given["sets"])
     for line in (*map(str, spec.swap_report), *(f"warning: {w}" for w in spec.warnings)):
         print(line, file=sys.stderr)
-    from colaflex.run import RunOptions
+    from colaflex.experiment.experiment import RunOptions
 
     options = RunOptions(
         resume=given["resume"],
@@ -65,8 +65,8 @@ def command(spec_file: Path, **given: Any) -> int:
 
 
 def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
-    from colaflex.run import Experiment
-    from colaflex.run_places import require_runs
+    from colaflex.experiment.experiment import Experiment
+    from colaflex.experiment.places import require_runs
     from colaflex.training.interrupts import Interrupted
     from colaflex.training.progress import progress_on
 
@@ -108,7 +108,7 @@ def _show(results: list[dict[str, Any]], as_json: bool, several: bool) -> None:
 
 
 def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:
-    from colaflex.estimate import estimate
+    from colaflex.experiment.estimate import estimate
 
     found = estimate(spec, options)
     if as_json:

@@ -88,7 +88,7 @@ def diff(left: str, right: str, as_json: bool) -> None:
 @command.command("schema")
 def schema() -> None:
     """Print one JSON Schema for specs, over every installed component."""
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
     from colaflex.spec.schema import json_schema
 
     print_json(json_schema(registry()))

@@ -15,7 +15,7 @@ from colaflex.cli.lazy import Group
 from colaflex.cli.output import json_option, no_verify_option, print_json, print_table, write_file
 from colaflex.cli.paths import PATH
 from colaflex.errors import UserError
-from colaflex.reading import user_path
+from colaflex.files.reading import user_path
 
 if TYPE_CHECKING:
     from colaflex.studies.study import Study
@@ -126,9 +126,9 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
         budget.failures,
     )
     if given["workers"] > 1:
+        from colaflex.runtime.terminal import say
         from colaflex.studies.work.processes import Workers
         from colaflex.studies.work.shared import join
-        from colaflex.terminal import say
 
         # What stands in the way is said once, and what is taken for granted.
         join(study, arms, given["precision"], given["device"], say)
@@ -221,7 +221,7 @@ def _summary(path: Path, given: dict[str, Any]) -> StudySummary:
 
 
 def _stored(path: Path) -> StudySummary:
-    from colaflex.reading import MAX_JSON, read_text
+    from colaflex.files.reading import MAX_JSON, read_text
     from colaflex.studies.summary import from_json
 
     return from_json(read_text(path, MAX_JSON), str(path))

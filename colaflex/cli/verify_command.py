@@ -22,7 +22,7 @@ def command(path: Path, as_json: bool) -> int:
     PATH is a run folder, a folder with runs in it, or the file of a study or of a board. Exit code
     1 where something is damaged.
     """
-    from colaflex.verifying import verify
+    from colaflex.cli.verifying import verify
 
     found = verify(path)
     damaged = [finding for finding in found if finding.state == "damaged"]

@@ -31,11 +31,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from colaflex.draws import stable_digest
 from colaflex.errors import UserError
-from colaflex.files import sha256_file
+from colaflex.files.writing import sha256_file
 from colaflex.interfaces.configs import CorpusConfig
 from colaflex.interfaces.corpus import Corpus, Document, Split
+from colaflex.statistics.draws import stable_digest
 
 __all__ = ["Bible", "BibleConfig", "clean_verse", "split_of_book"]
 

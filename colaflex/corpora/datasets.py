@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from colaflex.corpora.by_content import ByContentConfig
-from colaflex.draws import stable_digest
 from colaflex.errors import UserError
+from colaflex.files.json_lines import text_of
 from colaflex.interfaces.corpus import Corpus, Document
-from colaflex.json_lines import text_of
+from colaflex.statistics.draws import stable_digest
 
 __all__ = ["Datasets", "DatasetsConfig"]
 

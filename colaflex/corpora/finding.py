@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from colaflex.errors import UserError
-from colaflex.files import cache_dir
-from colaflex.reading import open_regular, user_path
+from colaflex.files.reading import open_regular, user_path
+from colaflex.files.writing import cache_dir
 
 __all__ = ["Found", "find_files"]
 

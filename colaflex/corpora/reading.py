@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from colaflex.errors import UserError
+from colaflex.files.json_lines import json_object, lines_of, open_text, text_of
+from colaflex.files.reading import open_regular
 from colaflex.hints import hint
-from colaflex.json_lines import json_object, lines_of, open_text, text_of
-from colaflex.reading import open_regular
 
 __all__ = ["EncodingErrors", "read_json_lines", "read_parquet", "read_pieces", "read_text"]
 

@@ -19,12 +19,12 @@ from colaflex.corpora.reading import (
     read_parquet,
     read_pieces,
 )
-from colaflex.draws import stable_digest
 from colaflex.errors import UserError
-from colaflex.formats import refuse_name
+from colaflex.files.formats import refuse_name
+from colaflex.files.json_lines import JSON_LINES
+from colaflex.files.reading import open_regular, user_path
 from colaflex.interfaces.corpus import Corpus, Document
-from colaflex.json_lines import JSON_LINES
-from colaflex.reading import open_regular, user_path
+from colaflex.statistics.draws import stable_digest
 
 __all__ = ["TextFiles", "TextFilesConfig"]
 

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
-from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
-from colaflex.files import cache_dir, sha256_file, sweep_cache, sync_directory, temporary
+from colaflex.files.reading import MissingFile, inside, read_json, verifying
+from colaflex.files.writing import cache_dir, sha256_file, sweep_cache, sync_directory, temporary
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Split
-from colaflex.reading import MissingFile, inside, read_json, verifying
+from colaflex.statistics.draws import stable_digest
 
 __all__ = ["Data", "SplitIndex", "TokenIndex", "build_index", "open_index", "prepare_data"]
 

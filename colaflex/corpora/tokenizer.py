@@ -14,11 +14,11 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 
 from colaflex.corpora.tokenizer_bounds import LARGEST, check_bounds, library_failures
-from colaflex.draws import stable_digest
 from colaflex.errors import RunFailure, UserError
-from colaflex.files import cache_dir, write_atomic
+from colaflex.files.reading import inside, parse_json, read_bytes, read_text
+from colaflex.files.writing import cache_dir, write_atomic
 from colaflex.interfaces.corpus import Corpus
-from colaflex.reading import inside, parse_json, read_bytes, read_text
+from colaflex.statistics.draws import stable_digest
 
 __all__ = [
     "END_OF_TEXT",

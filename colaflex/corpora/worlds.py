@@ -24,9 +24,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from colaflex.corpora.worlds_grammar import FACTORS, MAX_PARAPHRASES, sentence_template
-from colaflex.draws import keyed_rng, stable_digest
 from colaflex.interfaces.configs import CorpusConfig
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Truth
+from colaflex.statistics.draws import keyed_rng, stable_digest
 
 __all__ = ["Derivation", "Judgement", "SentenceDerivation", "World", "Worlds", "WorldsConfig"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.corpora.worlds import Judgement, World, split_sentences
-from colaflex.draws import keyed_rng
 from colaflex.interfaces.corpus import StoryTruth
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.intervals import Floats, jackknife, proportion, ratio
+from colaflex.statistics.draws import keyed_rng
+from colaflex.statistics.intervals import Floats, jackknife, proportion, ratio
 
 __all__ = ["WorldTruth", "shuffle_sentences"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import Floats, bootstrap
+from colaflex.statistics.intervals import Floats, bootstrap
 
 __all__ = ["brier_lm", "brier_scores"]
 

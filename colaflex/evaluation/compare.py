@@ -10,7 +10,7 @@ from typing import Any
 from colaflex.errors import UserError
 from colaflex.evaluation.comparable import Terms, why_not
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.significance import difference_interval, paired_test
+from colaflex.statistics.significance import difference_interval, paired_test
 
 __all__ = ["Difference", "compare_metrics", "difference", "items_of", "paired_difference"]
 

@@ -12,9 +12,9 @@ from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
-from colaflex.intervals import ratio
-from colaflex.latent_model import LatentModel
-from colaflex.latent_training import LatentTraining
+from colaflex.latent.model import LatentModel
+from colaflex.latent.training import LatentTraining
+from colaflex.statistics.intervals import ratio
 from colaflex.training.batches import evaluation_batches
 
 __all__ = ["LOGIT_TIMES", "denoising"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import jackknife, mean, proportion
+from colaflex.statistics.intervals import jackknife, mean, proportion
 
 __all__ = [
     "distinct_documents",

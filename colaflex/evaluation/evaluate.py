@@ -27,10 +27,10 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
-from colaflex.intervals import mean
-from colaflex.latent_model import LatentModel
+from colaflex.latent.model import LatentModel
 from colaflex.report.metrics import describe
 from colaflex.report.sized import SAMPLES
+from colaflex.statistics.intervals import mean
 from colaflex.training.progress import Progress, told
 
 __all__ = ["Evaluated", "Evaluator"]

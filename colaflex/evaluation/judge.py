@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.draws import keyed_rng
 from colaflex.errors import RunFailure, UserError
 from colaflex.evaluation.judge_network import JudgeNetwork
-from colaflex.files import cache_dir
+from colaflex.files.writing import cache_dir
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import ratio
-from colaflex.kept_weights import DamagedWeights, read_weights, write_weights
+from colaflex.statistics.draws import keyed_rng
+from colaflex.statistics.intervals import ratio
+from colaflex.training.kept_weights import DamagedWeights, read_weights, write_weights
 from colaflex.training.muon import Muon
 
 __all__ = [

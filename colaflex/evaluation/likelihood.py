@@ -18,7 +18,7 @@ from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.values import TokenBatch
-from colaflex.intervals import mean, ratio
+from colaflex.statistics.intervals import mean, ratio
 from colaflex.training.batches import evaluation_batches
 
 __all__ = ["Likelihood", "document_likelihoods", "likelihood_metrics"]

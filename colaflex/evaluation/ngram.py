@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from colaflex.draws import keyed_rng
-from colaflex.intervals import Floats
+from colaflex.statistics.draws import keyed_rng
+from colaflex.statistics.intervals import Floats
 
 __all__ = ["NGramModel"]
 

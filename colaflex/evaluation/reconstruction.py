@@ -16,7 +16,7 @@ from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel, Reconstructed
 from colaflex.interfaces.metric import Items
-from colaflex.intervals import proportion, ratio
+from colaflex.statistics.intervals import proportion, ratio
 from colaflex.training.batches import evaluation_batches
 
 __all__ = ["Reconstruction", "rebuilt", "reconstruct", "reconstruction_metrics"]

@@ -9,12 +9,12 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.evaluation.measured import Measured
+from colaflex.host.registry import registry
 from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
-from colaflex.intervals import wilson
-from colaflex.registry import registry
+from colaflex.statistics.intervals import wilson
 
 __all__ = ["Scored", "accuracies", "build_task", "score_file"]
 

@@ -12,7 +12,7 @@ from colaflex.evaluation.spelling import LOSSY
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import equal_size, split_words
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.intervals import mean, proportion, ratio
+from colaflex.statistics.intervals import mean, proportion, ratio
 
 __all__ = ["JudgeLike", "TextSamples", "real_text_metrics"]
 

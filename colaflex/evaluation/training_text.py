@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import proportion
+from colaflex.statistics.intervals import proportion
 
 __all__ = ["TrainingText"]
 

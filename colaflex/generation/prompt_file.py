@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.formats import refuse_name
-from colaflex.json_lines import JSON_LINES, json_object, lines_of, text_of
-from colaflex.reading import open_regular
+from colaflex.files.formats import refuse_name
+from colaflex.files.json_lines import JSON_LINES, json_object, lines_of, text_of
+from colaflex.files.reading import open_regular
 
 __all__ = ["MAX_BYTES", "MAX_PROMPTS", "read_prompts"]
 

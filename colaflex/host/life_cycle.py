@@ -8,9 +8,9 @@ from typing import Any
 
 import pluggy
 
-from colaflex import terminal
 from colaflex.hooks import RunInfo
 from colaflex.host.loading import cause, hook_manager, kept_off_stdout
+from colaflex.runtime import terminal
 
 __all__ = ["LifeCycle"]
 

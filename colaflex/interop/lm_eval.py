@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from colaflex.errors import UserError
-from colaflex.failures import told
+from colaflex.experiment.loading import load
+from colaflex.files.reading import user_path
 from colaflex.hints import hint
-from colaflex.loading import load
-from colaflex.reading import user_path
-from colaflex.terminal import guarded, in_json
+from colaflex.runtime.failures import told
+from colaflex.runtime.terminal import guarded, in_json
 
 __all__ = ["evaluate", "main"]
 

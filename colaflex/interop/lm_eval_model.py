@@ -12,11 +12,11 @@ import torch
 from lm_eval.api.model import LM
 
 from colaflex.errors import UserError
+from colaflex.experiment.loading import LoadedModel
 from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.values import TokenBatch
-from colaflex.loading import LoadedModel
 from colaflex.report.rank import declared_likelihood
 
 __all__ = ["HarnessModel", "cut"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from colaflex import terminal
 from colaflex.errors import RunFailure, UserError
+from colaflex.experiment.folder import IDENTITY, RunFolder
+from colaflex.files.reading import open_regular
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match, Matcher
@@ -19,8 +20,7 @@ from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files
 from colaflex.leaderboard.workers import BUSY, Ended, Settings, Workers
-from colaflex.reading import open_regular
-from colaflex.run_folder import IDENTITY, RunFolder
+from colaflex.runtime import terminal
 
 __all__ = ["Bench", "Outcome"]
 
@@ -168,7 +168,7 @@ class Bench:
 
     def _stage_one_comes(self, cell: Cell) -> bool:
         """Whether a cell waits for the stage 1 that another one trains, or has begun to."""
-        from colaflex.stage_cache import stage_one_path
+        from colaflex.experiment.stage_cache import stage_one_path
 
         digest = self.matches[cell].stage1_digest
         if not digest or stage_one_path(digest, self.workers.precision).exists():

@@ -11,8 +11,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from colaflex import hints
 from colaflex.errors import UserError
-from colaflex.reading import user_path
-from colaflex.registry import registry
+from colaflex.files.reading import user_path
+from colaflex.host.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_spec

@@ -15,14 +15,14 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from colaflex import terminal
-from colaflex.failures import told
+from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.folder import FolderHeld
+from colaflex.experiment.settings import chosen_device, chosen_precision
+from colaflex.experiment.stage_claim import ReleasingProgress, StageOneHeld, claimed
 from colaflex.leaderboard.workers import BUSY
-from colaflex.run import Experiment, RunOptions
-from colaflex.run_folder import FolderHeld
-from colaflex.run_settings import chosen_device, chosen_precision
+from colaflex.runtime import terminal
+from colaflex.runtime.failures import told
 from colaflex.spec import Spec
-from colaflex.stage_claim import ReleasingProgress, StageOneHeld, claimed
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
 

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from colaflex.files import write_atomic
+from colaflex.files.writing import write_atomic
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.records import load_records
 

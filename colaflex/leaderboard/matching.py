@@ -10,13 +10,13 @@ from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
+from colaflex.files.reading import inside, read_json
+from colaflex.files.writing import write_atomic
+from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell, cell_spec
 from colaflex.leaderboard.record import within
-from colaflex.reading import inside, read_json
-from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
-from colaflex.reading import read_text
+from colaflex.files.reading import read_text
+from colaflex.files.writing import write_atomic
 from colaflex.spec.canonical import sha256_of
 
 __all__ = [

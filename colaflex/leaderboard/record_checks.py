@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from colaflex.errors import UserError
 from colaflex.hints import hint
+from colaflex.host.registry import registry
 from colaflex.interfaces.capabilities import Place
 from colaflex.leaderboard.board_checks import NAME
 from colaflex.leaderboard.knobs import solved_paths
@@ -20,7 +21,6 @@ from colaflex.leaderboard.record import (
     RECORD_SCHEMA,
     within,
 )
-from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from colaflex.corpora.tokenizer import load_tokenizer
 from colaflex.errors import UserError
+from colaflex.experiment.folder import IDENTITY, RunFolder
+from colaflex.experiment.result import require_own
+from colaflex.files.manifest import confirmed
+from colaflex.files.reading import MissingFile, parse_json
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
@@ -20,10 +24,6 @@ from colaflex.leaderboard.record import (
     sealed,
     within,
 )
-from colaflex.reading import MissingFile, parse_json
-from colaflex.run_folder import IDENTITY, RunFolder
-from colaflex.run_manifest import confirmed
-from colaflex.run_result import require_own
 from colaflex.spec import Spec
 from colaflex.spec.yaml import read_file
 

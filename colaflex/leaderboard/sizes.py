@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from colaflex.assembly import build_model
 from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.experiment.assembly import build_model
+from colaflex.experiment.result import parameter_counts
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.knobs import Knob, knob, solved_paths
-from colaflex.run_result import parameter_counts
 
 __all__ = ["Size", "solve_size"]
 

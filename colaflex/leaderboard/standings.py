@@ -17,18 +17,18 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from colaflex.errors import UserError
-from colaflex.hierarchical import hierarchical_interval
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
-from colaflex.ranking import LEVEL, Over, compare, rank
 from colaflex.report.bounds import BOUND, ESTIMATE, sign
 from colaflex.report.caveats import caveats
 from colaflex.report.metrics import describe
 from colaflex.report.rank import Direction, declared_likelihood
 from colaflex.report.record import clean, measurements
-from colaflex.significance import row_interval, seeds_interval
 from colaflex.spec import Spec
+from colaflex.statistics.hierarchical import hierarchical_interval
+from colaflex.statistics.ranking import LEVEL, Over, compare, rank
+from colaflex.statistics.significance import row_interval, seeds_interval
 
 __all__ = ["Entry", "Standings", "Table", "digest_of", "over_seeds", "stand"]
 

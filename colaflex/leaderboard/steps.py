@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
-from colaflex.run import Experiment, RunOptions
 from colaflex.spec import Spec
 from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, prepared_batch

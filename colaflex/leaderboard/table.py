@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from colaflex import terminal
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
-from colaflex.ranking import Over
 from colaflex.report.metrics import describe
 from colaflex.report.numbers import compact
+from colaflex.runtime import terminal
+from colaflex.statistics.ranking import Over
 
 __all__ = ["BOUNDED", "ESTIMATED", "OVER", "as_csv", "as_json", "print_standings"]
 

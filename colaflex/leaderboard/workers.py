@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colaflex.files import write_atomic
+from colaflex.files.reading import appending, inside
+from colaflex.files.writing import write_atomic
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match
 from colaflex.leaderboard.tail import Tail
-from colaflex.reading import appending, inside
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Workers:
     @cached_property
     def precision(self) -> Precision:
         """In which cells are trained."""
-        from colaflex.run_settings import chosen_device, chosen_precision
+        from colaflex.experiment.settings import chosen_device, chosen_precision
 
         return chosen_precision(self.settings.precision, chosen_device(self.settings.device))
 

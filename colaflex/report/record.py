@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
+from colaflex.files.manifest import confirmed
+from colaflex.files.reading import MissingFile, parse_json
 from colaflex.interfaces.metric import Measurement
-from colaflex.reading import MissingFile, parse_json
 from colaflex.report.metrics import place
-from colaflex.run_manifest import confirmed
 from colaflex.spec.problems import Origin, SpecError
 from colaflex.spec.yaml import read_text
 

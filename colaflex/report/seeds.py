@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, TextIO
 
-from colaflex import terminal
 from colaflex.report.bounds import signed
 from colaflex.report.metrics import HEADLINES, describe
 from colaflex.report.numbers import MISSING, number, unit_text
 from colaflex.report.record import measurements
+from colaflex.runtime import terminal
 
 __all__ = ["print_seeds", "seed_rows"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from colaflex import terminal
 from colaflex.report.bounds import signed
 from colaflex.report.caveats import caveats
 from colaflex.report.metrics import place, short_label
 from colaflex.report.numbers import compact, duration, with_unit
 from colaflex.report.record import clean, left_out, measurements, settings_of, vocabulary
 from colaflex.report.sections import Cell, family_rows, generation_of
+from colaflex.runtime import terminal
 
 __all__ = ["print_summary"]
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.errors import UserError
+from colaflex.files.reading import read_json
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.reading import read_json
 from colaflex.representations.alignment_config import AlignmentConfig
 from colaflex.representations.bert_encoder import BertEncoder
 from colaflex.representations.pretrained_encoder import PretrainedEncoder

@@ -11,8 +11,8 @@ from pathlib import Path
 import tokenizers
 
 from colaflex.errors import UserError
-from colaflex.files import sha256_file
-from colaflex.reading import user_path
+from colaflex.files.reading import user_path
+from colaflex.files.writing import sha256_file
 
 __all__ = [
     "Brackets",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.reading import resolved, user_path
+from colaflex.files.reading import resolved, user_path
 from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.spec import Spec
 from colaflex.spec.yaml import Node

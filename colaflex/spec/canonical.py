@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from colaflex.errors import UserError
-from colaflex.files import sha256_file
+from colaflex.files.reading import read_json
+from colaflex.files.writing import sha256_file
+from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.reading import read_json
-from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, dotted
 from colaflex.spec.shapes import Shape, shapes_of
 

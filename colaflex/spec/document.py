@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from colaflex.hooks import KINDS
+from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.registry import Registry
 from colaflex.spec.schema import ready_components
 from colaflex.spec.sections import Document
 from colaflex.spec.shapes import Shape, shape_of

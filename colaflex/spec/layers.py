@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.reading import resolved, user_path
+from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.reading import resolved, user_path
-from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.spec.resolve import type_of
 from colaflex.spec.sections import Document

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from colaflex.errors import UserError
+from colaflex.files.reading import user_path
+from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.reading import user_path
-from colaflex.registry import Registry
 from colaflex.spec.problems import KeyPath, Origin, Problem, nearest
 from colaflex.spec.shapes import Shape, shapes_of
 from colaflex.spec.yaml import Node

@@ -13,8 +13,8 @@ from pydantic.json_schema import JsonSchemaValue, models_json_schema
 from colaflex.errors import UserError
 from colaflex.hooks import KINDS
 from colaflex.host.catalogue import Entry
+from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.registry import Registry
 from colaflex.spec.sections import Document
 from colaflex.spec.shapes import Shape, shapes_of
 

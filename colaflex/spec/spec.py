@@ -10,8 +10,8 @@ from typing import Any, Self
 from pydantic import PrivateAttr, model_validator
 
 from colaflex.errors import UserError, WrongKind
-from colaflex.reading import user_path
-from colaflex.registry import registry
+from colaflex.files.reading import user_path
+from colaflex.host.registry import registry
 from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, stage1_of_run
 from colaflex.spec.checks import OriginOf, misfits, missing_requirements, refusals, warnings
 from colaflex.spec.layers import Layers, read_set

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.reading import user_path
+from colaflex.host.registry import registry
 from colaflex.interfaces.configs import ScorerConfig, TaskConfig
-from colaflex.reading import user_path
-from colaflex.registry import registry
 from colaflex.spec.problems import DEFAULT, Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.shapes import Shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
+from colaflex.files.writing import write_atomic
 from colaflex.spec.spec import Spec
 from colaflex.studies.objective import Point
 

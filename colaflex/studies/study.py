@@ -12,7 +12,7 @@ from optuna.storages import BaseStorage
 
 from colaflex import hints
 from colaflex.errors import RunFailure, UserError
-from colaflex.failures import is_request, reason
+from colaflex.runtime.failures import is_request, reason
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from colaflex.errors import UserError
-from colaflex.reading import parse_json
+from colaflex.files.reading import parse_json
 from colaflex.report.record import clean
 from colaflex.studies.explanation.values import Explanation
 from colaflex.studies.objective import Point, Value

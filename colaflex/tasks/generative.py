@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.json_lines import MAX_LINE
+from colaflex.files.reading import read_text
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import StoredAnswer, TaskItem
-from colaflex.json_lines import MAX_LINE
-from colaflex.reading import read_text
 from colaflex.tasks.generative_config import GenerativeTaskConfig
 from colaflex.tasks.rows import Row, read_rows
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from colaflex.draws import keyed_rng
 from colaflex.errors import UserError
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
+from colaflex.statistics.draws import keyed_rng
 from colaflex.tasks.next_sentence_config import NextSentenceConfig
 from colaflex.tasks.passages import sentences_of
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.json_lines import json_object, kind_of, lines_of, text_of
+from colaflex.files.reading import MissingFile
 from colaflex.hints import nearest
-from colaflex.json_lines import json_object, kind_of, lines_of, text_of
-from colaflex.reading import MissingFile
 
 __all__ = ["Row", "read_rows"]
 

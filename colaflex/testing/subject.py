@@ -16,9 +16,9 @@ from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.hooks import KINDS
 from colaflex.host.loading import OBJECT, cause
+from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.conformance import Conformance
-from colaflex.registry import registry
 from colaflex.testing.results import NotApplicable
 from colaflex.testing.small import changed, small_config
 

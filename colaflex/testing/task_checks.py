@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.registry import registry
 from colaflex.testing.results import Check, Fault, NotApplicable
 from colaflex.testing.subject import Subject
 

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from colaflex.corpora.token_index import SplitIndex, TokenIndex
-from colaflex.draws import keyed_rng
 from colaflex.errors import UserError
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.values import TokenBatch
+from colaflex.statistics.draws import keyed_rng
 
 __all__ = ["Rows", "TrainingBatches", "TrainingOrder", "evaluation_batches"]
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from colaflex.errors import UserError
-from colaflex.files import sha256_file, sync_directory
-from colaflex.reading import inside, read_json
+from colaflex.files.reading import inside, read_json
+from colaflex.files.writing import sha256_file, sync_directory
 from colaflex.training.manifests import (
     MANIFEST,
     CheckpointError,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
-from colaflex.files import sha256_file
-from colaflex.reading import MissingFile, inside, read_json
+from colaflex.files.reading import MissingFile, inside, read_json
+from colaflex.files.writing import sha256_file
 
 __all__ = [
     "FILES",

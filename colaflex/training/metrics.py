@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from colaflex.errors import RunFailure
-from colaflex.reading import appending
+from colaflex.files.reading import appending
 from colaflex.training.distributed import Processes
 
 __all__ = ["MetricsLog", "Window"]

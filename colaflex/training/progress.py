@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
-from colaflex import terminal
+from colaflex.runtime import terminal
 from colaflex.training.callbacks import Record
 
 __all__ = [

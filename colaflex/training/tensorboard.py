@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from colaflex.errors import UserError
+from colaflex.files.reading import inside
 from colaflex.hooks import RunInfo, hookimpl
-from colaflex.reading import inside
 
 __all__ = ["TensorBoard"]
 

@@ -13,12 +13,12 @@ import colaflex
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
 from colaflex.corpora.worlds import World, WorldsConfig
-from colaflex.draws import keyed_rng
 from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
+from colaflex.statistics.draws import keyed_rng
 from colaflex.testing.probes import shake
 from colaflex.training.optimizers import NamedGroup, build_optimizers
 

@@ -18,8 +18,8 @@ import pytest
 
 from colaflex.cli.output import write_file
 from colaflex.errors import RunFailure, UserError
-from colaflex.failures import failure
-from colaflex.files import write_atomic
+from colaflex.files.writing import write_atomic
+from colaflex.runtime.failures import failure
 
 Command = Callable[..., Any]
 

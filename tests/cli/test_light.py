@@ -59,21 +59,6 @@ def test_import_colaflex_is_light(site: Any) -> None:
     assert "has no attribute 'nonsense'" in done.stdout
 
 
-def test_run_stays_a_function_when_its_module_is_imported(site: Any) -> None:
-    done = site.python(
-        "-c",
-        "import sys, types\n"
-        "module = types.ModuleType('colaflex.run')\n"
-        "module.run = lambda: 'ran'\n"
-        "sys.modules['colaflex.run'] = module\n"
-        "import colaflex\n"
-        "colaflex.run_module = module\n"
-        "setattr(colaflex, 'run', module)\n"
-        "print(colaflex.run())",
-    )
-    assert done.stdout.strip() == "ran", done.stderr
-
-
 def test_help_is_quick(site: Any) -> None:
     def seconds() -> Any:
         start = time.perf_counter()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from colaflex.evaluation.compare import compare_metrics, difference
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.intervals import mean, wilson
+from colaflex.statistics.intervals import mean, wilson
 
 values = st.floats(-100, 100)
 arms = st.floats(0, 10)

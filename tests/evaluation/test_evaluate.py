@@ -14,10 +14,10 @@ from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus, Document, Truth
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import proportion
-from colaflex.registry import registry
+from colaflex.statistics.intervals import proportion
 
 PLAN = EvaluationPlan(
     samples=4,

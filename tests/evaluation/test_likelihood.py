@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metrics
 from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel, Stage
 from colaflex.interfaces.values import TokenBatch
-from colaflex.registry import registry
 
 PLAN = EvaluationPlan(documents=7, max_tokens=512)
 

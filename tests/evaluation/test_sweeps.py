@@ -11,7 +11,7 @@ import colaflex
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sweeps import sweep_points
 from colaflex.generation.text import GenerationOptions
-from colaflex.latent_model import LatentModel
+from colaflex.latent.model import LatentModel
 
 OPTIONS = GenerationOptions(steps=3, guidance=1.5, temperature=0.2)
 PLAN = EvaluationPlan(

@@ -18,15 +18,15 @@ from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies
 from colaflex.evaluation.tasks import TaskSuite, patch_of
+from colaflex.experiment.folder import measurements_json
+from colaflex.experiment.measuring import evaluate_tasks
 from colaflex.generation.text import GenerationOptions
+from colaflex.host.registry import registry
 from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel
 from colaflex.interfaces.task import TaskSource
-from colaflex.intervals import wilson
-from colaflex.measuring import evaluate_tasks
-from colaflex.registry import registry
-from colaflex.run_folder import measurements_json
 from colaflex.spec import Spec
 from colaflex.spec.tasks import task_named
+from colaflex.statistics.intervals import wilson
 
 
 class Parrot(LanguageModel):

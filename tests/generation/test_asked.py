@@ -15,11 +15,11 @@ import torch
 
 import colaflex
 from colaflex.errors import UserError
+from colaflex.experiment.experiment import RunOptions
+from colaflex.experiment.loading import LoadedModel
+from colaflex.files.manifest import MANIFEST
 from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator, _parts
-from colaflex.loading import LoadedModel
-from colaflex.run import RunOptions
-from colaflex.run_manifest import MANIFEST
 from colaflex.spec.sections import Sampling
 from colaflex.training.checkpoints import CheckpointStore
 

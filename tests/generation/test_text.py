@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import colaflex
+from colaflex.experiment.loading import LoadedModel
 from colaflex.generation.text import GenerationOptions, TextGenerator
-from colaflex.loading import LoadedModel
 
 PROMPTS = [
     "The",

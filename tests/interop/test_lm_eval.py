@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from colaflex.cli.new_plugin import PackageNames, render
 from colaflex.errors import UserError
+from colaflex.experiment.loading import LoadedModel, load
 from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel, Stage
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch
-from colaflex.loading import LoadedModel, load
 
 pytest.importorskip("lm_eval", reason="needs the extra lm-eval: pip install 'colaflex[lm-eval]'")
 

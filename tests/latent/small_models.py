@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 import colaflex
-from colaflex.coadaptation import Coadaptation
+from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
-from colaflex.latent_model import LatentModel
-from colaflex.registry import registry
+from colaflex.latent.coadaptation import Coadaptation
+from colaflex.latent.model import LatentModel
 
 END, MASK = 0, 1
 VOCABULARY = Vocabulary(12, end_of_text=END, mask=MASK)

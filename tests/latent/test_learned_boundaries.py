@@ -10,12 +10,12 @@ import torch
 from small_models import DIM, END, VOCABULARY, rows, step_noise
 
 import colaflex
-from colaflex.coadaptation import Coadaptation
+from colaflex.host.registry import registry
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent_model import LatentModel
-from colaflex.registry import registry
+from colaflex.latent.coadaptation import Coadaptation
+from colaflex.latent.model import LatentModel
 
 LENGTHS, BLOCK, MOST = [17, 9, 1, 12, 20], 2, 3
 PROMPTS = [[2, 3, 4], [5], [], [2, 3, 4, 5, 6, 7, 8, 9], [3, 3, 3, 3, 9, 8, 7]]

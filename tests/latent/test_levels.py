@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import END, VOCABULARY, rows, small_model, step_noise
 
+from colaflex.host.registry import registry
 from colaflex.interfaces.levels import coarse_places, fine_lengths, fine_places, levelled
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import LatentBatch, TokenBatch
-from colaflex.latent_generation import BlockGenerator
-from colaflex.latent_model import LatentModel
-from colaflex.latent_training import LatentTraining
-from colaflex.registry import registry
-from colaflex.whole_blocks import learned_segments, whole_blocks
+from colaflex.latent.generation import BlockGenerator
+from colaflex.latent.model import LatentModel
+from colaflex.latent.training import LatentTraining
+from colaflex.latent.whole_blocks import learned_segments, whole_blocks
 
 WORDS = ("", "", *(f" {'the' if i % 3 else 'word'}{'.' * (i % 4 == 0)}" for i in range(10)))
 

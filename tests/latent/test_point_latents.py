@@ -9,9 +9,9 @@ import torch
 from small_models import END, rows, small_model, step_noise
 from torch import Tensor
 
-from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.language_model import Stage, StageStep
-from colaflex.latent_model import LatentModel
+from colaflex.latent.coadaptation import Coadaptation
+from colaflex.latent.model import LatentModel
 
 POINTS = pytest.mark.parametrize("name", ["text_ae", "token_embedding"])
 LENGTHS = [9, 4, 1, 12, 7]

@@ -10,9 +10,9 @@ import torch
 from small_models import rows, small_model
 from torch import Tensor
 
-from colaflex.coadaptation import Coadaptation
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent_model import LatentModel
+from colaflex.latent.coadaptation import Coadaptation
+from colaflex.latent.model import LatentModel
 from colaflex.spec.training import StageSettings
 from colaflex.training.callbacks import NoCallbacks
 from colaflex.training.stage_plan import StagePlan, plan_stages

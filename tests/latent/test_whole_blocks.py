@@ -15,7 +15,7 @@ from torch import Tensor
 import colaflex
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch
-from colaflex.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
+from colaflex.latent.whole_blocks import learned_segments, whole_blocks, whole_variable_blocks
 
 
 @st.composite

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from colaflex.host.registry import registry
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.records import load_records
-from colaflex.registry import registry
 
 ROOT = Path(__file__).parent.parent.parent
 BOARDS = sorted((ROOT / "benchmarks/boards").glob("*.yaml"))

@@ -11,11 +11,11 @@ import pytest
 
 import colaflex
 from colaflex.errors import UserError
+from colaflex.experiment.result import parameter_counts
 from colaflex.leaderboard.board import Board, Row
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.knobs import knob, solved_paths
 from colaflex.leaderboard.matching import Matcher
-from colaflex.run_result import parameter_counts
 
 WithBoard = Callable[..., Path]
 FLOW = "flow_matching: {tuning: {runs: 2, note: by hand}}"
@@ -49,7 +49,7 @@ def test_parameters_are_within_two_percent_and_flops_within_three(
         assert match.parameters == pytest.approx(board.parameters, rel=0.02), row
         assert match.flops == pytest.approx(board.budgets["small"], rel=0.03), row
         spec = matcher.spec(cell, match.values)
-        built = colaflex.assembly.build_model(spec, matcher.data.tokenizer)
+        built = colaflex.experiment.assembly.build_model(spec, matcher.data.tokenizer)
         assert parameter_counts(built)["total"] == match.parameters
         assert match.spec_digest == spec.digest(matcher.data.digest)
         assert (match.stage1_digest == "") is (row == "scratch")

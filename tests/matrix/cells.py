@@ -17,10 +17,10 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.configs import PriorConfig
 from colaflex.interfaces.conformance import Conformance
-from colaflex.registry import registry
 from colaflex.spec.canonical import plain
 from colaflex.testing.small import small_config
 

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from cells import STEPS, Cell, document
 
-from colaflex.assembly import build_model
 from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.experiment.assembly import build_model
+from colaflex.experiment.stage_cache import StageOne, load_stage_one, save_stage_one
+from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.language_model import Stage, StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import LatentBatch, TokenBatch
-from colaflex.latent_model import LatentModel
-from colaflex.registry import registry
+from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
-from colaflex.stage_cache import StageOne, load_stage_one, save_stage_one
 from colaflex.training.batches import Rows
 from colaflex.training.callbacks import NoCallbacks
 from colaflex.training.stage_plan import StagePlan

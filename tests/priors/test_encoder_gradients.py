@@ -12,9 +12,9 @@ from random_priors import BLOCK, DIM, batch, latents, shaken, total
 from torch import Tensor
 
 import colaflex
+from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
-from colaflex.registry import registry
 
 STEP = 1e-5
 NETWORK = {"type": "block_causal", "width": 16, "layers": 1, "heads": 2, "time_width": 8}

@@ -16,8 +16,8 @@ from segments import batch, noise
 from torch import Tensor
 
 from colaflex.errors import UserError
+from colaflex.host.registry import registry
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.registry import registry
 from colaflex.representations.frozen_bert_config import FrozenBertConfig
 from colaflex.representations.pretrained_folder import Brackets, brackets, encoder_folder
 from colaflex.representations.windows import cut_windows

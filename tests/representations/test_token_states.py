@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import colaflex
+from colaflex.host.registry import registry
 from colaflex.interfaces.values import Segmentation, TokenBatch
-from colaflex.registry import registry
 from colaflex.testing import conformance_checks
 
 NAMES = ("text_vae", "text_ae")

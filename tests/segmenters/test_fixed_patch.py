@@ -128,7 +128,7 @@ def test_patches_that_are_not_aligned_stay_on_their_grid() -> None:
     fixed = colaflex.build("segmenter", "fixed_patch", size=2, align_prompts=False)
     assert fixed.segment(batch).lengths.tolist() == [[2, 2, 2, 1]]
     assert (
-        not colaflex.registry.registry()
+        not colaflex.host.registry.registry()
         .config("segmenter", {"type": "fixed_patch", "align_prompts": False})
         .capabilities()
         .aligned

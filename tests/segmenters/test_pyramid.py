@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import colaflex
 from colaflex.errors import UserError
+from colaflex.host.registry import registry
 from colaflex.interfaces.levels import (
     coarse_places,
     fine_lengths,
@@ -21,7 +22,6 @@ from colaflex.interfaces.levels import (
     spread,
 )
 from colaflex.interfaces.values import TokenBatch, Vocabulary
-from colaflex.registry import registry
 from colaflex.spec import Spec
 
 END = 0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 
 FIXED = {"euler": (1, 1), "midpoint": (2, 2), "heun": (2, 2), "rk4": (4, 4)}
 ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")

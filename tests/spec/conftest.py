@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 
 CONFIGS = '''
     from datetime import date

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from colaflex.experiment.measuring import judge_settings
+from colaflex.host.registry import registry
 from colaflex.leaderboard.board import Board
-from colaflex.measuring import judge_settings
-from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import canonical
 from colaflex.spec.sections import Evaluation, Judge

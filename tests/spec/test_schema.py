@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.document import reference
 from colaflex.spec.schema import json_schema
@@ -103,7 +103,7 @@ def test_the_reference_has_every_section_and_component():
 
 def test_nothing_here_imports_torch():
     code = (
-        "import sys; from colaflex.registry import registry; from colaflex.spec import Spec; "
+        "import sys; from colaflex.host.registry import registry; from colaflex.spec import Spec; "
         "from colaflex.spec.document import reference; reference(registry()); "
         "Spec.parse({'corpus': 'bible'}).digest(); assert 'torch' not in sys.modules"
     )

@@ -199,7 +199,7 @@ def test_the_digest_covers_what_the_experiment_does(menagerie: Any):
 
 
 def test_the_digest_covers_the_versions_of_components(site: Any):
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     component = 'colaflex.Component("prior", "new", "x:Y", "{}", "A prior.", version="{}")'
     hooks = "import colaflex\n@colaflex.hookimpl\ndef colaflex_components():\n    return [{}]\n"
@@ -378,7 +378,7 @@ def test_a_saved_spec_names_the_package_that_is_missing(menagerie: Any, write: C
 
 
 def test_a_stranger_of_another_class_of_prior_is_refused(site: Any, write: Callable[..., Path]):
-    from colaflex.registry import registry
+    from colaflex.host.registry import registry
 
     hooks = """
     import colaflex

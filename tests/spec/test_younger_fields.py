@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.yaml import write_yaml
 

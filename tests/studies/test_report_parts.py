@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from colaflex.significance import welch_interval, welch_test
+from colaflex.statistics.significance import welch_interval, welch_test
 from colaflex.studies.explanation.values import Drift, Interval
 from colaflex.studies.page.comparisons import gaps, retested
 from colaflex.studies.page.goals import GoalText, p_text

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from colaflex.host.registry import registry
 from colaflex.interfaces.search import SearchRange
-from colaflex.registry import registry
 from colaflex.spec import Spec, SpecError
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.space.space_reading import read_space

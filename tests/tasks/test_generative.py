@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import colaflex
 from colaflex.errors import UserError
+from colaflex.host.registry import registry
 from colaflex.interfaces.task import TaskSource, first_line_with_a_word
-from colaflex.registry import registry
 from colaflex.spec.yaml import read_file
 
 PAPER = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from colaflex.builtin import colaflex_components
+from colaflex.host.builtin import colaflex_components
 from colaflex.testing import conformance_checks
 
 CHECKS = [

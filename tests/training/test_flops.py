@@ -20,15 +20,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from colaflex.assembly import build_model
 from colaflex.corpora.token_index import prepare_data
 from colaflex.corpora.tokenizer import Tokenizer
+from colaflex.experiment.assembly import build_model
+from colaflex.host.registry import registry
 from colaflex.interfaces.language_model import LanguageModel, Stage, StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent_model import LatentModel
+from colaflex.latent.model import LatentModel
 from colaflex.leaderboard.board import Board
-from colaflex.registry import registry
 
 ROWS, TOKENS = 4, 80
 BOARD = Board.load(Path(__file__).parents[2] / "benchmarks/boards/worlds.yaml")

@@ -86,7 +86,7 @@ def test_keeps_the_precision_of_double() -> None:
 
 CHOICE = """
 import torch
-from colaflex.run_settings import chosen_precision
+from colaflex.experiment.settings import chosen_precision
 from colaflex.training.hardware import native_bf16
 print(native_bf16("cpu"), chosen_precision("auto", "cpu"), chosen_precision("bf16", "cpu"))
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from colaflex.run import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.spec import Spec
 from colaflex.training.progress import SilentProgress
 from colaflex.training.rungs import Reached, Rungs

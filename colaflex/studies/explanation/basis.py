@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.evidence import Knob
 
 __all__ = ["Basis", "basis_of"]

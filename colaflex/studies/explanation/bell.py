@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 
 __all__ = ["Bell", "Fit", "Grid", "linear_basis"]
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.bell import Fit, Grid
 from colaflex.studies.explanation.slope import redrawn
 

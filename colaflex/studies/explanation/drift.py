@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtri
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.bell import Bell
 from colaflex.studies.explanation.category_drift import p_same_centre
 from colaflex.studies.explanation.evidence import Evidence, Knob

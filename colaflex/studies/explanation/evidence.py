@@ -16,7 +16,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.trials import TrialRecord
 
 __all__ = ["Booleans", "Evidence", "Knob", "SearchedParameter", "SearchedSpace", "evidence"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 
 __all__ = ["AtLevel", "Shape", "level_optimum"]
 

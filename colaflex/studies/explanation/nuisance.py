@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.evidence import Booleans, Knob
 
 __all__ = ["levels_of", "nuisance_columns"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import fdtr, fdtri
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.bell import Bell, Fit, Grid
 from colaflex.studies.explanation.values import Interval
 

@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.basis import Basis, basis_of
 from colaflex.studies.explanation.evidence import Evidence
 

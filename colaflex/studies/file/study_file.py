@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems, base_spec

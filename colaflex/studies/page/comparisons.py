@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from colaflex.interfaces.metric import Measurement
 from colaflex.report.metrics import describe
 from colaflex.report.record import measurements
-from colaflex.significance import seeds_interval, welch_interval, welch_test
+from colaflex.statistics.significance import seeds_interval, welch_interval, welch_test
 from colaflex.studies.objective import Point
 from colaflex.studies.summary import FreshRow, Goal, StudySummary
 from colaflex.studies.trials import TrialRecord

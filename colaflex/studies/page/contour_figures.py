@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from colaflex.intervals import Floats
 from colaflex.report.figures import Figure
 from colaflex.report.numbers import tick
 from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
+from colaflex.statistics.intervals import Floats
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.knobs import Knob
 from colaflex.studies.page.shades import Bands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from colaflex.intervals import Floats
+from colaflex.statistics.intervals import Floats
 
 __all__ = ["smooth"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.samplers import BaseSampler
 
-from colaflex.draws import keyed_rng
+from colaflex.statistics.draws import keyed_rng
 
 if TYPE_CHECKING:
     import optuna

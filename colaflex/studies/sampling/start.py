@@ -11,8 +11,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from pydantic import Field
 
-from colaflex.draws import keyed_rng
 from colaflex.spec.training import Section
+from colaflex.statistics.draws import keyed_rng
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.space.levels import value_at
 

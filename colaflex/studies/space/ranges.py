@@ -17,8 +17,8 @@ from optuna.distributions import (
 from pydantic import Field
 
 from colaflex.errors import UserError
+from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import canonical, components_of, sha256_of
 from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, dotted, nearest

@@ -16,8 +16,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
-from colaflex.reading import appending, open_regular
+from colaflex.files.reading import appending, open_regular
+from colaflex.files.writing import write_atomic
 from colaflex.studies.storage.file_lock import FileLock
 
 __all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "read_journal", "torn_path"]

@@ -20,8 +20,8 @@ from optuna.storages import BaseStorage
 
 from colaflex import hints
 from colaflex.errors import RunFailure, UserError
-from colaflex.failures import is_request, reason
-from colaflex.reading import inside
+from colaflex.files.reading import inside
+from colaflex.runtime.failures import is_request, reason
 from colaflex.studies.storage.journal import open_journal
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from colaflex import terminal
 from colaflex.errors import RunFailure
+from colaflex.runtime import terminal
 
 __all__ = ["STORAGE", "Workers"]
 

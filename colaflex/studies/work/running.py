@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colaflex.errors import RunFailure
+from colaflex.runtime.terminal import say
 from colaflex.studies.objective import Attempt
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
@@ -18,7 +19,6 @@ from colaflex.studies.work.shared import fingerprints, join
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.told import Told
 from colaflex.studies.work.worker import Worker
-from colaflex.terminal import say
 from colaflex.training.progress import Progress
 
 __all__ = ["WorkSettings", "work"]

@@ -11,10 +11,10 @@ import optuna
 
 from colaflex.corpora.token_index import prepare_data
 from colaflex.errors import UserError
-from colaflex.files import write_atomic
-from colaflex.reading import MissingFile, read_json
-from colaflex.registry import registry
-from colaflex.run_settings import chosen_precision
+from colaflex.experiment.settings import chosen_precision
+from colaflex.files.reading import MissingFile, read_json
+from colaflex.files.writing import write_atomic
+from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.storage.ownership import all_trials

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from colaflex.reading import inside
-from colaflex.run import Experiment, RunOptions
-from colaflex.run_folder import measurements_json
-from colaflex.run_result import require_own
+from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.folder import measurements_json
+from colaflex.experiment.result import require_own
+from colaflex.experiment.stage_claim import ReleasingProgress, claimed
+from colaflex.files.reading import inside
 from colaflex.spec import Spec
-from colaflex.stage_claim import ReleasingProgress, claimed
 from colaflex.studies.objective import Attempt, Found, Pruned, Report, StopSearch
 from colaflex.studies.work.found import STAGE1, Metrics, found_in, over_seeds, values_of
 from colaflex.training.progress import Progress, SilentProgress

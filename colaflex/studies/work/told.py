@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from colaflex import terminal
+from colaflex.runtime import terminal
 from colaflex.studies.file.study_file import FRESH
 from colaflex.studies.objective import Attempt
 from colaflex.studies.point_words import point_in_words

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.reading import appending
+from colaflex.files.reading import appending
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
 from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat

@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from colaflex.failures import told
+from colaflex.runtime.failures import told
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
 from colaflex.studies.work.arm import Limits

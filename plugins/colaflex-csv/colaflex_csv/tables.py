@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from colaflex.files import write_atomic
+from colaflex.files.writing import write_atomic
 
 __all__ = ["write_result", "write_steps"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import colaflex
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 
 pytest.importorskip("colaflex_csv")
 

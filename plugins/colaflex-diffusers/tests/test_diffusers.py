@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import colaflex
-from colaflex.registry import registry
+from colaflex.host.registry import registry
 from colaflex.testing import conformance_checks
 
 pytest.importorskip("colaflex_diffusers")

@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from colaflex.draws import stable_digest
 from colaflex.interfaces.corpus import Corpus, Document, Split, Truth
+from colaflex.statistics.draws import stable_digest
 from colaflex_digits.config import DigitsCorpusConfig
 from colaflex_digits.tokens import SIDE, WORDS
 

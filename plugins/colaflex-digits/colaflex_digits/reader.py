@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from colaflex.interfaces.corpus import Truth
 from colaflex.interfaces.metric import Measurement
-from colaflex.intervals import mean, proportion
+from colaflex.statistics.intervals import mean, proportion
 from colaflex_digits.tokens import LEVELS, SIDE, WORDS
 
 __all__ = ["DigitReader", "pixels_of"]

@@ -10,10 +10,10 @@ import torch
 
 import colaflex
 from colaflex.corpora.tokenizer import load_tokenizer
+from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, Segmentation, TokenBatch, Vocabulary
-from colaflex.registry import registry
 from colaflex.testing import conformance_checks
 
 pytest.importorskip("colaflex_digits")

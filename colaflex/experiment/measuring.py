@@ -1,0 +1,194 @@
+"""Measuring a model as its spec says: within a run, or again from the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from colaflex.corpora.token_index import Data, prepare_data
+from colaflex.errors import UserError
+from colaflex.evaluation.evaluate import Evaluator
+from colaflex.evaluation.judge import JudgeSettings
+from colaflex.evaluation.measured import Measured
+from colaflex.evaluation.plan import EvaluationPlan
+from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite, patch_of
+from colaflex.experiment.folder import IDENTITY, RunFolder, measurements_json
+from colaflex.experiment.loading import load
+from colaflex.generation.text import GenerationOptions
+from colaflex.host.registry import registry
+from colaflex.interfaces.configs import TaskConfig
+from colaflex.interfaces.corpus import Corpus, Split
+from colaflex.interfaces.language_model import LanguageModel
+from colaflex.interfaces.task import TaskSource
+from colaflex.spec import Spec
+from colaflex.spec.checks import unfit_sampling
+from colaflex.training.progress import Progress
+
+__all__ = [
+    "corpus_of",
+    "evaluate_run",
+    "evaluate_tasks",
+    "evaluator",
+    "judge_settings",
+    "trained_on",
+]
+
+Say = Callable[[str], None]
+
+
+def evaluator(
+    spec: Spec,
+    model: LanguageModel,
+    data: Data,
+    corpus: Corpus,
+    say: Say,
+    split: Split = "test",
+    progress: Progress | None = None,
+) -> Evaluator:
+    """What measures a model as its spec says."""
+    plan = _plan(spec, split)
+    options = GenerationOptions(**spec.sampling.model_dump())
+    return Evaluator(model, data, corpus, options, plan, say, progress)
+
+
+def _plan(spec: Spec, split: Split) -> EvaluationPlan:
+    section = spec.evaluation
+    return EvaluationPlan(
+        split=split,
+        samples=section.samples,
+        documents=section.documents,
+        prompt_tokens=section.prompt_tokens,
+        sweep_steps=section.sweep_steps,
+        sweep_drawn_steps=section.sweep_drawn_steps,
+        sweep_guidance=section.sweep_guidance,
+        sweep_temperature=section.sweep_temperature,
+        sweep_grid=section.sweep_grid,
+        guided=_guided(spec),
+        draws=_draws(spec),
+        sweep_samples=section.sweep_samples,
+        bootstrap=section.bootstrap,
+        likelihood=_likelihood(spec),
+        judge=judge_settings(spec),
+        max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
+        seed=spec.seed,
+        tasks=section.tasks,
+        patch=patch_of(spec.segmenter),
+    )
+
+
+def judge_settings(spec: Spec) -> JudgeSettings | None:
+    """Of the size that the spec says, or that its run has."""
+    judge, latent = spec.evaluation.judge, spec.baseline is None
+    if not judge.enabled:
+        return None
+    names = ("representation", "prior") if latent else ("baseline",)
+    if latent and spec.training.regime == "scratch":
+        names = ("prior",)
+    stages = [spec.training.for_stage(name) for name in names]
+    steps, rows = judge.size(sum(s.steps * s.batch_size * s.max_tokens for s in stages))
+    return JudgeSettings(
+        steps=steps,
+        batch_size=rows,
+        **judge.model_dump(exclude={"enabled", "steps", "batch_size"}),
+    )
+
+
+def _guided(spec: Spec) -> bool:
+    """Whether guidance acts, as the model declares it; a baseline may declare nothing."""
+    config = spec.baseline if spec.prior is None else spec.prior
+    declared = None if config is None else config.capabilities()
+    return declared is None or bool(declared.guidance)
+
+
+def _draws(spec: Spec) -> bool:
+    """Whether estimates can be drawn, as the model declares it."""
+    drawing = spec.sampling.model_copy(update={"estimate": "draw"})
+    return "estimate" not in {name for name, _, _ in unfit_sampling(spec, drawing)}
+
+
+def _last_stage(spec: Spec) -> str:
+    """The stage whose settings the finished model has its longest row from."""
+    return "prior" if spec.baseline is None else "baseline"
+
+
+def _likelihood(spec: Spec) -> bool:
+    """Whether likelihoods are computed; left to us, not where each takes an ODE's integration."""
+    if spec.evaluation.likelihood == "auto":
+        return spec.prior is None or spec.prior.capabilities().likelihood != "ode"
+    return spec.evaluation.likelihood
+
+
+def evaluate_run(
+    run: Path,
+    split: Split = "test",
+    device: str = "cpu",
+    say: Say = lambda text: None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Measure a run again, from its folder and its corpus; the folder stays as it is.
+
+    Returns:
+        The metrics, as in result.json.
+    """
+    loaded = load(run, device)
+    corpus, data = corpus_of(loaded.spec, run)
+    if not trained_on(run, data):
+        say("warning: the corpus is not the one that this run was trained on")
+    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split, progress).run()
+    return measurements_json(found.metrics)
+
+
+def evaluate_tasks(
+    run: Path,
+    tasks: Sequence[TaskConfig],
+    folder: Path | None = None,
+    split: Split = "test",
+    device: str = "cpu",
+    say: Say = lambda text: None,
+    progress: Progress | None = None,
+) -> Measured:
+    """Put tasks to the model of a run; the run's folder stays as it is.
+
+    Args:
+        run: its folder.
+        tasks: of different names.
+        folder: with the user's data, for tasks that read some.
+        split: the documents of the corpus that its tasks are made of.
+        device: cpu or cuda.
+        say: told of each part as it begins.
+        progress: shown how far each is.
+
+    Returns:
+        Metrics, and the items behind each.
+
+    Raises:
+        UserError: two tasks are called the same, or one can't draw its items.
+    """
+    names = [task.title for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two tasks are called {name}; give one of them another `name`")
+    loaded = load(run, device)
+    spec, source = loaded.spec, TaskSource(data=folder)
+    if any(task.capabilities().source == "corpus" for task in tasks):
+        corpus, data = corpus_of(spec, run)
+        if not trained_on(run, data):
+            say("warning: the corpus is not the one that this run was trained on")
+        texts = HeldOutTexts(data.index.split(split), data.tokenizer)
+        source = replace(source, documents=texts, truth=corpus.truth())
+    plan = replace(_plan(spec, split), tasks=tasks)
+    suite = TaskSuite(plan, source, loaded.options)
+    return suite.measure(loaded.model, loaded.tokenizer, say, progress)
+
+
+def corpus_of(spec: Spec, run: Path) -> tuple[Corpus, Data]:
+    """The corpus of a run, and its tokens by the run's tokenizer."""
+    corpus: Corpus = registry().build(spec.corpus)
+    return corpus, prepare_data(corpus, path=str(run / "tokenizer.json"))
+
+
+def trained_on(run: Path, data: Data) -> bool:
+    """Whether a run was trained on these very data."""
+    return bool(data.digest == RunFolder(run).read(IDENTITY)["data_digest"])

@@ -1,0 +1,1 @@
+"""What a process meets while it runs: the terminal, a full disk, failures with a cause."""

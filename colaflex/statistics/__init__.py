@@ -1,0 +1,1 @@
+"""Random draws that are the same everywhere, intervals, tests of significance, and rankings."""
