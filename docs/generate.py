@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from colaflex.files.problems import SpecError
 from colaflex.host.metadata import Selection
 from colaflex.host.registry import Registry
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
@@ -13,7 +14,6 @@ from colaflex.interfaces.configs import BaselineConfig
 from colaflex.report.metrics import METRICS, ROWS
 from colaflex.spec import Spec
 from colaflex.spec.document import reference
-from colaflex.spec.problems import SpecError
 
 __all__ = ["main", "pages"]
 

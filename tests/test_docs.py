@@ -22,10 +22,10 @@ import colaflex
 from colaflex.cli.main import COMMANDS, main
 from colaflex.cli.main import _cli as cli
 from colaflex.corpora.bible import __doc__ as bible_splits
+from colaflex.files.yaml import read_file
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
 from colaflex.spec import Spec
-from colaflex.spec.yaml import read_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

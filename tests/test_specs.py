@@ -11,8 +11,8 @@ import pytest
 
 import colaflex
 from colaflex.corpora.bible import Bible, BibleConfig
+from colaflex.files.yaml import read_file, write_yaml
 from colaflex.spec import Spec
-from colaflex.spec.yaml import read_file, write_yaml
 from colaflex.testing.small import small_config
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))

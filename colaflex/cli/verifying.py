@@ -11,9 +11,9 @@ from colaflex.errors import UserError
 from colaflex.experiment.folder import IDENTITY
 from colaflex.files.manifest import MANIFEST, RunManifest
 from colaflex.files.reading import inside
+from colaflex.files.yaml import read_file
 from colaflex.leaderboard.board import Board, board_path
 from colaflex.leaderboard.records import checked_record, record_files
-from colaflex.spec.yaml import read_file
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.storage.journal import read_journal
 from colaflex.studies.storage.storages import JOURNAL, journal_path, kind_of

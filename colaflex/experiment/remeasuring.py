@@ -20,12 +20,12 @@ from colaflex.experiment.result import (
     measurement,
     sampling_cost,
 )
+from colaflex.files.problems import dotted
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.corpus import Split
 from colaflex.report import build_report
 from colaflex.spec import Spec
 from colaflex.spec.layers import read_set
-from colaflex.spec.problems import dotted
 from colaflex.training.distributed import Processes
 from colaflex.training.progress import Progress
 

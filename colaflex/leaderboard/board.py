@@ -11,16 +11,16 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from colaflex import hints
 from colaflex.errors import UserError
+from colaflex.files.problems import Problem, SpecError
 from colaflex.files.reading import user_path
+from colaflex.files.yaml import read_file
 from colaflex.host.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_spec
 from colaflex.spec.canonical import canonical, sha256_of
-from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
-from colaflex.spec.yaml import read_file
 
 __all__ = ["BOARDS", "Board", "Row", "Tolerance", "Tuning", "board_path"]
 

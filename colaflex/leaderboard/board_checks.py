@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, Origin, Problem, SpecError
+from colaflex.files.yaml import Node
 from colaflex.leaderboard.knobs import knob, usual_width
 from colaflex.report.rank import is_known, near_metric, out_of_reach
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
-from colaflex.spec.yaml import Node
 
 if TYPE_CHECKING:
     from colaflex.leaderboard.board import Board

@@ -9,8 +9,8 @@ import annotated_types
 from pydantic import BaseModel
 
 from colaflex.errors import UserError
+from colaflex.files.problems import nearest
 from colaflex.spec import Spec
-from colaflex.spec.problems import nearest
 
 if TYPE_CHECKING:
     from colaflex.leaderboard.board import Row

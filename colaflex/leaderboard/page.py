@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
+from colaflex.files.yaml import write_yaml
 from colaflex.leaderboard.figures import (
     Looks,
     diversity_figure,
@@ -31,7 +32,6 @@ from colaflex.report.record import components
 from colaflex.report.sections import MetricRow, family_rows, parameter_shares, stage_rows
 from colaflex.report.sized import beside
 from colaflex.report.style import plots_available
-from colaflex.spec.yaml import write_yaml
 
 __all__ = ["build_page"]
 

@@ -13,6 +13,7 @@ from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.experiment.result import require_own
 from colaflex.files.manifest import confirmed
 from colaflex.files.reading import MissingFile, parse_json
+from colaflex.files.yaml import read_file
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
@@ -25,7 +26,6 @@ from colaflex.leaderboard.record import (
     within,
 )
 from colaflex.spec import Spec
-from colaflex.spec.yaml import read_file
 
 __all__ = ["build_record"]
 

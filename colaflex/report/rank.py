@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from colaflex.files.problems import nearest
 from colaflex.report.metrics import METRICS, describe, place
 from colaflex.spec import Spec
-from colaflex.spec.problems import nearest
 from colaflex.spec.training import Section
 
 __all__ = [

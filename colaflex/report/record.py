@@ -16,11 +16,11 @@ from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.files.manifest import confirmed
+from colaflex.files.problems import Origin, SpecError
 from colaflex.files.reading import MissingFile, parse_json
+from colaflex.files.yaml import read_text
 from colaflex.interfaces.metric import Measurement
 from colaflex.report.metrics import place
-from colaflex.spec.problems import Origin, SpecError
-from colaflex.spec.yaml import read_text
 
 __all__ = [
     "ComponentRow",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from colaflex.spec.problems import Origin, Problem, SpecError
+from colaflex.files.problems import Origin, Problem, SpecError
 from colaflex.spec.spec import Difference, Spec
 
 __all__ = ["Difference", "Origin", "Problem", "Spec", "SpecError"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.problems import Problem, SpecError
 from colaflex.files.reading import resolved, user_path
-from colaflex.spec.problems import Problem, SpecError
+from colaflex.files.yaml import Node
 from colaflex.spec.spec import Spec
-from colaflex.spec.yaml import Node
 
 __all__ = ["base_problems", "base_spec"]
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, dotted
 from colaflex.files.reading import read_json
 from colaflex.files.writing import sha256_file
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.spec.problems import KeyPath, dotted
 from colaflex.spec.shapes import Shape, shapes_of
 
 __all__ = ["canonical", "components_of", "plain", "sha256_of", "stage1_of_run"]

@@ -9,9 +9,9 @@ from typing import Protocol
 from packaging.requirements import InvalidRequirement, Requirement
 
 from colaflex import hints
+from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.offers import taken
-from colaflex.spec.problems import KeyPath, Origin, Problem
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Sampling, Tokenizer
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.files.reading import resolved, user_path
+from colaflex.files.yaml import Node, node_of, read_file, read_text
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.spec.resolve import type_of
 from colaflex.spec.sections import Document
 from colaflex.spec.shapes import Shape, shapes_of
 from colaflex.spec.swap import Swap, carry_over
-from colaflex.spec.yaml import Node, node_of, read_file, read_text
 
 __all__ = ["ROOT", "Layers", "read_set"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from colaflex.spec.problems import KeyPath
+from colaflex.files.problems import KeyPath
 from colaflex.spec.sections import Document
 
 __all__ = ["regime_refusals", "regime_warnings"]

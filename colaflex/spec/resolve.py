@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, Origin, Problem, nearest
 from colaflex.files.reading import user_path
+from colaflex.files.yaml import Node
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.spec.problems import KeyPath, Origin, Problem, nearest
 from colaflex.spec.shapes import Shape, shapes_of
-from colaflex.spec.yaml import Node
 
 __all__ = ["Resolver", "SavedResolver", "type_of"]
 

@@ -10,16 +10,16 @@ from typing import Any, Self
 from pydantic import PrivateAttr, model_validator
 
 from colaflex.errors import UserError, WrongKind
+from colaflex.files.problems import DEFAULT, KeyPath, Origin, Problem, SpecError, dotted
 from colaflex.files.reading import user_path
+from colaflex.files.yaml import Node, node_of, write_yaml
 from colaflex.host.registry import registry
 from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, stage1_of_run
 from colaflex.spec.checks import OriginOf, misfits, missing_requirements, refusals, warnings
 from colaflex.spec.layers import Layers, read_set
-from colaflex.spec.problems import DEFAULT, KeyPath, Origin, Problem, SpecError, dotted
 from colaflex.spec.resolve import Resolver, SavedResolver, type_of
 from colaflex.spec.sections import Document
 from colaflex.spec.swap import Swap
-from colaflex.spec.yaml import Node, node_of, write_yaml
 
 __all__ = ["Difference", "Spec"]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from colaflex.files.problems import KeyPath, dotted
+from colaflex.files.yaml import Node
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.spec.problems import KeyPath, dotted
 from colaflex.spec.shapes import Shape, shapes_of
-from colaflex.spec.yaml import Node
 
 __all__ = ["Swap", "carry_over"]
 

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from colaflex.errors import UserError
+from colaflex.files.problems import DEFAULT, Problem, SpecError
 from colaflex.files.reading import user_path
+from colaflex.files.yaml import Node, read_file
 from colaflex.host.registry import registry
 from colaflex.interfaces.configs import ScorerConfig, TaskConfig
-from colaflex.spec.problems import DEFAULT, Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.shapes import Shape
-from colaflex.spec.yaml import Node, read_file
 
 __all__ = ["scored_by", "task_named"]
 

@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import create_model
 
 from colaflex.errors import UserError
+from colaflex.files.yaml import read_file
 from colaflex.hints import hint
-from colaflex.spec.yaml import read_file
 from colaflex.tasks.generative_config import Fields, GenerativeTaskConfig
 
 __all__ = ["task_config"]

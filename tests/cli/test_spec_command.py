@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 
 from colaflex.cli.init_command import SCHEMA_FILE, SPEC_FILE
 from colaflex.cli.main import main
+from colaflex.files.yaml import read_file
 from colaflex.spec import Spec
-from colaflex.spec.yaml import read_file
 
 SPEC = "corpus: bible\nprior: {type: rectified_flow, teacher_steps: 3}\n"
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 import colaflex
 from colaflex.errors import UserError
 from colaflex.experiment.experiment import RunOptions
+from colaflex.files.problems import SpecError
 from colaflex.spec import Spec
-from colaflex.spec.problems import SpecError
 
 Command = Callable[..., Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from cells import Cell, cells, document, refusals
 
+from colaflex.files.problems import SpecError
 from colaflex.spec import Spec
-from colaflex.spec.problems import SpecError
 
 NEVER = [cell for cell in cells() if refusals(cell)]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from colaflex.experiment.measuring import judge_settings
+from colaflex.files.yaml import write_yaml
 from colaflex.host.registry import registry
 from colaflex.leaderboard.board import Board
 from colaflex.spec import Spec
 from colaflex.spec.canonical import canonical
 from colaflex.spec.sections import Evaluation, Judge
-from colaflex.spec.yaml import write_yaml
 from colaflex.studies.file.study_file import StudyFile
 
 FULL = 600 * 16 * 256

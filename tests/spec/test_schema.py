@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from colaflex.files.yaml import read_file
 from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.document import reference
 from colaflex.spec.schema import json_schema
-from colaflex.spec.yaml import read_file
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colaflex.files.yaml import read_file
 from colaflex.spec import Spec, SpecError
-from colaflex.spec.yaml import read_file
 
 SPEC = """\
 name: one

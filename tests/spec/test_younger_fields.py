@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from colaflex.files.yaml import write_yaml
 from colaflex.host.registry import registry
 from colaflex.spec import Spec
-from colaflex.spec.yaml import write_yaml
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "results"
 YOUNGER = ("readout", "history")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import colaflex
 from colaflex.errors import UserError
+from colaflex.files.yaml import read_file
 from colaflex.host.registry import registry
 from colaflex.interfaces.task import TaskSource, first_line_with_a_word
-from colaflex.spec.yaml import read_file
 
 PAPER = {
     "lambada": (0, "first_word"),

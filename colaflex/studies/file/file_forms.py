@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from colaflex.spec.problems import Problem
-from colaflex.spec.yaml import Node
+from colaflex.files.problems import Problem
+from colaflex.files.yaml import Node
 from colaflex.studies.file.named import long_form
 
 __all__ = ["as_written", "full_form"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from colaflex.files.yaml import Node
 from colaflex.spec.training import Section
-from colaflex.spec.yaml import Node
 
 __all__ = ["Named", "long_form"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from colaflex.spec.problems import nearest
+from colaflex.files.problems import nearest
 
 if TYPE_CHECKING:
     from colaflex.studies.file.named import Named

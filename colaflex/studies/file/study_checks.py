@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from colaflex import hints
+from colaflex.files.problems import KeyPath, Origin, Problem
+from colaflex.files.yaml import Node
 from colaflex.report.rank import Rank, is_known, near_metric, out_of_reach
-from colaflex.spec.problems import KeyPath, Origin, Problem
-from colaflex.spec.yaml import Node
 from colaflex.studies.file.file_forms import as_written
 from colaflex.studies.file.named import Named
 from colaflex.studies.sampling.pruners import check_pruner

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from colaflex.files.problems import Problem, SpecError
+from colaflex.files.yaml import Node, read_file
 from colaflex.host.registry import registry
 from colaflex.report.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems, base_spec
 from colaflex.spec.canonical import components_of, sha256_of
-from colaflex.spec.problems import Problem, SpecError
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
-from colaflex.spec.yaml import Node, read_file
 from colaflex.studies.file.file_forms import as_written, full_form
 from colaflex.studies.file.named import Named
 from colaflex.studies.file.study_settings import Budget, Control, Fresh

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from colaflex.files.problems import KeyPath, Problem, SpecError
+from colaflex.files.yaml import Node
 from colaflex.spec import Spec
-from colaflex.spec.problems import KeyPath, Problem, SpecError
-from colaflex.spec.yaml import Node
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.space import Space

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from colaflex.files.problems import Problem, SpecError, nearest
+from colaflex.files.yaml import Node
 from colaflex.spec import Spec
-from colaflex.spec.problems import Problem, SpecError, nearest
-from colaflex.spec.yaml import Node
 from colaflex.studies.file.loss_location import x0_location
 from colaflex.studies.sampling.start import Centre, Start
 from colaflex.studies.space.fields import UnknownKey, field_at

@@ -12,10 +12,10 @@ from pydantic.fields import FieldInfo
 
 from colaflex import hints
 from colaflex.errors import UserError
+from colaflex.files.problems import nearest
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.search import SearchRange
 from colaflex.spec import Spec
-from colaflex.spec.problems import nearest
 from colaflex.spec.shapes import Shape, shapes_of
 
 __all__ = ["SpecField", "UnknownKey", "field_at", "own_range"]

@@ -17,7 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from colaflex.spec.yaml import Node
+from colaflex.files.yaml import Node
 from colaflex.studies.objective import Value
 
 __all__ = ["ALWAYS", "Choice", "Combination", "Parameter"]

@@ -17,14 +17,14 @@ from optuna.distributions import (
 from pydantic import Field
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, Origin, Problem, SpecError, dotted, nearest
+from colaflex.files.yaml import Node, node_of
 from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.spec import Spec
 from colaflex.spec.canonical import canonical, components_of, sha256_of
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, dotted, nearest
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
-from colaflex.spec.yaml import Node, node_of
 from colaflex.studies.objective import Value
 from colaflex.studies.space.fields import SpecField, field_at, own_range
 from colaflex.studies.space.parameters import Choice

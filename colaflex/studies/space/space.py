@@ -9,9 +9,9 @@ from typing import Any
 import optuna
 
 from colaflex.errors import UserError
+from colaflex.files.yaml import Node
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.spec import Spec
-from colaflex.spec.yaml import Node
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.parameters import Parameter

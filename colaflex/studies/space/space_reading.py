@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from colaflex.errors import UserError
+from colaflex.files.problems import KeyPath, Origin, Problem, SpecError
+from colaflex.files.yaml import Node, node_of
 from colaflex.spec import Spec
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError
-from colaflex.spec.yaml import Node, node_of
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.parameters import Combination, Parameter
 from colaflex.studies.space.ranges import DEFAULT_WORD, Searched, read_range

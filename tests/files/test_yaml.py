@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from colaflex.errors import UserError
-from colaflex.spec.problems import Origin, SpecError
-from colaflex.spec.yaml import MAX_BYTES, node_of, read_file, read_text, write_yaml
+from colaflex.files.problems import Origin, SpecError
+from colaflex.files.yaml import MAX_BYTES, node_of, read_file, read_text, write_yaml
 
 FILE = Origin("f.yaml", directory=Path())
 

@@ -20,8 +20,8 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from colaflex.files import reading
+from colaflex.files.problems import KeyPath, Origin, Problem, SpecError, nearest
 from colaflex.files.reading import MissingFile, resolved
-from colaflex.spec.problems import KeyPath, Origin, Problem, SpecError, nearest
 
 __all__ = ["Node", "Scalar", "node_of", "read_file", "read_text", "write_yaml"]
 
