@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,28 +49,40 @@ class NoiseLevel:
 
 @dataclass(frozen=True)
 class PriorPhase:
-    """A part of a prior's training: most have one, a distilled one first trains its teacher.
+    """A part of a prior's training: by default all of it, on the prior's own losses.
+
+    A prior that learns in several ways, one after the other, has a subclass for each.
 
     Attributes:
+        prior: what learns.
         name: e.g. "teacher".
         share: of the prior's budget.
-        losses: of a batch of latents.
-        parameters: what learns.
-        start: called once before the first step of the phase (not when resumed).
-        flops: (batch, segments) -> model FLOPs of one training step, backward included.
         lr_ratio: factor on the prior's learning rate.
-        taught: whether it learns what a frozen teacher says of the latents, so that these must
-            stay what they are: the representation rests.
+        representation_rests: whether the latents must stay what they are, as a frozen teacher,
+            which has learned these, needs them.
     """
 
-    name: str
-    share: float
-    losses: Callable[[LatentBatch, Noise], Losses]
-    parameters: Sequence[nn.Parameter]
-    flops: Callable[[int, int], int]
-    start: Callable[[], None] = field(default=lambda: None)
+    prior: Prior
+    name: str = "prior"
+    share: float = 1.0
     lr_ratio: float = 1.0
-    taught: bool = False
+    representation_rests: bool = False
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What learns: all that is not frozen."""
+        return [p for p in self.prior.parameters() if p.requires_grad]
+
+    def losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """The training losses of a batch of latents."""
+        return self.prior.losses(latents, noise)
+
+    def flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one training step, backward included."""
+        return self.prior.training_flops(batch, segments)
+
+    def start(self) -> None:
+        """Called once before the first step of the phase, not when it is resumed."""
 
 
 class Prior(nn.Module, ABC):
@@ -121,8 +133,7 @@ class Prior(nn.Module, ABC):
             teacher_fraction: share of the budget for a teacher, where the prior trains its own.
         """
         del teacher_fraction
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        return [PriorPhase("prior", 1.0, self.losses, parameters, self.training_flops)]
+        return [PriorPhase(self)]
 
     @abstractmethod
     def training_flops(self, batch: int, segments: int) -> int:

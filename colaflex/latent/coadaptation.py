@@ -45,7 +45,7 @@ class Coadaptation:
 
         What a teacher says holds of the latents that it has learned, and of no others.
         """
-        return replace(self, regime="frozen") if phase.taught else self
+        return replace(self, regime="frozen") if phase.representation_rests else self
 
     def representation_learns(self, step: int) -> bool:
         """Whether the representation takes part in a step of stage 2."""

@@ -28,6 +28,20 @@ __all__ = ["Cnf"]
 RUNGE_KUTTA_STAGES = 4
 
 
+class WarmStart(PriorPhase):
+    """Flow matching first: a field that is near the data's already costs fewer evaluations."""
+
+    prior: Cnf
+
+    def losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """Flow matching's."""
+        return FlowMatching.losses(self.prior, latents, noise)
+
+    def flops(self, batch: int, segments: int) -> int:
+        """Flow matching's."""
+        return FlowMatching.training_flops(self.prior, batch, segments)
+
+
 class Cnf(FlowMatching):
     """Maximises log p of the data along the ODE that samples it, after a start by flow matching."""
 
@@ -38,17 +52,11 @@ class Cnf(FlowMatching):
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """Flow matching for the share `warm_start`, then maximum likelihood."""
         del teacher_fraction
-        learned = [p for p in self.parameters() if p.requires_grad]
         share = self.config.warm_start
-        likelihood = PriorPhase("prior", 1.0 - share, self.losses, learned, self.training_flops)
         if not share:
-            return [likelihood]
-        likelihood = replace(likelihood, lr_ratio=self.config.likelihood_rate)
-        matching = super().losses
-        return [
-            PriorPhase("warm_start", share, matching, learned, super().training_flops),
-            likelihood,
-        ]
+            return [PriorPhase(self)]
+        likelihood = PriorPhase(self, share=1.0 - share, lr_ratio=self.config.likelihood_rate)
+        return [WarmStart(self, "warm_start", share), likelihood]
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """One term, "nll": nats, mean over channels, per latent."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import Prior, PriorPhase
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import VelocityField
+from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.path_config import PathPriorConfig
 from colaflex.priors.path_prior import PathPrior
@@ -20,6 +22,30 @@ from colaflex.priors.paths import Path
 from colaflex.priors.reading import Listening
 
 __all__ = ["TaughtPrior"]
+
+
+class TeacherPhase(PriorPhase):
+    """The teacher learns."""
+
+    prior: TaughtPrior
+
+    def losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """The teacher's."""
+        return self.prior.teacher_losses(latents, noise)
+
+    def flops(self, batch: int, segments: int) -> int:
+        """The teacher's."""
+        return self.prior.teacher_flops(batch, segments)
+
+
+class StudentPhase(PriorPhase):
+    """The prior learns from the teacher that has just been trained."""
+
+    prior: TaughtPrior
+
+    def start(self) -> None:
+        """Freeze the teacher as it is now."""
+        self.prior.freeze_teacher()
 
 
 class TaughtPrior(PathPrior):
@@ -47,17 +73,21 @@ class TaughtPrior(PathPrior):
 
     def phases(self, teacher_fraction: float = 0.5) -> Sequence[PriorPhase]:
         """The teacher's training, unless one was adopted or none is needed, then the prior's."""
-        learned = [p for p in self.parameters() if p.requires_grad]
-        student = PriorPhase(
-            "prior", 1.0, self.losses, learned, self.training_flops, taught=bool(self.teacher)
-        )
+        student = PriorPhase(self, representation_rests=bool(self.teacher))
         if self.taught or not self.teacher:
             return [student]
-        teacher = PriorPhase(
-            "teacher", teacher_fraction, super().losses, learned, super().training_flops
-        )
-        share = 1.0 - teacher_fraction
-        return [teacher, replace(student, share=share, start=self._freeze_teacher)]
+        return [
+            TeacherPhase(self, "teacher", teacher_fraction),
+            StudentPhase(self, share=1.0 - teacher_fraction, representation_rests=True),
+        ]
+
+    def teacher_losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """The base's, by which the teacher learns."""
+        return super().losses(latents, noise)
+
+    def teacher_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one training step of the teacher."""
+        return super().training_flops(batch, segments)
 
     def adopt_teacher(self, teacher: Prior) -> None:
         """Take a trained flow prior of the same network as the teacher, and start from it."""
@@ -80,10 +110,11 @@ class TaughtPrior(PathPrior):
             raise ValueError(f"the teacher's latents have {teacher.latent_dim} channels")
         for part in self.teacher:
             getattr(self, part).load_state_dict(teacher.trained[part].state_dict())
-        self._freeze_teacher()
+        self.freeze_teacher()
         self.taught = True
 
-    def _freeze_teacher(self) -> None:
+    def freeze_teacher(self) -> None:
+        """The teacher becomes what has been learned so far."""
         for name, copied in self.teacher.items():
             copied.load_state_dict(getattr(self, name).state_dict())
 

@@ -40,8 +40,8 @@ def phases(subject: Subject) -> None:
         raise Fault("two phases have one name")
     if not math.isclose(sum(phase.share for phase in found), 1.0, abs_tol=1e-6):
         raise Fault(f"the phases' shares add up to {sum(p.share for p in found):g}, not to 1")
-    if subject.capabilities.needs_teacher and not found[-1].taught:
-        raise Fault("it needs a teacher, and its last phase is not marked as taught")
+    if subject.capabilities.needs_teacher and not found[-1].representation_rests:
+        raise Fault("it needs a teacher, and its last phase lets the representation learn")
     learned = {id(p) for phase in found for p in phase.parameters}
     for name, parameter in prior.named_parameters():
         if parameter.requires_grad and id(parameter) not in learned:
