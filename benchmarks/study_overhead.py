@@ -21,10 +21,10 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from colaflex.studies.arm import Arm, Limits
 from colaflex.studies.objective import Attempt, Found, Point, Report
 from colaflex.studies.storage.ownership import all_trials
 from colaflex.studies.storage.storages import open_storage
-from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.worker import Worker
 
 RECORD = Path(__file__).parent / "results" / "study_overhead.json"

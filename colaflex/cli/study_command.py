@@ -117,7 +117,7 @@ def _note_others(study: Study) -> None:
 
 def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
     budget = study.file.budget
-    from colaflex.studies.work.arm import Limits
+    from colaflex.studies.arm import Limits
 
     limits = Limits(
         given["trials"] or budget.trials,

@@ -14,12 +14,12 @@ from colaflex import hints
 from colaflex.errors import RunFailure, UserError
 from colaflex.runtime.failures import is_request, reason
 from colaflex.spec import Spec
+from colaflex.studies.arm import Arm
 from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point
 from colaflex.studies.storage.ownership import is_dead
 from colaflex.studies.storage.storages import open_storage, without_password
 from colaflex.studies.trials import TrialRecord, records_of
-from colaflex.studies.work.arm import Arm
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import optuna
 
+from colaflex.studies.arm import Arm, Limits
 from colaflex.studies.objective import Attempt, Found, Point, Report
 from colaflex.studies.storage.storages import open_storage
 from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.worker import Worker
 
 NAME = "killed"

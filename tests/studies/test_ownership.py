@@ -16,6 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from colaflex.studies.arm import Arm
 from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.ownership import (
     RETRIES,
@@ -29,7 +30,6 @@ from colaflex.studies.storage.ownership import (
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
 from colaflex.studies.storage.spans import earlier_seconds
 from colaflex.studies.storage.storages import open_storage
-from colaflex.studies.work.arm import Arm
 from colaflex.studies.work.spent import minutes_spent
 
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from colaflex.errors import UserError
-from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import PRUNERS, build_pruner, check_pruner
 
 TRIALS = 40

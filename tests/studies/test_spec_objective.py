@@ -8,9 +8,9 @@ import optuna
 import pytest
 
 from colaflex.spec import Spec
+from colaflex.studies.arm import Arm, Limits
 from colaflex.studies.objective import Attempt, Pruned
 from colaflex.studies.storage.storages import open_storage
-from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted

@@ -17,10 +17,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from colaflex.studies.arm import Limits
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import FRESH, SEARCH, Study, Where
 from colaflex.studies.trials import record_of
-from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.told import Told
 from colaflex.training.progress import LiveProgress, progress_on
 

@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
+from colaflex.studies.arm import Arm, Limits
 from colaflex.studies.objective import Attempt, Found, Objective, Point, Report
 from colaflex.studies.sampling.grid import GridSampler
 from colaflex.studies.space.parameters import Parameter
@@ -21,7 +22,6 @@ from colaflex.studies.storage.ownership import all_trials, new_trial
 from colaflex.studies.storage.storages import open_storage
 from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.trials import STATES, TrialRecord, records_of
-from colaflex.studies.work.arm import Arm, Limits
 from colaflex.studies.work.outcome import Reports
 from colaflex.studies.work.spent import counts, minutes_spent
 from colaflex.studies.work.worker import Worker

@@ -11,7 +11,7 @@ from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.files.yaml import Node
 from colaflex.report.rank import Rank, is_known, near_metric, out_of_reach
 from colaflex.studies.file.file_forms import as_written
-from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import check_pruner
 from colaflex.studies.sampling.samplers import check_sampler, unfit
 

@@ -18,9 +18,9 @@ from colaflex.spec.canonical import components_of, sha256_of
 from colaflex.spec.resolve import Resolver
 from colaflex.spec.training import Section
 from colaflex.studies.file.file_forms import as_written, full_form
-from colaflex.studies.file.named import Named
 from colaflex.studies.file.study_settings import Budget, Control, Fresh
 from colaflex.studies.objective import Point
+from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.start import Start
 from colaflex.studies.space.space import Space
 

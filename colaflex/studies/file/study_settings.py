@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from colaflex.spec.training import Section
-from colaflex.studies.file.named import Named
+from colaflex.studies.sampling.named import Named
 
 __all__ = ["Budget", "Control", "Fresh"]
 

@@ -11,10 +11,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from colaflex.errors import UserError
-from colaflex.studies.file.options import Kind, check, options_of
+from colaflex.studies.sampling.option_checks import Kind, check, options_of
 
 if TYPE_CHECKING:
-    from colaflex.studies.file.named import Named
+    from colaflex.studies.sampling.named import Named
 
 __all__ = ["PRUNERS", "build_pruner", "check_pruner"]
 

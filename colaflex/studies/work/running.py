@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from colaflex.errors import RunFailure
 from colaflex.runtime.terminal import say
+from colaflex.studies.arm import Limits
 from colaflex.studies.objective import Attempt
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
@@ -14,7 +15,6 @@ from colaflex.studies.storage.storages import storage_answers
 from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.study import FRESH, SEARCH, Study, counts
 from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.shared import fingerprints, join
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.told import Told

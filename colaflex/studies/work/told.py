@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TextIO
 
 from colaflex.runtime import terminal
+from colaflex.studies.arm import Limits
 from colaflex.studies.file.study_file import FRESH
 from colaflex.studies.objective import Attempt
 from colaflex.studies.point_words import point_in_words
 from colaflex.studies.study import Study, counts
 from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.worker import End
 
 __all__ = ["Told"]

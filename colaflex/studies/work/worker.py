@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.files.reading import appending
+from colaflex.studies.arm import Arm, Events, Limits, Silent
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
 from colaflex.studies.sampling.planned import PlannedSampler
 from colaflex.studies.storage.heartbeat import Heartbeat
@@ -20,7 +21,6 @@ from colaflex.studies.storage.ownership import Claims, Owner, all_trials, is_own
 from colaflex.studies.storage.storages import storage_answers, storage_failure
 from colaflex.studies.storage.waiting import attributes_of
 from colaflex.studies.trials import record_of
-from colaflex.studies.work.arm import Arm, Events, Limits, Silent
 from colaflex.studies.work.outcome import Outcome, Reports
 from colaflex.studies.work.spent import (
     failures_in_a_row,

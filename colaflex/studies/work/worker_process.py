@@ -15,9 +15,9 @@ import threading
 from pathlib import Path
 
 from colaflex.runtime.failures import told
+from colaflex.studies.arm import Limits
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
-from colaflex.studies.work.arm import Limits
 from colaflex.studies.work.processes import STORAGE
 from colaflex.training.interrupts import stopped_by_signals
 from colaflex.training.progress import SilentProgress

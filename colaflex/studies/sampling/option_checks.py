@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from colaflex.files.problems import nearest
 
 if TYPE_CHECKING:
-    from colaflex.studies.file.named import Named
+    from colaflex.studies.sampling.named import Named
 
 __all__ = ["Kind", "Option", "check", "options_of"]
 
