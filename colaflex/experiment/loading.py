@@ -50,6 +50,10 @@ class LoadedModel:
         self.options = GenerationOptions(**spec.sampling.model_dump())
         self._generator = TextGenerator(model, tokenizer)
 
+    def __repr__(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return f"{type(self).__name__}({self.spec!r}, {count:,} parameters)"
+
     def generate(
         self,
         prompts: str | Sequence[str],

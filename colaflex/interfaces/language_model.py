@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.losses import Counts, Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch
 
@@ -29,6 +30,8 @@ class ParameterGroup:
     name: str
     parameters: Sequence[nn.Parameter]
     lr_ratio: float = 1.0
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Reconstructed:
     counted: Tensor
     nll: Tensor
 
+    __repr__ = one_line
+
 
 class LanguageModel(nn.Module, ABC):
     """A distribution over text: a latent model, or a baseline that needs no latents.
@@ -133,6 +138,14 @@ class LanguageModel(nn.Module, ABC):
     """
 
     hidden: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {', '.join(self._made_of())}\n{super().__repr__()}"
+
+    def _made_of(self) -> Iterator[str]:
+        for name, part in self.parts().items():
+            count = sum(p.numel() for p in part.parameters() if p.requires_grad)
+            yield f"{name} {type(part).__name__} ({count:,} parameters)"
 
     @abstractmethod
     def stages(self) -> Sequence[Stage]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from colaflex.interfaces.one_line import one_line
+
 __all__ = ["Counts", "LossTerm", "Losses", "Unit"]
 
 Unit = Literal["tokens", "latents", "rows"]
@@ -31,6 +33,8 @@ class LossTerm:
     total: Tensor
     per: Unit
     weight: float = 1.0
+
+    __repr__ = one_line
 
 
 Losses = Mapping[str, LossTerm]

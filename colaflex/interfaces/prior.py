@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
@@ -31,6 +32,8 @@ class Known:
     values: Tensor
     mask: Tensor
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, slots=True)
 class NoiseLevel:
@@ -45,6 +48,8 @@ class NoiseLevel:
     logit_time: float
     error: Tensor
     content: Tensor | None = None
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class PriorPhase:
 
     def start(self) -> None:
         """Called once before the first step of the phase, not when it is resumed."""
+
+    __repr__ = one_line
 
 
 class Prior(nn.Module, ABC):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 
@@ -31,6 +32,8 @@ class Encoding:
     losses: Losses
     posterior: Posterior
     sample: Tensor
+
+    __repr__ = one_line
 
 
 class Representation(nn.Module, ABC):

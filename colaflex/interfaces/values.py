@@ -10,6 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.one_line import one_line
+
 __all__ = ["LatentBatch", "Posterior", "Segmentation", "TokenBatch", "Vocabulary"]
 
 
@@ -29,6 +31,8 @@ class Vocabulary:
     mask: int
     texts: tuple[str, ...] = ()
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class TokenBatch:
@@ -47,6 +51,8 @@ class TokenBatch:
     complete: Tensor
     forced: Tensor | None = None
     segments: Tensor | None = None
+
+    __repr__ = one_line
 
     @cached_property
     def mask(self) -> Tensor:
@@ -85,6 +91,8 @@ class Segmentation:
     boundary_probability: Tensor | None = None
     states: Tensor | None = None
     level: Tensor | None = None
+
+    __repr__ = one_line
 
     def rows(self, chosen: slice | Tensor) -> Segmentation:
         """The segments of some of the rows."""
@@ -148,6 +156,8 @@ class Posterior:
 
     mean: Tensor
     log_variance: Tensor | None = None
+
+    __repr__ = one_line
 
     def sample(self, noise: Tensor) -> Tensor:
         """mean + sigma · noise, with standard-normal noise of the mean's shape."""
@@ -218,6 +228,8 @@ class LatentBatch:
     level: Tensor | None = None
     code: Tensor | None = None
     content: Tensor | None = None
+
+    __repr__ = one_line
 
     def with_values(self, values: Tensor) -> LatentBatch:
         """The same batch with other values."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.interfaces.one_line import one_line
 from colaflex.networks.rotary import rotate
 
 __all__ = ["KeyValues", "SelfAttention", "attention", "attention_mask", "causal_attention"]
@@ -45,6 +46,8 @@ class KeyValues:
 
     keys: Tensor
     values: Tensor
+
+    __repr__ = one_line
 
     def first(self, positions: int) -> KeyValues:
         """Those of the first positions."""

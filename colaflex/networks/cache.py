@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.one_line import one_line
 from colaflex.networks.attention import KeyValues
 
 __all__ = ["Cache"]
@@ -28,6 +29,8 @@ class Cache:
     lengths: Tensor
     longest: int
     even: bool
+
+    __repr__ = one_line
 
     @staticmethod
     def empty(layers: int, rows: int, heads: int, head_dim: int, like: Tensor) -> Cache:

@@ -14,6 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.one_line import one_line
+
 __all__ = ["ParallelLayout", "chunk_bounds", "parallel_layout"]
 
 CHUNK_POSITIONS = 64
@@ -35,6 +37,8 @@ class ParallelLayout:
     bounds: tuple[tuple[int, int], ...]
     history: tuple[int, ...]
     masks: tuple[Tensor, ...]
+
+    __repr__ = one_line
 
 
 def chunk_bounds(blocks: int, block: int, samples: int = 1) -> list[tuple[int, int]]:

@@ -294,6 +294,11 @@ class Spec(Document):
         for path, node in node_of(content, DEFAULT).leaves():
             yield dotted(path), node.plain
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        yield "name", self.name
+        for section, config in self.components().items():
+            yield section, config.type
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Spec) and self.resolved() == other.resolved()
 

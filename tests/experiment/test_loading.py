@@ -35,6 +35,14 @@ def test_the_documented_example_runs(tiny: Path, tmp_path: Path) -> None:
     assert prior.sample(3, 2).shape == (3, 2 * prior.block_size, 16)
 
 
+def test_its_repr_is_one_line_that_says_its_parts_and_its_size(model: LoadedModel) -> None:
+    total = model.result["parameters"]["total"]
+    assert repr(model) == (
+        "LoadedModel(Spec(name='tiny', corpus='worlds', segmenter='fixed_patch', "
+        f"representation='text_vae', prior='flow_matching'), {total:,} parameters)"
+    )
+
+
 def test_texts_become_latents_and_latents_texts(model: LoadedModel) -> None:
     texts = ["The painter", "", "A longer text than the others are."]
     latents = model.encode(texts)

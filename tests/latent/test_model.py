@@ -71,3 +71,16 @@ def test_reconstruction_counts_what_comes_back() -> None:
         torch.testing.assert_close(found.nll[row], nll)
         assert int(found.correct[row]) == int((logits[:length].argmax(-1) == target).sum())
         assert END not in found.tokens[row]
+
+
+def test_the_first_line_of_its_repr_says_what_it_is_made_of() -> None:
+    model = small_model()
+    first, *tree = repr(model).splitlines()
+    counts = parameter_counts(model)
+    assert first == (
+        f"LatentModel: segmenter FixedPatch (0 parameters), "
+        f"representation TextVAE ({counts['representation']:,} parameters), "
+        f"prior FlowMatching ({counts['prior']:,} parameters)"
+    )
+    assert tree[0] == "LatentModel("
+    assert any(line.startswith("  (prior): FlowMatching(") for line in tree)

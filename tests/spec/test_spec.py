@@ -61,6 +61,18 @@ SECTIONS = st.fixed_dictionaries(
 )
 
 
+def test_its_repr_names_it_and_its_components_in_one_line() -> None:
+    latent = Spec.parse({"name": "one", "corpus": "bible", "prior": "cnf"})
+    shown = (
+        "Spec(name='one', corpus='bible', segmenter='fixed_patch', representation='text_vae', "
+        "prior='cnf')"
+    )
+    assert repr(latent) == shown
+    plain = Spec.parse({"name": "two", "corpus": "worlds", "baseline": "plaid"})
+    assert repr(plain) == "Spec(name='two', corpus='worlds', baseline='plaid')"
+    assert str(plain) == "name='two' corpus='worlds' baseline='plaid'"
+
+
 @settings(max_examples=40, deadline=None)
 @given(SECTIONS)
 def test_a_saved_spec_loads_back_equal(tmp_path_factory: pytest.TempPathFactory, data: Any):
