@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from colaflex.interfaces.capabilities import BaselineCapabilities, Place
-from colaflex.interfaces.configs import BaselineConfig
+from colaflex.interfaces.configs import BaselineConfig, TransformerSizes
 
 __all__ = ["MaskedDiffusionConfig"]
 
@@ -19,15 +19,9 @@ PLACE = Place(
 )
 
 
-class MaskedDiffusionConfig(BaselineConfig):
+class MaskedDiffusionConfig(TransformerSizes, BaselineConfig):
     """Masked diffusion over tokens (LLaDA): a bidirectional transformer that fills in masks."""
 
-    width: int = Field(256, ge=8, le=16384, description="Channels of the states.")
-    layers: int = Field(6, ge=1, le=256, description="Transformer layers.")
-    heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
-    feed_forward_ratio: float = Field(
-        4.0, gt=0, le=16, description="Feed-forward cost, as the width ratio of a plain MLP."
-    )
     rope_theta: float = Field(
         10_000.0, gt=1, description="Base of the rotary wavelengths (positions)."
     )
@@ -47,14 +41,6 @@ class MaskedDiffusionConfig(BaselineConfig):
     likelihood_samples: int = Field(
         128, ge=1, le=1_000_000, description="Maskings of a row that the bound is averaged over."
     )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads of even width"
-            )
-        return self
 
     def capabilities(self) -> BaselineCapabilities:
         """A bound on the likelihood; rows of one length."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from colaflex.interfaces.capabilities import (
     BaselineCapabilities,
@@ -32,6 +32,9 @@ __all__ = [
     "SegmenterConfig",
     "SolverConfig",
     "TaskConfig",
+    "TransformerSizes",
+    "check_heads",
+    "heads_divide_width",
 ]
 
 
@@ -177,3 +180,43 @@ class ScoredTaskConfig(TaskConfig):
     scorer: Annotated[ScorerConfig, Slot("scorer")] = Field(
         "exact", description="What tells right answers from wrong ones."
     )  # type: ignore[assignment]
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raise ValueError unless heads of equal and even width make up the whole width.
+
+    Rotary positions turn channels by pairs.
+    """
+    if width % (2 * heads):
+        raise ValueError(f"width {width} does not split into {heads} heads of even width")
+
+
+class _WithHeads(Protocol):
+    @property
+    def width(self) -> int: ...  # pragma: no cover
+    @property
+    def heads(self) -> int: ...  # pragma: no cover
+
+
+Config = TypeVar("Config", bound=_WithHeads)
+
+
+def heads_divide_width(config: Config) -> Config:
+    """A config's own validator: `_rule = model_validator(mode="after")(heads_divide_width)`."""
+    check_heads(config.width, config.heads)
+    return config
+
+
+class TransformerSizes(BaseModel):
+    """Sizes of a transformer, for configs that have one: `class Mine(TransformerSizes, ...)`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(256, ge=8, le=16384, description="Channels of the states.")
+    layers: int = Field(6, ge=1, le=256, description="Transformer layers.")
+    heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
+    feed_forward_ratio: float = Field(
+        4.0, gt=0, le=16, description="Feed-forward cost, as the width ratio of a plain MLP."
+    )
+
+    _heads_divide_width = model_validator(mode="after")(heads_divide_width)

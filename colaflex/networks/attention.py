@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.interfaces.configs import check_heads
 from colaflex.interfaces.one_line import one_line
 from colaflex.networks.rotary import rotate
 
@@ -81,8 +82,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if width % heads or (width // heads) % 2:
-            raise ValueError(f"width {width} does not split into {heads} heads of even width")
+        check_heads(width, heads)
         self.heads, self.head_dim = heads, width // heads
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)

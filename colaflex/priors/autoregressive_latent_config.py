@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.interfaces.configs import PriorConfig
+from colaflex.interfaces.configs import PriorConfig, TransformerSizes
 from colaflex.priors.flow_config import Schedule
 
 __all__ = [
@@ -23,23 +23,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TransformerConfig(_Part):
+class TransformerConfig(TransformerSizes):
     """Causal transformer over the latents: rotary positions, QK norm, SwiGLU."""
-
-    width: int = Field(256, ge=8, le=16384, description="Channels of the states.")
-    layers: int = Field(6, ge=1, le=256, description="Transformer layers.")
-    heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
-    feed_forward_ratio: float = Field(
-        4.0, gt=0, le=16, description="Feed-forward cost, as the width ratio of a plain MLP."
-    )
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads of even width"
-            )
-        return self
 
 
 class MixtureConfig(_Part):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from colaflex.interfaces.configs import RepresentationConfig
+from colaflex.interfaces.configs import RepresentationConfig, heads_divide_width
 from colaflex.representations.readout_config import ReadoutConfig
 
 __all__ = ["SegmentDecoderConfig"]
@@ -39,10 +39,4 @@ class SegmentDecoderConfig(RepresentationConfig):
         ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
     )
 
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads of even width"
-            )
-        return self
+    _heads_divide_width = model_validator(mode="after")(heads_divide_width)

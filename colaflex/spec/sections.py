@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from colaflex.interfaces.configs import (
     RepresentationConfig,
     SegmenterConfig,
     TaskConfig,
+    heads_divide_width,
 )
 from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.search import SearchRange
@@ -116,13 +117,7 @@ class Judge(Section):
         256, ge=2, le=1_000_000, description="Length of a row (tokens); longer texts are cut."
     )
 
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"width {self.width} does not split into {self.heads} heads of even width"
-            )
-        return self
+    _heads_divide_width = model_validator(mode="after")(heads_divide_width)
 
     def size(self, tokens: float = math.inf) -> tuple[int, int]:
         """Steps, and rows of each, in a run that trains on so many tokens; by default the most."""
