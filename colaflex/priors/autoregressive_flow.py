@@ -22,8 +22,8 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.affine_flow import AffineFlow, Places, moved
-from colaflex.priors.autoregressive_flow_config import AutoregressiveFlowConfig
 from colaflex.priors.causal_state import CausalStatePrior, denoised
+from colaflex.priors.density_config import AutoregressiveFlowConfig
 
 __all__ = ["AutoregressiveFlow"]
 

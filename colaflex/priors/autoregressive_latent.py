@@ -22,7 +22,7 @@ from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
-from colaflex.priors.autoregressive_latent_config import AutoregressiveLatentConfig
+from colaflex.priors.density_config import AutoregressiveLatentConfig
 from colaflex.priors.heads.diffusion import Diffusion
 from colaflex.priors.heads.energy import Energy
 from colaflex.priors.heads.gaussian_mixture import GaussianMixture

@@ -14,7 +14,7 @@ from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.average_velocity_config import AverageVelocityConfig
+from colaflex.priors.few_step_config import AverageVelocityConfig
 from colaflex.priors.path_prior import Draw, PathPrior
 from colaflex.priors.paths import Path, Predict
 

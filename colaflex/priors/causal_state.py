@@ -14,7 +14,7 @@ from colaflex.interfaces.component import Builder
 from colaflex.interfaces.prior import Prior
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
-from colaflex.priors.causal_state_config import CausalStateConfig
+from colaflex.priors.density_config import CausalStateConfig
 
 __all__ = ["CausalStatePrior", "Prefix", "denoised"]
 

@@ -18,7 +18,7 @@ from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.cnf_config import CnfConfig
+from colaflex.priors.flow_config import CnfConfig
 from colaflex.priors.flow_matching import FlowMatching, unlearned
 from colaflex.priors.likelihood import Integration
 from colaflex.priors.path_prior import SMALLEST_TIME

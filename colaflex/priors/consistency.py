@@ -17,7 +17,7 @@ from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.consistency_config import ConsistencyConfig
+from colaflex.priors.few_step_config import ConsistencyConfig
 from colaflex.priors.path_prior import Draw
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.taught import TaughtPrior

@@ -1,16 +1,91 @@
-"""Config base of flow-type priors. Imports no torch."""
+"""Configs of the flow-type priors, and of all that learn on paths. Imports no torch."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from colaflex.interfaces.component import Slot
-from colaflex.interfaces.configs import SolverConfig
-from colaflex.priors.path_config import PathPriorConfig, Schedule
+from colaflex.interfaces.capabilities import PriorCapabilities
+from colaflex.interfaces.component import AbsentMeans, ComponentConfig, Slot
+from colaflex.interfaces.configs import PriorConfig, SolverConfig
+from colaflex.interfaces.search import SearchRange
 
-__all__ = ["FlowPriorConfig", "Schedule"]
+__all__ = [
+    "CnfConfig",
+    "FlowMatchingConfig",
+    "FlowPriorConfig",
+    "HybridConfig",
+    "PathPriorConfig",
+    "RectifiedFlowConfig",
+    "Schedule",
+    "SelfConditioning",
+]
+
+
+class Schedule(BaseModel):
+    """Which times training draws: t = sigmoid(loc + scale · n), n ~ N(0, 1); t = 1 is noise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    distribution: Literal["logit_normal", "uniform"] = Field(
+        "logit_normal", description="Law of the training times; uniform ignores loc and scale."
+    )
+    loc: Annotated[float, SearchRange(low=-1.0, high=3.0)] = Field(
+        1.0, ge=-10, le=10, description="Mean of logit t; larger trains on more noise."
+    )
+    scale: float = Field(1.0, gt=0, le=10, description="Standard deviation of logit t.")
+
+
+class PathPriorConfig(PriorConfig):
+    """Shared base of priors that learn on straight paths between noise and latents."""
+
+    network: Annotated[ComponentConfig, Slot("network")] = Field(
+        "block_causal", description="Backbone under the prior."
+    )  # type: ignore[assignment]
+    readout: Annotated[str, AbsentMeans("linear")] = Field(
+        "auto",
+        min_length=1,
+        max_length=100,
+        description="How network states become clean latents: linear, or one that the "
+        "representation offers (of tokens: categorical, chained, through_decoder, second_head); "
+        "auto: the first that it offers, else linear.",
+    )
+    history: Annotated[Literal["auto", "latents", "states"], AbsentMeans("latents")] = Field(
+        "auto",
+        description="How the prior reads what stands before a block: its latents, or its text as "
+        "the representation reads it (states); auto: the latter where it is offered.",
+    )
+    schedule: Schedule = Field(Schedule(), description="Law of the training times.")
+    coupling: Annotated[ComponentConfig, Slot("coupling")] = Field(
+        "independent", description="How noise is paired with data in training."
+    )  # type: ignore[assignment]
+    noisings: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Noisings of each latent per step; they share one pass over the history.",
+    )
+    history_dropout: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of rows trained with empty history, the unconditional branch that "
+        "guidance needs.",
+    )
+    pinned_blocks: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of blocks of which a random prefix is given clean in training, as the "
+        "tail of a prompt is when sampling (clean repaint).",
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """No likelihood, guidance by empty history, blocks in order."""
+        return PriorCapabilities(likelihood="none", guidance=True, readout=True, history=True)
 
 
 class FlowPriorConfig(PathPriorConfig):
@@ -22,3 +97,134 @@ class FlowPriorConfig(PathPriorConfig):
     prediction: Literal["velocity", "x0"] = Field(
         "velocity", description="What the network predicts: eps - z0, or the clean latent z0."
     )
+
+
+class SelfConditioning(BaseModel):
+    """The network reads an estimate of the clean latents along with the noisy ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    share: Annotated[float, SearchRange(choices=(0.0, 0.25, 0.5))] = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the noisings at which training gives an estimate, at the cost of "
+        "one more forward pass; 0 is off.",
+    )
+    perturbed: bool = Field(
+        False,
+        description="Whether that estimate is made at more noise, as by the sampler's step before; "
+        "for samplers of few steps.",
+    )
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="g in g · with + (1 - g) · without an estimate when sampling; 1 is off (no "
+        "unit).",
+    )
+
+
+class FlowMatchingConfig(FlowPriorConfig):
+    """Conditional flow matching on straight paths between noise and latents."""
+
+    self_conditioning: SelfConditioning = Field(
+        SelfConditioning(), description="Whether the network reads an estimate of its own."
+    )
+    divergence: Literal["hutchinson", "exact"] = Field(
+        "hutchinson",
+        description="How log densities get the velocity's divergence: an unbiased estimate from "
+        "one random direction, or exactly, at one backward pass a channel of a block.",
+    )
+    likelihood_steps: int = Field(
+        32,
+        ge=1,
+        le=10_000,
+        description="Runge-Kutta intervals of a log density, four network evaluations each.",
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """A likelihood along the ODE, guidance by empty history, blocks in order."""
+        return PriorCapabilities(likelihood="ode", readout=True, history=True, estimates=True)
+
+
+class RectifiedFlowConfig(FlowMatchingConfig):
+    """Flow matching, then reflow: straight paths along the couplings of a frozen teacher."""
+
+    teacher: Path | Literal["none"] = Field(
+        "none",
+        description="Run folder whose prior is the teacher, or none: the prior first trains its "
+        "own within training.teacher_fraction of its budget.",
+    )
+    teacher_steps: int = Field(
+        8, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
+    )
+    teacher_guidance: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Guidance by which the teacher makes its pairs; what it adds is learned, so "
+        "that sampling needs less of its own. 1 is off (no unit).",
+    )
+    reflow_schedule: Schedule = Field(
+        Schedule(distribution="uniform"),
+        description="Law of the training times once the teacher rests: few steps need the field "
+        "near pure noise as well.",
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As flow matching, and it needs a teacher."""
+        return replace(super().capabilities(), needs_teacher=True)
+
+
+class CnfConfig(FlowMatchingConfig):
+    """Continuous normalizing flow: a velocity field fitted by maximum likelihood."""
+
+    warm_start: float = Field(
+        0.8,
+        ge=0,
+        lt=1,
+        description="Share of the prior's budget in which flow matching initialises the velocity; "
+        "0 learns by likelihood from the start (no unit).",
+    )
+    likelihood_rate: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Learning rate by likelihood after a warm start, as a share of the stage's.",
+    )
+    training_steps: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description="Runge-Kutta intervals of a training step's log densities, four network "
+        "evaluations each.",
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As flow matching, with which it only begins."""
+        return replace(super().capabilities(), maximum_likelihood=True)
+
+
+class HybridConfig(FlowPriorConfig):
+    """A code out of a learned codebook for each latent, and a flow for what it leaves."""
+
+    codes: int = Field(256, ge=2, le=65536, description="Entries of the codebook.")
+    code_layers: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Layers of the causal transformer over the codes of a block; it is as wide as "
+        "the network, whose state it reads.",
+    )
+    code_weight: float = Field(
+        1.0,
+        gt=0,
+        le=1000,
+        description="Weight of the codes' negative log probability, in nats over the channels of a "
+        "latent, beside the flow's loss (no unit).",
+    )
+
+    def capabilities(self) -> PriorCapabilities:
+        """As the base, without a readout: what the flow samples are residuals, not latents."""
+        return replace(super().capabilities(), readout=False)

@@ -21,7 +21,7 @@ from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.density_start import density_start, probe
 from colaflex.priors.flow import FlowPrior, Path, Predict
-from colaflex.priors.flow_matching_config import FlowMatchingConfig
+from colaflex.priors.flow_config import FlowMatchingConfig
 from colaflex.priors.likelihood import Integration, block_directions, log_density
 from colaflex.priors.path_prior import LEAST_TIME
 from colaflex.priors.renoising import Estimate

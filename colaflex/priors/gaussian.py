@@ -23,7 +23,7 @@ from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.gaussian_config import GaussianConfig
+from colaflex.priors.density_config import GaussianConfig
 
 __all__ = ["Conditional", "Gaussian"]
 

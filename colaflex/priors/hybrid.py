@@ -19,9 +19,9 @@ from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.codes import Codebook, CodeModel
+from colaflex.priors.codebook import Codebook, CodeModel
 from colaflex.priors.flow import FlowPrior
-from colaflex.priors.hybrid_config import HybridConfig
+from colaflex.priors.flow_config import HybridConfig
 from colaflex.priors.paths import Path, Predict
 
 __all__ = ["Hybrid"]

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
-from colaflex.priors.mean_flow_config import MeanFlowConfig
+from colaflex.priors.few_step_config import MeanFlowConfig
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.reading import Listener
 

@@ -24,7 +24,7 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.causal_state import CausalStatePrior, denoised
-from colaflex.priors.normalizing_flow_config import NormalizingFlowConfig
+from colaflex.priors.density_config import NormalizingFlowConfig
 
 __all__ = ["NormalizingFlow"]
 

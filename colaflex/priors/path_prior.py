@@ -24,8 +24,8 @@ from colaflex.interfaces.prior import Known, NoiseLevel, Prior
 from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.flow_config import PathPriorConfig, Schedule
 from colaflex.priors.guided import LastCall, block_times, guided
-from colaflex.priors.path_config import PathPriorConfig, Schedule
 from colaflex.priors.paths import Path, Predict
 from colaflex.priors.prefix import LatentLift, Prefix
 from colaflex.priors.reading import Listener, Reading, content_of

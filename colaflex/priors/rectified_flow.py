@@ -16,10 +16,10 @@ from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.flow_config import RectifiedFlowConfig
 from colaflex.priors.flow_matching import FlowMatching
 from colaflex.priors.paths import Path
 from colaflex.priors.reading import Listening, Reading
-from colaflex.priors.rectified_flow_config import RectifiedFlowConfig
 from colaflex.priors.taught import TaughtPrior
 
 __all__ = ["RectifiedFlow"]

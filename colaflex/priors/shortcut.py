@@ -12,9 +12,9 @@ from torch import Tensor
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
+from colaflex.priors.few_step_config import ShortcutConfig
 from colaflex.priors.path_prior import Draw
 from colaflex.priors.paths import Path, Predict
-from colaflex.priors.shortcut_config import ShortcutConfig
 
 __all__ = ["Shortcut"]
 

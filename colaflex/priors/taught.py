@@ -16,7 +16,7 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.flow import FlowPrior
-from colaflex.priors.path_config import PathPriorConfig
+from colaflex.priors.flow_config import PathPriorConfig
 from colaflex.priors.path_prior import PathPrior
 from colaflex.priors.paths import Path
 from colaflex.priors.reading import Listening

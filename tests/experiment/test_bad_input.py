@@ -194,7 +194,7 @@ BAD_PRIOR = """
             return {name: replace(term, total=term.total * factor) for name, term in terms.items()}
 """
 BAD_CONFIG = """
-    from colaflex.priors.flow_matching_config import FlowMatchingConfig
+    from colaflex.priors.flow_config import FlowMatchingConfig
 
     class Config(FlowMatchingConfig):
         pass

@@ -15,7 +15,7 @@ from toys import chain, energy_distance, fit, gaussian, generator, mixture, samp
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.codes import Codebook, CodeModel
+from colaflex.priors.codebook import Codebook, CodeModel
 
 DIM, CODES = 3, 6
 

@@ -215,7 +215,7 @@ def test_the_digest_covers_the_versions_of_components(site: Any):
 
     component = 'colaflex.Component("prior", "new", "x:Y", "{}", "A prior.", version="{}")'
     hooks = "import colaflex\n@colaflex.hookimpl\ndef colaflex_components():\n    return [{}]\n"
-    config = "colaflex.priors.flow_matching_config:FlowMatchingConfig"
+    config = "colaflex.priors.flow_config:FlowMatchingConfig"
     digests = []
     for package, version in (("one", "1"), ("two", "1"), ("three", "2")):
         site.add_plugin(package, hooks.format(component.format(config, version)))

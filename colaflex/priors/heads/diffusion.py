@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.networks.conditioning import TimeEmbedding
-from colaflex.priors.autoregressive_latent_config import DiffusionConfig
+from colaflex.priors.density_config import DiffusionConfig
 from colaflex.priors.heads.head import Head
 from colaflex.priors.heads.mlp import ConditionedMLP
 

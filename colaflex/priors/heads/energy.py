@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.noise import Noise, SampleNoise
-from colaflex.priors.autoregressive_latent_config import EnergyConfig
+from colaflex.priors.density_config import EnergyConfig
 from colaflex.priors.heads.head import Head
 from colaflex.priors.heads.mlp import ConditionedMLP
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.interfaces.noise import Noise, SampleNoise
-from colaflex.priors.autoregressive_latent_config import MixtureConfig
+from colaflex.priors.density_config import MixtureConfig
 from colaflex.priors.heads.head import Head
 
 __all__ = ["GaussianMixture"]
