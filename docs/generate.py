@@ -11,7 +11,8 @@ from colaflex.host.metadata import Selection
 from colaflex.host.registry import Registry
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.interfaces.configs import BaselineConfig
-from colaflex.report.metrics import METRICS, ROWS
+from colaflex.metrics.catalogue import METRICS
+from colaflex.metrics.names import ROWS
 from colaflex.spec import Spec
 from colaflex.spec.document import reference
 
@@ -63,7 +64,7 @@ to give a setting the spec's own value brings the run's own result back. `split`
 which held-out documents were read; with `--set` and no `--split` it stays. Boards and studies
 refuse a result that was measured otherwise than they ask for.
 
-This page is generated from `colaflex.report.metrics`.
+This page is generated from `colaflex.metrics.catalogue`.
 """
 
 

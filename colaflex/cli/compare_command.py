@@ -120,7 +120,7 @@ def _stage_steps(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _metric_row(row: dict[str, Any], tested: bool, declared: list[Any]) -> list[str]:
-    from colaflex.report.bounds import signed
+    from colaflex.metrics.likelihood import signed
 
     cells = []
     for value, likelihood in zip(row["values"], declared, strict=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from colaflex.report.metrics import describe, place
+from colaflex.metrics.names import describe, place
 
 __all__ = ["Terms", "differing", "why_not"]
 

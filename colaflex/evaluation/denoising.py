@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from colaflex.corpora.token_index import TokenIndex
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
 from colaflex.latent.model import LatentModel
 from colaflex.latent.training import LatentTraining
+from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -26,7 +26,7 @@ ROWS_AT_ONCE, MOST_ROWS = 16, 64
 
 
 @torch.no_grad()
-def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Measured:
+def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Measurements:
     """`denoising.at_logit_time.L.*` of held-out rows; empty where a prior tells no such losses.
 
     `x0_error`, mean over channels, of clean latents of variance 1, and of a readout `content`, in
@@ -50,13 +50,13 @@ def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Me
         latents = latents.with_values(model.normalised(posterior.sample(noise)))
         found = model.prior.loss_by_noise(latents, LOGIT_TIMES, Noise(plan.seed, len(counts)))
         if not found:
-            return Measured()
+            return Measurements()
         counts += latents.mask.sum(1).tolist()
         for level in found:
             _add(sums, level.logit_time, "x0_error", level.error, latents)
             if level.content is not None:
                 _add(sums, level.logit_time, "content", level.content, latents)
-    return Measured(
+    return Measurements(
         {
             f"denoising.at_logit_time.{logit:g}.{name}": ratio(
                 np.asarray(values), np.asarray(counts), "denoising", resamples=plan.bootstrap

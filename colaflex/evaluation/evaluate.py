@@ -13,7 +13,6 @@ from colaflex.corpora.token_index import Data
 from colaflex.evaluation.brier import brier_lm
 from colaflex.evaluation.denoising import denoising
 from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metrics
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.quality import Quality
 from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metrics
@@ -28,8 +27,8 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.latent.model import LatentModel
-from colaflex.report.metrics import describe
-from colaflex.report.sized import SAMPLES
+from colaflex.metrics.measurements import Measurements
+from colaflex.metrics.names import SAMPLES, describe
 from colaflex.statistics.intervals import mean
 from colaflex.training.progress import Progress, told
 
@@ -42,7 +41,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Evaluated(Measured):
+class Evaluated(Measurements):
     """Metrics by dotted name, their items, and the texts behind them.
 
     Attributes:
@@ -116,22 +115,22 @@ class Evaluator:
     def _told(self, part: str, unit: str = "documents") -> Tell:
         return told(self.progress, f"evaluation: {part}", unit)
 
-    def reconstruction(self) -> Measured:
+    def reconstruction(self) -> Measurements:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""
         found = reconstruct(self.model, self.data.index, self.plan, self._told("reconstruction"))
         if found is None:
-            return Measured()
+            return Measurements()
         if not self.spelling.exact.all():
             found = replace(found, bytes=None, exact=self.spelling.exact)
         return reconstruction_metrics(found, self.plan.bootstrap)
 
-    def likelihood(self) -> Measured:
+    def likelihood(self) -> Measurements:
         """`likelihood.*` of held-out documents; empty where a model has no likelihood."""
         found = document_likelihoods(
             self.model, self.data.index, self.plan, self._told("likelihood")
         )
         if found is None:
-            return Measured()
+            return Measurements()
         if not self.spelling.exact.all():
             found = replace(found, bytes=None)
         truth, known = self.quality.truth, None
@@ -239,7 +238,7 @@ class Evaluator:
         return cost
 
 
-def _at_samples(rows: Mapping[str, Measured], count: int) -> Metrics:
+def _at_samples(rows: Mapping[str, Measurements], count: int) -> Metrics:
     """Of rows of so many texts, the figures that hang on how many there are."""
     at = f"generation.at_{SAMPLES}.{count}."
     found: Metrics = {}

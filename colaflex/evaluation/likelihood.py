@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from colaflex.corpora.token_index import TokenIndex
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.values import TokenBatch
+from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import mean, ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -98,7 +98,7 @@ def _integration_error(
 
 def likelihood_metrics(
     found: Likelihood, truth: Sequence[float] | None = None, resamples: int = 1000
-) -> Measured:
+) -> Measurements:
     """The `likelihood.*` metrics, with intervals over documents and what each document adds.
 
     Args:
@@ -114,7 +114,7 @@ def likelihood_metrics(
     sums = {"": -found.log_p}
     if found.importance is not None:
         sums["importance_"] = -found.importance
-    measured = Measured()
+    measured = Measurements()
     metrics, items = measured.metrics, measured.items
     for kind, nats in sums.items():
         parts = {f"{kind}nats_per_token": (nats, found.tokens)}

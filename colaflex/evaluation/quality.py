@@ -11,7 +11,6 @@ from colaflex.corpora.token_index import Data
 from colaflex.evaluation.diversity import distinct_documents
 from colaflex.evaluation.judge import Judge, require_documents, train_judge
 from colaflex.evaluation.judge_cost import JudgeCost, judge_cost
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sources import TextRow
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
@@ -19,6 +18,7 @@ from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import split_words
 from colaflex.generation.text import Tell
 from colaflex.interfaces.corpus import Truth
+from colaflex.metrics.measurements import Measurements
 
 __all__ = ["Quality", "truth_rows"]
 
@@ -56,7 +56,7 @@ class Quality:
         if self._settings is not None:
             require_documents(len(data.index.splits["judge"]))
 
-    def measure(self, *groups: Mapping[str, TextRow]) -> list[dict[str, Measured]]:
+    def measure(self, *groups: Mapping[str, TextRow]) -> list[dict[str, Measurements]]:
         """The metrics of every row, and of rows that the corpus adds.
 
         Rows of a group stand beside each other. The training text is read once for all groups.
@@ -77,7 +77,7 @@ class Quality:
 
     def _by_words(
         self, rows: Mapping[str, TextRow], texts: Mapping[str, list[str]], training: TrainingText
-    ) -> dict[str, Measured]:
+    ) -> dict[str, Measurements]:
         return real_text_metrics(
             {name: TextSamples(texts[name], row.ended) for name, row in rows.items()},
             training,
@@ -115,7 +115,7 @@ class Quality:
         index, end = self.data.index.split("judge"), self.data.tokenizer.end_of_text
         return [[*index.document(i), end] for i in index.spread(JUDGE_TOKENS)]
 
-    def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Measured]:
+    def _by_truth(self, truth: Truth, rows: Mapping[str, TextRow]) -> dict[str, Measurements]:
         whole = {
             name: self.data.tokenizer.decode_batch(
                 [[*p, *t] for p, t in zip(row.prompts, row.tokens, strict=True)]
@@ -136,7 +136,7 @@ class Quality:
 
 def truth_rows(
     truth: Truth, rows: Mapping[str, Sequence[str]], resamples: int = 1000
-) -> dict[str, Measured]:
+) -> dict[str, Measurements]:
     """The corpus's own measures of every row, and of its references, which "real" is made into.
 
     Beside them stands `distinct_documents`, so that no model passes for good by saying one thing.
@@ -149,5 +149,5 @@ def truth_rows(
     for name, texts in rows.items():
         metrics = dict(truth.measure(texts[:size], resamples))
         metrics["distinct_documents"] = distinct_documents(texts[:size])
-        found[name] = Measured(metrics, dict(truth.items(texts[:size])))
+        found[name] = Measurements(metrics, dict(truth.items(texts[:size])))
     return found

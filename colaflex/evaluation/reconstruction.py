@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from colaflex.corpora.token_index import TokenIndex
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel, Reconstructed
 from colaflex.interfaces.metric import Items
+from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import proportion, ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -84,7 +84,7 @@ def reconstruct(
     return Reconstruction(by_document("correct"), by_document("counted"), by_document("nll"), sizes)
 
 
-def reconstruction_metrics(documents: Reconstruction, resamples: int = 1000) -> Measured:
+def reconstruction_metrics(documents: Reconstruction, resamples: int = 1000) -> Measurements:
     """The `reconstruction.*` metrics, with intervals over documents.
 
     Returns:
@@ -114,4 +114,4 @@ def reconstruction_metrics(documents: Reconstruction, resamples: int = 1000) -> 
         bits, sizes = nll / math.log(2), np.asarray(documents.bytes)
         items["bits_per_byte"] = Items.of(bits, sizes)
         metrics["bits_per_byte"] = ratio(bits, sizes, "reconstruction", resamples=resamples)
-    return Measured(metrics, items, left_out).under("reconstruction.")
+    return Measurements(metrics, items, left_out).under("reconstruction.")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
-from colaflex.evaluation.measured import Measured
 from colaflex.host.registry import registry
 from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
+from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import wilson
 
 __all__ = ["Scored", "accuracies", "build_task", "score_file"]
@@ -64,7 +64,9 @@ def score_file(config: TaskConfig, path: Path) -> Scored:
     return Scored(config.title, name, wilson(sum(right), len(right)))
 
 
-def accuracies(name: str, right: Sequence[bool], lengths: Sequence[int], patch: int) -> Measured:
+def accuracies(
+    name: str, right: Sequence[bool], lengths: Sequence[int], patch: int
+) -> Measurements:
     """`task.<name>.accuracy`, and by prompt length modulo the patch where that is above 1.
 
     Args:
@@ -79,4 +81,4 @@ def accuracies(name: str, right: Sequence[bool], lengths: Sequence[int], patch: 
         if within:
             groups[f"task.{name}.accuracy.mod{rest}"] = within
     metrics = {key: wilson(sum(group), len(group)) for key, group in groups.items()}
-    return Measured(metrics, {key: Items.of(group) for key, group in groups.items()})
+    return Measurements(metrics, {key: Items.of(group) for key, group in groups.items()})

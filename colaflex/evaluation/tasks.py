@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from colaflex.corpora.token_index import SplitIndex
 from colaflex.corpora.tokenizer import Tokenizer
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies, build_task
 from colaflex.generation.text import GenerationOptions, TextGenerator, unheard
@@ -16,6 +15,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
+from colaflex.metrics.measurements import Measurements
 from colaflex.training.progress import Progress, told
 
 __all__ = ["HeldOutTexts", "TaskSuite", "patch_of"]
@@ -75,12 +75,12 @@ class TaskSuite:
         tokenizer: Tokenizer,
         say: Callable[[str], None],
         progress: Progress | None = None,
-    ) -> Measured:
+    ) -> Measurements:
         """`task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
 
         The length is that of an item's first prompt, as the model reads it.
         """
-        generator, found = TextGenerator(model, tokenizer), Measured()
+        generator, found = TextGenerator(model, tokenizer), Measurements()
         for asked in self._asked:
             name = asked.config.title
             say(f"evaluation: task {name}")

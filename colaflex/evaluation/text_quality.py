@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from colaflex.evaluation.diversity import distinct_ngrams, repetition, unigram_entropy
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.spelling import LOSSY
 from colaflex.evaluation.training_text import TrainingText
 from colaflex.evaluation.words import equal_size, split_words
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import mean, proportion, ratio
 
 __all__ = ["JudgeLike", "TextSamples", "real_text_metrics"]
@@ -47,7 +47,7 @@ def real_text_metrics(
     tokenize: Callable[[str], Sequence[int]] | None = None,
     resamples: int = 1000,
     writes: Callable[[Sequence[str]], bool] = lambda texts: True,
-) -> dict[str, Measured]:
+) -> dict[str, Measurements]:
     """Metrics of every row (model, real text, unigram, ...), compared at equal size.
 
     Lengths, ends and the judge see each row's texts whole; all that is counted in words sees as
@@ -86,14 +86,14 @@ def real_text_metrics(
     return result
 
 
-def _lengths(row: TextSamples, words: Sequence[Sequence[str]], resamples: int) -> Measured:
+def _lengths(row: TextSamples, words: Sequence[Sequence[str]], resamples: int) -> Measurements:
     sizes = [len(text.encode()) for text in row.texts]
     metrics = {
         "mean_words": mean([len(text) for text in words], "mean_words", resamples=resamples),
         "mean_bytes": mean(sizes, "mean_bytes", resamples=resamples),
         "ended": proportion(row.ended),
     }
-    return Measured(metrics, {"ended": Items.of(row.ended)})
+    return Measurements(metrics, {"ended": Items.of(row.ended)})
 
 
 def _word_metrics(
@@ -112,7 +112,7 @@ def _judged(
     judge: JudgeLike,
     tokenize: Callable[[str], Sequence[int]],
     resamples: int,
-) -> Measured:
+) -> Measurements:
     documents = [
         [*tokenize(text), *([judge.end_of_text] if ended else [])]
         for text, ended in zip(row.texts, row.ended, strict=True)
@@ -128,4 +128,4 @@ def _judged(
         "judge_nll": Items.of(nll, tokens),
         "judge_nll_per_byte": Items.of(nll, sizes),
     }
-    return Measured(metrics, items)
+    return Measurements(metrics, items)

@@ -59,8 +59,8 @@ from colaflex.hooks import RunInfo
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
+from colaflex.metrics.likelihood import declared_likelihood
 from colaflex.report import build_report
-from colaflex.report.rank import declared_likelihood
 from colaflex.runtime import terminal
 from colaflex.spec import Spec
 from colaflex.training.batches import TrainingBatches

@@ -11,7 +11,6 @@ from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite, patch_of
 from colaflex.experiment.folder import IDENTITY, RunFolder, measurements_json
@@ -22,6 +21,7 @@ from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.task import TaskSource
+from colaflex.metrics.measurements import Measurements
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
 from colaflex.training.progress import Progress
@@ -148,7 +148,7 @@ def evaluate_tasks(
     device: str = "cpu",
     say: Say = lambda text: None,
     progress: Progress | None = None,
-) -> Measured:
+) -> Measurements:
     """Put tasks to the model of a run; the run's folder stays as it is.
 
     Args:

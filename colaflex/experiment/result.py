@@ -14,7 +14,7 @@ from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.record import settings_of
+from colaflex.metrics.measurements import settings_of
 from colaflex.spec import Difference, Spec
 from colaflex.training.trainer import StageResult
 

@@ -17,7 +17,7 @@ from colaflex.generation.asked import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.values import TokenBatch
-from colaflex.report.rank import declared_likelihood
+from colaflex.metrics.likelihood import declared_likelihood
 
 __all__ = ["HarnessModel", "cut"]
 

@@ -15,7 +15,7 @@ from colaflex.files.problems import Problem, SpecError
 from colaflex.files.reading import user_path
 from colaflex.files.yaml import read_file
 from colaflex.host.registry import registry
-from colaflex.report.rank import Rank
+from colaflex.metrics.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_spec
 from colaflex.spec.canonical import canonical, sha256_of

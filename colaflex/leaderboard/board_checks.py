@@ -10,7 +10,8 @@ from colaflex.errors import UserError
 from colaflex.files.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.files.yaml import Node
 from colaflex.leaderboard.knobs import knob, usual_width
-from colaflex.report.rank import is_known, near_metric, out_of_reach
+from colaflex.metrics.names import is_known, near_metric
+from colaflex.metrics.rank import out_of_reach
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems
 

@@ -9,9 +9,10 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.references import Reference
 from colaflex.leaderboard.standings import Entry, Table
-from colaflex.report.bounds import signed
-from colaflex.report.metrics import MetricInfo, describe
-from colaflex.report.numbers import MISSING, compact, decimals, interval, number, unit_text
+from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import MISSING, compact, decimals, interval, number, unit_text
 
 __all__ = ["Column", "columns", "cost_texts", "place_text"]
 

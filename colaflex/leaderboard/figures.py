@@ -11,11 +11,11 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.standings import Entry, Table
 from colaflex.leaderboard.tradeoffs import Point, front
-from colaflex.report.bounds import sign
+from colaflex.metrics.likelihood import sign
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import compact
 from colaflex.report.figures import Figure, axis_label, or_value, scale_of
 from colaflex.report.labels import Label, write_labels
-from colaflex.report.metrics import describe
-from colaflex.report.numbers import compact
 from colaflex.report.style import COLOURS, SERIES, draw, elide, log_axis, plots_available
 from colaflex.report.tradeoff import with_errors
 

@@ -11,9 +11,10 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
+from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import MISSING, compact
 from colaflex.report.figures import or_value
-from colaflex.report.metrics import MetricInfo, describe
-from colaflex.report.numbers import MISSING, compact
 from colaflex.statistics.ranking import Over
 
 __all__ = ["FILTERS", "Block", "Cell", "Group", "Line", "PairRow", "Strip", "groups_of"]

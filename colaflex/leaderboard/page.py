@@ -23,14 +23,14 @@ from colaflex.leaderboard.figures import (
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.leaderboard.tradeoffs import Level, Point, frontier, levels, timed
-from colaflex.report.bounds import signed
+from colaflex.metrics.catalogue import DIVERSITY, QUALITY
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.names import beside, describe
+from colaflex.metrics.numbers import compact, decimals, duration, number, unit_text
 from colaflex.report.figures import Figure
-from colaflex.report.metrics import DIVERSITY, QUALITY, describe
-from colaflex.report.numbers import compact, decimals, duration, number, unit_text
 from colaflex.report.page import sample_columns
 from colaflex.report.record import components
 from colaflex.report.sections import MetricRow, family_rows, parameter_shares, stage_rows
-from colaflex.report.sized import beside
 from colaflex.report.style import plots_available
 
 __all__ = ["build_page"]

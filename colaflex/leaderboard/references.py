@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Table, digest_of, over_seeds
-from colaflex.report.metrics import place, row_label, row_order
+from colaflex.metrics.names import place, row_label, row_order
 
 __all__ = ["Reference", "references"]
 

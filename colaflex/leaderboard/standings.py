@@ -20,11 +20,12 @@ from colaflex.errors import UserError
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
-from colaflex.report.bounds import BOUND, ESTIMATE, sign
-from colaflex.report.caveats import caveats
-from colaflex.report.metrics import describe
-from colaflex.report.rank import Direction, declared_likelihood
-from colaflex.report.record import clean, measurements
+from colaflex.metrics.caveats import caveats
+from colaflex.metrics.likelihood import BOUND, ESTIMATE, declared_likelihood, sign
+from colaflex.metrics.measurements import measurements_of
+from colaflex.metrics.names import describe
+from colaflex.metrics.rank import Direction
+from colaflex.report.record import clean
 from colaflex.spec import Spec
 from colaflex.statistics.hierarchical import hierarchical_interval
 from colaflex.statistics.ranking import LEVEL, Over, compare, rank
@@ -206,7 +207,7 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     own = [record for record in group if record.seed in board.seeds]
     seeds = {record.seed: record for record in reversed(own or group)}  # of two the first stays
     chosen = tuple(seeds[seed] for seed in sorted(seeds))
-    by_seed = tuple(measurements({"metrics": record.metrics}) for record in chosen)
+    by_seed = tuple(measurements_of({"metrics": record.metrics}) for record in chosen)
     metric = next(
         (one.metric for one in board.ranking if all(one.metric in each for each in by_seed)),
         board.ranking[-1].metric,

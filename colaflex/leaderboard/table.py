@@ -13,8 +13,8 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
-from colaflex.report.metrics import describe
-from colaflex.report.numbers import compact
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import compact
 from colaflex.runtime import terminal
 from colaflex.statistics.ranking import Over
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Entry
-from colaflex.report.metrics import place
-from colaflex.report.numbers import tick
-from colaflex.report.sized import SAMPLES, beside
+from colaflex.metrics.names import SAMPLES, beside, place
+from colaflex.metrics.numbers import tick
 
 __all__ = ["Level", "Point", "front", "frontier", "levels", "timed"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from colaflex.metrics.numbers import number, tick
 from colaflex.report.figures import Figure
-from colaflex.report.numbers import number, tick
 from colaflex.report.style import COLOURS, SERIES, draw, elide, log_axis, plots_available
 
 if TYPE_CHECKING:

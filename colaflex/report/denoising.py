@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.names import describe, place
 from colaflex.report.figures import Figure
-from colaflex.report.metrics import describe, place
 from colaflex.report.style import COLOURS, SERIES, draw, plots_available
 
 if TYPE_CHECKING:

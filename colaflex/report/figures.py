@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.metrics import MetricInfo, describe, short_label
-from colaflex.report.numbers import tick
+from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.names import describe, short_label
+from colaflex.metrics.numbers import tick
 from colaflex.report.sections import Generation, Sweep
 from colaflex.report.style import COLOURS, SERIES, draw, log_axis, plots_available, spread
 

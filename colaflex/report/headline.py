@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.bounds import signed
-from colaflex.report.metrics import HEADLINES, describe
-from colaflex.report.numbers import (
+from colaflex.metrics.catalogue import HEADLINES
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import (
     MISSING,
     compact,
     decimals,

@@ -11,13 +11,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from colaflex.report.bounds import signed
-from colaflex.report.caveats import caveats
+from colaflex.metrics.caveats import caveats
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.measurements import left_out, settings_of
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
 from colaflex.report.figures import Figure, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
-from colaflex.report.record import RunRecord, left_out, read_run, settings_of
+from colaflex.report.record import RunRecord, read_run
 from colaflex.report.sections import (
     MetricRow,
     family_rows,

@@ -6,8 +6,6 @@ control characters and lone surrogates belong neither in a page nor in a termina
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,18 +18,14 @@ from colaflex.files.problems import Origin, SpecError
 from colaflex.files.reading import MissingFile, parse_json
 from colaflex.files.yaml import read_text
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.metrics import place
+from colaflex.metrics.measurements import measurements_of, vocabulary
 
 __all__ = [
     "ComponentRow",
     "RunRecord",
     "clean",
     "components",
-    "left_out",
-    "measurements",
     "read_run",
-    "settings_of",
-    "vocabulary",
 ]
 
 _TERM = re.compile(r"^loss[./]")
@@ -67,7 +61,7 @@ class RunRecord:
     @property
     def measurements(self) -> dict[str, Measurement]:
         """The flat map of metrics."""
-        return measurements(self.result)
+        return measurements_of(self.result)
 
     @property
     def vocabulary(self) -> int | None:
@@ -122,44 +116,6 @@ def read_run(run_dir: Path) -> RunRecord:
     )
 
 
-def measurements(result: Mapping[str, Any]) -> dict[str, Measurement]:
-    """The metrics of a result; whatever is missing or no number is NaN (n: 0)."""
-    found = {}
-    metrics = result.get("metrics")
-    for name, raw in metrics.items() if isinstance(metrics, Mapping) else ():
-        entry = raw if isinstance(raw, Mapping) else {"value": raw}
-        low, value, high = (_number(entry.get(key)) for key in ("low", "value", "high"))
-        n = _number(entry.get("n"))
-        found[str(name)] = Measurement(value, low, high, int(n) if math.isfinite(n) else 0)
-    return found
-
-
-def left_out(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Metrics that would mean nothing in this run, with the reason; those of sweeps are not told.
-
-    What a row of text lacks, it lacks at every point of a sweep.
-    """
-    found = result.get("left_out")
-    pairs = found.items() if isinstance(found, Mapping) else ()
-    return [(str(name), str(why)) for name, why in pairs if not place(str(name)).point]
-
-
-def settings_of(result: Mapping[str, Any]) -> str:
-    """The settings by which a result was measured in place of its spec's, in words; or ""."""
-    made = result.get("measurement")
-    settings = made.get("settings") if isinstance(made, Mapping) else None
-    if not isinstance(settings, Mapping):
-        return ""
-    return ", ".join(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in settings.items())
-
-
-def vocabulary(result: Mapping[str, Any]) -> int | None:
-    """Number of tokens of a result's model; None in results that don't say it."""
-    measured = result.get("measurement")
-    size = measured.get("vocab_size") if isinstance(measured, Mapping) else None
-    return size if isinstance(size, int) else None
-
-
 def components(result: Mapping[str, Any]) -> list[ComponentRow]:
     """The components of a result, listed or keyed; named, described, or [name, version]."""
     raw = result.get("components")
@@ -185,12 +141,6 @@ def _component(kind: str, entry: Any) -> ComponentRow:
         str(entry.get("distribution") or distribution),
         str(entry.get("version", "")),
     )
-
-
-def _number(value: Any) -> float:
-    """A JSON number as float; NaN for anything else."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if numeric else math.nan
 
 
 def _text(run_dir: Path, name: str) -> str:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.metrics import (
-    MetricInfo,
+from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.names import (
+    SAMPLES,
+    beside,
     describe,
     generation_order,
     place,
     row_label,
     row_order,
 )
-from colaflex.report.numbers import (
+from colaflex.metrics.numbers import (
     compact,
     decimals,
     interval,
@@ -26,7 +28,6 @@ from colaflex.report.numbers import (
     unit_text,
     with_unit,
 )
-from colaflex.report.sized import SAMPLES, beside
 
 __all__ = [
     "Cell",

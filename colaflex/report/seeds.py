@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, TextIO
 
-from colaflex.report.bounds import signed
-from colaflex.report.metrics import HEADLINES, describe
-from colaflex.report.numbers import MISSING, number, unit_text
-from colaflex.report.record import measurements
+from colaflex.metrics.catalogue import HEADLINES
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.measurements import measurements_of
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import MISSING, number, unit_text
 from colaflex.runtime import terminal
 
 __all__ = ["print_seeds", "seed_rows"]
@@ -23,7 +24,7 @@ def seed_rows(results: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     interval of one run says what chance there is in its samples. A seed that lacks the metric shows
     so, and mean and spread are of the others.
     """
-    found = [measurements(result) for result in results]
+    found = [measurements_of(result) for result in results]
     rows = []
     for name in HEADLINES:
         values = [metrics[name].value if name in metrics else math.nan for metrics in found]

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree  # reads only what matplotlib has just written
 
-from colaflex.report.numbers import tick
+from colaflex.metrics.numbers import tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from colaflex.report.bounds import signed
-from colaflex.report.caveats import caveats
-from colaflex.report.metrics import place, short_label
-from colaflex.report.numbers import compact, duration, with_unit
-from colaflex.report.record import clean, left_out, measurements, settings_of, vocabulary
+from colaflex.metrics.caveats import caveats
+from colaflex.metrics.likelihood import signed
+from colaflex.metrics.measurements import left_out, measurements_of, settings_of, vocabulary
+from colaflex.metrics.names import place, short_label
+from colaflex.metrics.numbers import compact, duration, with_unit
+from colaflex.report.record import clean
 from colaflex.report.sections import Cell, family_rows, generation_of
 from colaflex.runtime import terminal
 
@@ -29,7 +30,7 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
     from rich.text import Text
 
     result = clean(result)
-    metrics = measurements(result)
+    metrics = measurements_of(result)
     console = terminal.console(file)
     console.print(Text(_headline(result), style="bold"))
     for caveat in caveats(metrics, vocabulary(result)):

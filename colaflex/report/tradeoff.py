@@ -9,6 +9,9 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.catalogue import DIVERSITY, QUALITY
+from colaflex.metrics.names import describe, short_label
+from colaflex.metrics.numbers import tick
 from colaflex.report.figures import (
     Figure,
     axis_label,
@@ -17,8 +20,6 @@ from colaflex.report.figures import (
     scale_of,
 )
 from colaflex.report.labels import Label, write_labels
-from colaflex.report.metrics import DIVERSITY, QUALITY, describe, short_label
-from colaflex.report.numbers import tick
 from colaflex.report.sections import Generation, Sweep
 from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
 

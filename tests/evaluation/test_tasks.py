@@ -14,7 +14,6 @@ import colaflex
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
 from colaflex.corpora.worlds import SentenceDerivation, Worlds, WorldsConfig
 from colaflex.errors import UserError
-from colaflex.evaluation.measured import Measured
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies
 from colaflex.evaluation.tasks import TaskSuite, patch_of
@@ -24,6 +23,7 @@ from colaflex.generation.text import GenerationOptions
 from colaflex.host.registry import registry
 from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel
 from colaflex.interfaces.task import TaskSource
+from colaflex.metrics.measurements import Measurements
 from colaflex.spec import Spec
 from colaflex.spec.tasks import task_named
 from colaflex.statistics.intervals import wilson
@@ -74,7 +74,7 @@ def tokenizer(finished: Path) -> Tokenizer:
 
 def asked(
     folder: Path, rows: Sequence[dict[str, Any]], tokenizer: Tokenizer, **plan: Any
-) -> tuple[Parrot, Measured]:
+) -> tuple[Parrot, Measurements]:
     (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     options = {"type": "generative", "name": "echo", "data": "rows.jsonl", "max_new_tokens": 9}
     config: Any = registry().config("task", options)

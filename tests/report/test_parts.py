@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import math
-from fnmatch import fnmatchcase
 from itertools import pairwise
 
 import numpy as np
@@ -11,68 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.measurements import left_out, measurements_of
+from colaflex.metrics.names import ROWS
 from colaflex.report import print_summary
 from colaflex.report.curves import _smooth, _thin, course
-from colaflex.report.metrics import DIVERSITY, HEADLINES, METRICS, QUALITY, ROWS, describe, place
-from colaflex.report.numbers import compact, decimals, duration, interval, number, with_unit
-from colaflex.report.record import clean, components, left_out, measurements
+from colaflex.report.record import clean, components
 from colaflex.report.sections import generation_of, sweeps_of
 from colaflex.report.style import elide, spread
-
-
-@pytest.mark.parametrize(
-    ("name", "family", "metric", "row", "axis", "at"),
-    [
-        ("generation.distinct_2", "generation", "distinct_2", "model", None, None),
-        ("generation.real.distinct_2", "generation", "distinct_2", "real", None, None),
-        ("generation.at_steps.16.judge_nll", "generation", "judge_nll", "model", "steps", 16.0),
-        ("generation.at_guidance.1.5.kl.a", "generation", "kl.a", "model", "guidance", 1.5),
-        ("speed.at_steps.4.tokens_per_second", "speed", "tokens_per_second", "model", "steps", 4.0),
-        ("speed.seconds_per_sample", "speed", "seconds_per_sample", "model", None, None),
-        ("generation.at_temperature.0.x", "generation", "x", "model", "temperature", 0.0),
-        ("generation.real", "generation", "real", "model", None, None),
-        ("generation.other.thing", "generation", "other.thing", "model", None, None),
-        ("generation.other.distinct_2", "generation", "distinct_2", "other", None, None),
-        ("generation.copying.distinct_2", "generation", "copying.distinct_2", "model", None, None),
-        ("task.lambada.accuracy", "task", "lambada.accuracy", "model", None, None),
-        ("loose", "loose", "", "model", None, None),
-    ],
-)
-def test_names_are_taken_apart(
-    name: str, family: str, metric: str, row: str, axis: str | None, at: float | None
-) -> None:
-    placed = place(name)
-    assert (placed.family, placed.metric, placed.row, placed.axis, placed.at) == (
-        family,
-        metric,
-        row,
-        axis,
-        at,
-    )
-
-
-def test_a_point_of_a_grid_has_several_settings() -> None:
-    placed = place("generation.at_guidance.1.5.at_temperature.0.7.distinct_2")
-    assert placed.point == (("guidance", 1.5), ("temperature", 0.7))
-    assert (placed.metric, placed.axis, placed.at) == ("distinct_2", None, None)
-    assert placed.canonical == "generation.distinct_2"
-
-
-@given(st.text())
-def test_any_name_can_be_described(name: str) -> None:
-    place(name)
-    assert isinstance(describe(name).label, str)
-    assert isinstance(describe(f"generation.at_steps.2.{name}").label, str)
-
-
-def test_descriptions() -> None:
-    assert describe("generation.at_steps.4.real_thing").label == "real thing"
-    assert describe("generation.trigram.distinct_3").label == "distinct 3-grams"
-    assert describe("task.lambada.accuracy").label == "lambada"
-    assert describe("generation.brier_lm").label == "BrierLM"
-    assert describe("generation.brier_2").label == "Brier, n = 2"
-    for name in (*HEADLINES, *(f"generation.{m}" for m in (*QUALITY, *DIVERSITY))):
-        assert any(fnmatchcase(name, pattern) for pattern in METRICS)
 
 
 def test_sweeps_and_rows_keep_apart() -> None:
@@ -114,45 +57,6 @@ def test_each_line_of_a_grid_is_a_sweep_of_its_own() -> None:
     assert [(at, m.value) for at, m in sweeps[2].points("x")] == [(0.0, 2.0), (1.0, 3.0)]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(2_712_320, "2.71 M"), (3.1e14, "310 T"), (999_600, "1.00 M"), (12, "12.0"), (0, "0")],
-)
-def test_compact(value: float, text: str) -> None:
-    assert compact(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.25, "0.25 s"), (59.6, "1 min"), (371, "6 min 11 s"), (7200, "2 h"), (2e5, "2 d 7 h")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_numbers_show_what_the_interval_supports() -> None:
-    measured = Measurement(0.99781, 0.9974, 0.9982, 100)
-    places = decimals([measured], "share")
-    assert (number(measured.value, "share", places), interval(measured, "share", places)) == (
-        "99.78",
-        "99.74 – 99.82",
-    )
-    assert number(0.644, "share") == "64.4"
-    assert number(-8.32, "", 2) == "−8.32" and number(-0.001, "", 2) == "0.00"
-    assert interval(Measurement(0, -1.0, 1.0, 2), "", 1) == "−1.0 to 1.0"
-    assert interval(Measurement(1, math.nan, 1, 2)) == "" and decimals([]) is None
-    assert with_unit("5.31 k", "tokens/s") == "5.31 k tokens/s"
-    assert with_unit("1.13 G", "bytes") == "1.13 GB"
-    assert with_unit("61.0", "share") == "61.0 %"
-
-
-@given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["", "share", "bytes"]))
-def test_every_float_can_be_printed(value: float, unit: str) -> None:
-    assert "nan" not in number(value, unit) and "inf" not in number(value, unit)
-    compact(value)
-    duration(abs(value))
-
-
 @given(
     st.recursive(
         st.text() | st.floats() | st.none(),
@@ -172,7 +76,7 @@ def test_components_in_either_form() -> None:
     assert components({"components": keyed})[1].name == "bible"
     assert components({"components": {"prior": ["d:p", "2"]}}) == components({"components": listed})
     assert components({}) == [] and components({"components": None}) == []
-    assert measurements({"metrics": {"a": None, "b": 2}})["b"].value == 2.0
+    assert measurements_of({"metrics": {"a": None, "b": 2}})["b"].value == 2.0
 
 
 @given(st.lists(st.floats(-100, 100), max_size=12), st.floats(0.1, 5))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from colaflex import hints
 from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.files.yaml import Node
-from colaflex.report.rank import Rank, is_known, near_metric, out_of_reach
+from colaflex.metrics.names import is_known, near_metric
+from colaflex.metrics.rank import Rank, out_of_reach
 from colaflex.studies.file.file_forms import as_written
 from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import check_pruner

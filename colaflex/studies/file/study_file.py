@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from colaflex.files.problems import Problem, SpecError
 from colaflex.files.yaml import Node, read_file
 from colaflex.host.registry import registry
-from colaflex.report.rank import Rank
+from colaflex.metrics.rank import Rank
 from colaflex.spec import Spec
 from colaflex.spec.base import base_problems, base_spec
 from colaflex.spec.canonical import components_of, sha256_of

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.report.metrics import describe
-from colaflex.report.record import measurements
+from colaflex.metrics.measurements import measurements_of
+from colaflex.metrics.names import describe
 from colaflex.statistics.significance import seeds_interval, welch_interval, welch_test
 from colaflex.studies.objective import Point
 from colaflex.studies.summary import FreshRow, Goal, StudySummary
@@ -54,7 +54,7 @@ def objective(record: TrialRecord, index: int, goal: Goal) -> float:
     """A record's value of a goal; NaN where it has none."""
     if index < len(record.values):
         return record.values[index]
-    found = measurements({"metrics": record.metrics}).get(goal.metric)
+    found = measurements_of({"metrics": record.metrics}).get(goal.metric)
     return found.value if found is not None else math.nan
 
 

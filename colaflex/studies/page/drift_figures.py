@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from colaflex.metrics.numbers import tick
 from colaflex.report.figures import Figure, or_value
 from colaflex.report.labels import Label
-from colaflex.report.numbers import tick
 from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available, spread
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.values import Drift, LevelOptimum

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.measurements import measurements_of
+from colaflex.metrics.names import describe
+from colaflex.metrics.numbers import MISSING, decimals, interval, number, with_unit
 from colaflex.report.figures import axis_label, scale_of
-from colaflex.report.metrics import describe
-from colaflex.report.numbers import MISSING, decimals, interval, number, with_unit
-from colaflex.report.record import measurements
 from colaflex.studies.summary import Goal, StudySummary
 
 __all__ = ["GoalText", "goal_texts", "p_text"]
@@ -93,7 +93,7 @@ def goal_texts(summary: StudySummary, fresh: Iterable[Measurement] = ()) -> list
         for arm in summary.arms.values():
             for record in arm.records:
                 named = {"metrics": {k: v for k, v in record.metrics.items() if k == goal.metric}}
-                found += measurements(named).values()
+                found += measurements_of(named).values()
         texts.append(GoalText(goal, decimals(found, describe(goal.metric).unit)))
     return texts
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from colaflex.report.numbers import tick
+from colaflex.metrics.numbers import tick
 from colaflex.report.style import elide, log_axis
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.summary import SpaceRow, StudySummary

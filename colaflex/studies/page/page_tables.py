@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from colaflex.report.numbers import MISSING, compact, duration
+from colaflex.metrics.numbers import MISSING, compact, duration
 from colaflex.studies.explanation.values import Drift, Explanation
 from colaflex.studies.page.comparisons import Retested, objective
 from colaflex.studies.page.goals import GoalText, p_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from colaflex.report.numbers import tick
+from colaflex.metrics.numbers import tick
 from colaflex.studies.explanation.values import Drift, Explanation, Importance, Interval
 from colaflex.studies.page.comparisons import Gap, Retested
 from colaflex.studies.page.goals import GoalText, p_text

@@ -1,34 +1,11 @@
-"""What every metric is called, measured in, and which way is better; and how names are built.
-
-A dotted name is `<family>.<metric>`. In the family `generation` it may carry a row other than the
-model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`,
-`generation.at_guidance.2.at_temperature.0.7.distinct_2`), as it may in the family `speed`; in
-`denoising` the point is a noise level (`denoising.at_logit_time.-1.x0_error`).
-`place` takes names apart, here and nowhere else; `describe` says what they mean.
-"""
+"""What every metric is called, measured in, and which way is better."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from typing import Literal
 
-__all__ = [
-    "DIVERSITY",
-    "HEADLINES",
-    "METRICS",
-    "QUALITY",
-    "ROWS",
-    "MetricInfo",
-    "Placement",
-    "describe",
-    "generation_order",
-    "place",
-    "row_label",
-    "row_order",
-    "short_label",
-]
+__all__ = ["DIVERSITY", "HEADLINES", "METRICS", "QUALITY", "MetricInfo"]
 
 Better = Literal["higher", "lower", "real"]
 
@@ -52,51 +29,6 @@ class MetricInfo:
     meaning: str = ""
     sized: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A metric's name taken apart.
-
-    Attributes:
-        family: first part of the name.
-        metric: what is measured, without row or sweep.
-        row: whose text is measured; "model" unless the name says otherwise.
-        point: where in a sweep it was measured: the swept settings ("steps", "guidance", ...) with
-            their values, several in a grid; empty at the spec's own settings. "samples" is the
-            number of texts: the same as without, of fewer.
-    """
-
-    family: str
-    metric: str
-    row: str = "model"
-    point: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def axis(self) -> str | None:
-        """What is swept, where it is one setting; else None."""
-        return self.point[0][0] if len(self.point) == 1 else None
-
-    @property
-    def at(self) -> float | None:
-        """The value of that setting, or None."""
-        return self.point[0][1] if len(self.point) == 1 else None
-
-    @property
-    def canonical(self) -> str:
-        """The name without row and sweep."""
-        return f"{self.family}.{self.metric}" if self.metric else self.family
-
-
-ROWS: dict[str, str] = {
-    "model": "Model",
-    "real": "Real text",
-    "oracle_latents": "Decoder on encoder latents",
-    "trigram": "Trigram sampler",
-    "bigram": "Bigram sampler",
-    "unigram": "Unigram sampler",
-    "shuffled": "Shuffled sentences",
-}
-"""Whose text the metrics of `generation` are measured on, in the order of the results table."""
 
 METRICS: dict[str, MetricInfo] = {
     "generation.coherent_documents": MetricInfo(
@@ -338,75 +270,3 @@ HEADLINES = (
 
 QUALITY = ("coherent_documents", "judge_nll", "brier_lm", "known_bigrams", "valid_sentences")
 DIVERSITY = ("unigram_entropy", "distinct_2", "distinct_1", "distinct_3", "distinct_documents")
-
-_SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTALL)
-
-
-def place(name: str) -> Placement:
-    """Take a metric's dotted name apart."""
-    family, _, rest = name.partition(".")
-    if family not in ("generation", "speed", "denoising"):
-        return Placement(family, rest)
-    point = []
-    while match := _SWEEP.fullmatch(rest):
-        axis, at, rest = match.groups()
-        point.append((axis, float(at)))
-    if family != "generation":
-        return Placement(family, rest, point=tuple(point))
-    row, _, metric = rest.partition(".")
-    if point and not (metric and row in ROWS):
-        return Placement(family, rest, point=tuple(point))
-    # A corpus may bring references of its own: their rows are known by their metrics.
-    if metric and (row in ROWS or (not _known(rest) and _known(metric))):
-        return Placement(family, metric, row=row, point=tuple(point))
-    return Placement(family, rest)
-
-
-def _known(metric: str) -> bool:
-    return any(fnmatchcase(f"generation.{metric}", pattern) for pattern in METRICS)
-
-
-def row_label(row: str) -> str:
-    """Whose text it is, for humans."""
-    return ROWS.get(row, row.replace("_", " ").capitalize())
-
-
-def row_order(row: str) -> tuple[int, str]:
-    """Sort key: rows in the order of `ROWS`, unknown ones behind."""
-    return (list(ROWS).index(row) if row in ROWS else len(ROWS), row)
-
-
-def describe(name: str) -> MetricInfo:
-    """What a metric is, by its full or canonical name; an unknown one is named after itself."""
-    placement = place(name)
-    canonical = placement.canonical
-    for pattern, info in METRICS.items():
-        if not fnmatchcase(canonical, pattern):
-            continue
-        label = info.label
-        for index, words in enumerate(_wild(canonical, pattern)):
-            label = label.replace(f"{{{index}}}", words)
-        return replace(info, label=label)
-    return MetricInfo((placement.metric or name).replace("_", " ").replace(".", " · "))
-
-
-def generation_order(metric: str) -> tuple[int, str]:
-    """Sort key: metrics of generated text in the order of `METRICS`, unknown ones behind."""
-    canonical = f"generation.{metric}"
-    for index, pattern in enumerate(METRICS):
-        if fnmatchcase(canonical, pattern):
-            return index, metric
-    return len(METRICS), metric
-
-
-def short_label(row: str) -> str:
-    """A row's label where space is dear."""
-    label = row_label(row).removesuffix(" sampler").removesuffix(" sentences")
-    return "Encoder latents" if row == "oracle_latents" else label
-
-
-def _wild(name: str, pattern: str) -> list[str]:
-    """The text that each of the pattern's wildcards stands for."""
-    literal = map(re.escape, re.split(r"[*?]", pattern))
-    found = re.fullmatch("(.*?)".join(literal), name, re.DOTALL)
-    return [] if found is None else [words.replace("_", " ") for words in found.groups()]

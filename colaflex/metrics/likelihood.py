@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from colaflex.report.metrics import place
+from typing import Literal
 
-__all__ = ["BOUND", "ESTIMATE", "sign", "signed"]
+from colaflex.metrics.names import place
+from colaflex.spec import Spec
+
+__all__ = ["BOUND", "ESTIMATE", "declared_likelihood", "sign", "signed"]
 
 BOUND = "≤ "
 """What stands before a code length that is an upper bound."""
@@ -13,6 +16,25 @@ ESTIMATE = "≈ "
 """What stands before the estimate of one: its density is integrated along an ODE."""
 
 ERROR = "likelihood.integration_error"
+
+
+def declared_likelihood(spec: Spec) -> Literal["exact", "ode", "bound", "none"]:
+    """What the likelihood of a spec's model is, as its parts declare.
+
+    That of a latent model is at best a bound, and needs a density of both posterior and prior;
+    where the prior's is integrated along an ODE it is the estimate of one.
+    """
+    if spec.baseline is not None:
+        capabilities = spec.baseline.capabilities()
+        declared: Literal["exact", "bound", "none"] = capabilities.likelihood
+        return declared
+    assert spec.prior is not None
+    assert spec.representation is not None
+    densities = spec.representation.capabilities().continuous_density
+    density = spec.prior.capabilities().likelihood
+    if not densities or density == "none":
+        return "none"
+    return "ode" if density == "ode" else "bound"
 
 
 def sign(metric: str, likelihood: object) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.caveats import caveats, collapse, weak_judge
 from colaflex.report import build_report, print_summary
-from colaflex.report.caveats import caveats, collapse, weak_judge
 
 
 def measured(**values: float) -> dict[str, Measurement]:

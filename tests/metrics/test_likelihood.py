@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.likelihood import declared_likelihood, signed
 from colaflex.report import print_summary
-from colaflex.report.bounds import signed
 from colaflex.report.headline import main_results
-from colaflex.report.rank import declared_likelihood
 from colaflex.report.seeds import seed_rows
 from colaflex.spec import Spec
 

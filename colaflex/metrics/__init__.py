@@ -1,0 +1,1 @@
+"""Metrics: what they are called and mean, how they rank, how values are read and printed."""
