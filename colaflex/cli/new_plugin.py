@@ -93,19 +93,11 @@ def render(names: PackageNames, kind: str) -> dict[str, str]:
         names: of the package.
         kind: one of `SUMMARIES`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     import colaflex
+    from colaflex.files.templates import file_templates
 
-    # Nothing is escaped: these are Python, TOML and Markdown, and the names are words.
-    environment = Environment(  # noqa: S701
-        loader=PackageLoader("colaflex.cli", "templates/plugin"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates = {
+    templates = file_templates("colaflex.cli", "templates/plugin")
+    sources = {
         "pyproject.toml": "pyproject.toml.j2",
         "README.md": "README.md.j2",
         "spec.yaml": "spec.yaml.j2",
@@ -125,9 +117,7 @@ def render(names: PackageNames, kind: str) -> dict[str, str]:
         "component": names.component,
         "cls": names.cls,
     }
-    return {
-        path: environment.get_template(source).render(values) for path, source in templates.items()
-    }
+    return {path: templates.get_template(source).render(values) for path, source in sources.items()}
 
 
 def write_package(folder: Path, files: Mapping[str, str]) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
+from colaflex.files.templates import page_templates
 from colaflex.files.yaml import write_yaml
 from colaflex.leaderboard.figures import (
     Looks,
@@ -47,23 +47,11 @@ class LevelRow:
 
 def build_page(standings: Standings) -> str:
     """The page of a board; its one script runs only as it is written here (by its digest)."""
-    environment = Environment(
-        loader=PrefixLoader(
-            {
-                "board": PackageLoader("colaflex.leaderboard"),
-                "report": PackageLoader("colaflex.report"),
-            },
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = _trusted
-    assert environment.loader is not None
-    script = environment.loader.get_source(environment, "board/leaderboard.js")[0]
+    templates = page_templates(board="colaflex.leaderboard", report="colaflex.report")
+    assert templates.loader is not None
+    script = templates.loader.get_source(templates, "board/leaderboard.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("board/leaderboard.html.j2").render(
+    return templates.get_template("board/leaderboard.html.j2").render(
         script=Markup(script),  # noqa: S704  # a file of this package
         script_digest=digest,
         **_context(standings),
@@ -271,8 +259,3 @@ def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:
         )
         for record, value in zip(row.records, values, strict=True)
     ]
-
-
-def _trusted(figure: Figure) -> Markup:
-    """Figures come from ElementTree, which has escaped what is in them."""
-    return Markup(figure.svg)  # noqa: S704

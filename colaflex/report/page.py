@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import left_out, settings_of
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
-from colaflex.report.figures import Figure, row_plots, sweep_plots
+from colaflex.report.figures import row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
 from colaflex.report.record import RunRecord, read_run
 from colaflex.report.sections import (
@@ -78,15 +76,8 @@ def build_report(run_dir: Path) -> str:
         UserError: the folder holds no result, or one of its files is broken.
     """
     record = read_run(run_dir)
-    environment = Environment(
-        loader=PackageLoader("colaflex.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = _trusted
-    return environment.get_template("report.html.j2").render(_context(record))
+    templates = page_templates(report="colaflex.report")
+    return templates.get_template("report/report.html.j2").render(_context(record))
 
 
 def _context(record: RunRecord) -> dict[str, Any]:
@@ -201,8 +192,3 @@ def _pairs(value: Any, prefix: str = "") -> list[tuple[str, str]]:
             text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
             rows.append((f"{prefix}{key}", text))
     return rows
-
-
-def _trusted(figure: Figure) -> Markup:
-    """The one place where markup enters the page unescaped: figures serialised by ElementTree."""
-    return Markup(figure.svg)  # noqa: S704

@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
-from markupsafe import Markup
-
+from colaflex.files.templates import page_templates
 from colaflex.report.figures import Figure
 from colaflex.report.style import plots_available
 from colaflex.studies.page.comparisons import Retested, gaps, objective, retested
@@ -43,20 +41,8 @@ def build_page(summary: StudySummary) -> str:
 
     Figures need matplotlib; without it the page holds the tables and says how to get the figures.
     """
-    environment = Environment(
-        loader=PrefixLoader(
-            {
-                "study": PackageLoader("colaflex.studies.page"),
-                "report": PackageLoader("colaflex.report"),
-            }
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = _trusted
-    return environment.get_template("study/study.html.j2").render(_context(tidy(summary)))
+    templates = page_templates(study="colaflex.studies.page", report="colaflex.report")
+    return templates.get_template("study/study.html.j2").render(_context(tidy(summary)))
 
 
 def _context(summary: StudySummary) -> dict[str, Any]:
@@ -202,8 +188,3 @@ def _search(summary: StudySummary) -> ArmSummary | None:
 
 def _known(figures: Sequence[Figure | None]) -> list[Figure]:
     return [figure for figure in figures if figure is not None]
-
-
-def _trusted(figure: Figure) -> Markup:
-    """Figures come from ElementTree, which has escaped what is in them."""
-    return Markup(figure.svg)  # noqa: S704
