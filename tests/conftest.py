@@ -142,6 +142,19 @@ class Ended:
 
 
 @pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a file, by default a spec's, and gives its path."""
+
+    def write(text: str | bytes, name: str = "spec.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def colaflex_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """The command line within this process, which spares the import of torch."""
     from colaflex.cli.main import main

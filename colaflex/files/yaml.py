@@ -23,7 +23,7 @@ from colaflex.files import reading
 from colaflex.files.problems import KeyPath, Origin, Problem, SpecError, nearest
 from colaflex.files.reading import MissingFile, resolved
 
-__all__ = ["Node", "Scalar", "node_of", "read_file", "read_text", "write_yaml"]
+__all__ = ["Node", "Scalar", "node_of", "read_file", "read_map", "read_text", "write_yaml"]
 
 MAX_BYTES = 1 << 18
 MAX_NODES = 20_000
@@ -77,6 +77,31 @@ class Node:
             return self.value[key]
         return None
 
+    def at(self, path: KeyPath) -> Node | None:
+        """What stands at a key path below, or None."""
+        node: Node | None = self
+        for key in path:
+            node = None if node is None else node.child(key)
+        return node
+
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
+        """What is wrong with a value below, where it stands or what would hold it."""
+        return Problem(self._along(path).origin, path, message, hint)
+
+    def key_problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
+        """What is wrong with a key below, where it stands."""
+        return Problem(self._along(path).key, path, message, hint)
+
+    def _along(self, path: KeyPath) -> Node:
+        """The last node on the way along a key path."""
+        node = self
+        for key in path:
+            child = node.child(key)
+            if child is None:
+                break
+            node = child
+        return node
+
     def leaves(self, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
         """Every scalar and list with its key path."""
         if isinstance(self.value, dict):
@@ -115,6 +140,23 @@ def read_file(path: Path) -> Node:
     except MissingFile as error:
         raise MissingFile(f"{error}{_neighbour(path)}") from None
     return read_text(text, Origin(str(path), directory=resolved(path).parent))
+
+
+def read_map(path: Path, expected: str) -> Node:
+    """Read a YAML file that holds a map.
+
+    Args:
+        path: the file.
+        expected: what it has to hold, in words.
+
+    Raises:
+        UserError: as `read_file`; a SpecError where it holds something else.
+    """
+    node = read_file(path)
+    if not isinstance(node.value, dict):
+        content = "is empty" if node.value is None else "holds no map"
+        raise SpecError([node.problem((), f"the file {content}; expected {expected}")])
+    return node
 
 
 def _neighbour(path: Path) -> str:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from colaflex import hints
 from colaflex.errors import UserError
-from colaflex.files.problems import Problem, SpecError
+from colaflex.files.problems import KeyPath, Problem, SpecError
 from colaflex.files.reading import user_path
-from colaflex.files.yaml import read_file
+from colaflex.files.yaml import Node
 from colaflex.host.registry import registry
-from colaflex.metrics.rank import Rank
+from colaflex.leaderboard.row import Row, row_specs
+from colaflex.metrics.names import is_known, near_metric
+from colaflex.metrics.rank import Rank, out_of_reach
 from colaflex.spec import Spec
-from colaflex.spec.base import base_spec
 from colaflex.spec.canonical import canonical, sha256_of
-from colaflex.spec.resolve import Resolver
+from colaflex.spec.definition import Definition
 from colaflex.spec.training import Section
 
-__all__ = ["BOARDS", "Board", "Row", "Tolerance", "Tuning", "board_path"]
+__all__ = ["BOARDS", "NAME", "Board", "Tolerance", "board_path"]
 
 BOARDS = Path("benchmarks") / "boards"
 PROTOCOL_SCHEMA = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]{0,63}")
+BOARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+LETTERS, FIRST = "use at most 64 letters, digits and", "a letter or digit first"
 Positive = Annotated[float, Field(gt=0, le=1e30)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -41,43 +46,17 @@ class Tolerance(Section):
     )
 
 
-class Tuning(Section):
-    """What it took to choose the options of a row: shown, and no part of its budget."""
-
-    runs: int = Field(0, ge=0, le=1_000_000, description="Runs that were tried beforehand.")
-    flops: float | None = Field(
-        None, ge=0, le=1e30, description="Their model FLOPs; null: a budget each."
-    )
-    note: str = Field("", max_length=1000, description="How the options were chosen.")
-
-
-class Row(Section):
-    """A model on the board."""
-
-    set: dict[str, Any] = Field({}, description="Values by key path, over the base spec.")
-    width: str | None = Field(
-        None, description="Key path of the width that is solved for; null finds the usual one."
-    )
-    fine: str | None = Field(
-        None,
-        description="Key path of the option that meets the parameters where widths are too "
-        "coarse; null takes `feed_forward_ratio` or `ratio` beside the width.",
-    )
-    tuning: Tuning = Field(Tuning(), description="What it took to choose the options.")
-
-
-class Board(Section):
+class Board(Definition):
     """A board file; make one with `Board.load`, which checks all of it.
 
     Attributes beside the keys of the file: `path`, `results` (the folder of the records),
-    `base_spec`, `specs` (of every row, before matching) and `ranking`.
+    `base_spec` and `specs` (of every row, before matching).
     """
 
+    KIND = "a board"
+    EXPECTED = "a map with board, base, parameters, budgets, rank, rows"
+
     board: str = Field(..., min_length=1, max_length=100, description="Name of the board.")
-    title: str = Field("", max_length=200, description="Title, for people.")
-    summary: str = Field("", max_length=10_000, description="A paragraph on what is compared.")
-    base: Path | None = Field(None, description="Spec that all rows extend.")
-    spec: dict[str, Any] | None = Field(None, description="That spec, in place.")
     parameters: int = Field(
         ..., ge=1, le=10**15, description="Parameters of every row, all parts together."
     )
@@ -97,51 +76,100 @@ class Board(Section):
     show: tuple[str, ...] = Field((), max_length=100, description="Further metrics shown.")
     rows: dict[str, Row] = Field(..., description="The models by name.")
 
-    _path: Path = PrivateAttr(default=Path())
     _base: Spec = PrivateAttr()
     _specs: dict[str, Spec] = PrivateAttr(default_factory=dict)
 
-    @model_validator(mode="before")
     @classmethod
-    def _know_components(cls, data: Any) -> Any:
-        registry()
-        return data
-
-    @classmethod
-    def load(cls, name: str | Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read a board.
 
         Args:
-            name: a path of a board file, or the name of one in benchmarks/boards.
+            path: of a board file, or the name of one in benchmarks/boards.
 
         Raises:
             SpecError: lists everything that is wrong, with its place.
             UserError: the file can't be read.
         """
-        from colaflex.leaderboard.board_checks import problems_of, row_specs
+        return super().load(board_path(path))
 
-        path = board_path(name)
-        node = read_file(path)
-        if not isinstance(node.value, dict):
-            message = "expected a map with board, base, parameters, budgets, rank, rows"
-            raise SpecError([Problem(node.origin, (), message)])
-        resolver, rank = Resolver(registry()), node.child("rank")
-        if rank is not None and isinstance(rank.value, dict):
-            node = node.with_entries({**node.entries, "rank": replace(rank, value=[rank])})
-        found = resolver.model(cls, node)
-        if not isinstance(found, cls) or resolver.problems:
-            raise SpecError(resolver.problems)
-        found._path = path
-        if problems := list(problems_of(found, node)):
+    @classmethod
+    def _full_form(cls, node: Node) -> Node:
+        rank = node.child("rank")
+        if rank is None or not isinstance(rank.value, dict):
+            return node
+        return node.with_entries({**node.entries, "rank": replace(rank, value=[rank])})
+
+    def _problems(self, node: Node) -> Iterator[Problem]:
+        if not BOARD_NAME.fullmatch(self.board):
+            message = f"{self.board!r} is no name"
+            yield node.problem(("board",), message, f"{LETTERS} _ . -, {FIRST}")
+        for section, names in (("budgets", self.budgets), ("rows", self.rows)):
+            if not names:
+                yield node.problem((section,), "expected at least one")
+            for name in names:
+                if not NAME.fullmatch(name):
+                    hint = f"{LETTERS} _ ., {FIRST}"
+                    yield node.key_problem((section, name), f"{name!r} is no name", hint)
+        yield from self._wrong_budgets(node)
+        yield from self._wrong_seeds(node)
+        yield from self._wrong_ranks(node)
+        yield from self._wrong_metrics_shown(node)
+
+    def _wrong_budgets(self, node: Node) -> Iterator[Problem]:
+        # Forward and backward pass take 6 FLOPs a parameter and token, embeddings aside.
+        least = 6.0 * self.parameters
+        names: dict[float, str] = {}
+        for name, flops in self.budgets.items():
+            path = ("budgets", name)
+            if flops < least:
+                message = f"{flops:.3g} FLOPs are too few to train {self.parameters:,} parameters"
+                yield node.problem(path, message, f"one token alone takes about {least:.3g}")
+            if flops in names:
+                yield node.problem(path, f"the same FLOPs as {names[flops]}", "remove one")
+            names[flops] = name
+
+    def _wrong_seeds(self, node: Node) -> Iterator[Problem]:
+        if not self.seeds:
+            yield node.problem(("seeds",), "expected at least one")
+        for index, seed in enumerate(self.seeds):
+            if seed in self.seeds[:index]:
+                yield node.problem(("seeds", index), f"{seed} stands twice", "remove one")
+
+    def _wrong_ranks(self, node: Node) -> Iterator[Problem]:
+        if not self.rank:
+            yield node.problem(("rank",), "expected at least one")
+        for index, rank in enumerate(self.rank):
+            path: KeyPath = ("rank", index, "metric")
+            if not is_known(rank.metric):
+                message = f"there is no metric {rank.metric}"
+                yield node.problem(path, message, near_metric(rank.metric))
+            elif rank.metric in [before.metric for before in self.rank[:index]]:
+                yield node.problem(path, "stands twice", "remove one")
+            elif not rank.is_directed:
+                message = f"nothing says which way {rank.metric} is better"
+                hint = "add `better: higher` or `better: lower`"
+                yield node.problem(path[:-1], message, hint)
+
+    def _wrong_metrics_shown(self, node: Node) -> Iterator[Problem]:
+        for index, name in enumerate(self.show):
+            path: KeyPath = ("show", index)
+            if not is_known(name):
+                yield node.problem(path, f"there is no metric {name}", near_metric(name))
+            elif name in self.show[:index]:
+                yield node.problem(path, f"{name} stands twice", "remove one")
+
+    def _complete(self, base: Spec, node: Node) -> Self:
+        self._base, self._specs = base, row_specs(self.rows, base, node)
+        if problems := list(self._out_of_reach(node)):
             raise SpecError(problems)
-        found._base = base_spec(node)
-        found._specs = row_specs(found, node)
-        return found
+        return self
 
-    @property
-    def path(self) -> Path:
-        """The board file."""
-        return self._path
+    def _out_of_reach(self, node: Node) -> Iterator[Problem]:
+        """Ranked metrics that no row can have, by what rows declare and the base spec measures."""
+        for index, rank in enumerate(self.rank):
+            if reason := out_of_reach(rank.metric, self._specs.values()):
+                message = f"no row can have {rank.metric}: {reason}"
+                yield node.problem(("rank", index, "metric"), message)
 
     @property
     def results(self) -> Path:
@@ -159,14 +187,9 @@ class Board(Section):
         return self._specs
 
     @property
-    def ranking(self) -> tuple[Rank, ...]:
-        """What ranks, first to last."""
-        return self.rank
-
-    @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics ranked and shown, each once."""
-        return tuple(dict.fromkeys([*(rank.metric for rank in self.ranking), *self.show]))
+        return tuple(dict.fromkeys([*(rank.metric for rank in self.rank), *self.show]))
 
     def protocol(self, data_digest: str) -> str:
         """Identifies what must be equal for two records to compare: sha256, hex.

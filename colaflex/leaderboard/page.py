@@ -173,7 +173,7 @@ def _quality(standings: Standings, rows: Sequence[Entry]) -> tuple[str, float]:
     """The quality that most rows have at several settings, the ranked metric first; 1: more."""
     ranked = [
         (one.metric.removeprefix("generation."), 1.0 if one.direction == "higher" else -1.0)
-        for one in standings.board.ranking
+        for one in standings.board.rank
         if one.metric.startswith("generation.")
     ]
     known = [

@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.host.registry import registry
 from colaflex.interfaces.capabilities import Place
-from colaflex.leaderboard.board_checks import NAME
-from colaflex.leaderboard.knobs import solved_paths
+from colaflex.leaderboard.board import NAME, Board
 from colaflex.leaderboard.record import (
     KEYS,
     LONGEST_TEXT,
@@ -23,9 +22,6 @@ from colaflex.leaderboard.record import (
 )
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
-
-if TYPE_CHECKING:
-    from colaflex.leaderboard.board import Board
 
 __all__ = ["record_problems"]
 
@@ -309,7 +305,7 @@ def _solved(board: Board, row: str) -> re.Pattern[str]:
     """The key paths in which a run may differ from its row."""
     paths = [r"name", r"seed", r"training\.stages\.[a-z0-9_]+\.steps"]
     if row in board.rows:
-        paths += map(re.escape, solved_paths(board.rows[row], board.specs[row]))
+        paths += map(re.escape, board.rows[row].solved_paths(board.specs[row]))
     return re.compile("|".join(paths))
 
 

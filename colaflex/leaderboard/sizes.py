@@ -9,7 +9,7 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.experiment.assembly import build_model
 from colaflex.experiment.result import parameter_counts
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.knobs import Knob, knob, solved_paths
+from colaflex.leaderboard.solved_options import Knob, knob
 
 __all__ = ["Size", "solve_size"]
 
@@ -36,7 +36,7 @@ def solve_size(board: Board, row: str, tokenizer: Tokenizer) -> Size:
         model = build_model(spec.override(values) if values else spec, tokenizer)
         return parameter_counts(model)["total"]
 
-    knobs = [knob(spec, path) for path in solved_paths(board.rows[row], spec)]
+    knobs = [knob(spec, path) for path in board.rows[row].solved_paths(spec)]
     if not knobs:
         return Size({}, count({}))
     width, fine = knobs[0], knobs[1] if len(knobs) > 1 else None

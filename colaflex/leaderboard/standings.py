@@ -178,7 +178,7 @@ def stand(board: Board, records: Sequence[Record]) -> Standings:
         groups.setdefault((record.row, record.budget), []).append(record)
     rows = [_entry(board, group, board.protocol(data)) for group in groups.values()]
     tables = []
-    for ranking in board.ranking:
+    for ranking in board.rank:
         for budget in _budgets(board, records):
             key = (ranking.metric, budget)
             if members := [row for row in rows if (row.metric, row.budget) == key]:
@@ -209,8 +209,8 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     chosen = tuple(seeds[seed] for seed in sorted(seeds))
     by_seed = tuple(measurements_of({"metrics": record.metrics}) for record in chosen)
     metric = next(
-        (one.metric for one in board.ranking if all(one.metric in each for each in by_seed)),
-        board.ranking[-1].metric,
+        (one.metric for one in board.rank if all(one.metric in each for each in by_seed)),
+        board.rank[-1].metric,
     )
     unfair = (_unfair(board, record, protocol) for record in chosen)
     unmeasured = (_unmeasured(*each, metric) for each in zip(chosen, by_seed, strict=True))

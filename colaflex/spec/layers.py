@@ -8,7 +8,7 @@ from pathlib import Path
 from colaflex.errors import UserError
 from colaflex.files.problems import KeyPath, Origin, Problem, SpecError
 from colaflex.files.reading import resolved, user_path
-from colaflex.files.yaml import Node, node_of, read_file, read_text
+from colaflex.files.yaml import Node, node_of, read_map, read_text
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.spec.resolve import type_of
@@ -46,11 +46,7 @@ class Layers:
         place = resolved(path)
         if place in self._loaded:
             return self._loaded[place]
-        node = read_file(path)
-        if not isinstance(node.value, dict):
-            found = "is empty" if node.value is None else "holds no map"
-            message = f"the file {found}; expected a map of sections (corpus, prior, ...)"
-            raise SpecError([Problem(node.origin, (), message)])
+        node = read_map(path, "a map of sections (corpus, prior, ...)")
         self._loaded[place] = self.extended(node, (*above, place))
         return self._loaded[place]
 

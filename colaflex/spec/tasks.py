@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.files.problems import DEFAULT, Problem, SpecError
+from colaflex.files.problems import DEFAULT, SpecError
 from colaflex.files.reading import user_path
-from colaflex.files.yaml import Node, read_file
+from colaflex.files.yaml import Node, read_map
 from colaflex.host.registry import registry
 from colaflex.interfaces.configs import ScorerConfig, TaskConfig
 from colaflex.spec.resolve import Resolver
@@ -62,9 +62,7 @@ def scored_by(task: TaskConfig, scorer: str | None) -> TaskConfig:
 
 
 def _of_file(path: Path) -> TaskConfig:
-    node = read_file(path)
-    if not isinstance(node.value, dict):
-        raise SpecError([Problem(node.origin, (), "expected a map with the options of a task")])
+    node = read_map(path, "a map with the options of a task")
     called = re.sub(r"\W+", "_", path.stem)
     defaults = {
         "type": Node("generative", DEFAULT, DEFAULT),

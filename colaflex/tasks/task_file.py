@@ -14,9 +14,8 @@ from typing import Any
 
 from pydantic import create_model
 
-from colaflex.errors import UserError
-from colaflex.files.yaml import read_file
-from colaflex.hints import hint
+from colaflex.files.problems import Problem, SpecError, nearest
+from colaflex.files.yaml import read_map
 from colaflex.tasks.generative_config import Fields, GenerativeTaskConfig
 
 __all__ = ["task_config"]
@@ -26,17 +25,21 @@ def task_config(path: Path) -> type[GenerativeTaskConfig]:
     """The config class of a task file.
 
     Raises:
-        UserError: the file can't be read, or has keys that a task file has not.
+        UserError: the file can't be read; a SpecError where it has keys that a task file has not.
     """
-    given = read_file(path).entries
+    known = GenerativeTaskConfig.model_fields
+    given = read_map(path, "a map with the options of a task").entries
+    given = {key: node for key, node in given.items() if key != "type"}
+    problems = [
+        Problem(node.key, (key,), "unknown key of a task", nearest(key, known))
+        for key, node in given.items()
+        if key not in known
+    ]
+    if problems:
+        raise SpecError(problems)
     options: dict[str, Any] = {}
     for key, node in given.items():
-        if key == "type":
-            continue
-        if key not in GenerativeTaskConfig.model_fields:
-            known = hint(key, GenerativeTaskConfig.model_fields)
-            raise UserError(f"{node.key.place}: unknown key {key!r} of a task{known}")
-        field = copy(GenerativeTaskConfig.model_fields[key])
+        field = copy(known[key])
         field.default = node.plain
         if key == "fields":
             field.default = Fields.model_validate(node.plain)

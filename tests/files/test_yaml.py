@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from colaflex.errors import UserError
 from colaflex.files.problems import Origin, SpecError
-from colaflex.files.yaml import MAX_BYTES, node_of, read_file, read_text, write_yaml
+from colaflex.files.yaml import MAX_BYTES, node_of, read_file, read_map, read_text, write_yaml
 
 FILE = Origin("f.yaml", directory=Path())
 
@@ -209,3 +209,24 @@ def test_halves_that_json_escapes_are_one_character(text: str, value: Any) -> No
 def test_half_a_character_is_named_with_its_place(text: str, half: str) -> None:
     with pytest.raises(SpecError, match=rf"f.yaml:1:\d+.*half of a character, .{half}"):
         read_text(text, FILE)
+
+
+def test_a_problem_stands_at_its_value_or_at_what_would_hold_it():
+    node = read_text("a:\n  b: [1, 2]\n", Origin("file", directory=Path()))
+    places = {
+        ("a", "b", 1): "file:2:10: a.b.1: wrong",
+        ("a", "c", "d"): "file:2:3: a.c.d: wrong",
+        (): "file:1:1: wrong",
+    }
+    assert {path: str(node.problem(path, "wrong")) for path in places} == places
+    assert str(node.key_problem(("a", "b"), "wrong", "mend it")) == "file:2:3: a.b: wrong; mend it"
+    assert node.at(("a", "b", 0)) is not None and node.at(("a", "b", 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "held"), [("", "is empty"), ("# nothing\n", "is empty"), ("- a", "holds no map")]
+)
+def test_a_file_that_holds_no_map_is_refused(write: Callable[..., Path], text: str, held: str):
+    path = write(text)
+    with pytest.raises(SpecError, match=f"the file {held}; expected a map with a"):
+        read_map(path, "a map with a")

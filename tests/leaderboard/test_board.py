@@ -22,8 +22,8 @@ def test_a_board_is_its_file_and_the_specs_of_its_rows(with_board: WithBoard) ->
     path = with_board()
     board = Board.load(path)
     assert board.path == path and board.results == path.parent.parent / "results/small"
-    assert [rank.metric for rank in board.ranking] == ["generation.valid_sentences"]
-    assert board.ranking[0].direction == "higher"
+    assert [rank.metric for rank in board.rank] == ["generation.valid_sentences"]
+    assert board.rank[0].direction == "higher"
     assert board.metrics == ("generation.valid_sentences", "reconstruction.token_accuracy")
     assert {name: spec.prior.type for name, spec in board.specs.items() if spec.prior} == {
         "flow_matching": "flow_matching",
@@ -36,7 +36,7 @@ def test_the_direction_of_a_rank_is_known_or_given(with_board: WithBoard) -> Non
     old = "rank: {metric: generation.valid_sentences}"
     several = "rank: [{metric: reconstruction.nll}, {metric: generation.ended, better: lower}]"
     board = Board.load(with_board(old, several))
-    assert [rank.direction for rank in board.ranking] == ["lower", "lower"]
+    assert [rank.direction for rank in board.rank] == ["lower", "lower"]
 
 
 def test_a_board_in_place_is_the_board_with_its_base(with_board: WithBoard) -> None:
@@ -233,3 +233,12 @@ def test_reading_a_board_imports_no_torch(with_board: WithBoard) -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_everything_that_is_wrong_with_a_board_is_told_at_once(with_board: WithBoard) -> None:
+    path = with_board("base: base.yaml\nparameters: 24_000", "titel: x\nparameters: many")
+    with pytest.raises(SpecError) as error:
+        Board.load(path)
+    told = [problem.message for problem in error.value.problems]
+    assert told[0] == "required: `base` or `spec`"
+    assert told[1] == "unknown key" and told[2].startswith("expected an integer from 1")

@@ -12,10 +12,11 @@ import pytest
 import colaflex
 from colaflex.errors import UserError
 from colaflex.experiment.result import parameter_counts
-from colaflex.leaderboard.board import Board, Row
+from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.grid import Cell
-from colaflex.leaderboard.knobs import knob, solved_paths
 from colaflex.leaderboard.matching import Matcher
+from colaflex.leaderboard.row import Row
+from colaflex.leaderboard.solved_options import knob
 
 WithBoard = Callable[..., Path]
 FLOW = "flow_matching: {tuning: {runs: 2, note: by hand}}"
@@ -136,7 +137,7 @@ def test_a_solved_match_is_kept_and_a_changed_row_solved_anew(
 
 def test_knobs_are_where_components_have_them(small_board: Board) -> None:
     def usual(prior: dict[str, Any] | str) -> list[str]:
-        return solved_paths(Row(), small_board.base_spec.override({"prior": prior}))
+        return Row().solved_paths(small_board.base_spec.override({"prior": prior}))
 
     assert usual("flow_matching") == ["prior.network.width", "prior.network.feed_forward_ratio"]
     assert usual("normalizing_flow") == ["prior.width", "prior.feed_forward_ratio"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,16 +109,3 @@ def menagerie(site: Any):
     registry.cache_clear()
     yield site
     registry.cache_clear()
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    """Writes a spec file and gives its path."""
-
-    def write(text: str | bytes, name: str = "spec.yaml") -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return write

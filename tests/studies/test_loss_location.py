@@ -10,8 +10,12 @@ from scipy.integrate import quad
 
 import colaflex
 from colaflex.spec import Spec
-from colaflex.studies.file.loss_location import effective_location, x0_location
-from colaflex.studies.file.study_start import KNOWN, _known
+from colaflex.studies.file.study_start import (
+    KNOWN,
+    effective_location,
+    known_centre,
+    x0_location,
+)
 
 
 def by_quadrature(loc: float, scale: float) -> float:
@@ -59,7 +63,7 @@ def test_an_error_of_z0_is_t_times_that_of_the_velocity() -> None:
 @pytest.mark.parametrize(("prediction", "at"), [("velocity", 1.0), ("x0", x0_location(1.0))])
 def test_a_search_starts_where_its_loss_acts_as_the_law_says(prediction: str, at: float) -> None:
     spec = Spec.load("specs/worlds.yaml").override({"prior.prediction": prediction})
-    law = _known(spec)
+    law = known_centre(spec)
     assert law.at == pytest.approx(at)
     if prediction == "velocity":
         assert law == KNOWN
@@ -73,4 +77,4 @@ def test_priors_without_a_prediction_keep_the_law() -> None:
     spec = Spec.load("specs/worlds.yaml").override(
         {"prior": "normalizing_flow", "sampling.guidance": 1}
     )
-    assert _known(spec) == KNOWN
+    assert known_centre(spec) == KNOWN

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from colaflex import hints
-from colaflex.files.problems import KeyPath, Origin, Problem
+from colaflex.files.problems import KeyPath, Problem
 from colaflex.files.yaml import Node
 from colaflex.metrics.names import is_known, near_metric
 from colaflex.metrics.rank import Rank, out_of_reach
+from colaflex.spec import Spec
 from colaflex.studies.file.file_forms import as_written
+from colaflex.studies.file.study_keys import StudyKeys
 from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import check_pruner
 from colaflex.studies.sampling.samplers import check_sampler, unfit
-
-if TYPE_CHECKING:
-    from colaflex.studies.file.study_file import StudyFile
+from colaflex.studies.space.space import Space
 
 __all__ = ["problems_of", "space_problems"]
 
@@ -32,19 +31,19 @@ SIMILAR = 0.85
 """How similar a metric's name is to a known one to be taken for a slip."""
 
 
-def problems_of(file: StudyFile, node: Node) -> Iterator[Problem]:
+def problems_of(keys: StudyKeys, node: Node) -> Iterator[Problem]:
     """What is wrong with a study, its spec and its space aside."""
-    if not NAME.fullmatch(file.study):
-        yield _problem(node, ("study",), f"{file.study!r} is no name", LETTERS)
-    yield from _objectives(file, node)
-    yield from _budget(file, node)
-    yield from _controls(file, node)
-    yield from _named(node, ("sampler",), file.sampler, check_sampler)
-    if file.pruner is not None:
-        yield from _named(node, ("pruner",), file.pruner, check_pruner)
-    yield from _pruning(file, node)
-    if not STORAGE.fullmatch(file.storage):
-        yield _problem(node, ("storage",), f"{file.storage!r} is no storage", _scheme(file.storage))
+    if not NAME.fullmatch(keys.study):
+        yield node.problem(("study",), f"{keys.study!r} is no name", LETTERS)
+    yield from _objectives(keys, node)
+    yield from _budget(keys, node)
+    yield from _controls(keys, node)
+    yield from _named(node, ("sampler",), keys.sampler, check_sampler)
+    if keys.pruner is not None:
+        yield from _named(node, ("pruner",), keys.pruner, check_pruner)
+    yield from _pruning(keys, node)
+    if not STORAGE.fullmatch(keys.storage):
+        yield node.problem(("storage",), f"{keys.storage!r} is no storage", _scheme(keys.storage))
 
 
 def _scheme(storage: str) -> str:
@@ -55,16 +54,16 @@ def _scheme(storage: str) -> str:
     return f"{near}expected {FORMS}"
 
 
-def _objectives(file: StudyFile, node: Node) -> Iterator[Problem]:
+def _objectives(keys: StudyKeys, node: Node) -> Iterator[Problem]:
     seen: set[str] = set()
-    for index, rank in enumerate(file.objectives):
+    for index, rank in enumerate(keys.objectives):
         path: KeyPath = ("objectives", index, "metric")
         if rank.metric in seen:
-            yield _problem(node, path, f"{rank.metric} stands twice", "remove one")
+            yield node.problem(path, f"{rank.metric} stands twice", "remove one")
         seen.add(rank.metric)
         problem = _metric(rank)
         if problem is not None:
-            yield _problem(node, path, *problem)
+            yield node.problem(path, *problem)
 
 
 def _metric(rank: Rank) -> tuple[str, str] | None:
@@ -96,31 +95,30 @@ def _is_slip(name: str, hint: str) -> bool:
     return min(one, other) >= SIMILAR
 
 
-def _budget(file: StudyFile, node: Node) -> Iterator[Problem]:
-    limits = (file.budget.trials, file.budget.minutes, file.budget.flops)
+def _budget(keys: StudyKeys, node: Node) -> Iterator[Problem]:
+    limits = (keys.budget.trials, keys.budget.minutes, keys.budget.flops)
     if all(limit is None for limit in limits):
         message = "nothing ends the search"
-        yield _problem(node, ("budget",), message, "give trials, minutes or flops")
+        yield node.problem(("budget",), message, "give trials, minutes or flops")
 
 
-def _controls(file: StudyFile, node: Node) -> Iterator[Problem]:
-    for name, control in file.controls.items():
+def _controls(keys: StudyKeys, node: Node) -> Iterator[Problem]:
+    for name, control in keys.controls.items():
         path = ("controls", name)
-        place = node.entries["controls"].entries[name].key
         if not NAME.fullmatch(name):
-            yield Problem(place, path, f"{name!r} is no name", LETTERS)
+            yield node.key_problem(path, f"{name!r} is no name", LETTERS)
         if name in TAKEN:
-            yield Problem(place, path, f"{TAKEN[name]} this name", "take another")
+            yield node.key_problem(path, f"{TAKEN[name]} this name", "take another")
         if (control.sampler is None) == (control.point is None):
             both = control.sampler is not None
             message = "both a sampler and a point" if both else "neither a sampler nor a point"
             hint = "give one: `sampler` searches, `point` is run as it is"
-            yield Problem(place, path, message, hint)
+            yield node.key_problem(path, message, hint)
         if control.point is not None and not control.point:
-            yield _problem(node, (*path, "point"), "expected values by key path")
-        if control.point is not None and file.fresh.seeds == 0:
+            yield node.problem((*path, "point"), "expected values by key path")
+        if control.point is not None and keys.fresh.seeds == 0:
             message = "a point is run on fresh seeds, and fresh.seeds is 0"
-            yield _problem(node, (*path, "point"), message, "give fresh.seeds")
+            yield node.problem((*path, "point"), message, "give fresh.seeds")
         if control.sampler is not None:
             where = (*path, "sampler")
             yield from _named(node, where, control.sampler, check_sampler)
@@ -135,55 +133,44 @@ def _named(
         return
     told = [o for o in named.options if re.search(rf"(?<!\w){re.escape(o)}(?!\w)", message)]
     where = (*path, "options", told[0]) if told else (*path, "type")
-    yield as_written(_problem(node, where, message))
+    yield as_written(node.problem(where, message))
 
 
-def _pruning(file: StudyFile, node: Node) -> Iterator[Problem]:
+def _pruning(keys: StudyKeys, node: Node) -> Iterator[Problem]:
     """Rungs prune within a training, seeds between the trainings of a trial."""
-    for index, (before, rung) in enumerate(zip(file.rungs, file.rungs[1:], strict=False), 1):
+    for index, (before, rung) in enumerate(zip(keys.rungs, keys.rungs[1:], strict=False), 1):
         if rung <= before:
             message = f"expected increasing shares, {rung:g} follows {before:g}"
-            yield _problem(node, ("rungs", index), message)
-    if file.rungs and file.seeds > 1:
+            yield node.problem(("rungs", index), message)
+    if keys.rungs and keys.seeds > 1:
         message = "rungs prune within a training, seeds between those of a trial"
-        yield _problem(node, ("rungs",), message, "choose one: leave out `rungs` or `seeds`")
-    if len(file.objectives) > 1 and (file.pruner is not None or file.rungs):
-        where = ("pruner",) if file.pruner is not None else ("rungs",)
+        yield node.problem(("rungs",), message, "choose one: leave out `rungs` or `seeds`")
+    if len(keys.objectives) > 1 and (keys.pruner is not None or keys.rungs):
+        where = ("pruner",) if keys.pruner is not None else ("rungs",)
         message = "trials of several objectives can't be pruned"
-        yield _problem(node, where, message, "leave it out, or keep one objective")
-    elif file.pruner is not None and not file.rungs and file.seeds == 1:
+        yield node.problem(where, message, "leave it out, or keep one objective")
+    elif keys.pruner is not None and not keys.rungs and keys.seeds == 1:
         message = "a trial is measured but once, at its end: there is nothing to prune"
-        yield _problem(node, ("pruner",), message, "give rungs, e.g. [0.33, 0.66], or seeds")
-    elif file.pruner is not None and file.pruner.type == "wilcoxon" and file.seeds == 1:
+        yield node.problem(("pruner",), message, "give rungs, e.g. [0.33, 0.66], or seeds")
+    elif keys.pruner is not None and keys.pruner.type == "wilcoxon" and keys.seeds == 1:
         message = "wilcoxon compares seed by seed, and a trial has one"
-        yield _problem(node, ("pruner",), message, "give seeds, or choose successive_halving")
+        yield node.problem(("pruner",), message, "give seeds, or choose successive_halving")
 
 
-def space_problems(file: StudyFile, node: Node) -> Iterator[Problem]:
+def space_problems(keys: StudyKeys, space: Space, trials: Spec, node: Node) -> Iterator[Problem]:
     """What of the study doesn't go with the space."""
-    samplers: list[tuple[KeyPath, Named]] = [(("sampler",), file.sampler)]
-    for name, control in file.controls.items():
+    samplers: list[tuple[KeyPath, Named]] = [(("sampler",), keys.sampler)]
+    for name, control in keys.controls.items():
         if control.sampler is not None:
             samplers.append((("controls", name, "sampler"), control.sampler))
     for path, named in samplers:
-        message = unfit(named, file.searched, len(file.objectives))
+        message = unfit(named, space, len(keys.objectives))
         if message:
-            yield _problem(node, path, message)
-    for index, rank in enumerate(file.objectives):
-        for of, spec in file.searched.variants(file.trial_spec):
+            yield node.problem(path, message)
+    for index, rank in enumerate(keys.objectives):
+        for of, spec in space.variants(trials):
             reason = out_of_reach(rank.metric, [spec])
             if reason:
                 where = ("objectives", index, "metric")
-                yield _problem(node, where, f"no trial{of} can have {rank.metric}: {reason}")
+                yield node.problem(where, f"no trial{of} can have {rank.metric}: {reason}")
                 break
-
-
-def _problem(node: Node, path: KeyPath, message: str, hint: str = "") -> Problem:
-    """A problem at a path, or where the path's last given part stands."""
-    origin: Origin = node.origin
-    for key in path:
-        child = node.child(key)
-        if child is None:
-            break
-        node, origin = child, child.origin
-    return Problem(origin, path, message, hint)

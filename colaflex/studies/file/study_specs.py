@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from colaflex.files.problems import KeyPath, Problem, SpecError
 from colaflex.files.yaml import Node
 from colaflex.spec import Spec
+from colaflex.studies.file.study_keys import StudyKeys
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.space import Space
 from colaflex.studies.space.space_reading import UNSEARCHED, default_space, read_space
-
-if TYPE_CHECKING:
-    from colaflex.studies.file.study_file import StudyFile
 
 __all__ = ["study_specs"]
 
@@ -24,7 +21,7 @@ OWN = ("seed", "name")
 
 
 def study_specs(
-    file: StudyFile, base: Spec, node: Node
+    keys: StudyKeys, base: Spec, node: Node
 ) -> tuple[dict[str, Spec], Space, dict[str, Point]]:
     """Base, trials and fresh runs as specs; the space; and the points of controls.
 
@@ -45,12 +42,12 @@ def study_specs(
     entry = entry or default_space(specs["trials"], node.origin)
     try:
         space = read_space(entry, specs["trials"])
-        if file.fresh.seeds and not problems:
+        if keys.fresh.seeds and not problems:
             problems += _refused_afresh(entry, specs["fresh"])
     except SpecError as error:
         problems += error.problems
     points: dict[str, Point] = {}
-    for name, control in file.controls.items():
+    for name, control in keys.controls.items():
         if control.point is not None:
             try:
                 points[name] = _point(specs["fresh"], node, ("controls", name, "point"), space)
@@ -92,15 +89,10 @@ def _with(base: Spec, node: Node, path: tuple[str, ...]) -> Spec:
 
 
 def _override(base: Spec, sets: Mapping[str, Node], path: KeyPath) -> Spec:
-    unknown = []
     try:
         return base.override(sets)
     except SpecError as error:
-        for problem in error.problems:
-            unknown.append(
-                Problem(problem.origin, (*path, *problem.path), problem.message, problem.hint)
-            )
-        raise SpecError(unknown) from None
+        raise SpecError([replace(p, path=(*path, *p.path)) for p in error.problems]) from None
 
 
 def _point(base: Spec, node: Node, path: tuple[str, ...], space: Space) -> Point:
@@ -139,8 +131,6 @@ def _label(space: Space, point: Point, key: str, value: object, node: Node) -> V
     return node.value if isinstance(node.value, str) else None
 
 
-def _entries(node: Node, path: tuple[str, ...]) -> dict[str, Node]:
-    found: Node | None = node
-    for key in path:
-        found = None if found is None else found.child(key)
-    return {} if found is None else found.entries
+def _entries(node: Node, path: KeyPath) -> dict[str, Node]:
+    section = node.at(path)
+    return {} if section is None else section.entries

@@ -1,58 +1,62 @@
-"""What a study knows beforehand of where the best values lie."""
+"""What a study knows beforehand of where the best values lie.
+
+The authors' law of the schedule's location is one of the loss of velocities. With
+v = (z_t - z0) / t an error of z0 is t times that of v, so that times drawn from p(t) weigh
+velocities by t² p(t). Of logit t ~ N(loc, scale²) that is a law whose mean lies higher.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from colaflex.files.problems import Problem, SpecError, nearest
 from colaflex.files.yaml import Node
 from colaflex.spec import Spec
-from colaflex.studies.file.loss_location import x0_location
 from colaflex.studies.sampling.start import Centre, Start
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.space import Space
 
-if TYPE_CHECKING:
-    from colaflex.studies.file.study_file import StudyFile
-
-__all__ = ["settled_start"]
+__all__ = ["KNOWN", "effective_location", "known_centre", "settled_start", "x0_location"]
 
 LOC, DIM = "prior.schedule.loc", "representation.latent_dim"
 KNOWN = Centre(at=1.0, slope=0.5, of=DIM, reference=16, spread=0.5)
 """The authors' law: the best location grows by half the logarithm of the dimension."""
 
+REACH, CELLS = 12.0, 4801
+"""Of the grid in deviations of logit t; sums of so smooth a law are exact to rounding."""
 
-def settled_start(file: StudyFile, node: Node) -> Start | None:
-    """What a file says, or the law of the schedule's location where it says nothing.
+
+def settled_start(start: Start | None, space: Space, spec: Spec, node: Node) -> Start | None:
+    """What a file says of the start, or the law of the schedule's location where it says nothing.
 
     A slope along what isn't searched is settled by the value that the spec has there.
 
     Raises:
         SpecError: it speaks of keys that aren't searched ranges.
     """
-    space, spec = file.searched, file.trial_spec
     if "start" not in node.entries:
         loc = space.at(LOC)
         if not loc or not all(parameter.is_range for parameter in loc):
             return None
         if _number(spec, DIM) is None:
             return None
-        return Start(centres={LOC: _settled(_known(spec), space, spec)})
-    if file.start is None:
+        return Start(centres={LOC: _settled(known_centre(spec), space, spec)})
+    if start is None:
         return None
     problems = [
         problem
-        for path, centre in file.start.centres.items()
+        for path, centre in start.centres.items()
         for problem in _problems(path, centre, space, spec, node.entries["start"])
     ]
     if problems:
         raise SpecError(problems)
-    centres = {path: _settled(c, space, spec) for path, c in file.start.centres.items()}
-    return file.start.model_copy(update={"centres": centres})
+    centres = {path: _settled(c, space, spec) for path, c in start.centres.items()}
+    return start.model_copy(update={"centres": centres})
 
 
-def _known(spec: Spec) -> Centre:
+def known_centre(spec: Spec) -> Centre:
     """The law, which is one of the loss of velocities, by the loss that the spec's prior has."""
     prediction, scale = (_at(spec, path) for path in ("prior.prediction", "prior.schedule.scale"))
     if prediction != "x0" or not isinstance(scale, int | float):
@@ -112,3 +116,19 @@ def _at(spec: Spec, path: str) -> object:
         return field_at(spec, path).value
     except UnknownKey:
         return None
+
+
+def effective_location(loc: float, scale: float = 1.0) -> float:
+    """The mean of logit t by the weight that the loss of z0 gives to errors of the velocity."""
+    logits = loc + scale * np.linspace(-REACH, REACH, CELLS)
+    weight = np.exp(-0.5 * ((logits - loc) / scale) ** 2) / (1 + np.exp(-logits)) ** 2
+    return float((weight * logits).sum() / weight.sum())
+
+
+def x0_location(location: float, scale: float = 1.0) -> float:
+    """The loc at which the loss of z0 acts as that of velocities does at `location`."""
+    from scipy.optimize import brentq
+
+    # The weight lies between 1 and t², which moves the mean of logit t by 0 to 2 scale².
+    below = location - 2 * scale**2 - 1e-9
+    return float(brentq(lambda loc: effective_location(loc, scale) - location, below, location))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from colaflex.errors import UserError
-from colaflex.studies.sampling.option_checks import Kind, check, options_of
-
-if TYPE_CHECKING:
-    from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.named import Kind, Named, check, options_of
 
 __all__ = ["PRUNERS", "build_pruner", "check_pruner"]
 

@@ -14,13 +14,12 @@ from optuna.samplers import BaseSampler
 from colaflex.errors import UserError
 from colaflex.studies.sampling.grid import GridSampler
 from colaflex.studies.sampling.keyed import KeyedSampler
+from colaflex.studies.sampling.named import Kind, Named, check, options_of
 from colaflex.studies.sampling.one_at_a_time import OneAtATimeSampler
-from colaflex.studies.sampling.option_checks import Kind, check, options_of
 from colaflex.studies.sampling.start import Start, StartingSampler
 
 if TYPE_CHECKING:
     from colaflex.studies.objective import Point
-    from colaflex.studies.sampling.named import Named
     from colaflex.studies.space.space import Space
 
 __all__ = ["PLANNED", "SAMPLERS", "build_sampler", "check_sampler", "unfit"]

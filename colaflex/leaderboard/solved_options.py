@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import annotated_types
 from pydantic import BaseModel
@@ -12,10 +12,7 @@ from colaflex.errors import UserError
 from colaflex.files.problems import nearest
 from colaflex.spec import Spec
 
-if TYPE_CHECKING:
-    from colaflex.leaderboard.board import Row
-
-__all__ = ["Knob", "knob", "solved_paths", "usual_width"]
+__all__ = ["Knob", "finer_option", "knob", "usual_width"]
 
 WIDTHS = ("width", "network.width", "transformer.width")
 FINE = ("feed_forward_ratio", "ratio")
@@ -104,15 +101,11 @@ def usual_width(spec: Spec) -> str | None:
     return next((f"{section}.{w}" for w in WIDTHS if _has(spec, f"{section}.{w}")), None)
 
 
-def solved_paths(row: Row, spec: Spec) -> list[str]:
-    """Key paths of a row's width and of the option that is finer than it, as far as it has them."""
-    width = row.width or usual_width(spec)
-    if width is None:
-        return []
+def finer_option(spec: Spec, width: str) -> str | None:
+    """The option beside a width that is finer than it, or None."""
     parent = width.rpartition(".")[0]
     beside = (f"{parent}.{name}" for name in FINE)
-    fine = row.fine or next((path for path in beside if _has(spec, path)), None)
-    return [width] if fine is None else [width, fine]
+    return next((path for path in beside if _has(spec, path)), None)
 
 
 def _has(spec: Spec, path: str) -> bool:
