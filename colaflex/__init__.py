@@ -1,4 +1,12 @@
-"""Continuous-latent language models from interchangeable parts."""
+"""Continuous-latent language models from interchangeable parts.
+
+Example:
+    >>> import colaflex
+    >>> spec = colaflex.Spec.load("spec.yaml").override({"prior": "gaussian"})
+    >>> spec
+    Spec(name='tiny', corpus='worlds', segmenter='fixed_patch', representation='text_vae',
+         prior='gaussian')
+"""
 
 from __future__ import annotations
 

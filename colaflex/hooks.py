@@ -48,6 +48,17 @@ class Component:
         summary: one line on what it is.
         interface: version of the colaflex interfaces that the component was written for.
         version: raised by its author whenever its results change.
+
+    Example:
+        >>> mine = Component(
+        ...     kind="prior",
+        ...     name="mine",
+        ...     target="package.prior:Mine",
+        ...     config="package.config:MineConfig",
+        ...     summary="A prior of mine.",
+        ... )
+        >>> mine.version
+        '1'
     """
 
     kind: str
@@ -68,6 +79,14 @@ class RunInfo:
         name: the spec's name.
         seed: the run's seed.
         spec: the resolved spec.
+
+    Example:
+        >>> @hookimpl
+        ... def colaflex_run_ended(run, result):
+        ...     print(run.folder, result["status"])
+        >>> from pathlib import Path
+        >>> colaflex_run_ended(RunInfo(Path("runs/first"), "first", 0, {}), {"status": "complete"})
+        runs/first complete
     """
 
     folder: Path
@@ -81,6 +100,13 @@ class Hooks:
 
     What a hook prints goes to stderr. A life-cycle hook that raises is reported once and the run
     goes on; under COLAFLEX_STRICT_PLUGINS=1 it ends the run.
+
+    Example:
+        >>> @hookimpl
+        ... def colaflex_components():
+        ...     return [Component("prior", "mine", "mine:Mine", "mine:MineConfig", "Mine.")]
+        >>> [each.name for each in colaflex_components()]
+        ['mine']
     """
 
     @hookspec

@@ -17,6 +17,13 @@ class SingleStageBaseline(LanguageModel):
 
     Attributes:
         vocabulary: the token ids it deals in.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"width": 16, "layers": 1, "heads": 2, "vocabulary": Vocabulary(300, 256, 257)}
+        >>> model = colaflex.build("baseline", "autoregressive", **sizes)
+        >>> isinstance(model, SingleStageBaseline), [stage.name for stage in model.stages()]
+        (True, ['baseline'])
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:

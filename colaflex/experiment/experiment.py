@@ -98,6 +98,13 @@ def run(
     Raises:
         UserError: spec, corpus or folder can't be used.
         RunFailure: training failed.
+
+    Example:
+        >>> small = ["training.steps=4", "evaluation.samples=0"]
+        >>> spec = colaflex.Spec.load("spec.yaml", sets=small)
+        >>> result = run(spec, out="runs/second")
+        >>> result["status"], result["training"]["steps"]
+        ('complete', 4)
     """
     for name, value, kind in (("spec", spec, Spec), ("options", options, RunOptions | None)):
         if not isinstance(value, kind):

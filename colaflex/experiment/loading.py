@@ -41,6 +41,13 @@ class LoadedModel:
         model: the model itself.
         tokenizer: text to tokens and back.
         result: result.json, or an empty mapping where the run is not complete.
+
+    Example:
+        >>> model = colaflex.load("runs/first")
+        >>> latents = model.encode(["The painter saw the harbour."])
+        >>> texts = model.decode(model.sample_latents(rows=2, blocks=3, seed=0))
+        >>> latents.values.shape[2], len(texts)
+        (4, 2)
     """
 
     def __init__(
@@ -72,11 +79,24 @@ class LoadedModel:
 
         Raises:
             UserError: what is asked is no text, no such option, or out of the option's bounds.
+
+        Example:
+            >>> model = colaflex.load("runs/first")
+            >>> made = model.generate(["The painter"], seed=0, max_new_tokens=8, temperature=0.8)
+            >>> made[0].prompt, len(made[0].tokens) <= 8
+            ('The painter', True)
         """
         return self._generator.generate(prompts, self._asked(options), seed, tell)
 
     def stream(self, prompt: str, seed: int = 0, **options: Any) -> Iterator[str]:
-        """Continue one prompt, piece by piece; raises UserError as `generate`."""
+        """Continue one prompt, piece by piece; raises UserError as `generate`.
+
+        Example:
+            >>> model = colaflex.load("runs/first")
+            >>> pieces = list(model.stream("The painter", max_new_tokens=8))
+            >>> "".join(pieces) == model.generate("The painter", max_new_tokens=8)[0].text
+            True
+        """
         return self._generator.stream(prompt, self._asked(options), seed)
 
     def _asked(self, options: Mapping[str, Any]) -> GenerationOptions:
@@ -146,6 +166,11 @@ class LoadedModel:
 
         Raises:
             UserError: it declares none, or what is given is no text.
+
+        Example:
+            >>> model = colaflex.load("runs/first")
+            >>> model.log_prob(["The painter saw the harbour.", "It rained."]).shape
+            torch.Size([2])
         """
         rows = self._rows(texts)
         if not rows:
@@ -184,6 +209,10 @@ def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedMo
     Raises:
         UserError: no run folder, a missing plugin, no such device, a file that has changed since
             the run wrote it, or no checkpoint that can be used.
+
+    Example:
+        >>> load("runs/first")
+        LoadedModel(Spec(name='tiny', ..., prior='flow_matching'), ... parameters)
     """
     limit_kernel_cache()
     folder, place = RunFolder(user_path(path)), _device(device)

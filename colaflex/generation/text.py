@@ -46,6 +46,10 @@ class GenerationOptions:
 
     Raises:
         UserError: a value is out of its bounds.
+
+    Example:
+        >>> GenerationOptions(steps=8).but(temperature=0.8).tokens.temperature
+        0.8
     """
 
     max_new_tokens: int = 64

@@ -283,6 +283,11 @@ def build(kind: str, name: str, **options: Any) -> Any:
         ComponentError: unknown component, or an option that it doesn't take.
         WrongKind: what is given are no names.
         pydantic.ValidationError: a config field has a wrong value.
+
+    Example:
+        >>> prior = build("prior", "flow_matching", latent_dim=16, block_size=8)
+        >>> prior.sample(rows=2, blocks=1).shape
+        torch.Size([2, 8, 16])
     """
     if not isinstance(kind, str) or not isinstance(name, str):
         raise WrongKind(f"expected the names of a kind and a component, got {kind!r}, {name!r}")

@@ -33,6 +33,11 @@ class SegmenterCapabilities:
     Of two levels, the first of every `group` segments is coarse and stands for the fine ones that
     follow in the group, which no block's end may separate; a representation that reads two levels
     is then built with `group=`.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "segmenter": "phrase"})
+        >>> spec.segmenter.capabilities().variable
+        True
     """
 
     max_segment_tokens: int
@@ -56,6 +61,12 @@ class RepresentationCapabilities:
     `readouts` are the names of those it makes for priors, the best first, and `undrawn` of those
     among them from which no estimates can be drawn; `history` tells whether it makes a module by
     which a prior reads its history as text rather than as latents.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "representation": "text_ae"})
+        >>> declared = spec.representation.capabilities()
+        >>> declared.continuous_density, declared.causality
+        (False, 'causal')
     """
 
     continuous_density: bool
@@ -80,6 +91,11 @@ class PriorCapabilities:
     end where latents shrink to a point; other losses are at least 0. `readout` and `history` tell
     whether it takes those that a representation offers (`Prior.take`), `estimates` whether it
     samples by `estimate`, `renoise` and `grid` of `SamplingOptions`.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "mean_flow"})
+        >>> spec.prior.capabilities().likelihood, spec.prior.capabilities().fewest_steps
+        ('none', 1)
     """
 
     likelihood: Likelihood
@@ -105,6 +121,16 @@ class Place:
         factorisation: of the density, e.g. "∏ p(x_i | x_<i)".
         continuity: where continuous values come in, e.g. "nowhere".
         explicit_latent: whether there is a latent apart from the text, with a posterior.
+
+    Example:
+        >>> place = Place(
+        ...     state_space="prefixes of tokens",
+        ...     path="direct generation",
+        ...     factorisation="∏ p(x_i | x_<i)",
+        ...     continuity="nowhere",
+        ... )
+        >>> place.explicit_latent
+        False
     """
 
     state_space: str
@@ -131,6 +157,11 @@ class BaselineCapabilities:
     `steps` and `guidance` tell whether it samples by those of `SamplingOptions`: what does not is
     measured at no sweep over them, and refused a guidance.
     One that needs the length of the longest row in training is built with `max_tokens=`.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "baseline": "autoregressive"})
+        >>> spec.baseline.capabilities().likelihood
+        'exact'
     """
 
     likelihood: Literal["exact", "bound", "none"] = "none"
@@ -142,7 +173,13 @@ class BaselineCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class NetworkCapabilities:
-    """A network's declaration; `max_times` is how many times it can condition on (None: any)."""
+    """A network's declaration; `max_times` is how many times it can condition on (None: any).
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "flow_matching"})
+        >>> spec.prior.network.capabilities()
+        NetworkCapabilities(cache=True, forward_ad=True, max_times=None)
+    """
 
     cache: bool = True
     forward_ad: bool = True
@@ -155,6 +192,10 @@ class TaskCapabilities:
 
     `data` is a folder of the user's, `corpus` the run's own; a task without a scorer judges for
     itself.
+
+    Example:
+        >>> TaskCapabilities(source="corpus").scored
+        True
     """
 
     source: Literal["data", "corpus"] = "data"

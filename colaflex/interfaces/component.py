@@ -26,6 +26,13 @@ class ComponentConfig(BaseModel):
 
     A config answers `capabilities()` where its kind declares any; the rest of the program asks
     that declaration, never the class name.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class Options(ComponentConfig):
+        ...     rate: float = Field(0.1, gt=0, le=1, description="Share of tokens that are hidden.")
+        >>> Options(rate=0.5).rate
+        0.5
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -46,7 +53,14 @@ class ComponentConfig(BaseModel):
 
 
 class Builder(Protocol):
-    """Builds the component that a nested config names, e.g. the network under a prior."""
+    """Builds the component that a nested config names, e.g. the network under a prior.
+
+    Example:
+        >>> from colaflex.host.registry import registry
+        >>> build: Builder = registry().build
+        >>> build(registry().config("network", "block_causal"), n_times=2).n_times
+        2
+    """
 
     def __call__(self, config: ComponentConfig, **context: Any) -> Any:
         """The component, constructed with its config and the context."""
@@ -72,6 +86,14 @@ class AbsentMeans:
 
     Runs that were saved without the field are read by this value, whatever its default is now, and
     digests leave it out, so that they keep theirs.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import Field
+        >>> class Options(ComponentConfig):
+        ...     drop: Annotated[float, AbsentMeans(0.0)] = Field(0.1, description="Share.")
+        >>> Options().drop  # runs from before the field was there have 0.0
+        0.1
     """
 
     value: object
@@ -83,6 +105,14 @@ class FormerDefault:
 
     Specs that say it keep the digest that they had when it needed no saying: it is left out of the
     digest, as the default is.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import Field
+        >>> class Options(ComponentConfig):
+        ...     drop: Annotated[float, FormerDefault(0.2)] = Field(0.1, description="Share.")
+        >>> Options(drop=0.2).drop  # no part of the digest, nor is 0.1
+        0.2
     """
 
     value: object
@@ -93,6 +123,15 @@ class Slot:
 
     `network: Annotated[ComponentConfig, Slot("network")] = "block_causal"` accepts the short form
     (a name), the long form (a mapping with `type`), or a config.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from colaflex.host.registry import registry
+        >>> names = registry().names("solver")  # from here on, names stand for components
+        >>> class Options(ComponentConfig):
+        ...     solver: Annotated[ComponentConfig, Slot("solver")] = "euler"
+        >>> Options(solver="heun").solver.type
+        'heun'
     """
 
     def __init__(self, kind: str) -> None:

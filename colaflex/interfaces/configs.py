@@ -39,7 +39,16 @@ __all__ = [
 
 
 class SegmenterConfig(ComponentConfig):
-    """Shared base of segmenter configs."""
+    """Shared base of segmenter configs.
+
+    Example:
+        >>> from colaflex.interfaces.capabilities import SegmenterCapabilities
+        >>> class WordsConfig(SegmenterConfig):
+        ...     def capabilities(self):
+        ...         return SegmenterCapabilities(max_segment_tokens=8, variable=True)
+        >>> WordsConfig().capabilities().max_segment_tokens
+        8
+    """
 
     kind: ClassVar[str] = "segmenter"
 
@@ -52,6 +61,14 @@ class RepresentationConfig(ComponentConfig):
     """Shared base of representation configs.
 
     `for_priors` names the options that stage 1 has nothing of: they are none of its digest.
+
+    Example:
+        >>> from colaflex.interfaces.capabilities import RepresentationCapabilities
+        >>> class MineConfig(RepresentationConfig):
+        ...     def capabilities(self):
+        ...         return RepresentationCapabilities(continuous_density=False)
+        >>> MineConfig(latent_dim=8).latent_dim
+        8
     """
 
     kind: ClassVar[str] = "representation"
@@ -75,7 +92,14 @@ class RepresentationConfig(ComponentConfig):
 
 
 class GaussianRepresentationConfig(RepresentationConfig):
-    """Shared base of the configs of representations whose posterior is Gaussian."""
+    """Shared base of the configs of representations whose posterior is Gaussian.
+
+    Example:
+        >>> GaussianRepresentationConfig(log_snr=2.0).log_snr
+        2.0
+        >>> GaussianRepresentationConfig().log_snr
+        'learned'
+    """
 
     log_snr: Annotated[
         Annotated[float, Field(ge=-30, le=30)] | Literal["learned"],
@@ -88,7 +112,16 @@ class GaussianRepresentationConfig(RepresentationConfig):
 
 
 class PriorConfig(ComponentConfig):
-    """Shared base of prior configs."""
+    """Shared base of prior configs.
+
+    Example:
+        >>> from colaflex.interfaces.capabilities import PriorCapabilities
+        >>> class MineConfig(PriorConfig):
+        ...     def capabilities(self):
+        ...         return PriorCapabilities(likelihood="exact")
+        >>> MineConfig(block_size=4).capabilities().guidance
+        True
+    """
 
     kind: ClassVar[str] = "prior"
 
@@ -102,7 +135,15 @@ class PriorConfig(ComponentConfig):
 
 
 class BaselineConfig(ComponentConfig):
-    """Shared base of the configs of language models without latents."""
+    """Shared base of the configs of language models without latents.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class MineConfig(BaselineConfig):
+        ...     width: int = Field(64, ge=8, le=4096, description="Channels of the states.")
+        >>> MineConfig().capabilities().likelihood
+        'none'
+    """
 
     kind: ClassVar[str] = "baseline"
 
@@ -112,7 +153,16 @@ class BaselineConfig(ComponentConfig):
 
 
 class NetworkConfig(ComponentConfig):
-    """Shared base of network configs."""
+    """Shared base of network configs.
+
+    Example:
+        >>> from colaflex.interfaces.capabilities import NetworkCapabilities
+        >>> class MineConfig(NetworkConfig):
+        ...     def capabilities(self):
+        ...         return NetworkCapabilities(max_times=1)
+        >>> MineConfig().capabilities().cache
+        True
+    """
 
     kind: ClassVar[str] = "network"
 
@@ -122,7 +172,15 @@ class NetworkConfig(ComponentConfig):
 
 
 class SolverConfig(ComponentConfig):
-    """Shared base of solver configs."""
+    """Shared base of solver configs.
+
+    Example:
+        >>> class MidpointConfig(SolverConfig):
+        ...     def evaluations(self, steps):
+        ...         return 2 * steps
+        >>> MidpointConfig().evaluations(8)
+        16
+    """
 
     kind: ClassVar[str] = "solver"
 
@@ -132,25 +190,57 @@ class SolverConfig(ComponentConfig):
 
 
 class CouplingConfig(ComponentConfig):
-    """Shared base of coupling configs."""
+    """Shared base of coupling configs.
+
+    Example:
+        >>> class MineConfig(CouplingConfig):
+        ...     '''No options.'''
+        >>> MineConfig.kind
+        'coupling'
+    """
 
     kind: ClassVar[str] = "coupling"
 
 
 class CorpusConfig(ComponentConfig):
-    """Shared base of corpus configs."""
+    """Shared base of corpus configs.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class MineConfig(CorpusConfig):
+        ...     path: str = Field(..., description="File of poems, one a line.")
+        >>> MineConfig(path="poems.txt").path
+        'poems.txt'
+    """
 
     kind: ClassVar[str] = "corpus"
 
 
 class ScorerConfig(ComponentConfig):
-    """Shared base of scorer configs."""
+    """Shared base of scorer configs.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class MineConfig(ScorerConfig):
+        ...     case: bool = Field(False, description="Whether capital letters count.")
+        >>> MineConfig(case=True).case
+        True
+    """
 
     kind: ClassVar[str] = "scorer"
 
 
 class TaskConfig(ComponentConfig):
-    """Shared base of task configs."""
+    """Shared base of task configs.
+
+    Example:
+        >>> from colaflex.interfaces.capabilities import TaskCapabilities
+        >>> class MineConfig(TaskConfig):
+        ...     def capabilities(self):
+        ...         return TaskCapabilities(scored=False)
+        >>> MineConfig(name="rhymes", max_new_tokens=8).title
+        'rhymes'
+    """
 
     kind: ClassVar[str] = "task"
 
@@ -175,7 +265,14 @@ class TaskConfig(ComponentConfig):
 
 
 class ScoredTaskConfig(TaskConfig):
-    """Shared base of the configs of tasks whose answers a scorer judges."""
+    """Shared base of the configs of tasks whose answers a scorer judges.
+
+    Example:
+        >>> from colaflex.host.registry import registry
+        >>> names = registry().names("scorer")  # from here on, names stand for components
+        >>> ScoredTaskConfig(scorer="best_option").scorer.type
+        'best_option'
+    """
 
     scorer: Annotated[ScorerConfig, Slot("scorer")] = Field(
         "exact", description="What tells right answers from wrong ones."
@@ -208,7 +305,14 @@ def heads_divide_width(config: Config) -> Config:
 
 
 class TransformerSizes(BaseModel):
-    """Sizes of a transformer, for configs that have one: `class Mine(TransformerSizes, ...)`."""
+    """Sizes of a transformer, for configs that have one.
+
+    Example:
+        >>> class MineConfig(TransformerSizes, NetworkConfig):
+        ...     '''A transformer of mine.'''
+        >>> MineConfig(width=64, heads=2).layers
+        6
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

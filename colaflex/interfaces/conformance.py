@@ -19,6 +19,15 @@ class Conformance:
             answers these options.
         expected_failures: check -> why the component can't pass it; one that passes all the same
             is a failure, so that the list stays true.
+
+    Example:
+        >>> class Solver:
+        ...     conformance = Conformance(
+        ...         options={"tolerance": 0.01},
+        ...         expected_failures={"solver.dtype": "it computes in fp32 alone"},
+        ...     )
+        >>> list(Solver.conformance.expected_failures)
+        ['solver.dtype']
     """
 
     options: Mapping[str, object] = field(default_factory=dict)

@@ -20,6 +20,10 @@ class Document:
     """One document and the split it belongs to.
 
     The "judge" split trains the language models that judge samples; no model under test sees it.
+
+    Example:
+        >>> Document("An old silent pond", split="train").split
+        'train'
     """
 
     text: str
@@ -27,7 +31,17 @@ class Document:
 
 
 class Truth(ABC):
-    """What a corpus knows for certain of its documents; it judges texts where it is known."""
+    """What a corpus knows for certain of its documents; it judges texts where it is known.
+
+    Example:
+        >>> from colaflex.interfaces.metric import Measurement
+        >>> class Ended(Truth):
+        ...     def measure(self, texts, resamples=1000):
+        ...         share = sum(text.endswith(".") for text in texts) / len(texts)
+        ...         return {"ended": Measurement(share, 0.0, 1.0, len(texts))}
+        >>> Ended().measure(["It rains.", "It"])["ended"].value
+        0.5
+    """
 
     @abstractmethod
     def measure(self, texts: Sequence[str], resamples: int = 1000) -> Mapping[str, Measurement]:
@@ -58,7 +72,15 @@ class Truth(ABC):
 
 
 class StoryTruth(Truth):
-    """A truth that reads stories sentence by sentence and knows the facts that each states."""
+    """A truth that reads stories sentence by sentence and knows the facts that each states.
+
+    Example:
+        >>> worlds = colaflex.build("corpus", "worlds")
+        >>> truth, story = worlds.truth(), next(worlds.documents()).text
+        >>> first = truth.sentences(story)[0]
+        >>> truth.facts(truth.reworded(first, 0), 0) == truth.facts(first, 0)
+        True
+    """
 
     @abstractmethod
     def sentences(self, text: str) -> list[str]:
@@ -79,7 +101,17 @@ class StoryTruth(Truth):
 
 
 class Corpus(ABC):
-    """A source of documents, the same in the same order at every reading."""
+    """A source of documents, the same in the same order at every reading.
+
+    Example:
+        >>> class Haiku(Corpus):
+        ...     def documents(self):
+        ...         yield Document("An old silent pond", "train")
+        ...     def fingerprint(self):
+        ...         return "haiku 1"
+        >>> [document.text for document in Haiku().documents()]
+        ['An old silent pond']
+    """
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:

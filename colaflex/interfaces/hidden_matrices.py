@@ -19,6 +19,11 @@ def hidden_matrices(model: nn.Module, vocabulary: int | None = None) -> frozense
     Args:
         model: as it was built.
         vocabulary: number of token ids; None where the model knows none.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Embedding(300, 8), torch.nn.Linear(8, 8))
+        >>> hidden_matrices(model, vocabulary=300)
+        frozenset({'1.weight'})
     """
     tables = {m.weight for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
     outputs = set() if vocabulary is None else {vocabulary, vocabulary + 1}

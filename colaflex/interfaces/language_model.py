@@ -25,6 +25,11 @@ class ParameterGroup:
         name: part of the model they belong to, e.g. "prior" or "representation".
         parameters: in a fixed order.
         lr_ratio: factor on the stage's learning rate.
+
+    Example:
+        >>> part = torch.nn.Linear(8, 4)
+        >>> ParameterGroup("representation", list(part.parameters()), lr_ratio=0.1)
+        ParameterGroup(name 'representation', parameters [2], lr_ratio 0.1)
     """
 
     name: str
@@ -42,6 +47,12 @@ class StageStep:
         index: step, from 0.
         total: steps of the stage.
         noise: the step's keyed draws.
+
+    Example:
+        >>> from colaflex.interfaces.noise import Noise
+        >>> step = StageStep(index=50, total=200, noise=Noise(seed=0, step=50, scope="prior"))
+        >>> step.index / step.total
+        0.25
     """
 
     index: int
@@ -67,6 +78,12 @@ class Stage:
         refits: when `fit` is called again, as fractions of the stage's steps.
         finish: called once after its last step; gets batches of training data (latent statistics).
         flops: model FLOPs of one training step on a prepared batch.
+
+    Example:
+        >>> model = colaflex.load("runs/first").model
+        >>> stage = model.stages()[-1]
+        >>> stage.name, [group.name for group in stage.groups]
+        ('prior', ['prior', 'representation'])
     """
 
     name: str
@@ -91,6 +108,10 @@ class GeneratedTokens:
         row: index of the prompt.
         tokens: the new token ids, end-of-text not included.
         finish: "end" after an end-of-text, "length" when the limit is reached, None to go on.
+
+    Example:
+        >>> GeneratedTokens(row=0, tokens=(17, 4, 90), finish=None).finish is None  # it goes on
+        True
     """
 
     row: int
@@ -105,6 +126,10 @@ class BlockCost:
     Attributes:
         evaluations: of the network, guidance branches and solver stages included.
         tokens: of the block, or None where their number varies.
+
+    Example:
+        >>> BlockCost(evaluations=16, tokens=32).tokens
+        32
     """
 
     evaluations: int
@@ -135,6 +160,13 @@ class LanguageModel(nn.Module, ABC):
 
     Attributes:
         hidden: names of its hidden matrices, noted when its weights were new; None before.
+
+    Example:
+        >>> model = colaflex.load("runs/first").model
+        >>> [stage.name for stage in model.stages()]
+        ['representation', 'prior']
+        >>> list(model.parts())
+        ['segmenter', 'representation', 'prior']
     """
 
     hidden: frozenset[str] | None = None

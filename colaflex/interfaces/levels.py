@@ -2,6 +2,13 @@
 
 The level of a segment is a function of its place alone, so that whoever stands at a place of the
 sequence (a decoder, a sampler) knows it. With a group of one all segments are of one level.
+
+Example:
+    >>> lengths = spread(torch.full((1, 4), 2), group=3)  # four fine segments of two tokens
+    >>> lengths
+    tensor([[0, 2, 2, 0, 2, 2]])
+    >>> levelled(lengths, group=3).level
+    tensor([[1, 0, 0, 1, 0, 0]])
 """
 
 from __future__ import annotations

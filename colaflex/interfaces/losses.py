@@ -28,6 +28,11 @@ class LossTerm:
         total: scalar, the sum (differentiable).
         per: what the sum is averaged over.
         weight: factor in the objective; 0 for a term that is only reported.
+
+    Example:
+        >>> error = torch.ones(4, 6)  # (batch, latents)
+        >>> LossTerm(error.sum(), per="latents", weight=0.1)
+        LossTerm(total tensor(24.), per 'latents', weight 0.1)
     """
 
     total: Tensor

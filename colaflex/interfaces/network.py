@@ -17,6 +17,13 @@ class Network(nn.Module, ABC):
 
     Attributes:
         width: channels of the states.
+
+    Example:
+        >>> network = colaflex.build("network", "block_causal", width=16, layers=1, heads=2)
+        >>> history = network.begin(rows=2, like=torch.zeros(1))
+        >>> history = network.commit(torch.zeros(2, 1, 4, 16), history)
+        >>> network(torch.zeros(2, 4, 16), torch.full((2, 1, 1), 0.5), history).shape
+        torch.Size([2, 4, 16])
     """
 
     width: int

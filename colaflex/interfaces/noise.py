@@ -16,7 +16,13 @@ SOME_STEPS = 0.25
 
 
 def generator_for(*key: object) -> torch.Generator:
-    """A CPU generator whose state is a pure function of the key."""
+    """A CPU generator whose state is a pure function of the key.
+
+    Example:
+        >>> one, two = generator_for("seed", 0), generator_for("seed", 0)
+        >>> torch.rand(3, generator=one).equal(torch.rand(3, generator=two))
+        True
+    """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
@@ -36,6 +42,12 @@ class Noise:
         first: index of this batch's first row in the global batch.
         total: rows of the global batch, or None where this batch is all of it.
         steps: of the stage, or None where the training has no known end.
+
+    Example:
+        >>> whole = Noise(seed=0, step=7).normal("flow", (4, 8), like=torch.zeros(1))
+        >>> last = Noise(seed=0, step=7, first=2).normal("flow", (2, 8), like=torch.zeros(1))
+        >>> last.equal(whole[2:])  # whatever process draws them
+        True
     """
 
     seed: int
@@ -84,6 +96,12 @@ class SampleNoise:
 
     Attributes:
         keys: one per row; equal keys give equal draws, whatever the batch.
+
+    Example:
+        >>> both = SampleNoise(("a", "b")).normal("flow", (8,), like=torch.zeros(1))
+        >>> alone = SampleNoise(("b",)).normal("flow", (8,), like=torch.zeros(1))
+        >>> alone.equal(both[1:])
+        True
     """
 
     keys: tuple[str, ...]
@@ -106,7 +124,12 @@ class SampleNoise:
 def row_keys(
     prompts: Sequence[Sequence[int]], seed: int, earlier: Sequence[Sequence[int]] = ()
 ) -> tuple[str, ...]:
-    """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch."""
+    """A key per row: equal for equal (seed, prompt, repetition), whatever else is in the batch.
+
+    Example:
+        >>> len(set(row_keys([[1, 2], [1, 2], [3]], seed=0)))
+        3
+    """
     before = Counter(tuple(prompt) for prompt in earlier)
     keys = []
     for prompt in prompts:

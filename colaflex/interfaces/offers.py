@@ -16,6 +16,11 @@ class Taken:
     Attributes:
         readout: name of the representation's readout, or "linear": the prior's own head.
         history: whether history is read as `states` of the representation, or as `latents`.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible"})
+        >>> taken(spec.prior, spec.representation)
+        Taken(readout='categorical', history='states')
     """
 
     readout: str = "linear"

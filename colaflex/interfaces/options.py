@@ -23,6 +23,12 @@ class SamplingOptions:
             drawn from what the readout says (draw).
         renoise: share r of fresh noise in each step, r in [0, 1]; 0 keeps the path's own.
         grid: the times at which a sampler looks, uniform or power(p).
+
+    Example:
+        >>> SamplingOptions(steps=4, guidance=2.0).along_the_flow
+        True
+        >>> SamplingOptions(steps=4, renoise=0.5).along_the_flow
+        False
     """
 
     steps: int = 16
@@ -47,6 +53,10 @@ class TokenSampling:
         top_k: keep the k most probable tokens; 0 keeps all.
         top_p: keep the smallest set of tokens whose probability reaches p.
         repetition_penalty: divides positive logits of tokens seen before, multiplies negative ones.
+
+    Example:
+        >>> TokenSampling(temperature=0.8, top_p=0.95)
+        TokenSampling(temperature=0.8, top_k=0, top_p=0.95, repetition_penalty=1.0)
     """
 
     temperature: float = 0.0

@@ -27,6 +27,11 @@ class Known:
     Attributes:
         values: (rows, block, dim), arbitrary where not given.
         mask: (rows, block) bool.
+
+    Example:
+        >>> prompt = torch.zeros(1, 4, 8)  # two latents of a block of four, and room for two
+        >>> Known(prompt, torch.tensor([[True, True, False, False]]))
+        Known(values (1, 4, 8), mask (1, 4))
     """
 
     values: Tensor
@@ -43,6 +48,14 @@ class NoiseLevel:
         logit_time: logit t; t = 1 is noise.
         error: (batch, segments) squared error of the clean latents, mean over channels.
         content: (batch, segments) nats of what they stand for, by a readout; None without one.
+
+    Example:
+        >>> from colaflex.interfaces.noise import Noise
+        >>> from colaflex.interfaces.values import LatentBatch
+        >>> prior = colaflex.build("prior", "flow_matching", latent_dim=8, block_size=4)
+        >>> latents = LatentBatch(torch.zeros(2, 8, 8), torch.ones(2, 8, dtype=torch.bool))
+        >>> prior.loss_by_noise(latents, [-2.0, 2.0], Noise(seed=0))[0]
+        NoiseLevel(logit_time -2.0, error (2, 8))
     """
 
     logit_time: float
@@ -65,6 +78,11 @@ class PriorPhase:
         lr_ratio: factor on the prior's learning rate.
         representation_rests: whether the latents must stay what they are, as a frozen teacher,
             which has learned these, needs them.
+
+    Example:
+        >>> prior = colaflex.build("prior", "rectified_flow", latent_dim=8)
+        >>> [(phase.name, phase.share) for phase in prior.phases(teacher_fraction=0.25)]
+        [('teacher', 0.25), ('prior', 0.75)]
     """
 
     prior: Prior
@@ -98,6 +116,15 @@ class Prior(nn.Module, ABC):
     Attributes:
         latent_dim: channels of one latent.
         block_size: latents of one block.
+
+    Example:
+        >>> from colaflex.interfaces.values import LatentBatch
+        >>> prior = colaflex.build("prior", "flow_matching", latent_dim=8, block_size=4)
+        >>> latents = LatentBatch(torch.zeros(2, 8, 8), torch.ones(2, 8, dtype=torch.bool))
+        >>> list(prior.losses(latents))
+        ['flow']
+        >>> prior.sample(rows=3, blocks=2).shape
+        torch.Size([3, 8, 8])
     """
 
     latent_dim: int

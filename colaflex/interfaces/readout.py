@@ -31,6 +31,14 @@ class Readout(nn.Module, ABC):
     References:
         LangFlow (2026), cross-entropy as the Bregman loss whose minimiser is the posterior over
         tokens, and softmax(logits) E as the estimate, https://arxiv.org/abs/2604.11748.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("categorical", width=32)
+        >>> readout(torch.zeros(2, 6, 32)).shape
+        torch.Size([2, 6, 8])
     """
 
     weight: float = 0.0
@@ -120,7 +128,16 @@ class Readout(nn.Module, ABC):
 
 
 class EndingReadout(Readout):
-    """A readout whose samples end in something else than the mean."""
+    """A readout whose samples end in something else than the mean.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("second_head", width=32)
+        >>> readout.end(readout.said(torch.zeros(2, 6, 32))).shape
+        torch.Size([2, 6, 8])
+    """
 
     @abstractmethod
     def end(self, said: Tensor) -> Tensor:

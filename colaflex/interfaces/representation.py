@@ -27,6 +27,13 @@ class Encoding:
         posterior: q(z | x) of the batch.
         sample: (batch, segments, dim) the sample that was decoded, before whatever noise is for
             the decoder alone: what a prior learns.
+
+    Example:
+        >>> from colaflex.interfaces.losses import LossTerm
+        >>> from colaflex.interfaces.values import Posterior
+        >>> mean = torch.zeros(2, 6, 8)
+        >>> Encoding({"rate": LossTerm(mean.sum(), "latents")}, Posterior(mean), sample=mean)
+        Encoding(losses {rate}, posterior Posterior(mean (2, 6, 8)), sample (2, 6, 8))
     """
 
     losses: Losses
@@ -45,6 +52,15 @@ class Representation(nn.Module, ABC):
         latent_dim: channels of one latent.
         slots: token slots of one segment.
         end_of_segment: index of the logit that ends a segment early.
+
+    Example:
+        >>> from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> tokens = TokenBatch(torch.zeros(1, 12).long(), torch.tensor([12]), torch.tensor([True]))
+        >>> posterior = text.encode(tokens, Segmentation(torch.tensor([[4, 4, 4]])))
+        >>> text.decode(posterior.mode()).shape
+        torch.Size([1, 3, 4, 301])
     """
 
     latent_dim: int

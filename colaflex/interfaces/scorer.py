@@ -10,7 +10,16 @@ __all__ = ["Scorer"]
 
 
 class Scorer(ABC):
-    """Right or wrong, a pure function of item and answer."""
+    """Right or wrong, a pure function of item and answer.
+
+    Example:
+        >>> from colaflex.interfaces.task_item import TaskItem
+        >>> class Same(Scorer):
+        ...     def right(self, item, answer):
+        ...         return answer.strip().casefold() == item.truth.casefold()
+        >>> Same().right(TaskItem(("The capital of France is",), "Paris"), " paris")
+        True
+    """
 
     @abstractmethod
     def right(self, item: TaskItem, answer: str) -> bool:

@@ -21,6 +21,15 @@ class SearchRange:
         step: distance of the values; None for any between.
         log: whether ratios count, not differences.
         choices: the values, instead of a range.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import BaseModel, Field
+        >>> class Options(BaseModel):
+        ...     width: Annotated[float, SearchRange(low=0.05, high=1.0, log=True)] = Field(0.2)
+        ...     block_size: Annotated[int, SearchRange(choices=[1, 4, 16])] = Field(16)
+        >>> Options.model_fields["block_size"].metadata[0].choices
+        (1, 4, 16)
     """
 
     low: float | None = None

@@ -13,7 +13,18 @@ __all__ = ["Segmenter"]
 
 
 class Segmenter(nn.Module, ABC):
-    """Cuts token rows into segments; a boundary before token i depends on tokens up to i only."""
+    """Cuts token rows into segments; a boundary before token i depends on tokens up to i only.
+
+    Example:
+        >>> from colaflex.interfaces.values import Segmentation, TokenBatch
+        >>> class Pairs(Segmenter):
+        ...     def segment(self, tokens, states=None):
+        ...         whole = tokens.tokens.shape[1] // 2
+        ...         return Segmentation(torch.full((len(tokens.tokens), whole), 2))
+        >>> rows = TokenBatch(torch.zeros(1, 6).long(), torch.tensor([6]), torch.tensor([True]))
+        >>> Pairs().segment(rows).lengths
+        tensor([[2, 2, 2]])
+    """
 
     @abstractmethod
     def segment(self, tokens: TokenBatch, states: Tensor | None = None) -> Segmentation:

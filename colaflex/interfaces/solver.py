@@ -19,7 +19,13 @@ VelocityField = Callable[[Tensor, Tensor], Tensor]
 
 
 class Solver(ABC):
-    """Integrates dz/dt = v(t, z) from t = 1 (noise) to t = 0 (data)."""
+    """Integrates dz/dt = v(t, z) from t = 1 (noise) to t = 0 (data).
+
+    Example:
+        >>> solver = colaflex.build("solver", "euler")
+        >>> solver.solve(lambda time, state: torch.ones_like(state), torch.ones(2), steps=4)
+        tensor([0., 0.])
+    """
 
     adaptive: ClassVar[bool] = False
 
@@ -39,6 +45,14 @@ class Coupling(ABC):
 
     A sampler draws noise without regard to anything, so a pairing may exchange noise between the
     rows of a batch, never change it or move it to other positions.
+
+    Example:
+        >>> class Turned(Coupling):
+        ...     def pair(self, data, noise, mask, draws):
+        ...         return noise.roll(1, 0)
+        >>> data, noise = torch.zeros(3, 2, 4), torch.arange(3.0)[:, None, None].expand(3, 2, 4)
+        >>> Turned().pair(data, noise, torch.ones(3, 2).bool(), draws=None)[:, 0, 0]
+        tensor([2., 0., 1.])
     """
 
     @abstractmethod

@@ -26,6 +26,11 @@ class TaskSource:
         data: folder of the user's data.
         documents: held out of the run's corpus, the same in the same order at every reading.
         truth: what is known of them.
+
+    Example:
+        >>> source = TaskSource(documents=["One story.", "Another."])
+        >>> source.truth is None
+        True
     """
 
     data: Path | None = None
@@ -39,6 +44,16 @@ class Task(ABC):
     Args:
         config: its options.
         source: what its items are drawn from.
+
+    Example:
+        >>> from colaflex.interfaces.configs import TaskConfig
+        >>> from colaflex.interfaces.task_item import TaskItem
+        >>> class Copy(Task):
+        ...     def items(self):
+        ...         return [TaskItem((f"{t}, {t[:3]}",), t) for t in self.source.documents]
+        >>> task = Copy(TaskConfig(), TaskSource(documents=["one two"]))
+        >>> task.items()[0].prompts
+        ('one two, one',)
     """
 
     def __init__(self, config: TaskConfig, source: TaskSource) -> None:
@@ -78,7 +93,12 @@ class Task(ABC):
 
 
 def first_line_with_a_word(text: str) -> str:
-    """A text up to the first newline that follows a word; all of it where there is none."""
+    r"""A text up to the first newline that follows a word; all of it where there is none.
+
+    Example:
+        >>> first_line_with_a_word("Paris\nand Rome")
+        'Paris'
+    """
     word = WORD.search(text)
     end = -1 if word is None else text.find("\n", word.end())
     return text if end < 0 else text[:end]

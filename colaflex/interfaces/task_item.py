@@ -19,6 +19,11 @@ class TaskItem:
         choices: answers to choose from, or none.
         form: what of an answer counts.
         place: `file:line` of an item that was read from a file, for messages.
+
+    Example:
+        >>> item = TaskItem(("2 + 2 =",), truth="B", choices=("3", "4"), form="option")
+        >>> item.choices[1]
+        '4'
     """
 
     prompts: tuple[str, ...]
@@ -30,7 +35,12 @@ class TaskItem:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An item and what a model has said to it."""
+    """An item and what a model has said to it.
+
+    Example:
+        >>> StoredAnswer(TaskItem(("2 + 2 =",), truth="4"), answer=" 4").answer
+        ' 4'
+    """
 
     item: TaskItem
     answer: str

@@ -24,6 +24,10 @@ class Vocabulary:
         end_of_text: id that ends a document and fills what is left of its last block.
         mask: id that hides a token in masked-reconstruction losses.
         texts: the text of each id, U+FFFD for bytes that are no character; empty where unknown.
+
+    Example:
+        >>> Vocabulary(size=300, end_of_text=256, mask=257)
+        Vocabulary(size 300, end_of_text 256, mask 257, texts [0])
     """
 
     size: int
@@ -44,6 +48,12 @@ class TokenBatch:
         complete: (batch,) bool, whether the document ends within the row.
         forced: (batch, tokens) bool, tokens at which a segment must begin, or None.
         segments: (batch, segments) int64, the segments' lengths where they are settled, or None.
+
+    Example:
+        >>> tokens = torch.tensor([[5, 6, 7, 0], [8, 0, 0, 0]])  # 0 is end-of-text
+        >>> batch = TokenBatch(tokens, torch.tensor([4, 2]), torch.tensor([True, True]))
+        >>> batch.mask.sum(1)
+        tensor([4, 2])
     """
 
     tokens: Tensor
@@ -85,6 +95,11 @@ class Segmentation:
         boundary_probability: (batch, tokens), differentiable, where the segmenter is learned.
         states: (batch, tokens, width), the token states by which the rows were cut, if any were.
         level: (batch, segments) int64, 0 the finest, or None where there is one level.
+
+    Example:
+        >>> segmentation = Segmentation(torch.tensor([[2, 1, 3], [4, 0, 0]]))
+        >>> segmentation.starts[0], segmentation.count
+        (tensor([0, 2, 3]), tensor([3, 1]))
     """
 
     lengths: Tensor
@@ -152,6 +167,13 @@ class Posterior:
     Attributes:
         mean: (batch, segments, dim).
         log_variance: (batch, segments, dim) or broadcastable to it, or None.
+
+    Example:
+        >>> posterior = Posterior(torch.zeros(2, 8, 16), torch.zeros(2, 8, 16))
+        >>> posterior.sample(torch.randn(2, 8, 16)).shape, posterior.kl().shape
+        (torch.Size([2, 8, 16]), torch.Size([2, 8]))
+        >>> posterior
+        Posterior(mean (2, 8, 16), log_variance (2, 8, 16))
     """
 
     mean: Tensor
@@ -221,6 +243,10 @@ class LatentBatch:
         code: (batch, segments) int64 codebook index, or None.
         content: (batch, segments, any) what each latent stands for, as the representation tells
             it to readouts and to priors that read their history so; None where nobody asks.
+
+    Example:
+        >>> LatentBatch(torch.zeros(2, 8, 16), torch.ones(2, 8, dtype=torch.bool))
+        LatentBatch(values (2, 8, 16), mask (2, 8))
     """
 
     values: Tensor

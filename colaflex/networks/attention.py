@@ -43,7 +43,13 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None =
 
 @dataclass(frozen=True, slots=True)
 class KeyValues:
-    """Keys and values of one layer, (rows, heads, positions, head_dim)."""
+    """Keys and values of one layer, (rows, heads, positions, head_dim).
+
+    Example:
+        >>> past = KeyValues(torch.zeros(2, 4, 6, 8), torch.zeros(2, 4, 6, 8))
+        >>> past.join(past.first(2))
+        KeyValues(keys (2, 4, 8, 8), values (2, 4, 8, 8))
+    """
 
     keys: Tensor
     values: Tensor
@@ -78,7 +84,15 @@ def causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Projections of multi-head attention; callers decide who sees whom."""
+    """Projections of multi-head attention; callers decide who sees whom.
+
+    Example:
+        >>> from colaflex.networks.rotary import rotary_table
+        >>> attention, x = SelfAttention(width=32, heads=4), torch.zeros(2, 6, 32)
+        >>> table = rotary_table(torch.arange(6), 32 // 4, 10_000.0, x.dtype)
+        >>> attention.attend(attention.queries(x, table), attention.keys_values(x, table)).shape
+        torch.Size([2, 6, 32])
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

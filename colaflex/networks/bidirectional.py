@@ -34,6 +34,11 @@ class BidirectionalTransformer(nn.Module):
 
     Attributes:
         gradient_checkpointing: recompute layers in the backward pass.
+
+    Example:
+        >>> transformer = BidirectionalTransformer(width=32, layers=2, heads=4)
+        >>> transformer(torch.zeros(2, 6, 32)).shape
+        torch.Size([2, 6, 32])
     """
 
     def __init__(

@@ -81,6 +81,13 @@ class BlockCausal(Network):
 
     Attributes:
         gradient_checkpointing: recompute layers in the backward pass.
+
+    Example:
+        >>> network = colaflex.build("network", "block_causal", width=32, layers=2, heads=4)
+        >>> history = network.commit(torch.zeros(1, 3, 4, 32), network.begin(1, torch.zeros(1)))
+        >>> noisy = torch.zeros(2, 4, 4, 32)  # two noisings of one document's four blocks
+        >>> network.parallel(noisy, torch.full((2, 4, 1), 0.5), history).shape
+        torch.Size([2, 4, 4, 32])
     """
 
     def __init__(self, config: BlockCausalConfig, *, n_times: int = 1) -> None:

@@ -23,6 +23,13 @@ class Cache:
         lengths: (rows,) int64.
         longest: the largest of the lengths, known on the host.
         even: whether all rows are equally long, known on the host.
+
+    Example:
+        >>> from colaflex.networks.attention import KeyValues
+        >>> cache = Cache.empty(layers=2, rows=3, heads=4, head_dim=8, like=torch.zeros(1))
+        >>> fresh = [KeyValues(torch.zeros(3, 4, 5, 8), torch.zeros(3, 4, 5, 8))] * 2
+        >>> cache.append(fresh, counts=torch.tensor([5, 2, 0])).lengths
+        tensor([5, 2, 0])
     """
 
     rooms: tuple[KeyValues, ...]

@@ -47,6 +47,13 @@ class CausalTransformer(nn.Module):
 
     Attributes:
         gradient_checkpointing: recompute layers in the backward pass.
+
+    Example:
+        >>> transformer, x = CausalTransformer(width=32, layers=2, heads=4), torch.randn(1, 6, 32)
+        >>> states, cache = transformer.extend(x[:, :4], transformer.begin(1, x))
+        >>> more, cache = transformer.extend(x[:, 4:], cache)
+        >>> torch.allclose(torch.cat([states, more], 1), transformer(x), atol=1e-5)
+        True
     """
 
     def __init__(

@@ -15,6 +15,11 @@ class TimeEmbedding(nn.Module):
 
     The features live on log-spaced frequencies of t in [0, 1] scaled by 1000, as in DiT
     (Peebles and Xie, 2023, https://arxiv.org/abs/2212.09748).
+
+    Example:
+        >>> embedding = TimeEmbedding(n_times=2, width=16)
+        >>> embedding(torch.rand(4, 1, 2)).shape
+        torch.Size([4, 1, 16])
     """
 
     frequencies: Tensor

@@ -11,7 +11,13 @@ __all__ = ["FeedForward"]
 
 
 class FeedForward(nn.Module):
-    """down(silu(gate(x)) · up(x)), without biases."""
+    """down(silu(gate(x)) · up(x)), without biases.
+
+    Example:
+        >>> layer = FeedForward(width=32, hidden=FeedForward.hidden_width(32, ratio=4.0))
+        >>> layer(torch.zeros(2, 6, 32)).shape
+        torch.Size([2, 6, 32])
+    """
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

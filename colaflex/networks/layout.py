@@ -31,6 +31,11 @@ class ParallelLayout:
         bounds: per chunk, its first and last-but-one position among a noising's.
         history: clean positions that each chunk's last block sees.
         masks: per chunk, (queries, history + queries) bool; queries are (samples, positions).
+
+    Example:
+        >>> layout = parallel_layout(blocks=4, block=8, samples=1, device=torch.device("cpu"))
+        >>> layout.bounds, layout.history
+        (((0, 32),), (24,))
     """
 
     samples: int

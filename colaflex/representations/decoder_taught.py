@@ -41,6 +41,14 @@ class DecoderTaught(Readout):
         decoder: the representation's.
         sizes: of what latents stand for.
         width: channels of the network's states.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("through_decoder", width=32)
+        >>> isinstance(readout, DecoderTaught), readout(torch.zeros(2, 6, 32)).shape
+        (True, torch.Size([2, 6, 8]))
     """
 
     heads: ClassVar[int] = 1

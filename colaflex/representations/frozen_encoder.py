@@ -48,6 +48,11 @@ class FrozenEncoder(SegmentDecoder):
 
     Raises:
         UserError: the encoder is missing, of another family, or too short for its windows.
+
+    Example:
+        >>> from colaflex.representations.bert_encoder import BertEncoder
+        >>> class FrozenBert(FrozenEncoder):
+        ...     load = BertEncoder  # one line a family of encoders
     """
 
     config: FrozenEncoderConfig

@@ -42,6 +42,16 @@ class PretrainedEncoder(ABC):
 
     Raises:
         UserError: transformers is missing, or the folder holds something else.
+
+    Example:
+        >>> class Roberta(PretrainedEncoder):
+        ...     def _check(self, config):
+        ...         if config.model_type != "roberta":
+        ...             raise ValueError(f"{config.model_type} is no RoBERTa")
+        ...     def _load(self, library, folder):
+        ...         return library.RobertaModel.from_pretrained(folder)
+        ...     def _limit(self, config):
+        ...         return config.max_position_embeddings - 2
     """
 
     def __init__(self, folder: Path, layer: int) -> None:

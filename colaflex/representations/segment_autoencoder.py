@@ -38,6 +38,12 @@ class SegmentAutoencoder(SegmentDecoder):
         max_segment_tokens: slots of a segment.
         channels: outputs of the encoder's head, for each latent.
         group: where the first of so many segments is coarse, their number; 1 for one level.
+
+    Example:
+        >>> from colaflex.interfaces.values import Posterior
+        >>> class Points(SegmentAutoencoder):
+        ...     def _posterior(self, states):
+        ...         return Posterior(self.posterior(states))
     """
 
     config: SegmentAutoencoderConfig

@@ -26,6 +26,14 @@ class SegmentDecoder(TokenRepresentation):
         config: sizes, and how the decoder's input is disturbed in training.
         vocabulary: the tokens.
         max_segment_tokens: slots of a segment.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 3}
+        >>> text = colaflex.build("representation", "text_ae", latent_dim=8, **sizes)
+        >>> logits, state = text.decode_next(torch.zeros(1, 2, 8), text.begin_decoding(rows=1))
+        >>> isinstance(text, SegmentDecoder), logits.shape
+        (True, torch.Size([1, 2, 3, 301]))
     """
 
     config: SegmentDecoderConfig

@@ -41,6 +41,14 @@ class CategoricalReadout(Readout):
         sizes: of what latents stand for.
         width: channels of the network's states.
         table: gives the decoder's embeddings (symbols, inner) where these are taken.
+
+    Example:
+        >>> from colaflex.representations.readout_config import ReadoutConfig
+        >>> from colaflex.representations.token_slots import TokenSlots
+        >>> sizes = TokenSlots(symbols=301, slots=4, dim=8, inner=16)
+        >>> readout = CategoricalReadout(ReadoutConfig(), sizes, width=32)
+        >>> readout(torch.zeros(2, 6, 32)).shape
+        torch.Size([2, 6, 8])
     """
 
     frozen: Tensor | None

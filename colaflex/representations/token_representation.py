@@ -38,6 +38,16 @@ class TokenRepresentation(Representation):
     Attributes:
         group: where the first of so many segments is coarse, their number; 1 for one level.
         offers: how readouts and readings of history are made.
+
+    Example:
+        >>> from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 3}
+        >>> text = colaflex.build("representation", "text_vae", **sizes)
+        >>> ids, whole = torch.tensor([[5, 6, 7, 8]]), torch.tensor([False])
+        >>> rows = TokenBatch(ids, torch.tensor([4]), whole)
+        >>> text.content(rows, Segmentation(torch.tensor([[3, 1]])))
+        tensor([[[  5,   6,   7],
+                 [  8, 300, 300]]])
     """
 
     group: int = 1

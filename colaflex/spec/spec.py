@@ -42,6 +42,11 @@ class Spec(Document):
 
     Its sections are attributes: `corpus`, `tokenizer`, `segmenter`, `representation`, `prior` or
     `baseline`, `training`, `sampling`, `evaluation`, beside `name` and `seed`.
+
+    Example:
+        >>> spec = Spec.load("spec.yaml")
+        >>> spec.prior.type, spec.training.steps
+        ('flow_matching', 15)
     """
 
     _given: Node = PrivateAttr(default=Node({}, DEFAULT, DEFAULT))
@@ -66,6 +71,10 @@ class Spec(Document):
         Raises:
             SpecError: lists everything that is wrong, with its place.
             UserError: the file can't be read.
+
+        Example:
+            >>> Spec.load("spec.yaml", sets=["prior.block_size=2"]).prior.block_size
+            2
         """
         file = user_path(path)
         if isinstance(sets, str) or not all(isinstance(each, str) for each in sets):
@@ -106,6 +115,10 @@ class Spec(Document):
         """A spec from plain data; `source` is named where something is wrong.
 
         What was read from a file keeps its places.
+
+        Example:
+            >>> Spec.parse({"corpus": "bible", "baseline": "plaid"})
+            Spec(name='unnamed', corpus='bible', baseline='plaid')
         """
         layers = Layers(registry())
         tree = node_of(mapping, Origin(source))
@@ -115,6 +128,13 @@ class Spec(Document):
         """Another spec with values set by key path: `{"prior": "rectified_flow"}`.
 
         Changing a component keeps what means the same to the new one; `swap_report` tells.
+
+        Example:
+            >>> spec = Spec.load("spec.yaml").override({"prior": "mean_flow", "training.steps": 50})
+            >>> print(spec.swap_report[0])
+            prior: flow_matching -> mean_flow
+              kept      block_size=4, network={...}
+              defaulted ...
         """
         origin = Origin("override")
         if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
@@ -188,7 +208,12 @@ class Spec(Document):
         return self._stage1_run
 
     def resolved(self) -> dict[str, Any]:
-        """Everything in plain data, defaults filled in, components as distribution:name."""
+        """Everything in plain data, defaults filled in, components as distribution:name.
+
+        Example:
+            >>> Spec.load("spec.yaml").resolved()["segmenter"]
+            {'type': 'colaflex:fixed_patch', 'size': 4, 'align_prompts': True}
+        """
         full = {key: value for key, value in plain(self, registry()).items() if value is not None}
         if self._stage1_run is not None:
             full["representation"]["from"] = str(self._stage1_run)
@@ -260,7 +285,13 @@ class Spec(Document):
 
     @staticmethod
     def diff(left: Spec, right: Spec) -> list[Difference]:
-        """The values in which two specs differ."""
+        """The values in which two specs differ.
+
+        Example:
+            >>> spec = Spec.load("spec.yaml")
+            >>> Spec.diff(spec, spec.override({"seed": 1}))
+            [Difference(path='seed', left=0, right=1)]
+        """
         one, two = ({path: value for path, value, _ in s.values()} for s in (left, right))
         paths = [*one, *(path for path in two if path not in one)]
         return [

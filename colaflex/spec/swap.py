@@ -29,6 +29,12 @@ class Swap:
         kept: keys that were set and still are.
         dropped: keys that were set and mean nothing to the new component.
         defaulted: keys of the new component that nobody set.
+
+    Example:
+        >>> swap = Swap(("prior",), old="flow_matching", new="gaussian", kept={"block_size": 4})
+        >>> print(swap)
+        prior: flow_matching -> gaussian
+          kept      block_size=4
     """
 
     path: KeyPath

@@ -20,6 +20,19 @@ class StoryTask(Task):
 
     The prompt is all sentences before it, the truth that sentence; what is judged is the first
     sentence that is generated.
+
+    Example:
+        >>> from colaflex.interfaces.task import TaskSource
+        >>> from colaflex.tasks.story_config import StoryTaskConfig
+        >>> class Ends(StoryTask):
+        ...     def places(self, sentences):
+        ...         return [len(sentences) - 1]
+        >>> worlds = colaflex.build("corpus", "worlds")
+        >>> stories = (document.text for document in worlds.documents())
+        >>> source = TaskSource(documents=stories, truth=worlds.truth())
+        >>> task = Ends(StoryTaskConfig(items=1), source)
+        >>> [len(task.truth.sentences(item.prompts[0])) for item in task.items()]
+        [3]
     """
 
     config: StoryTaskConfig

@@ -65,6 +65,11 @@ def check(
 
     Raises:
         UserError: there is no such component.
+
+    Example:
+        >>> results = check("solver", "heun", only=["config.strict", "solver.direction"])
+        >>> [(result.name, result.status) for result in results]
+        [('config.strict', 'passed'), ('solver.direction', 'passed')]
     """
     results = []
     for subject in find(kind_or_target, name, config):

@@ -32,6 +32,11 @@ def conformance_checks(
 
     Raises:
         UserError: the class is of no kind.
+
+    Example:
+        >>> checks = conformance_checks("solver", "heun")
+        >>> checks[0].id
+        'config.kind'
     """
     import pytest
 

@@ -50,6 +50,11 @@ class CheckResult:
         status: passed, failed, expected_failure or skipped.
         reason: why it was skipped, or was expected to fail.
         message: what is wrong, and what must hold; empty where nothing is.
+
+    Example:
+        >>> result = CheckResult("solver mine", "solver.dtype", "failed", message="it answers fp64")
+        >>> result.as_json()["status"]
+        'failed'
     """
 
     component: str

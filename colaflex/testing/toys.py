@@ -29,6 +29,12 @@ class Toy:
         dim: channels of a latent.
         block_size: latents of a block.
         blocks: of a row.
+
+    Example:
+        >>> toy = TOYS["chain"]
+        >>> rows = toy.sample(100, torch.Generator().manual_seed(0))
+        >>> rows.shape, toy.log_prob(rows).shape
+        (torch.Size([100, 2, 1]), torch.Size([100]))
     """
 
     sample: Sampler
@@ -99,6 +105,12 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
         steps: of all phases.
         rows: of a step.
         rate: AdamW's, at the start of each phase, times the phase's own factor.
+
+    Example:
+        >>> toy = TOYS["chain"]
+        >>> prior = colaflex.build("prior", "gaussian", latent_dim=1, block_size=1)
+        >>> fit(prior, toy.sample, steps=2, rows=64) is prior
+        True
     """
 
     def batch(step: int) -> LatentBatch:
@@ -110,6 +122,13 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased; of (rows, dim) and (rows, dim)."""
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased; of (rows, dim) and (rows, dim).
+
+    Example:
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> one, two = (TOYS["mixture"].sample(200, draws)[:, 0] for _ in range(2))
+        >>> energy_distance(one, two) < 0.1 < energy_distance(one, two + 1)
+        True
+    """
     within = [torch.pdist(z.double()).mean() for z in (x, y)]
     return float(2 * torch.cdist(x.double(), y.double()).mean() - within[0] - within[1])
