@@ -20,7 +20,7 @@ from timing import medians_in_turn
 import colaflex
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
-from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.token_history import TokenHistory
 from colaflex.representations.token_readout import CategoricalReadout
 from colaflex.representations.token_slots import TokenSlots

@@ -43,7 +43,7 @@ def is_light(path: Path) -> bool:
         return name in LIGHT_FILES
     if package.name == "interfaces":
         return name in LIGHT_INTERFACES
-    return path.relative_to(PACKAGE).parts[0] in LIGHT or name.endswith("_config")
+    return path.relative_to(PACKAGE).parts[0] in LIGHT or name.endswith(("_config", "configs"))
 
 
 def test_imports_point_the_way_they_should() -> None:

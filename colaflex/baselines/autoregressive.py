@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.baselines.autoregressive_config import AutoregressiveConfig
+from colaflex.baselines.configs import AutoregressiveConfig
 from colaflex.baselines.rows import gained_tokens, never_drawn, padded_prompts, tokens_seen
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.generation.token_sampling import draw_tokens

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.baselines.configs import MaskedDiffusionConfig
 from colaflex.baselines.masked_blocks import MaskedBlocks
-from colaflex.baselines.masked_diffusion_config import MaskedDiffusionConfig
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.errors import UserError
 from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.baselines.configs import PlaidConfig
 from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
-from colaflex.baselines.plaid_config import PlaidConfig
 from colaflex.baselines.plaid_denoiser import Denoiser, Points
 from colaflex.baselines.plaid_sampling import Sampler
 from colaflex.baselines.single_stage import SingleStageBaseline

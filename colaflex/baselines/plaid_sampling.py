@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from colaflex.baselines.configs import PlaidConfig
 from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
-from colaflex.baselines.plaid_config import PlaidConfig
 from colaflex.baselines.plaid_denoiser import Denoiser, Points, conditioning
 from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
 from colaflex.generation.token_sampling import draw_tokens

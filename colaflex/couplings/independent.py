@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from colaflex.couplings.independent_config import IndependentConfig
+from colaflex.couplings.configs import IndependentConfig
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import Coupling
 

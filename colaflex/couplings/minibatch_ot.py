@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from colaflex.couplings.minibatch_ot_config import MinibatchOTConfig
+from colaflex.couplings.configs import MinibatchOTConfig
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import Coupling
 

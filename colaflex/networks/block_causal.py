@@ -18,9 +18,9 @@ from torch.utils.checkpoint import checkpoint
 
 from colaflex.interfaces.network import Network
 from colaflex.networks.attention import KeyValues, SelfAttention, attention
-from colaflex.networks.block_causal_config import BlockCausalConfig
 from colaflex.networks.cache import Cache
 from colaflex.networks.conditioning import TimeEmbedding
+from colaflex.networks.configs import BlockCausalConfig
 from colaflex.networks.feed_forward import FeedForward
 from colaflex.networks.layout import ParallelLayout, chunk_bounds, parallel_layout
 from colaflex.networks.recompute import recomputed

@@ -19,8 +19,8 @@ from torch.nn import functional
 from colaflex.errors import UserError
 from colaflex.files.reading import read_json
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.representations.alignment_config import AlignmentConfig
 from colaflex.representations.bert_encoder import BertEncoder
+from colaflex.representations.configs import AlignmentConfig
 from colaflex.representations.pretrained_encoder import PretrainedEncoder
 from colaflex.representations.pretrained_folder import brackets, encoder_folder
 from colaflex.representations.t5_encoder import T5Encoder

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import expected_and_nats, logits_of
-from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_readout import CategoricalReadout, Choice
 from colaflex.representations.token_slots import TokenSlots
 

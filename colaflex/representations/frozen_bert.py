@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from colaflex.interfaces.conformance import Conformance
 from colaflex.representations.bert_encoder import BertEncoder
-from colaflex.representations.frozen_bert_config import FrozenBertConfig
+from colaflex.representations.frozen_configs import FrozenBertConfig
 from colaflex.representations.frozen_encoder import FrozenEncoder
 from colaflex.representations.small_encoders import small_bert
 

@@ -22,7 +22,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.causal import CausalTransformer
-from colaflex.representations.frozen_encoder_config import FrozenEncoderConfig
+from colaflex.representations.frozen_configs import FrozenEncoderConfig
 from colaflex.representations.pretrained_encoder import PretrainedEncoder
 from colaflex.representations.pretrained_folder import brackets, encoder_folder, weights_digest
 from colaflex.representations.segment_decoder import SegmentDecoder, wide

@@ -6,8 +6,8 @@ Reference: Raffel et al. (2019), https://arxiv.org/abs/1910.10683.
 from __future__ import annotations
 
 from colaflex.interfaces.conformance import Conformance
+from colaflex.representations.frozen_configs import FrozenT5Config
 from colaflex.representations.frozen_encoder import FrozenEncoder
-from colaflex.representations.frozen_t5_config import FrozenT5Config
 from colaflex.representations.small_encoders import small_t5
 from colaflex.representations.t5_encoder import T5Encoder
 

@@ -17,8 +17,8 @@ from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Voca
 from colaflex.networks.boundaries import confident, smoothed
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.alignment import Alignment
+from colaflex.representations.configs import SegmentAutoencoderConfig
 from colaflex.representations.levels import Levels
-from colaflex.representations.segment_autoencoder_config import SegmentAutoencoderConfig
 from colaflex.representations.segment_decoder import SegmentDecoder, wide
 
 __all__ = ["SegmentAutoencoder"]

@@ -10,7 +10,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import Vocabulary
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
-from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
+from colaflex.representations.configs import SegmentDecoderConfig
 from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["SegmentDecoder", "wide"]

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.values import Posterior, Vocabulary
+from colaflex.representations.configs import TextAEConfig
 from colaflex.representations.segment_autoencoder import SegmentAutoencoder
 from colaflex.representations.segment_decoder import wide
-from colaflex.representations.text_ae_config import TextAEConfig
 
 __all__ = ["TextAE"]
 

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.values import Posterior, Vocabulary
+from colaflex.representations.configs import TextVAEConfig
 from colaflex.representations.segment_autoencoder import SegmentAutoencoder
 from colaflex.representations.segment_decoder import wide
-from colaflex.representations.text_vae_config import TextVAEConfig
 
 __all__ = ["TextVAE"]
 

@@ -17,8 +17,8 @@ from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
+from colaflex.representations.configs import TokenEmbeddingConfig
 from colaflex.representations.segment_decoder import wide
-from colaflex.representations.token_embedding_config import TokenEmbeddingConfig
 from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["TokenEmbedding"]

@@ -11,13 +11,13 @@ from torch.nn import functional
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import (
     expected,
     expected_and_nats,
     logits_of,
     parts_of,
 )
-from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.token_slots import TokenSlots
 
 __all__ = ["CategoricalReadout", "Choice"]

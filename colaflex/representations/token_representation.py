@@ -12,8 +12,8 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.representations.chained_readout import ChainedReadout
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.decoder_taught import Realisation
-from colaflex.representations.readout_config import ReadoutConfig
 from colaflex.representations.second_head import SecondHead
 from colaflex.representations.through_decoder import ThroughDecoder
 from colaflex.representations.token_history import TokenHistory

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from colaflex.errors import UserError
+from colaflex.interfaces.configs import ScorerConfig
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.scorers.best_option_config import BestOptionConfig
 from colaflex.scorers.normalised import normalised
 from colaflex.scorers.options import meant_option, most_similar
 
-__all__ = ["BestOption"]
+__all__ = ["BestOption", "BestOptionConfig"]
+
+
+class BestOptionConfig(ScorerConfig):
+    """An answer stands for the option that it is most similar to; there is nothing to choose."""
 
 
 class BestOption(Scorer):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from colaflex.interfaces.configs import ScorerConfig
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.scorers.exact_config import ExactConfig
 from colaflex.scorers.normalised import first_word, normalised
 from colaflex.scorers.options import meant_option
 
-__all__ = ["Exact"]
+__all__ = ["Exact", "ExactConfig"]
+
+
+class ExactConfig(ScorerConfig):
+    """An answer is right where it says the truth; there is nothing to choose."""
 
 
 class Exact(Scorer):

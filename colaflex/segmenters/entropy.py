@@ -17,8 +17,8 @@ from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.causal import CausalTransformer
+from colaflex.segmenters.configs import EntropyConfig
 from colaflex.segmenters.cutting import cut_rows
-from colaflex.segmenters.entropy_config import EntropyConfig
 
 __all__ = ["Entropy"]
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.segmenters.configs import FixedPatchConfig
 from colaflex.segmenters.cutting import cut_rows
-from colaflex.segmenters.fixed_patch_config import FixedPatchConfig
 
 __all__ = ["FixedPatch"]
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+from colaflex.segmenters.configs import LearnedBoundaryConfig
 from colaflex.segmenters.cutting import cut_rows
-from colaflex.segmenters.learned_boundary_config import LearnedBoundaryConfig
 
 __all__ = ["LearnedBoundary"]
 

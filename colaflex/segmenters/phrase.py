@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+from colaflex.segmenters.configs import PhraseConfig
 from colaflex.segmenters.cutting import cut_rows
-from colaflex.segmenters.phrase_config import PhraseConfig
 
 __all__ = ["Phrase"]
 

@@ -11,7 +11,7 @@ from colaflex.interfaces.levels import fine_lengths, levelled, spread
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.segmenters.pyramid_config import PyramidConfig
+from colaflex.segmenters.configs import PyramidConfig
 
 __all__ = ["Pyramid"]
 

@@ -7,7 +7,7 @@ import torchdiffeq
 from torch import Tensor
 
 from colaflex.interfaces.solver import Solver, VelocityField
-from colaflex.solvers.ode_config import AdaptiveConfig, OdeConfig
+from colaflex.solvers.configs import AdaptiveConfig, OdeConfig
 
 __all__ = ["AdaptiveOdeSolver", "OdeSolver"]
 

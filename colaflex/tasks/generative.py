@@ -13,7 +13,7 @@ from colaflex.files.json_lines import MAX_LINE
 from colaflex.files.reading import read_text
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import StoredAnswer, TaskItem
-from colaflex.tasks.generative_config import GenerativeTaskConfig
+from colaflex.tasks.configs import GenerativeTaskConfig
 from colaflex.tasks.rows import Row, read_rows
 
 __all__ = ["GenerativeTask"]

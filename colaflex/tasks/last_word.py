@@ -8,7 +8,7 @@ from itertools import islice
 from colaflex.errors import UserError
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.tasks.last_word_config import LastWordConfig
+from colaflex.tasks.configs import LastWordConfig
 from colaflex.tasks.passages import words_of
 
 __all__ = ["LastWord"]

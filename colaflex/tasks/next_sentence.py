@@ -9,7 +9,7 @@ from colaflex.errors import UserError
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
 from colaflex.statistics.draws import keyed_rng
-from colaflex.tasks.next_sentence_config import NextSentenceConfig
+from colaflex.tasks.configs import NextSentenceConfig
 from colaflex.tasks.passages import sentences_of
 
 __all__ = ["NextSentence"]

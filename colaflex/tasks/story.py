@@ -10,7 +10,7 @@ from colaflex.errors import UserError
 from colaflex.interfaces.corpus import StoryTruth
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.tasks.story_config import StoryTaskConfig
+from colaflex.tasks.configs import StoryTaskConfig
 
 __all__ = ["StoryTask"]
 

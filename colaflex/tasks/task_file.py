@@ -16,7 +16,7 @@ from pydantic import create_model
 
 from colaflex.files.problems import Problem, SpecError, nearest
 from colaflex.files.yaml import read_map
-from colaflex.tasks.generative_config import Fields, GenerativeTaskConfig
+from colaflex.tasks.configs import Fields, GenerativeTaskConfig
 
 __all__ = ["task_config"]
 

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from colaflex.baselines.autoregressive import Autoregressive
-from colaflex.baselines.autoregressive_config import AutoregressiveConfig
+from colaflex.baselines.configs import AutoregressiveConfig
 from colaflex.baselines.rows import gained_tokens, padded_prompts
 from colaflex.corpora.worlds import World, WorldsConfig
 from colaflex.interfaces.options import SamplingOptions, TokenSampling

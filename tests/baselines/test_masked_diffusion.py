@@ -16,8 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import colaflex
+from colaflex.baselines.configs import MaskedDiffusionConfig
 from colaflex.baselines.masked_diffusion import MaskedDiffusion
-from colaflex.baselines.masked_diffusion_config import MaskedDiffusionConfig
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.corpora.worlds import Worlds, WorldsConfig
 from colaflex.errors import UserError

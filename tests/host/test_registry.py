@@ -12,7 +12,7 @@ from colaflex.errors import UserError
 from colaflex.hooks import KINDS
 from colaflex.host.registry import ComponentError, registry
 from colaflex.interfaces.component import ComponentConfig, Slot
-from colaflex.solvers.ode_config import EulerConfig
+from colaflex.solvers.configs import EulerConfig
 
 CONFIG = """
     from colaflex.interfaces.configs import SolverConfig

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from colaflex.networks import layout
 from colaflex.networks.block_causal import BlockCausal
-from colaflex.networks.block_causal_config import BlockCausalConfig
+from colaflex.networks.configs import BlockCausalConfig
 
 ROWS, BLOCKS, BLOCK, WIDTH = 3, 5, 4, 32
 

@@ -19,7 +19,7 @@ from colaflex.priors.guided import guided
 from colaflex.priors.path_prior import SMALLEST_TIME
 from colaflex.priors.reading import Listening
 from colaflex.priors.renoising import grid_times
-from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.token_history import TokenHistory
 from colaflex.representations.token_readout import CategoricalReadout
 from colaflex.representations.token_slots import TokenSlots

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.representations.chained_readout import ChainedReadout
-from colaflex.representations.readout_config import ReadoutConfig
+from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.token_readout import CategoricalReadout, Choice
 from colaflex.representations.token_slots import TokenSlots
 

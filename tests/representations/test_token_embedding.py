@@ -10,7 +10,7 @@ from torch.distributions import Normal
 import colaflex
 from colaflex.errors import UserError
 from colaflex.interfaces.values import Segmentation, TokenBatch
-from colaflex.representations.token_embedding_config import TokenEmbeddingConfig
+from colaflex.representations.configs import TokenEmbeddingConfig
 
 ALL = torch.arange(SIZE)[None]
 

@@ -111,7 +111,7 @@ def test_no_segment_straddles_the_end_of_a_prompt() -> None:
 def test_the_config_says_how_long_a_segment_is() -> None:
     config = colaflex.build("segmenter", "fixed_patch", size=4)
     assert config.size == 4
-    from colaflex.segmenters.fixed_patch_config import FixedPatchConfig
+    from colaflex.segmenters.configs import FixedPatchConfig
 
     assert FixedPatchConfig(size=7).capabilities().max_segment_tokens == 7
     with pytest.raises(ValidationError, match="greater than or equal to 1"):

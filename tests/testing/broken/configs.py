@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from colaflex.solvers.configs import EulerConfig
 from colaflex.solvers.ode import OdeSolver
-from colaflex.solvers.ode_config import EulerConfig
 
 
 class UndescribedConfig(EulerConfig):

@@ -18,8 +18,8 @@ from colaflex.networks.block_causal import BlockCausal
 from colaflex.representations.text_vae import TextVAE
 from colaflex.segmenters.fixed_patch import FixedPatch
 from colaflex.segmenters.pyramid import Pyramid
+from colaflex.solvers.configs import EulerConfig
 from colaflex.solvers.ode import OdeSolver
-from colaflex.solvers.ode_config import EulerConfig
 
 
 class Euler(OdeSolver):

