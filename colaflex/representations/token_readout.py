@@ -43,12 +43,12 @@ class CategoricalReadout(Readout):
         table: gives the decoder's embeddings (symbols, inner) where these are taken.
 
     Example:
-        >>> from colaflex.representations.readout_config import ReadoutConfig
-        >>> from colaflex.representations.token_slots import TokenSlots
-        >>> sizes = TokenSlots(symbols=301, slots=4, dim=8, inner=16)
-        >>> readout = CategoricalReadout(ReadoutConfig(), sizes, width=32)
-        >>> readout(torch.zeros(2, 6, 32)).shape
-        torch.Size([2, 6, 8])
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("categorical", width=32)
+        >>> isinstance(readout, CategoricalReadout), readout(torch.zeros(2, 6, 32)).shape
+        (True, torch.Size([2, 6, 8]))
     """
 
     frozen: Tensor | None

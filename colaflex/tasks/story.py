@@ -23,7 +23,7 @@ class StoryTask(Task):
 
     Example:
         >>> from colaflex.interfaces.task import TaskSource
-        >>> from colaflex.tasks.story_config import StoryTaskConfig
+        >>> from colaflex.tasks.configs import StoryTaskConfig
         >>> class Ends(StoryTask):
         ...     def places(self, sentences):
         ...         return [len(sentences) - 1]
