@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.baselines.configs import AutoregressiveConfig
-from colaflex.baselines.rows import gained_tokens, never_drawn, padded_prompts, tokens_seen
+from colaflex.baselines.continuation import gained_tokens, never_drawn, padded_prompts, tokens_seen
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
@@ -116,17 +116,17 @@ class Autoregressive(SingleStageBaseline):
             logits = functional.pad(self._logits(state), (0, 1))[:, None, None]
             drawn = draw_tokens(logits, token_sampling, noise, seen, banned)[:, 0]
             room = max_new_tokens - step
-            made = [
+            gains = [
                 gained_tokens(row, token, end, room)
                 for row, token in zip(going, drawn.tolist(), strict=True)
             ]
-            yield made
-            kept = [place for place, gained in enumerate(made) if gained.finish is None]
-            if not kept:
+            yield gains
+            unfinished = [place for place, gain in enumerate(gains) if gain.finish is None]
+            if not unfinished:
                 return
-            if len(kept) < len(going):
-                rows = torch.tensor(kept, device=device)
-                going = [going[place] for place in kept]
+            if len(unfinished) < len(going):
+                rows = torch.tensor(unfinished, device=device)
+                going = [going[place] for place in unfinished]
                 drawn, seen, cache = drawn[rows], seen[rows], cache.select(rows)
             states, cache = self.trunk.extend(self._embedded(drawn), cache)
             state = states[:, 0]

@@ -9,22 +9,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
+from colaflex.baselines.configs import MaskedDiffusionConfig
+from colaflex.baselines.continuation import gained_tokens, never_drawn, tokens_seen
 from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.values import Vocabulary
 
-if TYPE_CHECKING:
-    from colaflex.baselines.masked_diffusion import MaskedDiffusion
+__all__ = ["MaskPredictor", "MaskedBlocks"]
 
-__all__ = ["MaskedBlocks"]
+
+class MaskPredictor(Protocol):
+    """What generation asks of a model that fills in masks.
+
+    Attributes:
+        config: its options; generation looks at `remasking`.
+        vocabulary: the tokens.
+        max_tokens: of the canvas.
+        excluded: (vocabulary,) bool, tokens that are never predicted.
+    """
+
+    config: MaskedDiffusionConfig
+    vocabulary: Vocabulary
+    max_tokens: int
+    excluded: Tensor
+
+    @property
+    def block(self) -> int:
+        """Places that are filled together."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that a row which fills its canvas goes on behind."""
+
+    def logits(self, canvas: Tensor, places: Tensor | None = None) -> Tensor:
+        """(rows, n, vocabulary) at n places of (rows, max_tokens) tokens, known or masked."""
 
 
 @dataclass
@@ -79,14 +105,14 @@ class MaskedBlocks:
 
     def __init__(
         self,
-        model: MaskedDiffusion,
+        model: MaskPredictor,
         sampling: SamplingOptions,
         token_sampling: TokenSampling,
         most: int,
     ) -> None:
         self.model, self.sampling, self.token_sampling = model, sampling, token_sampling
         self.most = most
-        self.size, self.kept = model.block, model.kept
+        self.size, self.context = model.block, model.context
         self.banned = never_drawn(model.vocabulary, model.excluded.device)
 
     @torch.no_grad()
@@ -103,17 +129,17 @@ class MaskedBlocks:
             return
         while going:
             blocks = self._filled(going)
-            made = [self._taken(row, block) for row, block in zip(going, blocks, strict=True)]
-            yield made
-            going = [row for row, m in zip(going, made, strict=True) if m.finish is None]
+            gains = [self._gain(row, block) for row, block in zip(going, blocks, strict=True)]
+            yield gains
+            going = [row for row, gain in zip(going, gains, strict=True) if gain.finish is None]
 
-    def _taken(self, row: _Row, block: list[int]) -> GeneratedTokens:
+    def _gain(self, row: _Row, block: list[int]) -> GeneratedTokens:
         """What a row gains of its block."""
         end = self.model.vocabulary.end_of_text
-        gained = gained_tokens(row.index, block, end, self.most - row.produced)
-        row.tokens += gained.tokens
+        gain = gained_tokens(row.index, block, end, self.most - row.produced)
+        row.tokens += gain.tokens
         row.blocks += 1
-        return gained
+        return gain
 
     def _filled(self, rows: Sequence[_Row]) -> list[list[int]]:
         """The tokens of each row's next block."""
@@ -136,11 +162,11 @@ class MaskedBlocks:
         prompt = torch.zeros(len(rows), width, dtype=torch.bool)
         known = torch.zeros(len(rows), 1, dtype=torch.int64)
         for i, row in enumerate(rows):
-            start = 0 if len(row.tokens) < width else len(row.tokens) - self.kept
-            heard = torch.tensor(row.tokens[start:], dtype=torch.int64)
-            tokens[i, : len(heard)] = heard
+            start = 0 if len(row.tokens) < width else len(row.tokens) - self.context
+            context = torch.tensor(row.tokens[start:], dtype=torch.int64)
+            tokens[i, : len(context)] = context
             prompt[i, : max(0, row.prompt - start)] = True
-            known[i] = len(heard)
+            known[i] = len(context)
         places = known + torch.arange(self.size)
         canvas = _Canvas(*(t.to(device) for t in (tokens, prompt, places, places < width)))
         return canvas, tokens_seen([row.tokens for row in rows], vocabulary, device)
@@ -172,7 +198,7 @@ class MaskedBlocks:
             return self.model.logits(tokens, places)
         blind = tokens.masked_fill(canvas.prompt, self.model.vocabulary.mask)
         both = self.model.logits(torch.cat([tokens, blind]), places.repeat(2, 1))
-        given, alone = both.chunk(2)
+        conditional, unconditional = both.chunk(2)
         # The mask is excluded from both branches; -inf must not meet its opposite.
-        mixed = guidance * given + (1 - guidance) * alone
+        mixed = guidance * conditional + (1 - guidance) * unconditional
         return mixed.masked_fill(self.model.excluded, -torch.inf)

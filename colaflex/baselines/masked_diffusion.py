@@ -27,7 +27,7 @@ from colaflex.networks.bidirectional import BidirectionalTransformer
 __all__ = ["MaskedDiffusion"]
 
 TOKENS_AT_ONCE = 8192
-"""Tokens of one pass of the likelihood; bounds the logits that are held."""
+"""Tokens of one pass of the likelihood; bounds the logits in memory."""
 
 
 class MaskedDiffusion(SingleStageBaseline):
@@ -171,13 +171,13 @@ class MaskedDiffusion(SingleStageBaseline):
         return min(self.config.block_size, self.max_tokens)
 
     @property
-    def kept(self) -> int:
+    def context(self) -> int:
         """Tokens that a row which fills its canvas goes on behind."""
         return self.max_tokens - min(self.block, max(1, self.max_tokens // 2))
 
     def heard(self, length: int) -> int:
         """All that leave room on the canvas, else the last ones; see `LanguageModel.heard`."""
-        return length if length < self.max_tokens else self.kept
+        return length if length < self.max_tokens else self.context
 
     def generate_tokens(
         self,

@@ -135,15 +135,15 @@ class Plaid(SingleStageBaseline):
             times = torch.zeros_like(offset) if reading else (number + offset) / count
             levels = self.schedule(times)
             points = self._noised(clean, levels.gamma, eps, nothing, blocks.unknown)
-            told = None
+            condition = None
             if self.config.self_conditioning:
                 first = self.denoiser.log_probs(points, table, past)
-                told = self.denoiser.guess(first, table)
-            found = self.denoiser.log_probs(points, table, past, told=told)
+                condition = self.denoiser.guess(first, table)
+            log_probs = self.denoiser.log_probs(points, table, past, estimate=condition)
             if reading:
-                terms = self._reconstruction(found, blocks.tokens, blocks.counted) / readings
+                terms = self._reconstruction(log_probs, blocks.tokens, blocks.counted) / readings
             else:
-                guess = self.denoiser.guess(found, table)
+                guess = self.denoiser.guess(log_probs, table)
                 terms = self._diffusion(guess, clean, levels.gamma, levels.slope, blocks.counted)
                 terms = terms / count
             total = total + terms.sum(1)
@@ -162,23 +162,23 @@ class Plaid(SingleStageBaseline):
         blocks, noise, share = self._blocks(batch), step.noise, self.config.reconstruction_share
         table = self.denoiser.table()
         clean = self.denoiser.clean(blocks.tokens, table)
-        given, blind = self._prompts(blocks, noise)
-        hidden = given & blind[:, None, None]
-        counted = blocks.counted & ~given
+        prompt, blind = self._prompts(blocks, noise)
+        hidden = prompt & blind[:, None, None]
+        counted = blocks.counted & ~prompt
         place = _stratified(noise, *clean.shape[:2]).to(clean)
         reading = place < share
         levels = self.schedule(((place - share) / (1 - share)).clamp(min=0))
         eps = noise.normal("plaid noise", clean.shape, clean)
-        points = self._noised(clean, levels.gamma, eps, given & ~hidden, blocks.unknown | hidden)
+        points = self._noised(clean, levels.gamma, eps, prompt & ~hidden, blocks.unknown | hidden)
         past = self.denoiser.past(clean)
         unseeing = blind if clean.shape[1] > 1 else None
-        told = self._first_guess(points, table, past, unseeing, noise)
-        found = self.denoiser.log_probs(points, table, past, unseeing, told)
-        guess = self.denoiser.guess(found, table)
+        condition = self._first_guess(points, table, past, unseeing, noise)
+        log_probs = self.denoiser.log_probs(points, table, past, unseeing, condition)
+        guess = self.denoiser.guess(log_probs, table)
         diffusion = self._diffusion(guess, clean, levels.gamma, levels.slope, counted)
         diffusion = torch.where(reading, 0.0, diffusion)
         levels.learn_variance_of(diffusion, counted.sum(-1).clamp(min=1))
-        reconstruction = self._reconstruction(found, blocks.tokens, counted)
+        reconstruction = self._reconstruction(log_probs, blocks.tokens, counted)
         return {
             "reconstruction": LossTerm(
                 torch.where(reading, reconstruction, 0.0).sum() / share, "tokens"
@@ -190,7 +190,7 @@ class Plaid(SingleStageBaseline):
     def _first_guess(
         self, points: Points, table: Tensor, past: Any, blind: Tensor | None, noise: Noise
     ) -> Tensor | None:
-        """What rows are told of the network's own guess, without gradient; most of them nothing."""
+        """The network's own first guess of some rows, without gradient; nothing of the others."""
         chosen = self._conditioned(noise, len(points.values))
         if not len(chosen):
             return None
@@ -198,36 +198,36 @@ class Plaid(SingleStageBaseline):
         with torch.no_grad():
             seen = past.select(chosen)
             closed = None if blind is None else blind[chosen]
-            found = self.denoiser.log_probs(points.rows(chosen), table, seen, closed)
-            guess = self.denoiser.guess(found, table)
+            log_probs = self.denoiser.log_probs(points.rows(chosen), table, seen, closed)
+            guess = self.denoiser.guess(log_probs, table)
         return torch.zeros_like(points.values).index_copy(0, chosen, guess)
 
     def _conditioned(self, noise: Noise, rows: int) -> Tensor:
-        """Rows that are told a first guess: every so many of the whole batch."""
+        """Rows that are conditioned on a first guess: every so many of the whole batch."""
         share, offset = self.config.self_conditioning, noise.of_step("plaid self-conditioning")
         row = noise.first + torch.arange(rows, dtype=torch.float64)
-        taken = ((row + 1) * share + offset).floor() > (row * share + offset).floor()
-        return taken.nonzero()[:, 0]
+        chosen = ((row + 1) * share + offset).floor() > (row * share + offset).floor()
+        return chosen.nonzero()[:, 0]
 
     def _prompts(self, blocks: Blocks, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Positions that are given, (rows, blocks, block), and rows that don't see it, (rows,)."""
+        """Positions of a prompt, (rows, blocks, block), and rows that don't see it, (rows,)."""
         rows, count, block = blocks.tokens.shape
         draws = noise.uniform("plaid prompt", (rows, count, 2), self.denoiser.embedding.weight)
         often = draws[..., 0] < noise.in_some_steps(self.config.prompt_share)
         most = blocks.counted.sum(-1)
         length = torch.where(often, (draws[..., 1] * most).long(), 0)
-        given = torch.arange(block, device=length.device) < length[..., None]
+        prompt = torch.arange(block, device=length.device) < length[..., None]
         blind = noise.uniform("plaid blind", (rows,), draws) < self.config.prompt_dropout
-        return given, blind
+        return prompt, blind
 
     def _noised(
-        self, clean: Tensor, gamma: Tensor, eps: Tensor, given: Tensor, unknown: Tensor
+        self, clean: Tensor, gamma: Tensor, eps: Tensor, prompt: Tensor, unknown: Tensor
     ) -> Points:
         alpha, sigma = (each[..., None, None] for each in signal_and_noise(gamma))
-        values = torch.where(given[..., None], clean, alpha * clean + sigma * eps)
+        values = torch.where(prompt[..., None], clean, alpha * clean + sigma * eps)
         values = torch.where(unknown[..., None], 0.0, values)
         opens = torch.arange(clean.shape[1], device=clean.device) == 0
-        return Points(values, gamma, given, unknown, opens[None])
+        return Points(values, gamma, prompt, unknown, opens[None])
 
     @staticmethod
     def _diffusion(
@@ -240,8 +240,8 @@ class Plaid(SingleStageBaseline):
     @staticmethod
     def _reconstruction(log_probs: Tensor, tokens: Tensor, counted: Tensor) -> Tensor:
         """(rows, blocks) nats: cross-entropy of the tokens."""
-        taken = log_probs.gather(-1, tokens[..., None])[..., 0].double()
-        return -torch.where(counted, taken, 0.0).sum(-1)
+        chosen = log_probs.gather(-1, tokens[..., None])[..., 0].double()
+        return -torch.where(counted, chosen, 0.0).sum(-1)
 
     def _prior_kl(self, clean: Tensor) -> Tensor:
         """(rows, blocks, block) nats: KL of q(z_1 | x) to the standard normal."""

@@ -24,28 +24,28 @@ class Points:
     """Blocks of embeddings, (rows, blocks, block, ...), as the denoiser sees them.
 
     Attributes:
-        values: (..., dim) float64, noisy, clean where given, 0 where unknown.
+        values: (..., dim) float64, noisy, clean where of the prompt, 0 where unknown.
         gamma: (rows or 1, blocks or 1), -log SNR of what is noisy.
-        given: (...) bool, positions of a prompt.
+        prompt: (...) bool, positions of a prompt.
         unknown: (...) bool, positions of which nothing is seen, and nothing learned.
         opens: (rows or 1, blocks) bool, blocks that open a document.
     """
 
     values: Tensor
     gamma: Tensor
-    given: Tensor
+    prompt: Tensor
     unknown: Tensor
     opens: Tensor
 
     @property
     def noisy(self) -> Tensor:
-        """Positions that are neither given nor unknown."""
-        return ~(self.given | self.unknown)
+        """Positions that are neither of the prompt nor unknown."""
+        return ~(self.prompt | self.unknown)
 
     def rows(self, chosen: Tensor) -> Points:
         """Some of the rows."""
         return Points(
-            self.values[chosen], self.gamma[chosen], self.given[chosen], self.unknown[chosen],
+            self.values[chosen], self.gamma[chosen], self.prompt[chosen], self.unknown[chosen],
             self.opens,
         )  # fmt: skip
 
@@ -64,7 +64,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(size, dim)
         self.lift = nn.Linear(2 * dim, network.width)
-        self.marks = nn.Embedding(3, network.width)  # given, unknown, opening
+        self.marks = nn.Embedding(3, network.width)  # prompt, unknown, opening
         # Attention knows how far apart positions are; in pure noise nothing tells where they are.
         self.places = nn.Embedding(block, network.width)
         nn.init.normal_(self.places.weight, std=PLACE_SIZE)
@@ -88,20 +88,22 @@ class Denoiser(nn.Module):
         lifted = self.lifted(clean[:, :-1])
         return self.network.commit(lifted, self.network.begin(len(clean), lifted))
 
-    def lifted(self, values: Tensor, told: Tensor | None = None) -> Tensor:
-        """(..., block, dim) -> (..., block, width), with what each position is told of itself."""
-        joined = torch.cat([values, torch.zeros_like(values) if told is None else told], -1)
+    def lifted(self, values: Tensor, estimate: Tensor | None = None) -> Tensor:
+        """(..., block, dim) -> (..., block, width), with an earlier guess of each position."""
+        joined = torch.cat([values, torch.zeros_like(values) if estimate is None else estimate], -1)
         lifted: Tensor = self.lift(joined.to(self.lift.weight.dtype)) + self.places.weight
         return lifted
 
-    def read(self, points: Points, told: Tensor | None = None) -> Tensor:
+    def read(self, points: Points, estimate: Tensor | None = None) -> Tensor:
         """What the network reads of points, (rows, blocks, block, width)."""
-        if told is not None:
-            told = torch.where(points.noisy[..., None], told, 0.0)
-        held = torch.stack(
-            [points.given, points.unknown, points.opens[..., None].expand_as(points.given)], -1
+        if estimate is not None:
+            estimate = torch.where(points.noisy[..., None], estimate, 0.0)
+        marks = torch.stack(
+            [points.prompt, points.unknown, points.opens[..., None].expand_as(points.prompt)], -1
         )
-        return self.lifted(points.values, told) + held.to(self.marks.weight) @ self.marks.weight
+        return (
+            self.lifted(points.values, estimate) + marks.to(self.marks.weight) @ self.marks.weight
+        )
 
     def log_probs(
         self,
@@ -109,7 +111,7 @@ class Denoiser(nn.Module):
         table: Tensor,
         past: Any,
         blind: Tensor | None = None,
-        told: Tensor | None = None,
+        estimate: Tensor | None = None,
     ) -> Tensor:
         """(rows, blocks, block, size) log p(token | points), every block at once.
 
@@ -118,12 +120,12 @@ class Denoiser(nn.Module):
             table: from `table()`.
             past: from `past()`.
             blind: (rows,) bool, rows that see no earlier blocks.
-            told: (rows, blocks, block, dim) an earlier guess of the embeddings.
+            estimate: (rows, blocks, block, dim) of the embeddings, an earlier guess.
         """
         times = conditioning(points.gamma).to(self.lift.weight.dtype)
-        pinned = points.given if bool(points.given.any()) else None
+        pinned = points.prompt if bool(points.prompt.any()) else None
         states = self.network.parallel(
-            self.read(points, told), times[..., None], past, pinned, blind
+            self.read(points, estimate), times[..., None], past, pinned, blind
         )
         return self.from_states(states, points, table)
 
@@ -139,8 +141,8 @@ class Denoiser(nn.Module):
             logits = logits.to(torch.promote_types(self.head.weight.dtype, torch.float32))
             alpha, sigma = signal_and_noise(points.gamma)
             weight = torch.where(points.noisy, (alpha / sigma**2)[..., None], 0.0)
-            told = (weight[..., None] * points.values).to(logits.dtype)
-            both: Tensor = (logits + told @ table.T.to(logits.dtype)).log_softmax(-1)
+            evidence = (weight[..., None] * points.values).to(logits.dtype)
+            both: Tensor = (logits + evidence @ table.T.to(logits.dtype)).log_softmax(-1)
         return both
 
     @staticmethod
@@ -152,7 +154,7 @@ class Denoiser(nn.Module):
 
 
 def conditioning(gamma: Tensor) -> Tensor:
-    """The time that the network is told, sigma / (alpha + sigma), without gradient.
+    """The time that the network is conditioned on, sigma / (alpha + sigma), without gradient.
 
     Of the best guess no gradient by the time would be left on average, and through the network's
     sinusoids of the time it is very noisy.

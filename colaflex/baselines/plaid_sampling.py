@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.baselines.configs import PlaidConfig
+from colaflex.baselines.continuation import gained_tokens, never_drawn, tokens_seen
 from colaflex.baselines.noise_schedule import NoiseSchedule, signal_and_noise
 from colaflex.baselines.plaid_denoiser import Denoiser, Points, conditioning
-from colaflex.baselines.rows import gained_tokens, never_drawn, tokens_seen
 from colaflex.generation.token_sampling import draw_tokens
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.noise import SampleNoise, row_keys
@@ -29,8 +29,8 @@ class _Rows:
 
     Attributes:
         index: (rows,) number of each one's prompt.
-        tokens: (rows, block) what is given of the next block.
-        given: (rows, block) bool.
+        tokens: (rows, block) the prompt's part of the next block.
+        prompt: (rows, block) bool.
         opens: (rows,) bool, whether the next block is the document's first.
         seen: (rows, size + 1) bool, tokens that stand in the row already.
         past: the network's history.
@@ -38,7 +38,7 @@ class _Rows:
 
     index: Tensor
     tokens: Tensor
-    given: Tensor
+    prompt: Tensor
     opens: Tensor
     seen: Tensor
     past: Any
@@ -47,9 +47,9 @@ class _Rows:
 class Sampler:
     """Draws documents block by block.
 
-    A block is drawn whole, from noise at t = 1 to t = 0 in `options.steps` intervals; what a prompt
-    gives of it is held at its clean embeddings, and the network told so. Tokens are then read from
-    p(x | z_0).
+    A block is drawn whole, from noise at t = 1 to t = 0 in `options.steps` intervals; what of it
+    belongs to a prompt is pinned to its clean embeddings, which the network is told. Tokens are
+    then read from p(x | z_0).
 
     Args:
         denoiser: the model.
@@ -100,7 +100,7 @@ class Sampler:
                 for row, tokens, known in zip(
                     rows.index.tolist(),
                     drawn.tolist(),
-                    rows.given.sum(1).tolist(),
+                    rows.prompt.sum(1).tolist(),
                     strict=True,
                 )
             ]
@@ -114,23 +114,23 @@ class Sampler:
             number += 1
 
     def _begin(self, prompts: Sequence[Sequence[int]]) -> _Rows:
-        """Whole blocks of the prompts become history, the rest is given of the next block."""
+        """Whole blocks of the prompts become history, the rest opens the next block."""
         block, end = self.config.block_size, self.vocabulary.end_of_text
         count, device = len(prompts), self.device
         whole = [len(prompt) // block for prompt in prompts]
         read = torch.full((count, max(whole, default=0) * block), end, device=device)
         tokens = torch.full((count, block), end, device=device)
-        given = torch.zeros(count, block, dtype=torch.bool, device=device)
+        known = torch.zeros(count, block, dtype=torch.bool, device=device)
         for row, (prompt, blocks) in enumerate(zip(prompts, whole, strict=True)):
-            said = torch.tensor(list(prompt), dtype=torch.int64, device=device)
-            head, rest = said[: blocks * block], said[blocks * block :]
+            ids = torch.tensor(list(prompt), dtype=torch.int64, device=device)
+            head, rest = ids[: blocks * block], ids[blocks * block :]
             read[row, : len(head)], tokens[row, : len(rest)] = head, rest
-            given[row, : len(rest)] = True
-        held = torch.tensor(whole, dtype=torch.int64, device=device)
+            known[row, : len(rest)] = True
+        committed = torch.tensor(whole, dtype=torch.int64, device=device)
         past = self.denoiser.network.begin(count, self.denoiser.lift.weight)
-        past = self._committed(past, read.unflatten(1, (-1, block)), held * block)
+        past = self._committed(past, read.unflatten(1, (-1, block)), committed * block)
         seen = tokens_seen(prompts, self.vocabulary, device)
-        return _Rows(torch.arange(count, device=device), tokens, given, held == 0, seen, past)
+        return _Rows(torch.arange(count, device=device), tokens, known, committed == 0, seen, past)
 
     def _committed(self, past: Any, tokens: Tensor, counts: Tensor | None) -> Any:
         """History with blocks of tokens, (rows, blocks, block), behind it."""
@@ -139,12 +139,12 @@ class Sampler:
 
     def _go_on(self, rows: _Rows, drawn: Tensor, going: Tensor) -> _Rows:
         past = self._committed(rows.past.select(going), drawn[going][:, None], None)
-        given = torch.zeros_like(rows.given[going])
+        prompt = torch.zeros_like(rows.prompt[going])
         opens = torch.zeros_like(rows.opens[going])
-        return _Rows(rows.index[going], drawn[going], given, opens, rows.seen[going], past)
+        return _Rows(rows.index[going], drawn[going], prompt, opens, rows.seen[going], past)
 
     def _block(self, rows: _Rows, noise: SampleNoise, token_sampling: TokenSampling) -> Tensor:
-        """(rows, block) tokens of the next block, the given ones in their place."""
+        """(rows, block) tokens of the next block, those of the prompt in their place."""
         clean = self.denoiser.clean(rows.tokens, self.table)
         z = noise.normal("plaid", clean.shape[1:], clean)
         branches = _Branches(self, rows, clean)
@@ -158,65 +158,65 @@ class Sampler:
             drawn = noise.normal(f"plaid {step}", clean.shape[1:], clean)
             z = mean + sigma_then * fresh.sqrt() * drawn
         logits = functional.pad(branches.log_probs(z, self.gammas[-1]), (0, 1))[:, :, None]
-        new = draw_tokens(logits, token_sampling, noise, rows.seen, self.banned, given=rows.given)[
+        new = draw_tokens(logits, token_sampling, noise, rows.seen, self.banned, given=rows.prompt)[
             ..., 0
         ]
-        return torch.where(rows.given, rows.tokens, new)
+        return torch.where(rows.prompt, rows.tokens, new)
 
 
 class _Branches:
     """The guided denoiser of one block, which remembers its last guesses (self-conditioning).
 
-    The unconditional branch sees neither what is given of the block nor the blocks before it.
+    The unconditional branch sees neither the prompt's part of the block nor the blocks before it.
     """
 
     def __init__(self, sampler: Sampler, rows: _Rows, clean: Tensor) -> None:
         self.sampler, self.rows, self.clean = sampler, rows, clean
-        context = bool(rows.given.any()) or not bool(rows.opens.all())
+        context = bool(rows.prompt.any()) or not bool(rows.opens.all())
         guided = sampler.options.guidance != 1.0 and context
-        self.told: list[Tensor | None] = [None, None] if guided else [None]
+        self.guesses: list[Tensor | None] = [None, None] if guided else [None]
 
     def guess(self, z: Tensor, gamma: Tensor) -> Tensor:
         """(rows, block, dim) expected embeddings."""
-        guesses = [
-            self.sampler.denoiser.guess(found, self.sampler.table)
-            for found in self._found(z, gamma)
+        new = [
+            self.sampler.denoiser.guess(branch, self.sampler.table)
+            for branch in self._log_probs(z, gamma)
         ]
         if self.sampler.config.self_conditioning:
-            self.told = list(guesses)
-        return self._mixed(guesses)
+            self.guesses = list(new)
+        return self._mixed(new)
 
     def log_probs(self, z: Tensor, gamma: Tensor) -> Tensor:
         """(rows, block, size) log-probabilities, up to a constant where guided."""
-        return self._mixed(self._found(z, gamma))
+        return self._mixed(self._log_probs(z, gamma))
 
-    def _mixed(self, found: Sequence[Tensor]) -> Tensor:
-        if len(found) == 1:
-            return found[0]
-        return torch.lerp(found[1], found[0], self.sampler.options.guidance)
+    def _mixed(self, branches: Sequence[Tensor]) -> Tensor:
+        if len(branches) == 1:
+            return branches[0]
+        return torch.lerp(branches[1], branches[0], self.sampler.options.guidance)
 
-    def _found(self, z: Tensor, gamma: Tensor) -> list[Tensor]:
-        given, nothing = self.rows.given, torch.zeros_like(self.rows.given)
+    def _log_probs(self, z: Tensor, gamma: Tensor) -> list[Tensor]:
+        prompt, nothing = self.rows.prompt, torch.zeros_like(self.rows.prompt)
         seen = Points(
-            torch.where(given[..., None], self.clean, z)[:, None],
+            torch.where(prompt[..., None], self.clean, z)[:, None],
             gamma.reshape(1, 1),
-            given[:, None],
+            prompt[:, None],
             nothing[:, None],
             self.rows.opens[:, None],
         )
-        found = [self._one(seen, self.rows.past, self.told[0])]
-        if len(self.told) > 1:
-            blank = torch.where(given[..., None], 0.0, z)[:, None]
-            free = replace(seen, values=blank, given=nothing[:, None], unknown=given[:, None])
-            found.append(self._one(free, None, self.told[1]))
-        return found
+        branches = [self._one(seen, self.rows.past, self.guesses[0])]
+        if len(self.guesses) > 1:
+            blank = torch.where(prompt[..., None], 0.0, z)[:, None]
+            free = replace(seen, values=blank, prompt=nothing[:, None], unknown=prompt[:, None])
+            branches.append(self._one(free, None, self.guesses[1]))
+        return branches
 
-    def _one(self, points: Points, past: Any, told: Tensor | None) -> Tensor:
+    def _one(self, points: Points, past: Any, guess: Tensor | None) -> Tensor:
         denoiser = self.sampler.denoiser
-        read = denoiser.read(points, None if told is None else told[:, None])[:, 0]
+        read = denoiser.read(points, None if guess is None else guess[:, None])[:, 0]
         times = conditioning(points.gamma).to(read.dtype)
-        if bool(points.given.any()):
-            times = torch.where(points.given[:, 0], 0.0, times)
+        if bool(points.prompt.any()):
+            times = torch.where(points.prompt[:, 0], 0.0, times)
         states = denoiser.network(read, times[..., None], past)
-        found: Tensor = denoiser.from_states(states[:, None], points, self.sampler.table)[:, 0]
-        return found
+        log_probs: Tensor = denoiser.from_states(states[:, None], points, self.sampler.table)[:, 0]
+        return log_probs

@@ -5,8 +5,7 @@ from __future__ import annotations
 from colaflex.interfaces.configs import ScorerConfig
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.scorers.normalised import first_word, normalised
-from colaflex.scorers.options import meant_option
+from colaflex.scorers.matching import first_word, meant_option, normalised
 
 __all__ = ["Exact", "ExactConfig"]
 

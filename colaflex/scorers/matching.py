@@ -1,14 +1,14 @@
-"""Which option an answer means: the rules by which Cola DLM's released figures were computed."""
+"""How answers are compared: normalised texts, and which option an answer means."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
 
-from colaflex.scorers.normalised import normalised, similarity
+__all__ = ["first_word", "meant_option", "most_similar", "normalised", "similarity"]
 
-__all__ = ["meant_option", "most_similar"]
-
+PUNCTUATION = re.compile(r"[^\w\s]")
 SHORT = 40
 """Characters of a text in which a bracketed letter alone means an option."""
 ALIKE = 0.9
@@ -27,6 +27,21 @@ LEAD = re.compile(r"^(?:the )?(?:correct )?(?:final )?(?:answer|option|choice)\b
 Rule = Callable[[str, Sequence[str]], int | None]
 
 
+def normalised(text: str) -> str:
+    """A text in lower case, without punctuation (`_` is none), words one space apart."""
+    return " ".join(PUNCTUATION.sub("", text.lower()).split())
+
+
+def first_word(text: str) -> str:
+    """The first word of a text, normalised; "" where there is none."""
+    return normalised(text).partition(" ")[0]
+
+
+def similarity(answer: str, option: str) -> float:
+    """How alike two normalised texts are, from 0 to 1 (Ratcliff and Obershelp); 1 for two empty."""
+    return SequenceMatcher(None, answer, option).ratio()
+
+
 def meant_option(text: str, choices: Sequence[str]) -> int | None:
     """The index of the option that a text means, or None.
 
@@ -40,9 +55,9 @@ def meant_option(text: str, choices: Sequence[str]) -> int | None:
     options = [normalised(choice) for choice in choices]
     for part in _parts(text):
         for rule in RULES:
-            found = rule(part, options)
-            if found is not None:
-                return found
+            option = rule(part, options)
+            if option is not None:
+                return option
     return None
 
 
@@ -59,9 +74,9 @@ def most_similar(text: str, options: Sequence[str]) -> tuple[int, float]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    found = [match for line in text.splitlines() if (match := SEGMENT.search(line))]
-    if found:
-        yield found[-1][1].strip()
+    answers = [match for line in text.splitlines() if (match := SEGMENT.search(line))]
+    if answers:
+        yield answers[-1][1].strip()
     yield text.strip()
 
 
@@ -96,8 +111,8 @@ def _equal(text: str, options: Sequence[str]) -> int | None:
 
 def _contained(text: str, options: Sequence[str]) -> int | None:
     plain = normalised(text)
-    found = [index for index, option in enumerate(options) if option and option in plain]
-    return found[0] if len(found) == 1 else None
+    within = [index for index, option in enumerate(options) if option and option in plain]
+    return within[0] if len(within) == 1 else None
 
 
 def _alike(text: str, options: Sequence[str]) -> int | None:
