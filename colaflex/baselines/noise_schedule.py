@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.interfaces.one_line import one_line
+
 __all__ = ["Levels", "NoiseSchedule", "signal_and_noise"]
 
 UNITS = 16
@@ -39,6 +41,8 @@ class Levels:
     gamma: Tensor
     slope: Tensor
     _factors: list[Tensor] = field(default_factory=list)
+
+    __repr__ = one_line
 
     def learn_variance_of(self, losses: Tensor, scale: Tensor) -> None:
         """Let the schedule's shape minimise sum losses² / scale, to be called before backward().

@@ -27,6 +27,7 @@ from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 
@@ -49,6 +50,8 @@ class Blocks:
     tokens: Tensor
     counted: Tensor
     unknown: Tensor
+
+    __repr__ = one_line
 
     @classmethod
     def of(cls, batch: TokenBatch, block: int, end_of_text: int) -> Blocks:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.interfaces.network import Network
+from colaflex.interfaces.one_line import one_line
 
 __all__ = ["Denoiser", "Points", "conditioning"]
 
@@ -36,6 +37,8 @@ class Points:
     prompt: Tensor
     unknown: Tensor
     opens: Tensor
+
+    __repr__ = one_line
 
     @property
     def noisy(self) -> Tensor:

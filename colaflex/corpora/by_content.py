@@ -29,6 +29,11 @@ class ByContentConfig(CorpusConfig):
     The same text is always in the same split, wherever it stands and however often, also where
     copies differ in white space, line ends, case or the Unicode form of characters; so a duplicate
     never crosses from training to testing.
+
+    Example:
+        >>> config = ByContentConfig(validation=0.1, test=0.1, judge=0.0)
+        >>> config.split_of("One  Text") == config.split_of("one text")
+        True
     """
 
     validation: float = Field(0.05, ge=0, lt=1, description="Share of documents to validate on.")

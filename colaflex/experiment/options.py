@@ -31,6 +31,11 @@ class RunOptions:
         quiet: no progress.
         split: the held-out documents that the model is measured on.
         report: whether a report page is written.
+
+    Example:
+        >>> options = RunOptions(device="cpu", precision="fp32", quiet=True)
+        >>> options.split
+        'test'
     """
 
     resume: bool = False

@@ -100,6 +100,11 @@ class Generated:
         text: what follows it.
         tokens: ids of the new tokens.
         finish: "end" (end-of-text) or "length".
+
+    Example:
+        >>> made = Generated("The painter", " saw the sea.", tokens=(71, 12, 40), finish="length")
+        >>> made.as_json()["tokens"]
+        [71, 12, 40]
     """
 
     prompt: str

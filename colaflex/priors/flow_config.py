@@ -89,7 +89,15 @@ class PathPriorConfig(PriorConfig):
 
 
 class FlowPriorConfig(PathPriorConfig):
-    """Shared base of priors that move noise to data along a learned velocity field."""
+    """Shared base of priors that move noise to data along a learned velocity field.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class HuberConfig(FlowPriorConfig):
+        ...     width: float = Field(0.1, gt=0, le=10, description="Error where it turns linear.")
+        >>> HuberConfig(width=0.2).capabilities().likelihood
+        'none'
+    """
 
     solver: Annotated[SolverConfig, Slot("solver")] = Field(
         "euler", description="Integrator of the velocity field when sampling."

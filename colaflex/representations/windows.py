@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.representations.pretrained_folder import Brackets
 
@@ -29,6 +30,8 @@ class Windows:
     mask: Tensor
     place: Tensor
     held: Tensor
+
+    __repr__ = one_line
 
     def slots(self, states: Tensor) -> Tensor:
         """(windows, longest, width) states -> (batch, segments, slots, width), 0 where no token."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import pkgutil
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-import colaflex.interfaces
-import colaflex.networks
+import colaflex
 from colaflex.interfaces.language_model import ParameterGroup, Reconstructed
 from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.one_line import one_line
@@ -28,6 +28,7 @@ from colaflex.interfaces.values import (
 )
 from colaflex.networks.attention import KeyValues
 
+PACKAGE = Path(colaflex.__file__).parent
 LENGTHS = torch.full((2, 6), 4)
 MASK = torch.ones(2, 6, dtype=torch.bool)
 LATENTS = torch.zeros(2, 6, 16)
@@ -78,16 +79,20 @@ def test_a_value_shows_its_kind_and_its_shapes(shown: str) -> None:
     assert repr(SHOWN[shown]) == shown
 
 
+ROOMS = ("interfaces", "networks", "baselines", "couplings", "representations", "segmenters")
+TENSORS = re.compile(r"(?!.*Callable).*(Tensor|nn\.Parameter)")
+
+
 def tensor_values() -> Iterator[type]:
-    """Dataclasses of the interfaces and the networks that hold tensors."""
-    for package in (colaflex.interfaces, colaflex.networks):
-        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            for each in vars(importlib.import_module(info.name)).values():
-                own = inspect.isclass(each) and each.__module__ == info.name
-                if not own or not dataclasses.is_dataclass(each):
+    """Public dataclasses of the rooms that hold tensors."""
+    for room in ROOMS:
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            module = importlib.import_module(f"colaflex.{room}.{path.stem}")
+            for each in map(vars(module).get, getattr(module, "__all__", ())):
+                if not inspect.isclass(each) or not dataclasses.is_dataclass(each):
                     continue
                 kinds = [str(field.type) for field in dataclasses.fields(each)]
-                if any(word in kind for kind in kinds for word in ("Tensor", "nn.Parameter")):
+                if any(TENSORS.match(kind) for kind in kinds):
                     yield each
 
 
