@@ -59,7 +59,7 @@ def run_command(board: str, **given: Any) -> int:
     found = Board.load(board)
     cells = grid(found, given["rows"], given["budgets"], _integers(given["seeds"]))
     from colaflex.leaderboard.bench import Bench
-    from colaflex.leaderboard.workers import Settings
+    from colaflex.leaderboard.cell_pool import Settings
 
     out = given["out"] or Path("runs") / "bench" / found.board
     settings = Settings(out, given["workers"], given["device"], given["precision"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,23 +124,18 @@ def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
         budget.flops,
         budget.failures,
     )
-    if given["workers"] > 1:
-        from colaflex.runtime.terminal import say
-        from colaflex.studies.work.processes import Workers
-        from colaflex.studies.work.shared import join
-
-        # What stands in the way is said once, and what is taken for granted.
-        join(study, arms, given["precision"], given["device"], say)
-        arguments = [str(study.file.path), "--out", str(study.where.folder)]
-        arguments += ["--arms", *arms]
-        arguments += ["--device", given["device"], "--precision", given["precision"]]
-        for name, value in asdict(limits).items():
-            arguments += [f"--{name}", str(value)] if value is not None else []
-        return Workers(arguments, given["workers"], study.where.storage).run()
     from colaflex.studies.work.running import WorkSettings, work
     from colaflex.training.progress import shown
 
     settings = WorkSettings(limits, arms, given["device"], given["precision"])
+    if given["workers"] > 1:
+        from colaflex.runtime.terminal import say
+        from colaflex.studies.work.shared import join
+        from colaflex.studies.work.worker_processes import WorkerPool
+
+        # What stands in the way is said once, and what is taken for granted.
+        join(study, arms, given["precision"], given["device"], say)
+        return WorkerPool(study, settings, given["workers"]).run()
     with shown(stays=False) as progress:  # what stays are the lines of the trials
         return 0 if work(study, settings, progress) else 130
 

@@ -25,6 +25,7 @@ from colaflex.files.reading import MissingFile, inside, parse_json, read_json
 from colaflex.files.run_shapes import checked
 from colaflex.files.writing import sha256_file, write_atomic
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.runtime.lock import leads_to, lock
 
 if TYPE_CHECKING:
     from colaflex.experiment.conditions import Conditions
@@ -87,9 +88,9 @@ class RunFolder:
         Raises:
             RunFailure: it was held, and is gone.
         """
-        if self._descriptor is not None and not _leads_to(self._path, self._descriptor):
+        if self._descriptor is not None and not leads_to(self._path, self._descriptor):
             moved = _place_of(self._descriptor)
-            if not _leads_to(moved, self._descriptor):
+            if not leads_to(moved, self._descriptor):
                 raise RunFailure(
                     f"{self._path}: this run folder is gone, deleted or moved to another disk; if "
                     "it was moved, --resume goes on there, from its last checkpoint"
@@ -204,14 +205,15 @@ class RunFolder:
     def _lock(self, descriptor: int) -> None:
         """Lock the folder itself, so that a process that is killed leaves nothing behind."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            free = lock(descriptor)
+        except OSError as error:
+            log.warning("%s: can't be locked (%s); going on", self.path, error.strerror)
+            return
+        if not free:
             raise FolderHeld(
                 f"{self.path}: another process is training in this folder; wait for it, or choose "
                 "another one with --out"
-            ) from None
-        except OSError as error:
-            log.warning("%s: can't be locked (%s); going on", self.path, error.strerror)
+            )
 
     def claim(self, identity: Mapping[str, Any], resume: bool) -> dict[str, Any]:
         """Make the folder this run's, or find that it is.
@@ -293,13 +295,6 @@ def _metric_a_line(items: Mapping[str, Items]) -> str:
         if found.defined
     )
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def _leads_to(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except OSError:
-        return False
 
 
 def _place_of(descriptor: int) -> Path:

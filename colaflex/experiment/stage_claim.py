@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from colaflex.experiment.stage_cache import stage_one_path
+from colaflex.runtime.lock import FileLock
 from colaflex.training.callbacks import Record
 from colaflex.training.progress import Progress
 from colaflex.training.stage_loss import Precision
@@ -37,15 +36,13 @@ def claimed(digest: str, wait: bool = False, precision: Precision = "fp32") -> I
     if not digest or path.exists():
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    lock = FileLock(path.with_suffix(".lock"))
+    if not lock.acquire(wait):
+        raise StageOneHeld
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
-    except BlockingIOError:
-        raise StageOneHeld from None
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 class ReleasingProgress:

@@ -7,7 +7,6 @@ for what a killed process has left behind.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -18,6 +17,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from colaflex.runtime.lock import leads_to, lock
 
 __all__ = [
     "cache_dir",
@@ -81,17 +82,15 @@ def temporary(path: Path, folder: bool = False) -> Iterator[Path]:
 
 def _locked(made: Path) -> int | None:
     """Lock what was just made; None where somebody has swept it away before."""
-    descriptor = None
     try:
         descriptor = os.open(made, os.O_RDONLY)
-        with suppress(OSError):  # a file system without locks, where nobody sweeps either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.path.samestat(os.fstat(descriptor), made.stat()):
-            return descriptor
     except FileNotFoundError:
-        pass
-    if descriptor is not None:
-        os.close(descriptor)
+        return None
+    with suppress(OSError):  # a file system without locks, where nobody sweeps either
+        lock(descriptor, wait=True)
+    if leads_to(made, descriptor):
+        return descriptor
+    os.close(descriptor)
     return None
 
 
@@ -133,8 +132,8 @@ def _remove_if_left(path: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(path)
+            if lock(descriptor):
+                _remove(path)
         finally:
             os.close(descriptor)
 

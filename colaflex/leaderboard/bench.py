@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,14 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.cell_pool import BUSY, CellEnded, CellPool, Settings
 from colaflex.leaderboard.grid import Cell
 from colaflex.leaderboard.matching import Match, Matcher
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files
-from colaflex.leaderboard.workers import BUSY, Ended, Settings, Workers
-from colaflex.runtime import terminal
+from colaflex.runtime.lock import is_locked
+from colaflex.runtime.terminal import say
 
 __all__ = ["Bench", "Outcome"]
 
@@ -66,7 +66,7 @@ class Bench:
         self.board, self.cells, self.settings = board, list(cells), settings
         self.matcher = Matcher(board, settings.out / "matches")
         self.matches: dict[Cell, Match] = {}
-        self.workers = Workers(settings)
+        self.pool = CellPool(settings)
         self.outcome = Outcome()
         self._later: dict[Cell, float] = {}
         self._seconds: list[float] = []
@@ -77,12 +77,12 @@ class Bench:
         Raises:
             UserError: a row can't be trained on this board, or a record stands in the way.
         """
-        _say(f"widths and steps of {len(self.cells)} cells, solved or known")
+        say(f"widths and steps of {len(self.cells)} cells, solved or known")
         for cell in self.cells:
             if cell not in self.matches:
                 self.matches[cell] = self.matcher.match(cell)
                 if not self.matches[cell].ok:
-                    _say(f"{cell.name}: {self.unmatched(cell)}; it will not be ranked")
+                    say(f"{cell.name}: {self.unmatched(cell)}; it will not be ranked")
         self._known_records()
         return self.matches
 
@@ -103,16 +103,16 @@ class Bench:
         end = None if minutes is None else time.monotonic() + 60 * minutes
         self.match()
         done = len(self.outcome.records)
-        _say(f"{done} of {len(self.cells)} cells have a record already")
+        say(f"{done} of {len(self.cells)} cells have a record already")
         if done < len(self.cells):
-            _say(f"what the cells say goes to {self.settings.out / 'logs'}")
-            self.workers.check()
+            say(f"what the cells say goes to {self.settings.out / 'logs'}")
+            self.pool.check()
         try:
             self._loop(end)
         except KeyboardInterrupt:
             self.outcome.interrupted = True
-            if len(self.workers):
-                _say("interrupted: stopping at the next checkpoints; once more ends at once")
+            if len(self.pool):
+                say("interrupted: stopping at the next checkpoints; once more ends at once")
             self._stop()
         self.outcome.left = [cell for cell in self.cells if not self._settled(cell)]
         return self.outcome
@@ -122,28 +122,28 @@ class Bench:
         while not all(self._settled(cell) for cell in self.cells):
             if time.monotonic() >= shown + OFTEN:
                 shown = time.monotonic()
-                for running, line in self.workers.said():
-                    _say(f"{running.name}: {line}")
-            for ended in self.workers.ended():
+                for running, line in self.pool.lines():
+                    say(f"{running.name}: {line}")
+            for ended in self.pool.ended():
                 self._after(ended)
             if end is not None and time.monotonic() >= end:
-                _say("time is over: stopping at the next checkpoints")
+                say("time is over: stopping at the next checkpoints")
                 self._stop()
                 return
-            while self.workers.free and (cell := self._next()) is not None:
+            while self.pool.free and (cell := self._next()) is not None:
                 self._start(cell)
             time.sleep(POLL)
 
     def _stop(self) -> None:
-        self.workers.stop()
+        self.pool.stop()
         try:
-            while len(self.workers):
-                for ended in self.workers.ended():
+            while len(self.pool):
+                for ended in self.pool.ended():
                     if ended.code != 130:
                         self._after(ended)
                 time.sleep(POLL)
         except KeyboardInterrupt:
-            self.workers.kill()
+            self.pool.kill()
             raise
 
     def _settled(self, cell: Cell) -> bool:
@@ -153,9 +153,9 @@ class Bench:
         """The first cell that nobody runs and that can run now."""
         now = time.monotonic()
         for cell in self.cells:
-            if self._settled(cell) or cell in self.workers or self._later.get(cell, 0.0) > now:
+            if self._settled(cell) or cell in self.pool or self._later.get(cell, 0.0) > now:
                 continue
-            if _held(self.settings.out / cell.name):
+            if is_locked(self.settings.out / cell.name):
                 self._later[cell] = now + LATER
                 continue
             if self._record(cell) or self._settled(cell):
@@ -171,13 +171,13 @@ class Bench:
         from colaflex.experiment.stage_cache import stage_one_path
 
         digest = self.matches[cell].stage1_digest
-        if not digest or stage_one_path(digest, self.workers.precision).exists():
+        if not digest or stage_one_path(digest, self.pool.precision).exists():
             return False
-        if self.workers.trains(digest):
+        if self.pool.trains(digest):
             return True
         return not self._trains(cell) and any(
             self._trains(other)
-            and (_held(self.settings.out / other.name) or not self._settled(other))
+            and (is_locked(self.settings.out / other.name) or not self._settled(other))
             for other in self.cells
             if self.matches[other].stage1_digest == digest
         )
@@ -192,22 +192,22 @@ class Bench:
         return same and identity.get("reused") is None
 
     def _start(self, cell: Cell) -> None:
-        _say(f"cell {self._number(cell)}: {cell.name}: runs{self._time_left()}")
+        say(f"cell {self._number(cell)}: {cell.name}: runs{self._time_left()}")
         match = self.matches[cell]
-        self.workers.start(cell, self.matcher.spec(cell, match.values), match)
+        self.pool.start_cell(cell, self.matcher.spec(cell, match.values), match)
 
-    def _after(self, ended: Ended) -> None:
+    def _after(self, ended: CellEnded) -> None:
         """Take note of a process that has ended."""
-        cell = ended.cell
+        cell = ended.job
         if ended.code == BUSY:
             self._later[cell] = time.monotonic() + LATER
         elif ended.code == 0 and self._record(cell):
             self._seconds.append(ended.seconds)
             took = f"done in {ended.seconds:.0f} s"
-            _say(f"cell {self._number(cell)}: {cell.name}: {took}{self._time_left()}")
+            say(f"cell {self._number(cell)}: {cell.name}: {took}{self._time_left()}")
         elif ended.code != 130:
             self.outcome.failed[cell] = self._reason(ended)
-            _say(f"cell {self._number(cell)}: {cell.name}: FAILED: {self.outcome.failed[cell]}")
+            say(f"cell {self._number(cell)}: {cell.name}: FAILED: {self.outcome.failed[cell]}")
 
     def _record(self, cell: Cell) -> bool:
         """Whether a finished run of the cell is recorded; it is now, if need be."""
@@ -227,7 +227,7 @@ class Bench:
             check_records(self.board, [path])
         except (UserError, RunFailure) as error:
             self.outcome.failed[cell] = str(error)
-            _say(f"{cell.name}: FAILED: {error}")
+            say(f"{cell.name}: FAILED: {error}")
             return False
         self.outcome.records[cell] = path
         return True
@@ -258,8 +258,8 @@ class Bench:
                 "back as it was, or move this away"
             )
 
-    def _reason(self, ended: Ended) -> str:
-        log = self.workers.log(ended.cell)
+    def _reason(self, ended: CellEnded) -> str:
+        log = self.pool.log(ended.job)
         lines = _end(log).splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
@@ -306,22 +306,3 @@ def _end(log: Path) -> str:
     with open_regular(log) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_END))
         return file.read(LONGEST_END).decode(errors="replace")
-
-
-def _held(folder: Path) -> bool:
-    """Whether another process trains in a run folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _say(text: str) -> None:
-    terminal.say(text)

@@ -11,17 +11,19 @@ import argparse
 import os
 import signal
 import sys
-import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.experiment.folder import FolderHeld
 from colaflex.experiment.settings import chosen_device, chosen_precision
 from colaflex.experiment.stage_claim import ReleasingProgress, StageOneHeld, claimed
-from colaflex.leaderboard.workers import BUSY
+from colaflex.leaderboard.cell_pool import BUSY
 from colaflex.runtime import terminal
 from colaflex.runtime.failures import told
+from colaflex.runtime.pool import when_to_stop
 from colaflex.spec import Spec
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
@@ -29,24 +31,9 @@ from colaflex.training.progress import LineProgress
 __all__ = ["main"]
 
 SECONDS = 30.0
-
-
-class StoppableProgress(LineProgress):
-    """Lines of progress of a process that may be asked to stop before it trains.
-
-    Args:
-        stopping: set when the process is to stop.
-    """
-
-    def __init__(self, stopping: threading.Event) -> None:
-        super().__init__(sys.stderr, SECONDS)
-        self._stopping = stopping
-
-    def begin(self, stage: str, done: int, total: int) -> None:
-        """A stage begins, or goes on."""
-        super().begin(stage, done, total)
-        if self._stopping.is_set():  # asked before training knew how to stop
-            os.kill(os.getpid(), signal.SIGTERM)
+"""Between two lines of progress."""
+AGAIN = 0.1
+"""Seconds between two requests to stop."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,15 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args(arguments)
-    stopping = threading.Event()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training takes it over, and knows what to do
-    threading.Thread(target=_watch, args=(stopping,), daemon=True).start()
+    when_to_stop(_stop)
     try:
         with ExitStack() as claim:
             precision = chosen_precision(given.precision, chosen_device(given.device))
             claim.enter_context(claimed(given.stage1, precision=precision))
             options = RunOptions(resume=True, device=given.device, precision=given.precision)
-            progress = ReleasingProgress(StoppableProgress(stopping), claim)
+            progress = ReleasingProgress(LineProgress(sys.stderr, SECONDS), claim)
             Experiment(Spec.load(given.spec), given.folder, options, progress).run()
     except (FolderHeld, StageOneHeld):
         return BUSY
@@ -78,12 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _watch(stopping: threading.Event) -> None:
-    """Wait for the end of standard input; then ask for a stop."""
-    while os.read(0, 1):
-        pass
-    stopping.set()
-    os.kill(os.getpid(), signal.SIGTERM)
+def _stop() -> NoReturn:
+    """Ask for a stop again and again: training that begins later has not heard the first."""
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(AGAIN)
 
 
 if __name__ == "__main__":

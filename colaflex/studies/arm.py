@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from colaflex.runtime.lock import FileLock
 from colaflex.studies.objective import Attempt
-from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.trials import TrialRecord
 
 __all__ = ["Arm", "Events", "Limits", "Silent"]

@@ -21,10 +21,10 @@ import pytest
 from colaflex.errors import UserError
 from colaflex.leaderboard.bench import Bench as Runner
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.cell_pool import Settings
 from colaflex.leaderboard.grid import grid
 from colaflex.leaderboard.record import Record, sealed, write_record
 from colaflex.leaderboard.records import load_records
-from colaflex.leaderboard.workers import Settings
 from colaflex.spec import Spec
 
 CELLS = ["flow_matching-small-s0", "flow_matching-small-s1", "latent_ar-small-s0"]

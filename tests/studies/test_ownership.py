@@ -16,8 +16,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from colaflex.runtime.lock import FileLock
 from colaflex.studies.arm import Arm
-from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.ownership import (
     RETRIES,
     SILENCE,
@@ -260,23 +260,3 @@ def test_no_more_run_than_are_missing_from_the_limit(study: optuna.Study, tmp_pa
             thread.join()
     assert len({trial.number for trial in found}) == len(found) <= 3
     assert states(study).count("RUNNING") == len(found)
-
-
-def test_a_lock_that_was_deleted_is_no_lock_of_two(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    held, got = FileLock(path), threading.Event()
-    held.acquire()
-
-    def wait() -> None:
-        with FileLock(path):
-            got.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert not got.wait(0.1)
-    path.unlink()
-    with FileLock(path):  # another file of this name
-        held.release()
-        assert not got.wait(0.2)
-    assert got.wait(5)
-    thread.join()

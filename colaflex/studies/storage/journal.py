@@ -18,7 +18,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from colaflex.errors import UserError
 from colaflex.files.reading import appending, open_regular
 from colaflex.files.writing import write_atomic
-from colaflex.studies.storage.file_lock import FileLock
+from colaflex.runtime.lock import FileLock
 
 __all__ = ["FlockLock", "WholeLines", "mend", "open_journal", "read_journal", "torn_path"]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from colaflex.studies.storage.file_lock import FileLock
+from colaflex.runtime.lock import FileLock
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
 from colaflex.studies.storage.spans import note_span
 

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from colaflex.runtime.lock import FileLock
 from colaflex.studies.objective import Attempt
-from colaflex.studies.storage.file_lock import FileLock
 from colaflex.studies.storage.ownership import all_trials, new_trial
 
 __all__ = ["enqueue"]

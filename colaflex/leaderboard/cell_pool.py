@@ -1,0 +1,95 @@
+"""The processes of a bench: started, watched, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from colaflex.files.reading import appending, inside
+from colaflex.files.writing import write_atomic
+from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.matching import Match
+from colaflex.leaderboard.tail import Tail
+from colaflex.runtime.pool import Ended, Pool
+from colaflex.spec import Spec
+
+if TYPE_CHECKING:
+    from colaflex.training.stage_loss import Precision
+
+__all__ = ["BUSY", "CellEnded", "CellPool", "Settings"]
+
+BUSY = 75
+"""Exit code of a cell whose folder, or stage 1, another process has."""
+CellEnded = Ended[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How cells are run.
+
+    Attributes:
+        out: folder of the run folders.
+        workers: how many cells at once.
+        device: as of `colaflex run`.
+        precision: as of `colaflex run`.
+    """
+
+    out: Path
+    workers: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+
+
+class CellPool(Pool[Cell]):
+    """Cells that run side by side on this machine, each in a process of its own.
+
+    Args:
+        settings: how.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("colaflex.leaderboard.cell_process", settings.workers)
+        self.settings = settings
+        self._logs: dict[Cell, Tail] = {}
+        self._stages_one: dict[Cell, str] = {}
+
+    def check(self) -> None:
+        """Raises UserError for a device or precision that this machine does not have."""
+        _ = self.precision
+
+    @cached_property
+    def precision(self) -> Precision:
+        """In which cells are trained."""
+        from colaflex.experiment.settings import chosen_device, chosen_precision
+
+        return chosen_precision(self.settings.precision, chosen_device(self.settings.device))
+
+    def trains(self, stage1: str) -> bool:
+        """Whether a cell with this stage 1 runs."""
+        return any(self._stages_one[cell] == stage1 for cell in self)
+
+    def log(self, cell: Cell) -> Path:
+        """Where a cell's lines go."""
+        return self.settings.out / "logs" / f"{cell.name}.log"
+
+    def start_cell(self, cell: Cell, spec: Spec, match: Match) -> None:
+        """Start a cell, or go on with it."""
+        settings = self.settings
+        file = inside(settings.out, f"specs/{cell.name}.yaml")
+        folder = inside(settings.out, cell.name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, spec.to_yaml())
+        arguments = [str(file), str(folder), "--stage1", match.stage1_digest]
+        arguments += ["--device", settings.device, "--precision", settings.precision]
+        self._stages_one[cell], self._logs[cell] = match.stage1_digest, Tail(self.log(cell))
+        with appending(settings.out, f"logs/{cell.name}.log") as log:
+            self.start(cell, arguments, stdout=log, stderr=log)
+
+    def lines(self) -> Iterator[tuple[Cell, str]]:
+        """The last line of each cell that has said something since the last call."""
+        for cell in self:
+            if line := self._logs[cell].last():
+                yield cell, line
