@@ -144,15 +144,15 @@ def _split_on_numbers(text: str, index: dict[int, int]) -> Verses:
     verses: Verses = {}
     number, start = 0, 0
     for match in re.finditer(r"(?<!\d)(\d+)\.", text):
-        found = int(match.group(1))
-        if found not in (1, number + 1):
+        verse = int(match.group(1))
+        if verse not in (1, number + 1):
             continue
         if number:
             verses[*chapter, number] = text[start : match.start()]
         # A first verse followed by another first verse is the title of a psalm.
-        if found == 1 and number > 1:
+        if verse == 1 and number > 1:
             chapter = next(chapters)
-        number, start = found, match.end()
+        number, start = verse, match.end()
     verses[*chapter, number] = text[start:]
     return verses
 

@@ -11,8 +11,8 @@ from typing import Literal
 from pydantic import Field
 
 from colaflex.corpora.by_content import ByContentConfig
-from colaflex.corpora.finding import find_files
-from colaflex.corpora.reading import (
+from colaflex.corpora.listing import list_files
+from colaflex.corpora.readers import (
     CHUNK_BYTES,
     EncodingErrors,
     read_json_lines,
@@ -63,26 +63,25 @@ class TextFiles(Corpus):
 
     def __init__(self, config: TextFilesConfig) -> None:
         self.config = config
-        self._told: set[Path] = set()
+        self._warned: set[Path] = set()
 
     def files(self) -> list[Path]:
         """The files that are read, sorted by path; raises UserError where there are none."""
-        given = self.config.path
-        found = find_files(given, READ_IN_FOLDERS)
-        passed = found.told()
-        if not found.files:
+        pattern = self.config.path
+        listing = list_files(pattern, READ_IN_FOLDERS)
+        omitted = listing.omissions()
+        if not listing.files:
             expected = "no such file or folder, and as a glob it matches nothing"
-            if user_path(given).is_dir():
+            if user_path(pattern).is_dir():
                 expected = f"none of its files ends in {', '.join(READ_IN_FOLDERS)}"
-            raise UserError(
-                f"corpus.path: {given}: {expected}" + (f" (passed over {passed})" if passed else "")
-            )
-        for path in found.files:
+            omissions = f" (passed over {omitted})" if omitted else ""
+            raise UserError(f"corpus.path: {pattern}: {expected}{omissions}")
+        for path in listing.files:
             if path.suffix.lower() != ".json" or self.config.documents != "jsonl":
                 refuse_name(path, self.config.field)
-        if passed:
-            self._tell(given, "corpus.path: %s: passed over %s", given, passed)
-        return found.files
+        if omitted:
+            self._warn(pattern, "corpus.path: %s: passed over %s", pattern, omitted)
+        return listing.files
 
     def fingerprint(self) -> str:
         """A digest of the options and of all files' content, not of where they lie."""
@@ -103,7 +102,7 @@ class TextFiles(Corpus):
                     if split is None:
                         split = self.config.split_of(piece)
                     else:
-                        self._tell_cut(path)
+                        self._warn_of_cut(path)
                     empty = False
                     yield Document(piece, split)
         if empty:
@@ -130,8 +129,8 @@ class TextFiles(Corpus):
         for text in texts:
             yield (text[start : start + size] for start in range(0, len(text), size))
 
-    def _tell_cut(self, path: Path) -> None:
-        self._tell(
+    def _warn_of_cut(self, path: Path) -> None:
+        self._warn(
             path,
             "%s: documents longer than %d characters are cut (corpus.max_document_characters; "
             "corpus.documents says what a document is, now %s)",
@@ -140,10 +139,10 @@ class TextFiles(Corpus):
             self._format(path),
         )
 
-    def _tell(self, path: Path, message: str, *values: object) -> None:
+    def _warn(self, path: Path, message: str, *values: object) -> None:
         """Warn of a path, once."""
-        if path not in self._told:
-            self._told.add(path)
+        if path not in self._warned:
+            self._warned.add(path)
             logger.warning(message, *values)
 
 

@@ -216,7 +216,7 @@ COMPONENTS = (
         "corpus",
         "worlds",
         "colaflex.corpora.worlds:Worlds",
-        "colaflex.corpora.worlds:WorldsConfig",
+        "colaflex.corpora.worlds_process:WorldsConfig",
         "Text with a known generative process: exact likelihood, entropy and parser.",
     ),
     Component(

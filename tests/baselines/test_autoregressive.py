@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from colaflex.baselines.autoregressive import Autoregressive
 from colaflex.baselines.configs import AutoregressiveConfig
 from colaflex.baselines.continuation import gained_tokens, padded_prompts
-from colaflex.corpora.worlds import World, WorldsConfig
+from colaflex.corpora.worlds_process import World, WorldsConfig
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 

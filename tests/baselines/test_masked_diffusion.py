@@ -19,7 +19,8 @@ import colaflex
 from colaflex.baselines.configs import MaskedDiffusionConfig
 from colaflex.baselines.masked_diffusion import MaskedDiffusion
 from colaflex.corpora.token_index import Data, prepare_data
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.hidden_matrices import hidden_matrices

@@ -12,7 +12,7 @@ from torch import Tensor
 import colaflex
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
-from colaflex.corpora.worlds import World, WorldsConfig
+from colaflex.corpora.worlds_process import World, WorldsConfig
 from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from colaflex.corpora.by_content import folded
-from colaflex.corpora.reading import CHUNK_BYTES, read_pieces, read_text
+from colaflex.corpora.readers import CHUNK_BYTES, read_pieces, read_text
 from colaflex.corpora.text_files import TextFiles, TextFilesConfig
 from colaflex.errors import UserError
 

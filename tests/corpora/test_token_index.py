@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from colaflex.corpora.token_index import Data, build_index, open_index, prepare_data
 from colaflex.corpora.tokenizer import load_tokenizer
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import RunFailure, UserError
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document, Split
 

@@ -18,7 +18,8 @@ from colaflex.corpora.tokenizer import (
     thinned,
     train_tokenizer,
 )
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import RunFailure, UserError
 from colaflex.interfaces.corpus import Corpus, Document
 

@@ -15,7 +15,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 import colaflex
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.evaluation.likelihood import Likelihood, likelihood_metrics
 from colaflex.evaluation.reconstruction import Reconstruction, reconstruction_metrics
 from colaflex.evaluation.spelling import spelling

@@ -12,7 +12,8 @@ from torch import nn
 
 import colaflex
 from colaflex.corpora.tokenizer import Tokenizer, load_tokenizer
-from colaflex.corpora.worlds import SentenceDerivation, Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import SentenceDerivation, WorldsConfig
 from colaflex.errors import UserError
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies

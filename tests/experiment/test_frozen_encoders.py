@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import colaflex
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 
 pytest.importorskip("transformers", reason="needs pip install 'colaflex[hf]'")
 

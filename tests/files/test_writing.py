@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from colaflex.corpora.token_index import prepare_data
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.files.writing import sweep, sweep_cache, temporary, write_atomic
 
 WRITER = """

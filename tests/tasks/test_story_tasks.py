@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import colaflex
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import UserError
 from colaflex.interfaces.task import TaskSource
 

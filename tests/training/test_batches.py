@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colaflex.corpora.token_index import Data, SplitIndex, TokenIndex, prepare_data
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import UserError
 from colaflex.training.batches import Rows, TrainingBatches, TrainingOrder, evaluation_batches
 

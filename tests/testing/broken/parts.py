@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import torch
 
-from colaflex.corpora.worlds import Worlds, WorldsConfig
+from colaflex.corpora.worlds import Worlds
+from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.couplings.independent import Independent
 from colaflex.interfaces.corpus import Document
 from colaflex.interfaces.values import Segmentation, TokenBatch

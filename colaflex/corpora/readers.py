@@ -36,11 +36,11 @@ def read_text(path: Path, errors: EncodingErrors) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")(_POLICY[errors])
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     for offset, raw in _chunks(path):
-        held_back = len(decoder.getstate()[0])
+        pending = len(decoder.getstate()[0])
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            raise _not_utf8(path, offset - held_back + error.start, error) from error
+            raise _not_utf8(path, offset - pending + error.start, error) from error
         yield newlines.decode(text, final=not raw)
 
 
@@ -106,18 +106,18 @@ def _cut(
     chunks: Iterator[str], separator: re.Pattern[str] | None, size: int
 ) -> Iterator[tuple[str, bool]]:
     """Pieces of documents, and of each whether its document ends with it."""
-    held = ""
+    rest = ""
     for chunk in chunks:
-        held += chunk
+        rest += chunk
         if separator is not None:
-            *ended, held = separator.split(held)
+            *ended, rest = separator.split(rest)
             for document in ended:
                 yield from _bounded(document, size)
         # A separator across the cut ends this document a piece later, which is no harm.
-        cut = (len(held) - 1) // size * size if len(held) > size else 0
-        yield from ((held[start : start + size], False) for start in range(0, cut, size))
-        held = held[cut:]
-    yield from _bounded(held, size)
+        cut = (len(rest) - 1) // size * size if len(rest) > size else 0
+        yield from ((rest[start : start + size], False) for start in range(0, cut, size))
+        rest = rest[cut:]
+    yield from _bounded(rest, size)
 
 
 def _bounded(document: str, size: int) -> Iterator[tuple[str, bool]]:
