@@ -14,10 +14,21 @@ from colaflex.leaderboard.tradeoffs import Point, front
 from colaflex.metrics.likelihood import sign
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import compact
-from colaflex.report.figures import Figure, axis_label, or_value, scale_of
-from colaflex.report.labels import Label, write_labels
-from colaflex.report.style import COLOURS, SERIES, draw, elide, log_axis, plots_available
-from colaflex.report.tradeoff import with_errors
+from colaflex.report.drawing import (
+    COLOURS,
+    SERIES,
+    Figure,
+    Label,
+    axis_label,
+    draw,
+    elide,
+    log_axis,
+    or_value,
+    plots_available,
+    scale_of,
+    with_errors,
+    write_labels,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

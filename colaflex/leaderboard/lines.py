@@ -14,7 +14,7 @@ from colaflex.leaderboard.standings import Entry, Standings, Table
 from colaflex.metrics.catalogue import MetricInfo
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import MISSING, compact
-from colaflex.report.figures import or_value
+from colaflex.report.drawing import or_value
 from colaflex.statistics.ranking import Over
 
 __all__ = ["FILTERS", "Block", "Cell", "Group", "Line", "PairRow", "Strip", "groups_of"]

@@ -27,11 +27,10 @@ from colaflex.metrics.catalogue import DIVERSITY, QUALITY
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.names import beside, describe
 from colaflex.metrics.numbers import compact, decimals, duration, number, unit_text
-from colaflex.report.figures import Figure
+from colaflex.report.drawing import Figure, plots_available
 from colaflex.report.page import sample_columns
-from colaflex.report.record import components
-from colaflex.report.sections import MetricRow, family_rows, parameter_shares, stage_rows
-from colaflex.report.style import plots_available
+from colaflex.report.run_record import components
+from colaflex.report.tables import MetricRow, family_rows, parameter_shares, stage_rows
 
 __all__ = ["build_page"]
 

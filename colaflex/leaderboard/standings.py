@@ -25,7 +25,7 @@ from colaflex.metrics.likelihood import BOUND, ESTIMATE, declared_likelihood, si
 from colaflex.metrics.measurements import measurements_of
 from colaflex.metrics.names import describe
 from colaflex.metrics.rank import Direction
-from colaflex.report.record import clean
+from colaflex.report.run_record import clean
 from colaflex.spec import Spec
 from colaflex.statistics.hierarchical import hierarchical_interval
 from colaflex.statistics.ranking import LEVEL, Over, compare, rank

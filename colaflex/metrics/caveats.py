@@ -34,7 +34,7 @@ def caveats(metrics: Metrics, vocabulary: int | None = None) -> list[str]:
         metrics: by full name.
         vocabulary: number of tokens, where it is known.
     """
-    return [said for said in (collapse(metrics), weak_judge(metrics, vocabulary)) if said]
+    return [rule for rule in (collapse(metrics), weak_judge(metrics, vocabulary)) if rule]
 
 
 def collapse(metrics: Metrics) -> str:
@@ -42,14 +42,14 @@ def collapse(metrics: Metrics) -> str:
     entropy, real = _pair(metrics, "unigram_entropy")
     different, usual = _pair(metrics, "distinct_documents")
     if entropy < real - HALF:
-        said = f"unigram entropy {entropy:.2f} against {real:.2f} nats of real text"
+        reason = f"unigram entropy {entropy:.2f} against {real:.2f} nats of real text"
     elif different < usual / 2:
-        said = f"{100 * different:.0f} % of the texts differ, {100 * usual:.0f} % of real ones"
+        reason = f"{100 * different:.0f} % of the texts differ, {100 * usual:.0f} % of real ones"
     else:
         return ""
     judged = math.isfinite(_value(metrics, "generation.judge_nll"))
     no_quality = "a low judge NLL is" if judged else "what they get right is"
-    return f"collapsed: the texts repeat themselves ({said}), so that {no_quality} no quality"
+    return f"collapsed: the texts repeat themselves ({reason}), so that {no_quality} no quality"
 
 
 def weak_judge(metrics: Metrics, vocabulary: int | None = None) -> str:
@@ -59,12 +59,12 @@ def weak_judge(metrics: Metrics, vocabulary: int | None = None) -> str:
     uniform = math.log(vocabulary) if vocabulary and vocabulary > 1 else math.nan
     heap = _value(metrics, "generation.unigram.judge_nll")
     if real > NEAR_UNIFORM * uniform:
-        said = f"{real:.2f} nats a token on real text, where a uniform guess has {uniform:.2f}"
+        reason = f"{real:.2f} nats a token on real text, where a uniform guess has {uniform:.2f}"
     elif heap - real < LEAST_GAP:
-        said = f"{real:.2f} nats a token on real text, {heap:.2f} on a heap of its tokens"
+        reason = f"{real:.2f} nats a token on real text, {heap:.2f} on a heap of its tokens"
     else:
         return ""
-    return f"weak judge: it knows little of the text ({said}), so that judge NLLs mean little"
+    return f"weak judge: it knows little of the text ({reason}), so that judge NLLs mean little"
 
 
 def _pair(metrics: Metrics, metric: str) -> tuple[float, float]:

@@ -54,13 +54,13 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def decimals(measured: Iterable[Measurement], unit: str = "") -> int | None:
+def decimals(measurements: Iterable[Measurement], unit: str = "") -> int | None:
     """How many decimals a column of measurements deserves, by its intervals; None: unknown.
 
     The median half-width keeps its first digit; nothing is cut below one decimal of a percentage.
     """
     scale = 100 if unit == "share" else 1
-    halves = [scale * (m.high - m.low) / 2 for m in measured]
+    halves = [scale * (m.high - m.low) / 2 for m in measurements]
     halves = [half for half in halves if half > 0 and math.isfinite(half)]
     if not halves:
         return None
@@ -102,14 +102,14 @@ def unit_text(unit: str) -> str:
     return {"share": "%", "bytes": "B"}.get(unit, unit)
 
 
-def interval(measured: Measurement, unit: str = "", places: int | None = None) -> str:
+def interval(measurement: Measurement, unit: str = "", places: int | None = None) -> str:
     """The bounds of the 95 % interval, or "" where there is none."""
-    if not (math.isfinite(measured.low) and math.isfinite(measured.high)):
+    if not (math.isfinite(measurement.low) and math.isfinite(measurement.high)):
         return ""
-    if measured.low == measured.high:
+    if measurement.low == measurement.high:
         return ""
-    low, high = number(measured.low, unit, places), number(measured.high, unit, places)
-    return f"{low} to {high}" if measured.low < 0 else f"{low} – {high}"
+    low, high = number(measurement.low, unit, places), number(measurement.high, unit, places)
+    return f"{low} to {high}" if measurement.low < 0 else f"{low} – {high}"
 
 
 def seconds_of(value: object) -> str:

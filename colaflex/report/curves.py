@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colaflex.metrics.numbers import number, tick
-from colaflex.report.figures import Figure
-from colaflex.report.style import COLOURS, SERIES, draw, elide, log_axis, plots_available
+from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, log_axis, plots_available
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +46,7 @@ def loss_curves(history: Records, limit: int = 9) -> list[StageCurves]:
     """Of each stage, the total loss and every term, raw and smoothed, over its steps."""
     if not plots_available():
         return []
-    found = []
+    stages = []
     for number_, (stage, records) in enumerate(_stages(history).items()):
         terms = dict.fromkeys(key for r in records for key in r if _is_term(key))
         figures: list[Figure] = []
@@ -64,8 +63,8 @@ def loss_curves(history: Records, limit: int = 9) -> list[StageCurves]:
             )
             figures.append(Figure(label, "", svg))
         if figures:
-            found.append(StageCurves(stage, figures))
-    return found
+            stages.append(StageCurves(stage, figures))
+    return stages
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.names import describe, place
-from colaflex.report.figures import Figure
-from colaflex.report.style import COLOURS, SERIES, draw, plots_available
+from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, plots_available
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,13 +28,13 @@ def loss_by_noise(
     """
     if not plots_available():
         return []
-    found: dict[str, list[tuple[float, Measurement]]] = {}
+    by_metric: dict[str, list[tuple[float, Measurement]]] = {}
     for name, value in metrics.items():
         placed = place(name)
         if placed.family == "denoising" and placed.axis == "logit_time" and placed.at is not None:
-            found.setdefault(placed.metric, []).append((placed.at, value))
+            by_metric.setdefault(placed.metric, []).append((placed.at, value))
     figures = []
-    for number, (metric, points) in enumerate(found.items()):
+    for number, (metric, points) in enumerate(by_metric.items()):
         info = describe(f"denoising.{metric}")
         title = f"{info.label[:1].upper()}{info.label[1:]}"
         svg = draw(f"fig-denoising-{number}", title, _Curve(sorted(points), schedule), (3.75, 2.45))
@@ -53,9 +52,9 @@ class _Curve:
 
     def __call__(self, axes: Axes) -> None:
         x = np.array([at for at, _ in self.points])
-        found = [m for _, m in self.points]
+        measurements = [m for _, m in self.points]
         value, low, high = (
-            np.array([getattr(m, part) for m in found]) for part in ("value", "low", "high")
+            np.array([getattr(m, part) for m in measurements]) for part in ("value", "low", "high")
         )
         axes.fill_between(x, low, high, color=SERIES[0], alpha=0.2, linewidth=0)
         axes.plot(x, value, color=SERIES[0], marker="o", markersize=3)

@@ -1,30 +1,41 @@
-"""Figures of what was measured: dot plots of rows, curves of sweeps."""
+"""Figures of what was measured: dot plots of rows, curves of sweeps, quality against diversity."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.catalogue import DIVERSITY, QUALITY, MetricInfo
 from colaflex.metrics.names import describe, short_label
 from colaflex.metrics.numbers import tick
-from colaflex.report.sections import Generation, Sweep
-from colaflex.report.style import COLOURS, SERIES, draw, log_axis, plots_available, spread
+from colaflex.report.drawing import (
+    COLOURS,
+    SERIES,
+    Figure,
+    Label,
+    axis_label,
+    draw,
+    elide,
+    log_axis,
+    or_value,
+    plots_available,
+    scale_of,
+    spread,
+    with_errors,
+    write_labels,
+)
+from colaflex.report.tables import Generation, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "Figure",
-    "axis_label",
-    "direction",
-    "or_value",
-    "row_colour",
+    "quality_diversity",
     "row_plots",
-    "scale_of",
     "sweep_plots",
 ]
 
@@ -35,15 +46,6 @@ _AXES = {
     "guidance": "guidance g",
     "temperature": "temperature of the tokens",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure of the page: an `<svg>` element with what stands above it."""
-
-    title: str
-    note: str
-    svg: str
 
 
 def row_plots(generation: Generation, limit: int = 8) -> list[Figure]:
@@ -61,7 +63,7 @@ def row_plots(generation: Generation, limit: int = 8) -> list[Figure]:
         svg = draw(
             key, f"{info.label} by source", _Dots(known, info), (3.75, 0.6 + 0.21 * len(known))
         )
-        figures.append(Figure(info.label, direction(info), svg))
+        figures.append(Figure(info.label, _direction(info), svg))
         if len(figures) == limit:
             break
     return figures
@@ -78,11 +80,13 @@ class _Dots:
         scale = scale_of(self.info)
         if "real" in self.rows:
             axes.axvline(scale * self.rows["real"].value, color=REAL, lw=0.8, ls=(0, (3, 3)))
-        for place, (row, measured) in enumerate(self.rows.items()):
-            colour = row_colour(row)
-            low, high = (or_value(bound, measured.value) for bound in (measured.low, measured.high))
+        for place, (row, measurement) in enumerate(self.rows.items()):
+            colour = _row_colour(row)
+            low, high = (
+                or_value(bound, measurement.value) for bound in (measurement.low, measurement.high)
+            )
             axes.plot([scale * low, scale * high], [place, place], color=colour, lw=2.2, alpha=0.45)
-            axes.plot([scale * measured.value], [place], "o", color=colour, ms=5.5)
+            axes.plot([scale * measurement.value], [place], "o", color=colour, ms=5.5)
         axes.set_yticks(range(len(self.rows)), [short_label(row) for row in self.rows])
         axes.set_ylim(len(self.rows) - 0.4, -0.6)
         axes.grid(axis="x")
@@ -107,17 +111,17 @@ def sweep_plots(sweep: Sweep, generation: Generation, limit: int = 6) -> list[Fi
             continue
         info = describe(f"generation.{metric}")
         guides = {
-            row: measured.value
+            row: measurement.value
             for row in ("real", "trigram", "bigram")
-            if (measured := generation.beside(row, metric, points[0][1].n))
-            and math.isfinite(measured.value)
+            if (measurement := generation.beside(row, metric, points[0][1].n))
+            and math.isfinite(measurement.value)
         }
         svg = draw(
             f"fig-{sweep.axis}-{len(figures)}",
             f"{info.label} over {sweep.label}",
             _Curve(sweep, points, guides, info),
         )
-        figures.append(Figure(info.label, direction(info), svg))
+        figures.append(Figure(info.label, _direction(info), svg))
         if len(figures) == limit:
             break
     return figures
@@ -136,9 +140,13 @@ class _Curve:
         scale = scale_of(self.info)
         by_evaluations = self.sweep.axis.endswith("steps") and bool(self.sweep.evaluations)
         x = [self.sweep.evaluations.get(at, at) if by_evaluations else at for at, _ in self.points]
-        y = [scale * measured.value for _, measured in self.points]
-        low = [scale * or_value(measured.low, measured.value) for _, measured in self.points]
-        high = [scale * or_value(measured.high, measured.value) for _, measured in self.points]
+        y = [scale * measurement.value for _, measurement in self.points]
+        low = [
+            scale * or_value(measurement.low, measurement.value) for _, measurement in self.points
+        ]
+        high = [
+            scale * or_value(measurement.high, measurement.value) for _, measurement in self.points
+        ]
         axes.fill_between(x, low, high, color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, y, "-o", color=MODEL, ms=4)
         if min(x) > 0 and max(x) / min(x) >= 4:
@@ -179,27 +187,87 @@ def _guides(axes: Axes, guides: Mapping[str, float], gap: float) -> None:
         )
 
 
-def direction(info: MetricInfo) -> str:
+def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure | None:
+    """Quality against diversity; None where the model lacks either, or there is no matplotlib."""
+    quality = next((m for m in QUALITY if generation.at("model", m)), None)
+    diversity = next((m for m in DIVERSITY if generation.at("model", m)), None)
+    if quality is None or diversity is None or not plots_available():
+        return None
+    texts = next((m.n for sweep in sweeps for _, m in sweep.points(diversity)), 0)
+    across, up = describe(f"generation.{diversity}"), describe(f"generation.{quality}")
+
+    def paint(axes: Axes) -> None:
+        tradeoff = _Tradeoff(axes, (diversity, quality), (scale_of(across), scale_of(up)))
+        labels = tradeoff.rows(generation, texts)
+        for sweep, colour in zip(sweeps, cycle(SERIES[2:]), strict=False):
+            labels += tradeoff.path(sweep, colour)
+        axes.grid(axis="both")
+        axes.margins(0.1)
+        axes.set_xlabel(", ".join(filter(None, (across.label, axis_label(across)))))
+        axes.set_ylabel(", ".join(filter(None, (up.label, axis_label(up)))))
+        write_labels(axes, labels)
+
+    title = f"{up.label[:1].upper()}{up.label[1:]} against {across.label}"
+    svg = draw("fig-tradeoff", title, paint, (8.2, 4.5))
+    return Figure(title, "real text is the goal: nearer is better", svg)
+
+
+@dataclass(frozen=True)
+class _Tradeoff:
+    """Paints points of (diversity, quality) and returns the labels they want."""
+
+    axes: Axes
+    metrics: tuple[str, str]
+    scales: tuple[float, float]
+
+    def rows(self, generation: Generation, texts: int) -> list[Label]:
+        """A point, with intervals in both directions, for each source of text.
+
+        Beside points of a sweep, which are of `texts` texts, only what compares with them.
+        """
+        labels = []
+        for row in generation.rows:
+            first, second = (
+                generation.beside(row, metric, texts) if texts else generation.at(row, metric)
+                for metric in self.metrics
+            )
+            if not (first and second and math.isfinite(first.value * second.value)):
+                continue
+            x, x_error = with_errors(first, self.scales[0])
+            y, y_error = with_errors(second, self.scales[1])
+            colour, big = _row_colour(row), row in ("model", "real")
+            self.axes.errorbar(
+                [x], [y], xerr=x_error, yerr=y_error, color=colour, fmt="none", alpha=0.5, lw=1.2
+            )
+            marker, size = ("D" if row == "real" else "o"), (8.0 if big else 5.5)
+            self.axes.plot([x], [y], marker, color=colour, ms=size, zorder=3 if big else 2)
+            ink = colour if big else COLOURS["muted"]
+            labels.append(Label(x, y, short_label(row), ink, row == "model"))
+        return labels
+
+    def path(self, sweep: Sweep, colour: str) -> list[Label]:
+        """The points of a sweep joined in order; its first and last carry their setting."""
+        first, second = (dict(sweep.points(metric)) for metric in self.metrics)
+        shared = sorted(set(first) & set(second))
+        if len(shared) < 2:
+            return []
+        x = [self.scales[0] * first[at].value for at in shared]
+        y = [self.scales[1] * second[at].value for at in shared]
+        self.axes.plot(x, y, "-o", color=colour, ms=3.5, lw=1.1)
+        named = "".join(f"g {tick(value)}, " for _, value in sweep.fixed)
+        named += "T" if sweep.fixed else sweep.label
+        return [
+            Label(x[end], y[end], elide(f"{named} {tick(shared[end])}", 20), colour)
+            for end in (0, -1)
+        ]
+
+
+def _direction(info: MetricInfo) -> str:
     """Which way is better, in words."""
     words = {"higher": "higher is better", "lower": "lower is better", "real": "like real text"}
     return words[info.better] if info.better else ""
 
 
-def axis_label(info: MetricInfo) -> str:
-    """A metric's unit as it stands at an axis."""
-    return {"share": "%"}.get(info.unit, info.unit)
-
-
-def scale_of(info: MetricInfo) -> float:
-    """Shares are drawn in percent."""
-    return 100.0 if info.unit == "share" else 1.0
-
-
-def row_colour(row: str) -> str:
+def _row_colour(row: str) -> str:
     """The model's and real text's colours; all others stay in the background."""
     return {"model": MODEL, "real": REAL}.get(row, OTHER)
-
-
-def or_value(bound: float, value: float) -> float:
-    """An interval's bound, or the value itself where there is no interval."""
-    return bound if math.isfinite(bound) else value

@@ -21,7 +21,7 @@ from colaflex.metrics.numbers import (
     tick,
     unit_text,
 )
-from colaflex.report.record import RunRecord
+from colaflex.report.run_record import RunRecord
 
 __all__ = ["Cost", "Result", "costs", "knobs", "main_results", "parts"]
 
@@ -69,26 +69,26 @@ def main_results(
     metrics: Mapping[str, Measurement], limit: int = 5, likelihood: object = "exact"
 ) -> list[Result]:
     """The first results of `HEADLINES` that the run has; likelihoods with their sign."""
-    found = []
+    results = []
     for name in HEADLINES:
-        measured = metrics.get(name)
-        if measured is None or not math.isfinite(measured.value):
+        measurement = metrics.get(name)
+        if measurement is None or not math.isfinite(measurement.value):
             continue
         info = describe(name)
-        places = decimals([measured], info.unit)
+        places = decimals([measurement], info.unit)
         real = metrics.get(name.replace("generation.", "generation.real.", 1))
-        beside = real is not None and real is not measured and math.isfinite(real.value)
-        found.append(
+        beside = real is not None and real is not measurement and math.isfinite(real.value)
+        results.append(
             Result(
                 info.label,
-                signed(name, number(measured.value, info.unit, places), likelihood),
+                signed(name, number(measurement.value, info.unit, places), likelihood),
                 unit_text(info.unit),
-                interval(measured, info.unit, places),
+                interval(measurement, info.unit, places),
                 number(real.value, info.unit, places) if real and beside else "",
                 info.meaning,
             )
         )
-    return found[:limit]
+    return results[:limit]
 
 
 def costs(record: RunRecord) -> list[Cost]:
@@ -108,10 +108,10 @@ def costs(record: RunRecord) -> list[Cost]:
 
 def knobs(record: RunRecord) -> list[Cost]:
     """The four settings that are calibrated together, as far as the spec has them."""
-    found = [(label, _at(record.settings, path)) for label, path in _KNOBS.items()]
+    values = [(label, _at(record.settings, path)) for label, path in _KNOBS.items()]
     return [
         Cost(label, tick(value) if isinstance(value, int | float) else str(value))
-        for label, value in found
+        for label, value in values
         if isinstance(value, int | float | str)
     ]
 

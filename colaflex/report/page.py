@@ -14,10 +14,11 @@ from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import left_out, settings_of
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
-from colaflex.report.figures import row_plots, sweep_plots
+from colaflex.report.drawing import plots_available
+from colaflex.report.figures import quality_diversity, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts
-from colaflex.report.record import RunRecord, read_run
-from colaflex.report.sections import (
+from colaflex.report.run_record import RunRecord, read_run
+from colaflex.report.tables import (
     MetricRow,
     family_rows,
     generation_of,
@@ -26,8 +27,6 @@ from colaflex.report.sections import (
     stage_rows,
     sweeps_of,
 )
-from colaflex.report.style import plots_available
-from colaflex.report.tradeoff import quality_diversity
 
 __all__ = ["SampleColumn", "build_report", "sample_columns"]
 

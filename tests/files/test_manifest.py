@@ -17,7 +17,7 @@ from colaflex.experiment.damage import damage
 from colaflex.experiment.experiment import RunOptions
 from colaflex.experiment.folder import RunFolder, json_text
 from colaflex.files.manifest import MANIFEST, RunManifest
-from colaflex.report.record import read_run
+from colaflex.report.run_record import read_run
 from colaflex.spec import Spec
 
 RESUME = RunOptions(resume=True, quiet=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.catalogue import DIVERSITY, HEADLINES, METRICS, QUALITY
 from colaflex.metrics.names import beside, describe, place
-from colaflex.report.sections import generation_of, sweeps_of
+from colaflex.report.tables import generation_of, sweeps_of
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from colaflex.metrics.measurements import left_out, measurements_of
 from colaflex.metrics.names import ROWS
 from colaflex.report import print_summary
 from colaflex.report.curves import _smooth, _thin, course
-from colaflex.report.record import clean, components
-from colaflex.report.sections import generation_of, sweeps_of
-from colaflex.report.style import elide, spread
+from colaflex.report.drawing import elide, spread
+from colaflex.report.run_record import clean, components
+from colaflex.report.tables import generation_of, sweeps_of
 
 
 def test_sweeps_and_rows_keep_apart() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.report.sections import stage_rows
+from colaflex.report.tables import stage_rows
 
 
 @pytest.mark.parametrize("stages", [7, "text", [7], ["x"], [[1]], None, {"a": 7}, [{}, 7]])

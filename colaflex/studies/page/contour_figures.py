@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.metrics.numbers import tick
-from colaflex.report.figures import Figure
-from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
+from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, plots_available
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.knobs import Knob

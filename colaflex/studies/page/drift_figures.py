@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.metrics.numbers import tick
-from colaflex.report.figures import Figure, or_value
-from colaflex.report.labels import Label
-from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available, spread
+from colaflex.report.drawing import (
+    COLOURS,
+    SERIES,
+    Figure,
+    Label,
+    draw,
+    elide,
+    or_value,
+    plots_available,
+    spread,
+)
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.values import Drift, LevelOptimum
 from colaflex.studies.page.goals import GoalText

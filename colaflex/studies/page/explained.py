@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from colaflex.report.figures import Figure
+from colaflex.report.drawing import Figure
 from colaflex.statistics.ranking import holm
 from colaflex.studies.explanation.values import Drift, Explanation
 from colaflex.studies.page.drift_figures import curve_figures, drift_figure

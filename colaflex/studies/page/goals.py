@@ -10,7 +10,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.measurements import measurements_of
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import MISSING, decimals, interval, number, with_unit
-from colaflex.report.figures import axis_label, scale_of
+from colaflex.report.drawing import axis_label, scale_of
 from colaflex.studies.summary import Goal, StudySummary
 
 __all__ = ["GoalText", "goal_texts", "p_text"]

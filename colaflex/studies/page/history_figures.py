@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colaflex.metrics.numbers import compact
-from colaflex.report.figures import Figure, or_value
-from colaflex.report.labels import Label, write_labels
-from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
+from colaflex.report.drawing import (
+    COLOURS,
+    SERIES,
+    Figure,
+    Label,
+    draw,
+    elide,
+    or_value,
+    plots_available,
+    write_labels,
+)
 from colaflex.studies.page.comparisons import Retested
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.spending import Step

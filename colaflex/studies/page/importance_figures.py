@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from colaflex.report.figures import Figure, or_value
-from colaflex.report.style import COLOURS, SERIES, draw, elide, plots_available
+from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, or_value, plots_available
 from colaflex.studies.explanation.values import Explanation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from colaflex.metrics.numbers import tick
-from colaflex.report.style import elide, log_axis
+from colaflex.report.drawing import elide, log_axis
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.summary import SpaceRow, StudySummary
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from colaflex.files.templates import page_templates
-from colaflex.report.figures import Figure
-from colaflex.report.style import plots_available
+from colaflex.report.drawing import Figure, plots_available
 from colaflex.studies.page.comparisons import Retested, gaps, objective, retested
 from colaflex.studies.page.contour_figures import contour_figures
 from colaflex.studies.page.explained import explained

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.metrics.numbers import tick
-from colaflex.report.figures import Figure
-from colaflex.report.style import SERIES, draw, elide, plots_available
+from colaflex.report.drawing import SERIES, Figure, draw, elide, plots_available
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.knobs import Knob, value_text

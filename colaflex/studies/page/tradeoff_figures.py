@@ -6,9 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from colaflex.report.figures import Figure
-from colaflex.report.labels import Label, write_labels
-from colaflex.report.style import COLOURS, draw, elide, log_axis, plots_available
+from colaflex.report.drawing import (
+    COLOURS,
+    Figure,
+    Label,
+    draw,
+    elide,
+    log_axis,
+    plots_available,
+    write_labels,
+)
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.history_figures import compute_axis

@@ -128,8 +128,8 @@ class Sweep:
     @property
     def evaluations(self) -> dict[float, float]:
         """Network evaluations per block of each value, where they were all measured."""
-        found = {at: self.table.get((at, "network_evaluations")) for at in self.values}
-        known = {at: m.value for at, m in found.items() if m and math.isfinite(m.value)}
+        counts = {at: self.table.get((at, "network_evaluations")) for at in self.values}
+        known = {at: m.value for at, m in counts.items() if m and math.isfinite(m.value)}
         return known if len(known) == len(self.values) else {}
 
     def points(self, metric: str) -> list[tuple[float, Measurement]]:
@@ -155,10 +155,10 @@ class Sweep:
 def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
     """The metrics of generated text that belong to no sweep."""
     table = {}
-    for name, measured in metrics.items():
+    for name, measurement in metrics.items():
         at = place(name)
         if at.family == "generation" and not at.point and at.metric:
-            table[at.row, at.metric] = measured
+            table[at.row, at.metric] = measurement
     return Generation(
         sorted({row for row, _ in table}, key=row_order),
         sorted({metric for _, metric in table}, key=generation_order),
@@ -170,12 +170,12 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
 def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
     """Every sweep; steps, drawn steps, guidance and temperature first, then each line of a grid."""
     tables: dict[tuple[Point, str], dict[tuple[float, str], Measurement]] = {}
-    for name, measured in metrics.items():
+    for name, measurement in metrics.items():
         at = place(name)
         metric = at.metric if at.family == "generation" else _COSTS.get(at.metric)
         if at.point and at.axis != SAMPLES and metric:
             *fixed, (axis, value) = at.point
-            tables.setdefault((tuple(fixed), axis), {})[value, metric] = measured
+            tables.setdefault((tuple(fixed), axis), {})[value, metric] = measurement
     return [
         Sweep(
             axis,
@@ -192,11 +192,11 @@ def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
 def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[MetricRow]:
     """Rows of all metrics of the named families, or of all families if none is named."""
     rows = []
-    for name, measured in metrics.items():
+    for name, measurement in metrics.items():
         if families and place(name).family not in families:
             continue
         info = describe(name)
-        places = decimals([measured], info.unit)
+        places = decimals([measurement], info.unit)
         rows.append(
             MetricRow(
                 name,
@@ -204,9 +204,9 @@ def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[Metr
                 unit_text(info.unit),
                 _ARROWS.get(info.better or "", ""),
                 info.meaning,
-                number(measured.value, info.unit, places),
-                interval(measured, info.unit, places),
-                measured.n,
+                number(measurement.value, info.unit, places),
+                interval(measurement, info.unit, places),
+                measurement.n,
             )
         )
     return rows

@@ -1,4 +1,4 @@
-"""How figures look: one style, colours that follow the page, SVG that can stand inside HTML.
+"""What all figures share: one style, colours that follow the page, SVG inside HTML, labels.
 
 Matplotlib paints with stand-in colours, which become the page's CSS variables, so that one figure
 serves light and dark. Text stays text and takes the page's font.
@@ -7,19 +7,39 @@ serves light and dark. Text stays text and takes the page's font.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree  # reads only what matplotlib has just written
 
+from colaflex.interfaces.metric import Measurement
+from colaflex.metrics.catalogue import MetricInfo
 from colaflex.metrics.numbers import tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "SERIES", "draw", "elide", "log_axis", "plots_available", "spread"]
+__all__ = [
+    "COLOURS",
+    "SERIES",
+    "Figure",
+    "Label",
+    "axis_label",
+    "draw",
+    "elide",
+    "log_axis",
+    "or_value",
+    "plots_available",
+    "scale_of",
+    "spread",
+    "with_errors",
+    "write_labels",
+]
 
 COLOURS: dict[str, str] = {
     "ink": "#0a0b01",
@@ -74,6 +94,15 @@ _STYLE: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the page: an `<svg>` element with what stands above it."""
+
+    title: str
+    note: str
+    svg: str
 
 
 def plots_available() -> bool:
@@ -175,3 +204,83 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     for index, place in zip(order, placed, strict=True):
         moved[index] = place
     return moved
+
+
+def axis_label(info: MetricInfo) -> str:
+    """A metric's unit as it stands at an axis."""
+    return {"share": "%"}.get(info.unit, info.unit)
+
+
+def scale_of(info: MetricInfo) -> float:
+    """Shares are drawn in percent."""
+    return 100.0 if info.unit == "share" else 1.0
+
+
+def or_value(bound: float, value: float) -> float:
+    """An interval's bound, or the value itself where there is no interval."""
+    return bound if math.isfinite(bound) else value
+
+
+def with_errors(measurement: Measurement, scale: float) -> tuple[float, list[list[float]]]:
+    """A scaled value and how far its interval reaches below and above."""
+    low, high = (
+        or_value(bound, measurement.value) for bound in (measurement.low, measurement.high)
+    )
+    below, above = max(0.0, measurement.value - low), max(0.0, high - measurement.value)
+    return scale * measurement.value, [[scale * below], [scale * above]]
+
+
+_FONT = 8.5
+_UPS = (7, -7, 0, 16, -16, 26, -26)
+_Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Text that belongs to a point."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+    bold: bool = False
+
+
+def write_labels(axes: Axes, labels: Sequence[Label]) -> None:
+    """Write each label beside its point, where it covers the least of other labels and points."""
+    figure = cast("Any", axes.figure)
+    figure.draw_without_rendering()  # settles the layout, so that places are known
+    points = [tuple(axes.transData.transform((label.x, label.y))) for label in labels]
+    covered = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    unit = figure.dpi / 72
+    offsets = [(side * reach, up) for reach, up, side in product((8, 18), _UPS, (1, -1))]
+    for label, (x, y) in zip(labels, points, strict=True):
+        boxes = {offset: _box(x, y, offset, label.text, unit) for offset in offsets}
+        best = min(boxes, key=lambda one: sum(_overlap(boxes[one], other) for other in covered))
+        covered.append(boxes[best])
+        axes.annotate(
+            label.text,
+            (label.x, label.y),
+            xytext=best,
+            textcoords="offset points",
+            ha="left" if best[0] > 0 else "right",
+            va="center",
+            color=label.colour,
+            fontsize=_FONT,
+            fontweight="bold" if label.bold else "normal",
+        )
+
+
+def _box(x: float, y: float, offset: tuple[int, int], text: str, unit: float) -> _Box:
+    """About where a text stands (left, bottom, right, top), an offset in points from a place."""
+    width, height = 0.6 * _FONT * len(text), 1.2 * _FONT
+    left = x + unit * (offset[0] if offset[0] > 0 else offset[0] - width)
+    middle = y + unit * offset[1]
+    return left, middle - unit * height / 2, left + unit * width, middle + unit * height / 2
+
+
+def _overlap(one: _Box, other: _Box) -> float:
+    """Shared area of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
