@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from colaflex.cli.output import json_option, print_json, print_table
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import PATH, json_option, print_json, print_table
 from colaflex.errors import UserError
 
 __all__ = ["command"]

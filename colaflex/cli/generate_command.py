@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from colaflex.cli.output import json_option, no_verify_option, print_json
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import PATH, json_option, no_verify_option, print_json
 from colaflex.errors import UserError
 from colaflex.generation.prompt_file import read_prompts
 from colaflex.runtime.terminal import say
@@ -89,7 +88,7 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
 
 def _check(prompts: list[str], seed: int, options: dict[str, Any]) -> None:
     """Refuse before the model is loaded what it would refuse."""
-    from colaflex.generation.asked import checked_sampling, checked_seed, checked_texts
+    from colaflex.generation.arguments import checked_sampling, checked_seed, checked_texts
 
     asked = {name: value for name, value in options.items() if value is not None}
     checked_sampling(asked, lambda name: f"--{name.replace('_', '-')}")

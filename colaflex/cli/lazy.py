@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from colaflex.cli.output import no_plugin_option
+from colaflex.cli.shared import no_plugin_option
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.host.metadata import (
@@ -107,7 +107,7 @@ def _foreign(ours: Mapping[str, LazyCommand]) -> dict[str, PluginSource]:
 def _load(source: PluginSource) -> click.Command:
     import traceback
 
-    from colaflex.host.loading import cause, kept_off_stdout
+    from colaflex.host.plugin import cause, kept_off_stdout
 
     try:
         with kept_off_stdout():

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.output import json_option, print_json, write_file
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import PATH, json_option, print_json, write_file
 from colaflex.errors import UserError
 
 __all__ = ["command"]

@@ -10,10 +10,10 @@ import click
 
 from colaflex.cli.lazy import Group
 from colaflex.cli.new_plugin import command as new_command
-from colaflex.cli.output import json_option, print_json, print_table, wants_json
+from colaflex.cli.shared import json_option, print_json, print_table, wants_json
 
 if TYPE_CHECKING:
-    from colaflex.host.loading import Plugin
+    from colaflex.host.plugin import Plugin
     from colaflex.interfaces.component import ComponentConfig
 
 __all__ = ["command"]

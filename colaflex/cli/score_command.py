@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.output import json_option, print_json
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import PATH, json_option, print_json
 
 __all__ = ["command"]
 

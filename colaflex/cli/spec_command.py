@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from colaflex.cli.lazy import Group
-from colaflex.cli.output import json_option, print_json
+from colaflex.cli.shared import json_option, print_json
 
 __all__ = ["command"]
 

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from colaflex.cli.lazy import Group
-from colaflex.cli.output import json_option, no_verify_option, print_json, print_table, write_file
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import (
+    PATH,
+    json_option,
+    no_verify_option,
+    print_json,
+    print_table,
+    write_file,
+)
 from colaflex.errors import UserError
 from colaflex.files.reading import user_path
 

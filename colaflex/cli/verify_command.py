@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.output import json_option, print_json, print_table
-from colaflex.cli.paths import PATH
+from colaflex.cli.shared import PATH, json_option, print_json, print_table
 
 __all__ = ["command"]
 
@@ -22,7 +21,7 @@ def command(path: Path, as_json: bool) -> int:
     PATH is a run folder, a folder with runs in it, or the file of a study or of a board. Exit code
     1 where something is damaged.
     """
-    from colaflex.cli.verifying import verify
+    from colaflex.cli.verification import verify
 
     found = verify(path)
     damaged = [finding for finding in found if finding.state == "damaged"]

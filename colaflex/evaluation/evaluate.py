@@ -16,10 +16,10 @@ from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metr
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.quality import Quality
 from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metrics
-from colaflex.evaluation.sources import Sources, TextRow
 from colaflex.evaluation.spelling import spelling
 from colaflex.evaluation.sweeps import SweepPoint, sweep_points
-from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite
+from colaflex.evaluation.task_suite import HeldOutTexts, TaskSuite
+from colaflex.evaluation.text_rows import Sources, TextRow
 from colaflex.generation.text import GenerationOptions, Tell
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel

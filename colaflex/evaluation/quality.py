@@ -12,10 +12,9 @@ from colaflex.evaluation.diversity import distinct_documents
 from colaflex.evaluation.judge import Judge, require_documents, train_judge
 from colaflex.evaluation.judge_cost import JudgeCost, judge_cost
 from colaflex.evaluation.plan import EvaluationPlan
-from colaflex.evaluation.sources import TextRow
-from colaflex.evaluation.text_quality import TextSamples, real_text_metrics
+from colaflex.evaluation.text_quality import TextSamples, real_text_metrics, split_words
+from colaflex.evaluation.text_rows import TextRow
 from colaflex.evaluation.training_text import TrainingText
-from colaflex.evaluation.words import split_words
 from colaflex.generation.text import Tell
 from colaflex.interfaces.corpus import Truth
 from colaflex.metrics.measurements import Measurements

@@ -19,7 +19,7 @@ from colaflex.experiment.folder import RunFolder
 from colaflex.experiment.settings import chosen_device
 from colaflex.files.manifest import RunManifest
 from colaflex.files.reading import inside, user_path, verifying
-from colaflex.generation.asked import checked_seed, checked_texts
+from colaflex.generation.arguments import checked_seed, checked_texts
 from colaflex.generation.text import Generated, GenerationOptions, Tell, TextGenerator
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions

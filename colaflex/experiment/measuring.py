@@ -12,7 +12,7 @@ from colaflex.errors import UserError
 from colaflex.evaluation.evaluate import Evaluator
 from colaflex.evaluation.judge import JudgeSettings
 from colaflex.evaluation.plan import EvaluationPlan
-from colaflex.evaluation.tasks import HeldOutTexts, TaskSuite, patch_of
+from colaflex.evaluation.task_suite import HeldOutTexts, TaskSuite, patch_of
 from colaflex.experiment.folder import IDENTITY, RunFolder, measurements_json
 from colaflex.experiment.loading import load
 from colaflex.generation.text import GenerationOptions

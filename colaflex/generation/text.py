@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from colaflex.corpora.tokenizer import Tokenizer
-from colaflex.generation.asked import checked_sampling, checked_seed, checked_text, checked_texts
+from colaflex.generation.arguments import (
+    checked_sampling,
+    checked_seed,
+    checked_text,
+    checked_texts,
+)
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.hooks import KINDS, Component
-from colaflex.host.loading import Plugin
 from colaflex.host.metadata import PluginSource, normalised
+from colaflex.host.plugin import Plugin
 
 __all__ = ["Catalogue", "ComponentError", "Entry", "Row", "from_distribution"]
 

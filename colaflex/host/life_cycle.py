@@ -9,7 +9,7 @@ from typing import Any
 import pluggy
 
 from colaflex.hooks import RunInfo
-from colaflex.host.loading import cause, hook_manager, kept_off_stdout
+from colaflex.host.plugin import cause, hook_manager, kept_off_stdout
 from colaflex.runtime import terminal
 
 __all__ = ["LifeCycle"]

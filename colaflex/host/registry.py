@@ -18,8 +18,8 @@ from colaflex.errors import UserError, WrongKind
 from colaflex.hints import hint
 from colaflex.host.catalogue import Catalogue, ComponentError, Entry, Row, from_distribution
 from colaflex.host.life_cycle import LifeCycle
-from colaflex.host.loading import Plugin, cause, kept_off_stdout, load_plugin
 from colaflex.host.metadata import COMMANDS, COMPONENTS, Selection, installed
+from colaflex.host.plugin import Plugin, cause, kept_off_stdout, load_plugin
 from colaflex.interfaces.component import ComponentConfig, install_resolver
 from colaflex.runtime import terminal
 

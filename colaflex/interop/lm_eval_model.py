@@ -13,7 +13,7 @@ from lm_eval.api.model import LM
 
 from colaflex.errors import UserError
 from colaflex.experiment.loading import LoadedModel
-from colaflex.generation.asked import checked_seed, checked_texts
+from colaflex.generation.arguments import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator
 from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.values import TokenBatch

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.hooks import KINDS
-from colaflex.host.loading import OBJECT, cause
+from colaflex.host.plugin import OBJECT, cause
 from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.interfaces.conformance import Conformance

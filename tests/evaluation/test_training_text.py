@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colaflex.evaluation.text_quality import split_words
 from colaflex.evaluation.training_text import TrainingText
-from colaflex.evaluation.words import split_words
 
 TRAINING = [
     split_words("In the beginning God created the heavens and the earth."),

@@ -7,7 +7,7 @@ import pytest
 
 import colaflex
 from colaflex.hooks import RunInfo
-from colaflex.host.loading import PluginError
+from colaflex.host.plugin import PluginError
 
 RUN = RunInfo(Path("runs/a"), "a", 0, {"name": "a"})
 

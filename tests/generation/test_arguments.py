@@ -18,7 +18,7 @@ from colaflex.errors import UserError
 from colaflex.experiment.experiment import RunOptions
 from colaflex.experiment.loading import LoadedModel
 from colaflex.files.manifest import MANIFEST
-from colaflex.generation.asked import checked_seed, checked_texts
+from colaflex.generation.arguments import checked_seed, checked_texts
 from colaflex.generation.text import GenerationOptions, TextGenerator, _parts
 from colaflex.spec.sections import Sampling
 from colaflex.training.checkpoints import CheckpointStore

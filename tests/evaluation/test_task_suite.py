@@ -17,7 +17,7 @@ from colaflex.corpora.worlds_process import SentenceDerivation, WorldsConfig
 from colaflex.errors import UserError
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.scoring import accuracies
-from colaflex.evaluation.tasks import TaskSuite, patch_of
+from colaflex.evaluation.task_suite import TaskSuite, patch_of
 from colaflex.experiment.folder import measurements_json
 from colaflex.experiment.measuring import evaluate_tasks
 from colaflex.generation.text import GenerationOptions

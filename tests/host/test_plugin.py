@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from colaflex.hooks import Component
-from colaflex.host.loading import kept_off_stdout, load_plugin
 from colaflex.host.metadata import PluginSource
+from colaflex.host.plugin import kept_off_stdout, load_plugin
 
 COMPONENT = 'colaflex.Component("solver", "mine", "zoo.solver:Solver", "zoo.config:Config", "It.")'
 
@@ -155,7 +155,7 @@ def test_a_process_without_stdout_loads_plugins_too(site: Any) -> None:
     done = site.python(
         "-c",
         "import os, sys\n"
-        "from colaflex.host.loading import kept_off_stdout\n"
+        "from colaflex.host.plugin import kept_off_stdout\n"
         "os.close(1); sys.stdout = None\n"
         "with kept_off_stdout(): print('hello')\n",
     )

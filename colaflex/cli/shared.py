@@ -1,4 +1,4 @@
-"""What all commands share: `--json`, `--no-plugin`, and how they print."""
+"""What all commands share: paths, `--json`, `--no-verify`, `--no-plugin`, and how they print."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import click
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.files.reading import NO_VERIFY
+from colaflex.files.reading import NO_VERIFY, user_path
 from colaflex.host.metadata import REFUSE
 from colaflex.runtime.failures import is_request, reason
 from colaflex.runtime.terminal import console, in_json, shown
 
 __all__ = [
+    "FOLDER",
+    "PATH",
     "json_option",
     "no_plugin_option",
     "no_verify_option",
@@ -26,6 +28,45 @@ __all__ = [
     "wants_json",
     "write_file",
 ]
+
+
+class UserPath(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """A path as users write it, `~` for the home folder."""
+
+    name = "path"
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """The path; a UserError becomes click's own, which names the option."""
+        try:
+            return user_path(value)
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+
+
+class UserFolder(UserPath):
+    """The path of a folder that is there."""
+
+    name = "directory"
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """The path, which has to be a folder's."""
+        path = super().convert(value, param, ctx)
+        if not path.is_dir():
+            self.fail(f"{path}: there is no such folder", param, ctx)
+        return path
+
+
+PATH, FOLDER = UserPath(), UserFolder()
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
