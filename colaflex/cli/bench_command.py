@@ -46,7 +46,7 @@ def _names(context: click.Context, option: click.Parameter, text: str | None) ->
 @click.option("--dry-run", is_flag=True, help="Only solve widths and steps, and show them.")
 @no_verify_option
 @json_option
-def run_command(board: str, **given: Any) -> int:
+def run_command(board: str, **options: Any) -> int:
     """Run every cell of BOARD that has no record yet, and record it.
 
     BOARD is a name in benchmarks/boards or a path. Start it again, or on other machines with the
@@ -55,19 +55,19 @@ def run_command(board: str, **given: Any) -> int:
     from colaflex.leaderboard.board import Board
     from colaflex.leaderboard.grid import grid
 
-    found = Board.load(board)
-    cells = grid(found, given["rows"], given["budgets"], _integers(given["seeds"]))
+    definition = Board.load(board)
+    cells = grid(definition, options["rows"], options["budgets"], _integers(options["seeds"]))
     from colaflex.leaderboard.bench import Bench
     from colaflex.leaderboard.cell_pool import Settings
 
-    out = given["out"] or Path("runs") / "bench" / found.board
-    settings = Settings(out, given["workers"], given["device"], given["precision"])
-    bench = Bench(found, cells, settings)
-    if given["dry_run"]:
+    out = options["out"] or Path("runs") / "bench" / definition.board
+    settings = Settings(out, options["workers"], options["device"], options["precision"])
+    bench = Bench(definition, cells, settings)
+    if options["dry_run"]:
         bench.match()
-        return _show(bench, given["as_json"])
-    outcome = bench.run(given["minutes"])
-    _show(bench, given["as_json"])
+        return _show(bench, options["as_json"])
+    outcome = bench.run(options["minutes"])
+    _show(bench, options["as_json"])
     return _ended(outcome)
 
 
@@ -129,12 +129,12 @@ def check_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
     from colaflex.leaderboard.board import Board
     from colaflex.leaderboard.records import check_records, load_records
 
-    found = Board.load(board)
-    records = check_records(found, files) if files else load_records(found)
+    definition = Board.load(board)
+    records = check_records(definition, files) if files else load_records(definition)
     if as_json:
         print_json([{"file": record.file_name, "digest": record.digest} for record in records])
         return
-    print(f"{len(records)} records of {found.board}, all valid")
+    print(f"{len(records)} records of {definition.board}, all valid")
 
 
 @command.command("add")

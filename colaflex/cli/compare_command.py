@@ -37,8 +37,13 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     stages = _stage_steps(results)
     names = [str(run) for run in runs]
     if as_json:
-        found = {"specs": differences, "stages": stages, "measured": measured, "metrics": metrics}
-        print_json({"runs": names, **found})
+        document = {
+            "specs": differences,
+            "stages": stages,
+            "measured": measured,
+            "metrics": metrics,
+        }
+        print_json({"runs": names, **document})
         return 0
     print_table(["spec", *names], [[d["key"], *map(str, d["values"])] for d in differences])
     rows = [[s["stage"], *("-" if n is None else str(n) for n in s["steps"])] for s in stages]

@@ -61,13 +61,13 @@ def command(context: click.Context, as_json: bool) -> None:
 def _software() -> Iterator[Check]:
     yield Check("python", f"{platform.python_version()} ({sys.executable})")
     yield Check("platform", platform.platform())
-    wanted = _requirements()
-    for extra, names in wanted.items():
-        found = {name: _version(name) for name in names}
-        missing = [name for name, version in found.items() if version is None]
+    requirements = _requirements()
+    for extra, names in requirements.items():
+        versions = {name: _version(name) for name in names}
+        missing = [name for name, version in versions.items() if version is None]
         if extra == "":
             yield Check("colaflex", _version("colaflex") or "not installed")
-            torch = found.get("torch")
+            torch = versions.get("torch")
             yield Check("torch", torch or "not installed", "ok" if torch else "problem")
             if missing:
                 yield Check("packages", f"missing: {', '.join(missing)}", "problem")
@@ -75,17 +75,17 @@ def _software() -> Iterator[Check]:
             line = f"missing: {', '.join(missing)} (pip install 'colaflex[{extra}]')"
             yield Check(f"extra {extra}", line, "note")
         else:
-            yield Check(f"extra {extra}", ", ".join(f"{n} {v}" for n, v in found.items()))
+            yield Check(f"extra {extra}", ", ".join(f"{n} {v}" for n, v in versions.items()))
 
 
 def _requirements() -> dict[str, list[str]]:
     """Distributions that colaflex asks for, by extra; those of the core under ""."""
-    wanted: defaultdict[str, list[str]] = defaultdict(list)
+    requirements: defaultdict[str, list[str]] = defaultdict(list)
     for line in metadata.requires("colaflex") or ():
         name, extra = REQUIREMENT.match(line), EXTRA.search(line)
         if name and name[1] != "colaflex":
-            wanted[extra[1] if extra else ""].append(name[1])
-    return dict(wanted)
+            requirements[extra[1] if extra else ""].append(name[1])
+    return dict(requirements)
 
 
 def _version(distribution: str) -> str | None:
@@ -113,18 +113,18 @@ def _speed() -> Iterator[Check]:
         if _version("torch") is not None:
             yield Check("torch", f"can't be imported: {last[0][:200]}", "problem")
         return
-    found = json.loads(done.stdout.splitlines()[-1])
-    yield Check("device", found["device"])
-    if found["bf16"]:
+    machine = json.loads(done.stdout.splitlines()[-1])
+    yield Check("device", machine["device"])
+    if machine["bf16"]:
         yield Check("bf16", "native: --precision auto takes it")
     else:
         line = "not native here: --precision auto takes fp32, bf16 would be slow"
         yield Check("bf16", line, "note")
-    if found["compiler"] is None:
+    if machine["compiler"] is None:
         yield Check("compiler", "no C++ compiler: training.compile can't be used", "note")
     else:
-        yield Check("compiler", found["compiler"])
-    for sentence in found["slow"]:
+        yield Check("compiler", machine["compiler"])
+    for sentence in machine["slow"]:
         yield Check("speed", sentence, "note")
 
 

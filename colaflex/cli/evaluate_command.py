@@ -76,8 +76,8 @@ def command(
     with shown() as progress:
         how = (chosen_device(device), say, progress)
         if configs:
-            found = evaluate_tasks(run, configs, data, split or "test", *how)
-            metrics = measurements_json(found.metrics)
+            measurements = evaluate_tasks(run, configs, data, split or "test", *how)
+            metrics = measurements_json(measurements.metrics)
         elif sets:
             metrics = remeasure_run(run, sets, split, *how)
             say(f"results: {run}, report: {run / 'report.html'}")

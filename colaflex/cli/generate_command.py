@@ -49,7 +49,7 @@ MANY = 16
 @click.option("--stream", is_flag=True, help="Print text as it comes (one prompt).")
 @no_verify_option
 @json_option
-def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any) -> int:
+def command(run: Path, prompt: tuple[str, ...], file: Path | None, **options: Any) -> int:
     """Continue prompts with the model of a run folder.
 
     Options that are not given are those of the spec's `sampling`, whose bounds hold for all.
@@ -57,9 +57,9 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     if prompt and file is not None:
         raise UserError("give --prompt or --prompts, not both")
     prompts = list(prompt or [""]) if file is None else read_prompts(file)
-    stream, as_json, seed = given.pop("stream"), given.pop("as_json"), given.pop("seed")
-    device = given.pop("device")
-    _check(prompts, seed, given)
+    stream, as_json, seed = options.pop("stream"), options.pop("as_json"), options.pop("seed")
+    device = options.pop("device")
+    _check(prompts, seed, options)
     if stream and (as_json or len(prompts) != 1):
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
     from colaflex.experiment.loading import load
@@ -67,21 +67,21 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **given: Any)
     from colaflex.training.progress import shown, told
 
     model = load(run, chosen_device(device))
-    _tell_without_effect(model, given)
+    _tell_without_effect(model, options)
     with warnings.catch_warnings():
         warnings.showwarning = _tell
         if stream:
-            _stream(model, prompts[0], seed, given)
+            _stream(model, prompts[0], seed, options)
             return 0
         with shown() if len(prompts) >= MANY else nullcontext() as progress:
             tell = told(progress, "generate", "prompts")
-            made = model.generate(prompts, seed, tell=tell, **given)
+            rows = model.generate(prompts, seed, tell=tell, **options)
     if as_json:
-        print_json([row.as_json() for row in made])
+        print_json([row.as_json() for row in rows])
         return 0
-    for row in made:
+    for row in rows:
         print(f"{row.prompt}{row.text}")
-        if len(made) > 1:
+        if len(rows) > 1:
             print("---")
     return 0
 
@@ -90,8 +90,8 @@ def _check(prompts: list[str], seed: int, options: dict[str, Any]) -> None:
     """Refuse before the model is loaded what it would refuse."""
     from colaflex.generation.arguments import checked_sampling, checked_seed, checked_texts
 
-    asked = {name: value for name, value in options.items() if value is not None}
-    checked_sampling(asked, lambda name: f"--{name.replace('_', '-')}")
+    chosen = {name: value for name, value in options.items() if value is not None}
+    checked_sampling(chosen, lambda name: f"--{name.replace('_', '-')}")
     checked_seed(seed, "--seed")
     checked_texts(prompts)
 

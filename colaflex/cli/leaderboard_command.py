@@ -26,13 +26,13 @@ def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> i
     from colaflex.leaderboard.table import as_csv, print_standings
     from colaflex.leaderboard.table import as_json as document
 
-    found = Board.load(board)
-    records = load_records(found)
+    definition = Board.load(board)
+    records = load_records(definition)
     if not records:
         raise UserError(
-            f"{found.results} holds no records: `colaflex bench run {board}` makes them"
+            f"{definition.results} holds no records: `colaflex bench run {board}` makes them"
         )
-    standings = stand(found, records)
+    standings = stand(definition, records)
     if html is not None:
         from colaflex.leaderboard.page import build_page
 

@@ -80,9 +80,9 @@ class PackageNames:
 
 
 def _is_installed(package: str) -> bool:
-    found = importlib.util.find_spec(package)
+    spec = importlib.util.find_spec(package)
     # A folder without code, such as the one that is to be filled, is in nobody's way.
-    return found is not None and found.origin is not None
+    return spec is not None and spec.origin is not None
 
 
 def render(names: PackageNames, kind: str) -> dict[str, str]:
@@ -159,10 +159,11 @@ def command(context: click.Context, name: str, kind: str, out: Path | None, as_j
 
     _check_kind(kind)
     names = PackageNames.of(name)
-    taken = [e for e in registry().entries(kind) if e.component.name == names.component]
-    if taken:
+    rivals = [e for e in registry().entries(kind) if e.component.name == names.component]
+    if rivals:
         raise UserError(
-            f"{taken[0].distribution} has a {kind} {names.component!r} already; choose another name"
+            f"{rivals[0].distribution} has a {kind} {names.component!r} already; "
+            "choose another name"
         )
     folder = Path(names.distribution) if out is None else out
     files = render(names, kind)

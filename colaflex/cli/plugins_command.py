@@ -124,10 +124,10 @@ def _place(config: type[ComponentConfig]) -> dict[str, Any] | None:
     from colaflex.interfaces.configs import BaselineConfig
 
     try:
-        made = config()
+        options = config()
     except ValidationError:  # some options have no default
         return None
-    place = made.capabilities().place if isinstance(made, BaselineConfig) else None
+    place = options.capabilities().place if isinstance(options, BaselineConfig) else None
     return None if place is None else asdict(place)
 
 
@@ -170,15 +170,15 @@ def _explain(name: str, as_json: bool) -> None:
     from colaflex.hints import hint
     from colaflex.host.registry import registry
 
-    found = [plugin for plugin in registry().plugins if plugin.source.answers_to(name)]
-    if not found:
+    plugins = [plugin for plugin in registry().plugins if plugin.source.answers_to(name)]
+    if not plugins:
         names = {p.source.name for p in registry().plugins}
         names |= {p.source.distribution for p in registry().plugins}
         raise UserError(f"no plugin {name!r}{hint(name, names, 'installed')}")
     if as_json:
-        print_json([_reason(plugin) for plugin in found])
+        print_json([_reason(plugin) for plugin in plugins])
         return
-    for plugin in found:
+    for plugin in plugins:
         print(f"{plugin.source.place}: {plugin.status}")
         if plugin.reason:
             print(plugin.reason)

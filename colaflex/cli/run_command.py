@@ -42,41 +42,41 @@ __all__ = ["command"]
 @click.option("--dry-run", is_flag=True, help="Only tell parameters, FLOPs, memory and minutes.")
 @no_verify_option
 @json_option
-def command(spec_file: Path, **given: Any) -> int:
+def command(spec_file: Path, **arguments: Any) -> int:
     """Train, generate, evaluate and report as SPEC says."""
     from colaflex.spec import Spec
 
-    spec = Spec.load(spec_file, given["sets"])
+    spec = Spec.load(spec_file, arguments["sets"])
     for line in (*map(str, spec.swap_report), *(f"warning: {w}" for w in spec.warnings)):
         print(line, file=sys.stderr)
     from colaflex.experiment.experiment import RunOptions
 
     options = RunOptions(
-        resume=given["resume"],
-        device=given["device"],
-        precision=given["precision"],
-        strategy=given["strategy"],
-        tensorboard=given["tensorboard"],
+        resume=arguments["resume"],
+        device=arguments["device"],
+        precision=arguments["precision"],
+        strategy=arguments["strategy"],
+        tensorboard=arguments["tensorboard"],
     )
-    if given["dry_run"]:
-        return _estimate(spec, options, given["as_json"])
-    return _run(spec, options, given)
+    if arguments["dry_run"]:
+        return _estimate(spec, options, arguments["as_json"])
+    return _run(spec, options, arguments)
 
 
-def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
+def _run(spec: Spec, options: RunOptions, arguments: dict[str, Any]) -> int:
     from colaflex.experiment.experiment import Experiment
     from colaflex.experiment.places import require_runs
     from colaflex.training.interrupts import Interrupted
     from colaflex.training.progress import progress_on
 
-    out = given["out"] or Path("runs") / spec.name
+    out = arguments["out"] or Path("runs") / spec.name
     folders = {out: spec}
-    if given["seeds"]:
+    if arguments["seeds"]:
         folders = {
             out / f"seed-{spec.seed + k}": spec.override({"seed": spec.seed + k})
-            for k in range(given["seeds"])
+            for k in range(arguments["seeds"])
         }
-    if given["resume"]:
+    if arguments["resume"]:
         require_runs(out, folders)
     results = []
     try:
@@ -88,7 +88,7 @@ def _run(spec: Spec, options: RunOptions, given: dict[str, Any]) -> int:
     except Interrupted as interruption:
         print(str(interruption), file=sys.stderr)
         return 130
-    _show(results, given["as_json"], bool(given["seeds"]))
+    _show(results, arguments["as_json"], bool(arguments["seeds"]))
     return 0
 
 
@@ -109,20 +109,20 @@ def _show(results: list[dict[str, Any]], as_json: bool, several: bool) -> None:
 def _estimate(spec: Spec, options: RunOptions, as_json: bool) -> int:
     from colaflex.experiment.estimate import estimate
 
-    found = estimate(spec, options)
+    cost = estimate(spec, options)
     if as_json:
-        print_json(found)
+        print_json(cost)
         return 0
-    for name, count in found["parameters"].items():
+    for name, count in cost["parameters"].items():
         print(f"parameters, {name}: {count:,}")
-    for stage in found["stages"]:
+    for stage in cost["stages"]:
         print(
             f"stage {stage['name']}: {stage['steps']:,} steps, {stage['flops']:.3g} FLOPs, "
             f"about {stage['seconds'] / 60:.1f} minutes here"
         )
-    if (judge := found["judge"]) is not None:
+    if (judge := cost["judge"]) is not None:
         took = "trained before" if judge["known"] else f"about {judge['seconds'] / 60:.1f} minutes"
         print(f"judge: at most {judge['steps']:,} steps, {judge['flops']:.3g} FLOPs, {took}")
-    print(f"memory: about {found['memory_gib']:.2f} GiB")
-    print(f"in all: {found['flops']:.3g} FLOPs, about {found['seconds'] / 60:.1f} minutes")
+    print(f"memory: about {cost['memory_gib']:.2f} GiB")
+    print(f"in all: {cost['flops']:.3g} FLOPs, about {cost['seconds'] / 60:.1f} minutes")
     return 0

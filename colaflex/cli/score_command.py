@@ -26,13 +26,13 @@ def command(task: str, file: Path, scorer: str | None, as_json: bool) -> None:
     from colaflex.evaluation.scoring import score_file
     from colaflex.spec.tasks import scored_by, task_named
 
-    found = score_file(scored_by(task_named(task), scorer), file)
+    score = score_file(scored_by(task_named(task), scorer), file)
     if as_json:
-        print_json(found.as_json())
+        print_json(score.as_json())
         return
-    accuracy = found.accuracy
-    print(f"task      {found.task}")
-    print(f"scorer    {found.scorer}")
+    accuracy = score.accuracy
+    print(f"task      {score.task}")
+    print(f"scorer    {score.scorer}")
     print(f"n         {accuracy.n}")
     interval = f"{100 * accuracy.low:.2f}, {100 * accuracy.high:.2f}"
     print(f"accuracy  {100 * accuracy.value:.2f} %  [{interval}]")

@@ -87,7 +87,7 @@ def command() -> None:
 )
 @no_verify_option
 @json_option
-def run_command(study: Path, **given: Any) -> int:
+def run_command(study: Path, **options: Any) -> int:
     """Go on with STUDY until its budget is spent, then run its optimum on fresh seeds.
 
     Start it as often, and on as many machines, as you like: all processes that name one storage
@@ -96,12 +96,12 @@ def run_command(study: Path, **given: Any) -> int:
     from colaflex.studies.storage.storages import storage_answers
 
     with storage_answers():
-        found = _open(study, given["out"], given["storage"])
-        arms = _arms(found, given["arms"])
-        _note_others(found)
-        code = _work(found, arms, given)
-        _show_status(found, given["as_json"])
-    if not given["as_json"] and code == 0:
+        current = _open(study, options["out"], options["storage"])
+        arms = _arms(current, options["arms"])
+        _note_others(current)
+        code = _work(current, arms, options)
+        _show_status(current, options["as_json"])
+    if not options["as_json"] and code == 0:
         print(f"read more with: colaflex study report {study}", file=sys.stderr)
     if code == 130:
         print("stopped; the same command goes on", file=sys.stderr)
@@ -120,28 +120,28 @@ def _note_others(study: Study) -> None:
         )
 
 
-def _work(study: Study, arms: tuple[str, ...], given: dict[str, Any]) -> int:
+def _work(study: Study, arms: tuple[str, ...], options: dict[str, Any]) -> int:
     budget = study.file.budget
     from colaflex.studies.arm import Limits
 
     limits = Limits(
-        given["trials"] or budget.trials,
-        given["minutes"] or budget.minutes,
+        options["trials"] or budget.trials,
+        options["minutes"] or budget.minutes,
         budget.flops,
         budget.failures,
     )
     from colaflex.studies.work.running import WorkSettings, work
     from colaflex.training.progress import shown
 
-    settings = WorkSettings(limits, arms, given["device"], given["precision"])
-    if given["workers"] > 1:
+    settings = WorkSettings(limits, arms, options["device"], options["precision"])
+    if options["workers"] > 1:
         from colaflex.runtime.terminal import say
         from colaflex.studies.work.shared import join
         from colaflex.studies.work.worker_processes import WorkerPool
 
         # What stands in the way is said once, and what is taken for granted.
-        join(study, arms, given["precision"], given["device"], say)
-        return WorkerPool(study, settings, given["workers"]).run()
+        join(study, arms, options["precision"], options["device"], say)
+        return WorkerPool(study, settings, options["workers"]).run()
     with shown(stays=False) as progress:  # what stays are the lines of the trials
         return 0 if work(study, settings, progress) else 130
 
@@ -159,11 +159,11 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
     from colaflex.studies.storage.storages import storage_answers
 
     with storage_answers():
-        found, missing = _look(study, out, storage)
+        current, missing = _look(study, out, storage)
         if missing:
             print(f"{missing}; begin with: colaflex study run {study}", file=sys.stderr)
-        _note_others(found)
-        _show_status(found, as_json)
+        _note_others(current)
+        _show_status(current, as_json)
 
 
 @command.command("report")
@@ -180,7 +180,7 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
 )
 @click.option("--write-best", type=PATH, help="Write the optimum's spec.")
 @json_option
-def report_command(study: Path, **given: Any) -> None:
+def report_command(study: Path, **options: Any) -> None:
     """Write what STUDY found as a page: the optimum, what matters, what depends on what."""
     from colaflex.studies.best import write_best
     from colaflex.studies.file.study_file import StudyFile
@@ -189,32 +189,32 @@ def report_command(study: Path, **given: Any) -> None:
     from colaflex.studies.summary import to_json
 
     file = StudyFile.load(study)
-    where = Where.of(file, given["out"], given["storage"])
-    source = given["source"]
-    summary = _summary(study, given) if source is None else _stored(source)
-    if given["write_best"] is not None:
+    where = Where.of(file, options["out"], options["storage"])
+    source = options["source"]
+    summary = _summary(study, options) if source is None else _stored(source)
+    if options["write_best"] is not None:
         best = next(iter(summary.arms.values())).best
         if best is None:
             raise UserError(f"{study}: no trial is complete yet: there is no optimum to write")
         spec = file.searched.spec(file.base_spec, best.point)
-        write_best(spec, best.point, given["write_best"])
-        print(f"the optimum's spec: {given['write_best']}", file=sys.stderr)
-    if given["data"] is not None:
-        write_file(given["data"], to_json(summary))
-    page = given["html"] or where.folder / "report.html"
+        write_best(spec, best.point, options["write_best"])
+        print(f"the optimum's spec: {options['write_best']}", file=sys.stderr)
+    if options["data"] is not None:
+        write_file(options["data"], to_json(summary))
+    page = options["html"] or where.folder / "report.html"
     write_file(page, build_page(summary))
-    if given["as_json"]:
+    if options["as_json"]:
         print_json(json.loads(to_json(summary)))
         return
     print(page)
 
 
-def _summary(path: Path, given: dict[str, Any]) -> StudySummary:
+def _summary(path: Path, options: dict[str, Any]) -> StudySummary:
     from colaflex.studies.storage.storages import storage_answers
     from colaflex.studies.summarising import summarise
 
     with storage_answers():
-        study, missing = _look(path, given["out"], given["storage"])
+        study, missing = _look(path, options["out"], options["storage"])
         if missing:
             raise UserError(f"{path}: no trial is complete yet: {missing}")
         return summarise(study)
@@ -242,8 +242,8 @@ def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str
 
     file = StudyFile.load(path)
     where = Where.of(file, out, storage)
-    asked = [f"--out {out}"] if out else []
-    asked += [f"--storage {without_password(storage)}"] if storage else []
+    places = [f"--out {out}"] if out else []
+    places += [f"--storage {without_password(storage)}"] if storage else []
     if out is not None and not os.path.isdir(out):  # noqa: PTH112  # raises nothing
         raise UserError(f"--out {out}: there is no such folder")
     try:
@@ -252,8 +252,8 @@ def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str
         study, missing = Study(file, where, InMemoryStorage()), str(nothing)
     if not missing and not study.begun and not study.others():
         missing = f"no study {file.study!r} is kept there{study.names_hint()}"
-    if missing and asked:
-        raise UserError(f"{' '.join(asked)}: {missing}")
+    if missing and places:
+        raise UserError(f"{' '.join(places)}: {missing}")
     return study, missing
 
 
@@ -271,14 +271,14 @@ def _arms(study: Study, names: str | None) -> tuple[str, ...]:
         return study.arms
     from colaflex import hints
 
-    asked = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    if not asked:
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not chosen:
         raise UserError(f"--arms {names}: names no arm{hints.hint('', study.arms, 'arms')}")
-    for name in asked:
+    for name in chosen:
         if name not in study.arms:
             hint = hints.hint(name, study.arms, "arms")
             raise UserError(f"--arms {name}: this study has no such arm{hint}")
-    return asked
+    return chosen
 
 
 def _show_status(study: Study, as_json: bool) -> None:

@@ -20,14 +20,14 @@ from colaflex.studies.storage.storages import JOURNAL, journal_path, kind_of
 from colaflex.studies.study import Where
 from colaflex.training import manifests
 
-__all__ = ["Finding", "verify"]
+__all__ = ["FileCheck", "verify"]
 
 State = Literal["whole", "damaged", "unrecorded"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found of one file.
+class FileCheck:
+    """Whether one file is as it was written.
 
     Attributes:
         path: the file, or the folder of a checkpoint.
@@ -40,7 +40,7 @@ class Finding:
     reason: str = ""
 
 
-def verify(path: Path) -> list[Finding]:
+def verify(path: Path) -> list[FileCheck]:
     """Everything that a result depends on, in the order of its paths.
 
     Args:
@@ -51,10 +51,10 @@ def verify(path: Path) -> list[Finding]:
         UserError: it is none of these.
     """
     if path.is_dir():
-        found = _below(path)
-        if not found:
+        checks = _below(path)
+        if not checks:
             raise UserError(f"{path}: there is no run in this folder (no {IDENTITY})")
-        return found
+        return checks
     if not path.exists() and board_path(str(path)).is_file():
         return verify_board(Board.load(str(path)))
     entries = read_file(path).entries
@@ -65,25 +65,25 @@ def verify(path: Path) -> list[Finding]:
     raise UserError(f"{path}: expected a run folder, or the file of a study or of a board")
 
 
-def verify_run(run: Path) -> list[Finding]:
+def verify_run(run: Path) -> list[FileCheck]:
     """The files that a run's manifest names, and its checkpoints."""
     try:
         manifest = RunManifest.of(run)
     except UserError as error:
-        return [Finding(run / MANIFEST, "damaged", str(error)), *_checkpoints(run, None)]
+        return [FileCheck(run / MANIFEST, "damaged", str(error)), *_checkpoints(run, None)]
     if manifest is None:
-        return [Finding(run / IDENTITY, "unrecorded"), *_checkpoints(run, None)]
+        return [FileCheck(run / IDENTITY, "unrecorded"), *_checkpoints(run, None)]
     faults = manifest.faults(run)
-    files = [_finding(run / name, faults.get(name, "")) for name in sorted(manifest.files)]
+    files = [_file_check(run / name, faults.get(name, "")) for name in sorted(manifest.files)]
     return [*files, *_checkpoints(run, manifest.weights)]
 
 
-def _checkpoints(run: Path, final: tuple[str, str] | None) -> Iterator[Finding]:
+def _checkpoints(run: Path, final: tuple[str, str] | None) -> Iterator[FileCheck]:
     folder = run / "checkpoints"
     try:
         inside(run, folder.name)
     except UserError as error:
-        yield Finding(folder, "damaged", str(error))
+        yield FileCheck(folder, "damaged", str(error))
         return
     names = {path.name for path in folder.glob("[!.]*")} | ({final[0]} if final else set())
     for name in sorted(names):
@@ -93,46 +93,46 @@ def _checkpoints(run: Path, final: tuple[str, str] | None) -> Iterator[Finding]:
             if final is not None and name == final[0]:
                 manifests.require(path, final[1])
         except UserError as error:
-            yield Finding(folder / name, "damaged", str(error))
+            yield FileCheck(folder / name, "damaged", str(error))
         else:
-            yield Finding(path, "whole")
+            yield FileCheck(path, "whole")
 
 
-def verify_board(board: Board) -> list[Finding]:
+def verify_board(board: Board) -> list[FileCheck]:
     """The records of a board, each against its own digest and the board."""
-    found = ((path, checked_record(board, path)[1]) for path in record_files(board))
-    return [_finding(path, "; ".join(problems)) for path, problems in found]
+    records = ((path, checked_record(board, path)[1]) for path in record_files(board))
+    return [_file_check(path, "; ".join(problems)) for path, problems in records]
 
 
-def verify_study(file: StudyFile) -> list[Finding]:
+def verify_study(file: StudyFile) -> list[FileCheck]:
     """The journal of a study, where it has one, and the runs in its folder."""
     where = Where.of(file)
-    found = _below(where.folder)
+    checks = _below(where.folder)
     journal = journal_path(where.storage, where.folder)
     if kind_of(where.storage) == "journal" and not journal.is_relative_to(where.folder):
-        found.append(_journal(journal, named=True))
-    if not found:
+        checks.append(_journal(journal, named=True))
+    if not checks:
         raise UserError(f"{file.path}: this study has not begun: {where.folder} is not there")
-    return found
+    return checks
 
 
-def _below(folder: Path) -> list[Finding]:
+def _below(folder: Path) -> list[FileCheck]:
     """The journals and the runs in a folder."""
     journals = [_journal(path) for path in sorted(folder.rglob(JOURNAL))]
     runs = sorted(path.parent for path in folder.rglob(IDENTITY))
-    return [*journals, *(finding for run in runs for finding in verify_run(run))]
+    return [*journals, *(check for run in runs for check in verify_run(run))]
 
 
-def _journal(path: Path, named: bool = False) -> Finding:
-    """What was found of a journal; one that nobody named stays within its folder."""
+def _journal(path: Path, named: bool = False) -> FileCheck:
+    """Whether a journal is whole; one that nobody named stays within its folder."""
     if not path.exists():
-        return Finding(path, "damaged", f"{path}: there is no such journal")
+        return FileCheck(path, "damaged", f"{path}: there is no such journal")
     try:
         read_journal(path if named else inside(path.parent, path.name))
     except UserError as error:
-        return Finding(path, "damaged", str(error))
-    return Finding(path, "whole")
+        return FileCheck(path, "damaged", str(error))
+    return FileCheck(path, "whole")
 
 
-def _finding(path: Path, fault: str) -> Finding:
-    return Finding(path, "damaged" if fault else "whole", fault)
+def _file_check(path: Path, fault: str) -> FileCheck:
+    return FileCheck(path, "damaged" if fault else "whole", fault)

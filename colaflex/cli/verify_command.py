@@ -23,16 +23,16 @@ def command(path: Path, as_json: bool) -> int:
     """
     from colaflex.cli.verification import verify
 
-    found = verify(path)
-    damaged = [finding for finding in found if finding.state == "damaged"]
+    checks = verify(path)
+    damaged = [check for check in checks if check.state == "damaged"]
     if as_json:
-        rows = [{"path": str(f.path), "state": f.state, "reason": f.reason} for f in found]
+        rows = [{"path": str(f.path), "state": f.state, "reason": f.reason} for f in checks]
         print_json({"whole": not damaged, "files": rows})
         return 1 if damaged else 0
-    print_table(("file", "state"), [(str(f.path), f.state) for f in found])
-    for finding in damaged:
-        print(finding.reason, file=sys.stderr)
-    unknown = sum(finding.state == "unrecorded" for finding in found)
+    print_table(("file", "state"), [(str(f.path), f.state) for f in checks])
+    for check in damaged:
+        print(check.reason, file=sys.stderr)
+    unknown = sum(check.state == "unrecorded" for check in checks)
     if unknown:
         print(f"{unknown} of before digests were recorded: not checked", file=sys.stderr)
     print("damaged" if damaged else "whole", file=sys.stderr)

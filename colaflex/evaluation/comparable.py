@@ -75,17 +75,17 @@ class Terms:
             spec: its settings by key path.
             tokenizer: digest of its tokenizer's file.
         """
-        made = result.get("measurement") or {}
-        given = {**spec, **(made.get("settings") or {})}
-        evaluation, sampling = _under("evaluation", given), _under("sampling", given)
+        measurement = result.get("measurement") or {}
+        settings = {**spec, **(measurement.get("settings") or {})}
+        evaluation, sampling = _under("evaluation", settings), _under("sampling", settings)
         known = result.get("environment") or {}
-        machine = {**known, **(made.get("conditions") or {})}
+        machine = {**known, **(measurement.get("conditions") or {})}
         return cls(
             data=data,
-            corpus=str(made.get("corpus") or ""),
-            tokenizer=str(made.get("tokenizer") or tokenizer),
+            corpus=str(measurement.get("corpus") or ""),
+            tokenizer=str(measurement.get("tokenizer") or tokenizer),
             split=str(result.get("split") or "test"),
-            judge=str(made.get("judge") or ""),
+            judge=str(measurement.get("judge") or ""),
             judged=_under("judge", evaluation),
             texts={
                 "max_new_tokens": sampling.get("max_new_tokens"),
@@ -193,16 +193,16 @@ _RULES: Mapping[str, Rule] = {
 }
 
 
-def _under(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _under(section: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     prefix = f"{section}."
-    return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): v for k, v in settings.items() if k.startswith(prefix)}
 
 
 def _tasks(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of each task by the name that its metrics have."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for task in evaluation.get("tasks") or ():
-        held = task if isinstance(task, Mapping) else {"type": task}
-        kind = str(held.get("type", "")).rpartition(":")[2]
-        found[str(held.get("name") or kind)] = dict(held)
-    return found
+        options = task if isinstance(task, Mapping) else {"type": task}
+        kind = str(options.get("type", "")).rpartition(":")[2]
+        by_name[str(options.get("name") or kind)] = dict(options)
+    return by_name

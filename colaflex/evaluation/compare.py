@@ -46,8 +46,8 @@ class Difference:
         numbers = {name: _finite(number) for name, number in self.value.as_json().items()}
         p = {} if self.p is None else {"p": self.p}
         reason = {"reason": self.reason} if self.reason else {}
-        said = {"overlap": self.overlap, "clear": self.clear, "comparable": not self.reason}
-        return {**numbers, **said, **p, **reason}
+        verdict = {"overlap": self.overlap, "clear": self.clear, "comparable": not self.reason}
+        return {**numbers, **verdict, **p, **reason}
 
 
 def difference(one: Measurement, other: Measurement) -> Difference:
@@ -81,7 +81,7 @@ def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
         UserError: it isn't that.
     """
     try:
-        return {name: _items(held["values"], held["weights"]) for name, held in raw.items()}
+        return {name: _items(entry["values"], entry["weights"]) for name, entry in raw.items()}
     except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(
             f'{where}: expected {{metric: {{"values": [numbers], "weights": [numbers] or null}}}}, '
@@ -90,10 +90,10 @@ def items_of(raw: Mapping[str, Any], where: object) -> dict[str, Items]:
 
 
 def _items(values: Any, weights: Any) -> Items:
-    found = Items.of(values, weights)
-    if not found.defined or len(found.weights or found.values) != len(found.values):
+    items = Items.of(values, weights)
+    if not items.defined or len(items.weights or items.values) != len(items.values):
         raise ValueError
-    return found
+    return items
 
 
 def compare_metrics(
@@ -116,14 +116,14 @@ def compare_metrics(
     for name in sorted(set().union(*runs)):
         values = [run.get(name) for run in runs]
         measured = [None if value is None else _measurement(value) for value in values]
-        held = [each.get(name) for each in items] or [None] * len(runs)
+        items_of_run = [each.get(name) for each in items] or [None] * len(runs)
         first = measured[0]
         differences = [
             None
             if first is None or other is None
-            else _difference(name, (other, first), (of_other, held[0]), given).as_json()
+            else _difference(name, (other, first), (of_other, items_of_run[0]), given).as_json()
             for other, of_other, given in zip(
-                measured[1:], held[1:], _pairs(terms, runs), strict=True
+                measured[1:], items_of_run[1:], _pairs(terms, runs), strict=True
             )
         ]
         rows.append({"metric": name, "values": values, "differences": differences})

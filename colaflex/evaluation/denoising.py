@@ -48,11 +48,11 @@ def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Me
             "posterior", posterior.mean.shape, posterior.mean
         )
         latents = latents.with_values(model.normalised(posterior.sample(noise)))
-        found = model.prior.loss_by_noise(latents, LOGIT_TIMES, Noise(plan.seed, len(counts)))
-        if not found:
+        losses = model.prior.loss_by_noise(latents, LOGIT_TIMES, Noise(plan.seed, len(counts)))
+        if not losses:
             return Measurements()
         counts += latents.mask.sum(1).tolist()
-        for level in found:
+        for level in losses:
             _add(sums, level.logit_time, "x0_error", level.error, latents)
             if level.content is not None:
                 _add(sums, level.logit_time, "content", level.content, latents)

@@ -86,7 +86,7 @@ class Evaluator:
         if self.spelling.warning:
             say(self.spelling.warning)
         truth = corpus.truth()
-        self.quality = Quality(data, truth, plan, say, self._told("judge", "steps"))
+        self.quality = Quality(data, truth, plan, say, self._tell("judge", "steps"))
         texts = HeldOutTexts(self.held_out, data.tokenizer)
         self.tasks = TaskSuite(plan, TaskSource(documents=texts, truth=truth), options)
 
@@ -112,33 +112,34 @@ class Evaluator:
         result.add(self.tasks.measure(self.model, self.data.tokenizer, self.say, self.progress))
         return result
 
-    def _told(self, part: str, unit: str = "documents") -> Tell:
+    def _tell(self, part: str, unit: str = "documents") -> Tell:
         return told(self.progress, f"evaluation: {part}", unit)
 
     def reconstruction(self) -> Measurements:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""
-        found = reconstruct(self.model, self.data.index, self.plan, self._told("reconstruction"))
-        if found is None:
+        tell = self._tell("reconstruction")
+        documents = reconstruct(self.model, self.data.index, self.plan, tell)
+        if documents is None:
             return Measurements()
         if not self.spelling.exact.all():
-            found = replace(found, bytes=None, exact=self.spelling.exact)
-        return reconstruction_metrics(found, self.plan.bootstrap)
+            documents = replace(documents, bytes=None, exact=self.spelling.exact)
+        return reconstruction_metrics(documents, self.plan.bootstrap)
 
     def likelihood(self) -> Measurements:
         """`likelihood.*` of held-out documents; empty where a model has no likelihood."""
-        found = document_likelihoods(
-            self.model, self.data.index, self.plan, self._told("likelihood")
+        documents = document_likelihoods(
+            self.model, self.data.index, self.plan, self._tell("likelihood")
         )
-        if found is None:
+        if documents is None:
             return Measurements()
         if not self.spelling.exact.all():
-            found = replace(found, bytes=None)
+            documents = replace(documents, bytes=None)
         truth, known = self.quality.truth, None
         if truth is not None:
-            numbers = range(len(found.log_p))
+            numbers = range(len(documents.log_p))
             texts = (self.data.tokenizer.decode(self.held_out.document(i)) for i in numbers)
             known = truth.log_prob(list(texts))
-        return likelihood_metrics(found, known, self.plan.bootstrap)
+        return likelihood_metrics(documents, known, self.plan.bootstrap)
 
     def brier(self) -> Metrics:
         """`generation.brier_lm`: two samples behind prompts of held-out text (CALM, 2025)."""
@@ -152,7 +153,7 @@ class Evaluator:
         real = [d[at:] for d, at in zip(documents, cut, strict=True)]
         options = self.options.but(max_new_tokens=BRIER_TOKENS)
         first, second = (
-            self.sources.generated(prompts, options, seed, self._told("BrierLM", "texts")).tokens
+            self.sources.generated(prompts, options, seed, self._tell("BrierLM", "texts")).tokens
             for seed in (self.plan.seed, self.plan.seed + 1)
         )
         end = self.data.tokenizer.end_of_text
@@ -182,7 +183,7 @@ class Evaluator:
     def _rows(self, result: Evaluated) -> dict[str, TextRow]:
         prompts = self.sources.prompts(self.plan.samples)
         began = time.perf_counter()
-        rows = {"model": self.sources.generated(prompts, tell=self._told("samples", "texts"))}
+        rows = {"model": self.sources.generated(prompts, tell=self._tell("samples", "texts"))}
         seconds = time.perf_counter() - began
         produced = sum(map(len, rows["model"].tokens))
         result.metrics["speed.generation_tokens_per_second"] = _point(produced / seconds)
@@ -195,14 +196,14 @@ class Evaluator:
     def _quality(
         self, rows: dict[str, TextRow], swept: dict[str, TextRow], result: Evaluated
     ) -> None:
-        found = self.quality.measure(rows, *([swept] if swept else []))
-        for name, measured in found[0].items():
+        groups = self.quality.measure(rows, *([swept] if swept else []))
+        for name, measured in groups[0].items():
             result.add(measured.under("generation." if name == "model" else f"generation.{name}."))
         points = swept.keys() - rows.keys()
         for name in (name for name in swept if name in points):
-            result.add(found[1][name].under(f"generation.{name}."))
+            result.add(groups[1][name].under(f"generation.{name}."))
         if "model" in swept:
-            beside = {name: each for name, each in found[1].items() if name not in points}
+            beside = {name: each for name, each in groups[1].items() if name not in points}
             result.metrics |= _at_samples(beside, len(swept["model"].tokens))
         if self.quality.judge is not None:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
@@ -218,7 +219,7 @@ class Evaluator:
         rows: dict[str, TextRow] = {}
         for point in points:
             began = time.perf_counter()
-            tell = self._told(f"sweep, {point.name}", "texts")
+            tell = self._tell(f"sweep, {point.name}", "texts")
             rows[point.name] = self.sources.generated(prompts, point.options, tell=tell)
             seconds = time.perf_counter() - began
             result.metrics |= self._cost(point, rows[point.name], seconds)
@@ -241,11 +242,11 @@ class Evaluator:
 def _at_samples(rows: Mapping[str, Measurements], count: int) -> Metrics:
     """Of rows of so many texts, the figures that hang on how many there are."""
     at = f"generation.at_{SAMPLES}.{count}."
-    found: Metrics = {}
+    metrics: Metrics = {}
     for name, row in rows.items():
         every = row.under(at if name == "model" else f"{at}{name}.").metrics
-        found |= {metric: m for metric, m in every.items() if describe(metric).sized}
-    return found
+        metrics |= {metric: m for metric, m in every.items() if describe(metric).sized}
+    return metrics
 
 
 def _point(value: float) -> Measurement:

@@ -188,8 +188,8 @@ def judge_path(
 
 def parted(documents: Documents) -> tuple[Documents, Documents]:
     """Nine tenths to train on, and a tenth that is held out."""
-    kept = [document for i, document in enumerate(documents) if i % 10 != 9]
-    return kept, [document for i, document in enumerate(documents) if i % 10 == 9]
+    trained = [document for i, document in enumerate(documents) if i % 10 != 9]
+    return trained, [document for i, document in enumerate(documents) if i % 10 == 9]
 
 
 def _key(documents: Documents, vocabulary: int, end_of_text: int, settings: JudgeSettings) -> str:
@@ -223,9 +223,9 @@ def _train(
     progress: Progress | None,
 ) -> Measurement:
     """Train the network in place, leave the best weights in it and return their held-out NLL."""
-    kept, held_out = parted(documents)
+    trained, held_out = parted(documents)
     optimizers = new_optimizers(network, settings)
-    batches = training_batches(kept, end_of_text, settings)
+    batches = training_batches(trained, end_of_text, settings)
     unknown = Measurement(math.nan, math.nan, math.nan, 0)
     best, weights, worse = math.inf, network.state_dict(), 0
     result = measured = unknown

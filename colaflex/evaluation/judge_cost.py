@@ -54,9 +54,9 @@ def judge_cost(
     """
     require_documents(len(documents))
     network = new_network(vocabulary, settings)
-    kept, held_out = parted(documents)
+    trained, held_out = parted(documents)
     some = list(
-        islice(training_batches(kept, end_of_text, settings), min(SAMPLED_STEPS, settings.steps))
+        islice(training_batches(trained, end_of_text, settings), min(SAMPLED_STEPS, settings.steps))
     )
     costs = [3 * network.flops(*inputs.shape) for inputs, _ in some]
     windows = [w for d in held_out for w, _ in windows_of(d, end_of_text, settings.max_tokens)]

@@ -65,12 +65,12 @@ def document_likelihoods(
     """
     device = next(model.parameters()).device
     source = index.split(plan.split)
-    wanted = min(plan.documents, len(source))
-    longest = int(np.diff(source.offsets[: wanted + 1]).max(initial=1))
+    count = min(plan.documents, len(source))
+    longest = int(np.diff(source.offsets[: count + 1]).max(initial=1))
     rows = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
-    log_p, importance, tokens = np.zeros(wanted), np.zeros(wanted), np.zeros(wanted)
+    log_p, importance, tokens = np.zeros(count), np.zeros(count), np.zeros(count)
     error: float | None = None
-    for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, wanted):
+    for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, count):
         weights = model.log_weights(batch.to(device))
         if weights is None:
             return None
@@ -81,8 +81,8 @@ def document_likelihoods(
         weighed = weights.logsumexp(0) - math.log(len(weights))
         np.add.at(importance, numbers, weighed.numpy())
         np.add.at(tokens, numbers, batch.lengths.numpy())
-        tell(int(numbers[-1]) + 1, wanted)
-    known = np.asarray(source.bytes[:wanted], dtype=np.float64)
+        tell(int(numbers[-1]) + 1, count)
+    known = np.asarray(source.bytes[:count], dtype=np.float64)
     return Likelihood(log_p, tokens, known, importance if model.weighs_draws else None, error)
 
 
@@ -97,12 +97,12 @@ def _integration_error(
 
 
 def likelihood_metrics(
-    found: Likelihood, truth: Sequence[float] | None = None, resamples: int = 1000
+    documents: Likelihood, truth: Sequence[float] | None = None, resamples: int = 1000
 ) -> Measurements:
     """The `likelihood.*` metrics, with intervals over documents and what each document adds.
 
     Args:
-        found: of held-out documents.
+        documents: held-out ones.
         truth: log p* of each in nats, where the corpus knows it.
         resamples: bootstrap resamples.
 
@@ -111,26 +111,26 @@ def likelihood_metrics(
         `excess_nats`: log p* - log p per document, whose mean is an estimate of KL(p* || p).
         `importance_*` and `integration_error` where there are such.
     """
-    sums = {"": -found.log_p}
-    if found.importance is not None:
-        sums["importance_"] = -found.importance
+    sums = {"": -documents.log_p}
+    if documents.importance is not None:
+        sums["importance_"] = -documents.importance
     measured = Measurements()
     metrics, items = measured.metrics, measured.items
     for kind, nats in sums.items():
-        parts = {f"{kind}nats_per_token": (nats, found.tokens)}
-        if found.bytes is None:
+        parts = {f"{kind}nats_per_token": (nats, documents.tokens)}
+        if documents.bytes is None:
             measured.leave_out(f"{kind}bits_per_byte", LOSSY)
         else:
-            parts[f"{kind}bits_per_byte"] = (nats / math.log(2), found.bytes)
+            parts[f"{kind}bits_per_byte"] = (nats / math.log(2), documents.bytes)
         for name, (values, weights) in parts.items():
             metrics[name] = ratio(values, weights, "likelihood", resamples=resamples)
             items[name] = Items.of(values, weights)
-    if found.error is not None:
-        metrics["integration_error"] = Measurement(found.error, math.nan, math.nan, 1)
-    if truth is not None and found.bytes is None:
+    if documents.error is not None:
+        metrics["integration_error"] = Measurement(documents.error, math.nan, math.nan, 1)
+    if truth is not None and documents.bytes is None:
         measured.leave_out("excess_nats", LOSSY)
     elif truth is not None:
-        excess = np.asarray(truth, dtype=np.float64) - found.log_p
+        excess = np.asarray(truth, dtype=np.float64) - documents.log_p
         metrics["excess_nats"] = mean(excess, "likelihood", resamples=resamples)
         items["excess_nats"] = Items.of(excess)
     return measured.under("likelihood.")

@@ -181,20 +181,20 @@ class NGramModel:
                 code = code * self.vocabulary + column
             place, seen = _find(level.contexts, code)
             open_ = (drawn < 0) & seen
-            kept = 1 - level.left[place]
-            here = open_ & (uniform < kept)
+            own_share = 1 - level.left[place]
+            here = open_ & (uniform < own_share)
             at = np.searchsorted(level.cumulative, level.cumulative[level.starts[place]] + uniform)
             entry = np.clip(at - 1, level.starts[place], level.starts[place + 1] - 1)
             drawn = np.where(here, level.keys[entry] % self.vocabulary, drawn)
             # What was not taken here is uniform again once rescaled: one draw serves every level.
-            rest = (uniform - kept) / level.left[place]
+            rest = (uniform - own_share) / level.left[place]
             uniform = np.where(open_ & ~here, np.clip(rest, 0.0, 1.0), uniform)
         anything = (uniform * len(self._possible)).astype(np.int64)
         anything = self._possible[np.minimum(anything, len(self._possible) - 1)]
         return np.where(drawn < 0, anything, drawn)
 
 
-def _find(values: Tokens, wanted: Tokens) -> tuple[Tokens, NDArray[np.bool_]]:
+def _find(values: Tokens, keys: Tokens) -> tuple[Tokens, NDArray[np.bool_]]:
     """Where each wanted value stands in sorted values, and whether it does."""
-    place = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
-    return place, values[place] == wanted
+    place = np.minimum(np.searchsorted(values, keys), len(values) - 1)
+    return place, values[place] == keys

@@ -35,7 +35,7 @@ class EvaluationPlan:
         judge: its settings, or None.
         max_tokens: longest row.
         seed: of the samples.
-        tasks: that the model is asked.
+        tasks: that are put to the model.
         patch: tokens of a segment, by which tasks are broken down; 1 where lengths vary.
     """
 

@@ -63,8 +63,8 @@ class Quality:
         if self.truth is not None:
             return [self._by_truth(self.truth, rows) for rows in groups]
         texts = [self._texts(rows) for rows in groups]
-        asked = (text for group in texts for row in group.values() for text in row)
-        training = TrainingText(map(split_words, self._training_texts()), map(split_words, asked))
+        every = (text for group in texts for row in group.values() for text in row)
+        training = TrainingText(map(split_words, self._training_texts()), map(split_words, every))
         return [self._by_words(*each, training) for each in zip(groups, texts, strict=True)]
 
     def _texts(self, rows: Mapping[str, TextRow]) -> dict[str, list[str]]:
@@ -144,9 +144,9 @@ def truth_rows(
     """
     rows = {**rows, **truth.references(rows["real"])}
     size = min((len(texts) for texts in rows.values() if texts), default=0)
-    found = {}
+    result = {}
     for name, texts in rows.items():
         metrics = dict(truth.measure(texts[:size], resamples))
         metrics["distinct_documents"] = distinct_documents(texts[:size])
-        found[name] = Measurements(metrics, dict(truth.items(texts[:size])))
-    return found
+        result[name] = Measurements(metrics, dict(truth.items(texts[:size])))
+    return result

@@ -68,13 +68,13 @@ def reconstruct(
     tell: Tell = lambda done, total: None,
 ) -> Reconstruction | None:
     """The held-out documents of a plan, each summed over its rows; None without latents."""
-    rows, wanted = [], min(plan.documents, len(index.split(plan.split)))
+    rows, count = [], min(plan.documents, len(index.split(plan.split)))
     for row in rebuilt(model, index, plan, plan.documents):
         rows.append(row)
-        tell(int(row[0][-1]) + 1, wanted)
+        tell(int(row[0][-1]) + 1, count)
     if not rows:
         return None
-    numbers = np.concatenate([found for found, _ in rows])
+    numbers = np.concatenate([of_row for of_row, _ in rows])
 
     def by_document(name: str) -> NDArray[np.float64]:
         values = np.concatenate([getattr(back, name).cpu().numpy() for _, back in rows])

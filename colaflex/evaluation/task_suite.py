@@ -34,7 +34,7 @@ class HeldOutTexts:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Entry:
     """A task with its scorer and all its items."""
 
     config: TaskConfig
@@ -62,12 +62,12 @@ class TaskSuite:
     ) -> None:
         self.plan = plan
         self.options = options.but(temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
-        self._asked = [self._ask(config, source) for config in plan.tasks]
+        self._entries = [self._entry(config, source) for config in plan.tasks]
 
     @staticmethod
-    def _ask(config: TaskConfig, source: TaskSource) -> _Asked:
+    def _entry(config: TaskConfig, source: TaskSource) -> _Entry:
         task, scorer = build_task(config, source)
-        return _Asked(config, task, scorer, list(task.items()))
+        return _Entry(config, task, scorer, list(task.items()))
 
     def measure(
         self,
@@ -80,30 +80,31 @@ class TaskSuite:
 
         The length is that of an item's first prompt, as the model reads it.
         """
-        generator, found = TextGenerator(model, tokenizer), Measurements()
-        for asked in self._asked:
-            name = asked.config.title
+        generator, measurements = TextGenerator(model, tokenizer), Measurements()
+        for entry in self._entries:
+            name = entry.config.title
             say(f"evaluation: task {name}")
-            texts = [prompt for item in asked.items for prompt in item.prompts]
+            texts = [prompt for item in entry.items for prompt in item.prompts]
             whole = tokenizer.encode_batch(texts)
-            prompts = [self._heard(row) for row in whole]
+            prompts = [self._cut(row) for row in whole]
             if cut := unheard(model, whole):
                 say(f"evaluation: task {name}: {cut}")
-            options = self.options.but(max_new_tokens=asked.config.max_new_tokens)
+            options = self.options.but(max_new_tokens=entry.config.max_new_tokens)
             tell = told(progress, f"evaluation: task {name}", "prompts")
             rows = generator.generate_tokens(prompts, options, self.plan.seed, tell)
             continued = tokenizer.continued(prompts, [tokens for tokens, _ in rows])
-            said = [text for _, text in continued]
+            answered = [text for _, text in continued]
             right, read, start = [], [], 0
-            for item in asked.items:
-                answers = [asked.task.answer(t) for t in said[start : start + len(item.prompts)]]
-                right.append(asked.task.right(item, answers, asked.scorer))
+            for item in entry.items:
+                texts = answered[start : start + len(item.prompts)]
+                answers = [entry.task.answer(text) for text in texts]
+                right.append(entry.task.right(item, answers, entry.scorer))
                 read.append(len(prompts[start]))
                 start += len(item.prompts)
-            found.add(accuracies(name, right, read, self.plan.patch))
-        return found
+            measurements.add(accuracies(name, right, read, self.plan.patch))
+        return measurements
 
-    def _heard(self, prompt: list[int]) -> list[int]:
+    def _cut(self, prompt: list[int]) -> list[int]:
         """The end of a prompt that is too long, without whole patches from its beginning."""
         patch, excess = self.plan.patch, len(prompt) - self.plan.max_tokens
         return prompt[max(0, -(-excess // patch) * patch) :]

@@ -95,12 +95,12 @@ class Sources:
         tell: Tell = lambda done, total: None,
     ) -> TextRow:
         """The model's own texts, by default as the spec's sampling and the plan's seed say."""
-        if told := unheard(self.model, prompts):
-            self.say(f"evaluation: {told}")
-        made = self._generator.generate_tokens(
+        if notice := unheard(self.model, prompts):
+            self.say(f"evaluation: {notice}")
+        rows = self._generator.generate_tokens(
             prompts, options or self.options, self.plan.seed if seed is None else seed, tell
         )
-        return TextRow(prompts, [t for t, _ in made], [finish == "end" for _, finish in made])
+        return TextRow(prompts, [t for t, _ in rows], [finish == "end" for _, finish in rows])
 
     def references(self, prompts: Prompts) -> dict[str, TextRow]:
         """The rows that every result stands beside; a model without latents has one row less."""

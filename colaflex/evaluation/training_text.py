@@ -29,19 +29,19 @@ class TrainingText:
     """
 
     def __init__(
-        self, documents: Iterable[Sequence[str]], asked: Iterable[Sequence[str]], n: int = 8
+        self, documents: Iterable[Sequence[str]], texts: Iterable[Sequence[str]], n: int = 8
     ) -> None:
         """Look for texts in documents, each a sequence of words (`words.split_words`)."""
         self.n = n
         self._ids: dict[str, int] = {}
         rows = [
             np.array([self._ids.setdefault(w, len(self._ids) + 1) for w in words], dtype=np.uint64)
-            for words in asked
+            for words in texts
         ]
         self._words = np.zeros(len(self._ids) + 1, dtype=np.bool_)
-        self._asked = {size: _distinct(_hashes(ids, size) for ids in rows) for size in (2, n)}
+        self._hashes = {size: _distinct(_hashes(ids, size) for ids in rows) for size in (2, n)}
         self._seen = {
-            size: np.zeros(len(hashes), dtype=np.bool_) for size, hashes in self._asked.items()
+            size: np.zeros(len(hashes), dtype=np.bool_) for size, hashes in self._hashes.items()
         }
         for words in documents:
             self._see(self._coded(words))
@@ -52,22 +52,23 @@ class TrainingText:
 
     def _see(self, ids: Codes) -> None:
         self._words[ids] = True
-        for size, hashes in self._asked.items():
-            place, found = _find(hashes, ids, size)
-            self._seen[size][place[found]] = True
+        for size, hashes in self._hashes.items():
+            place, known = _find(hashes, ids, size)
+            self._seen[size][place[known]] = True
 
     def known(self, words: Sequence[str]) -> dict[str, tuple[int, int]]:
         """How much of one of the texts the training text contains.
 
         Returns:
-            found and total, of `known_words`, `known_bigrams` and `copying` (n-grams).
+            how many stand there and how many there are, of `known_words`, `known_bigrams` and
+            `copying` (n-grams).
         """
         ids = self._coded(words)
         seen = self._words[ids] & (ids > 0)
         return {
             "known_words": (int(np.count_nonzero(seen)), len(ids)),
-            "known_bigrams": self._found(ids, 2),
-            "copying": self._found(ids, self.n),
+            "known_bigrams": self._count(ids, 2),
+            "copying": self._count(ids, self.n),
         }
 
     def shares(self, documents: Sequence[Sequence[str]]) -> dict[str, Measurement]:
@@ -78,9 +79,9 @@ class TrainingText:
             for name in ("known_words", "known_bigrams", "copying")
         }
 
-    def _found(self, ids: Codes, n: int) -> tuple[int, int]:
-        place, found = _find(self._asked[n], ids, n)
-        seen = self._seen[n][place[found]]
+    def _count(self, ids: Codes, n: int) -> tuple[int, int]:
+        place, known = _find(self._hashes[n], ids, n)
+        seen = self._seen[n][place[known]]
         return int(np.count_nonzero(seen)), max(0, len(ids) - n + 1)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a model outside a spec: checked by the spec's own bounds."""
+"""Arguments of calls to a model: checked by the spec's own bounds."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from colaflex.spec.shapes import shape_of, shapes_of
 __all__ = ["checked_sampling", "checked_seed", "checked_text", "checked_texts"]
 
 
-class _Asked(Sampling):
+class _Call(Sampling):
     """As in a spec, but that a call may ask for nothing: a spec's texts are measured."""
 
     max_new_tokens: int = Field(64, ge=0, le=MAX_NEW_TOKENS)
 
 
-def checked_sampling(given: Mapping[str, Any], name: Callable[[str], str] = str) -> dict[str, Any]:
+def checked_sampling(
+    options: Mapping[str, Any], name: Callable[[str], str] = str
+) -> dict[str, Any]:
     """Sampling options within the bounds of a spec's `sampling`.
 
     Args:
-        given: options by name.
+        options: by name.
         name: how an option is called where it was given.
 
     Raises:
         UserError: there is no such option (WrongKind), or its value is out of bounds.
     """
-    shapes = shapes_of(_Asked)
-    for option in given:
+    shapes = shapes_of(_Call)
+    for option in options:
         if option not in shapes:
             known = [name(each) for each in shapes]
             raise WrongKind(f"unknown option {name(str(option))!r}{hint(name(option), known)}")
-    values = {option: _plain(value) for option, value in given.items()}
+    values = {option: _plain(value) for option, value in options.items()}
     try:
-        _Asked.model_validate(values, strict=True)
+        _Call.model_validate(values, strict=True)
     except ValidationError as error:
         option = str(error.errors()[0]["loc"][0])
         expected = shapes[option].expected.replace("a number", "a finite number")
         raise UserError(
-            f"{name(option)}: expected {expected}, got {_shown(given[option])}"
+            f"{name(option)}: expected {expected}, got {_shown(options[option])}"
         ) from None
     return values
 

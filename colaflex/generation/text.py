@@ -92,8 +92,8 @@ class GenerationOptions:
         Raises:
             UserError: there is no such option, or a value is out of its bounds.
         """
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, **checked_sampling(given))
+        named = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, **checked_sampling(named))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +162,15 @@ class TextGenerator:
         """New tokens and the finish of every prompt of tokens; `tell` is told of prompts."""
         rows: list[tuple[list[int], str]] = []
         for start, part in _parts(prompts, options.max_new_tokens):
-            made: list[list[int]] = [[] for _ in part]
+            tokens: list[list[int]] = [[] for _ in part]
             finishes = ["length"] * len(part)
             for block in self._run(part, options, seed, prompts[:start]):
                 for gained in block:
-                    made[gained.row].extend(gained.tokens)
+                    tokens[gained.row].extend(gained.tokens)
                     finishes[gained.row] = gained.finish or "length"
-                share = max(map(len, made)) / max(1, options.max_new_tokens)
+                share = max(map(len, tokens)) / max(1, options.max_new_tokens)
                 tell(start + min(len(part) - 1, int(len(part) * share)), len(prompts))
-            rows.extend(zip(made, finishes, strict=True))
+            rows.extend(zip(tokens, finishes, strict=True))
             tell(len(rows), len(prompts))
         return rows
 
@@ -195,8 +195,8 @@ class TextGenerator:
         return self._pieces(encoded, self._run([encoded], options, seed, []))
 
     def _tell_unheard(self, prompts: Sequence[Sequence[int]]) -> None:
-        if told := unheard(self.model, prompts):
-            warnings.warn(told, stacklevel=4)  # who calls a loaded model
+        if notice := unheard(self.model, prompts):
+            warnings.warn(notice, stacklevel=4)  # who calls a loaded model
 
     def _pieces(self, prompt: Sequence[int], blocks: Iterator[Any]) -> Iterator[str]:
         pieces = self.tokenizer.stream(prompt)

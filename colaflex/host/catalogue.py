@@ -171,8 +171,8 @@ class Catalogue:
             p for p in others if any((c.kind, c.name) == (kind, short) for c in p.components)
         ]
         if claimants:
-            told = "; ".join(_told(p) for p in claimants)
-            return f"the {kind} {name!r} can't be used: {told}"
+            clauses = "; ".join(_state(p) for p in claimants)
+            return f"the {kind} {name!r} can't be used: {clauses}"
         message = f"unknown {kind} {name!r}{hint(name, self.names(kind))}"
         elsewhere = [k for k, n in self._entries if n == short and k != kind]
         if elsewhere and not distribution:
@@ -184,8 +184,8 @@ class Catalogue:
         # One that failed early never said what it has: it may well be the one that is meant.
         silent = [p for p in others if not p.components]
         if silent:
-            told = "\n  ".join(_told(p) for p in silent)
-            message += f"\nThese plugins are not loaded and may have it:\n  {told}"
+            clauses = "\n  ".join(_state(p) for p in silent)
+            message += f"\nThese plugins are not loaded and may have it:\n  {clauses}"
         return message
 
 
@@ -194,7 +194,7 @@ def from_distribution(source: PluginSource, distribution: str) -> bool:
     return normalised(source.distribution) == normalised(distribution)
 
 
-def _told(plugin: Plugin) -> str:
+def _state(plugin: Plugin) -> str:
     why = "" if plugin.status == "disabled" else f" [colaflex plugins --why {plugin.source.name}]"
     return f"the plugin {plugin.source.place} {plugin.status}: {plugin.reason}{why}"
 

@@ -139,13 +139,13 @@ def installed(group: str) -> list[PluginSource]:
 
     Of two installations of one distribution the first on the path counts, as in imports.
     """
-    found: dict[str, list[PluginSource]] = {}
+    by_distribution: dict[str, list[PluginSource]] = {}
     for distribution in metadata.distributions():
         if f"[{group}]" in _entry_points_text(distribution):
             sources = list(_sources(distribution, group))
             if sources:
-                found.setdefault(normalised(sources[0].distribution), sources)
-    sources = [source for of_one in found.values() for source in of_one]
+                by_distribution.setdefault(normalised(sources[0].distribution), sources)
+    sources = [source for of_one in by_distribution.values() for source in of_one]
     return sorted(sources, key=lambda s: (not s.own, normalised(s.distribution), s.name))
 
 

@@ -96,10 +96,10 @@ class Registry(Catalogue):
         if config.type:
             return self.find(config.kind, config.type)
         path = f"{type(config).__module__}:{type(config).__qualname__}"
-        found = [e for e in self.entries(config.kind) if e.component.config == path]
-        if len(found) == 1:
-            return found[0]
-        raise ComponentError(f"{path} has no `type` and is the config of {len(found)} components")
+        entries = [e for e in self.entries(config.kind) if e.component.config == path]
+        if len(entries) == 1:
+            return entries[0]
+        raise ComponentError(f"{path} has no `type` and is the config of {len(entries)} components")
 
     def build(self, config: ComponentConfig, **context: Any) -> Any:
         """Construct a component as `target(config, **context)`.
@@ -206,7 +206,7 @@ class Registry(Catalogue):
         module, _, attribute = path.partition(":")
         try:
             with kept_off_stdout():
-                found: object = attrgetter(attribute)(importlib.import_module(module))
+                value: object = attrgetter(attribute)(importlib.import_module(module))
         except UserError:
             raise
         except KeyboardInterrupt:
@@ -218,8 +218,8 @@ class Registry(Catalogue):
                 f"{entry.described} can't be used: its {part} {path} fails to import: "
                 f"{cause(error)} [COLAFLEX_STRICT_PLUGINS=1 shows the traceback]"
             ) from error
-        self._objects[path] = found
-        return found
+        self._objects[path] = value
+        return value
 
 
 def _mapping(raw: object) -> Mapping[str, object]:
@@ -228,7 +228,7 @@ def _mapping(raw: object) -> Mapping[str, object]:
 
 def _without_rivals(plugin: Plugin, others: Iterable[Plugin]) -> Plugin:
     """The plugin, or its failure: within one distribution, distribution:name must be unique."""
-    taken = {
+    entry_points = {
         (component.kind, component.name): other.source.name
         for other in others
         if other.status == "ready" and from_distribution(other.source, plugin.source.distribution)
@@ -236,10 +236,10 @@ def _without_rivals(plugin: Plugin, others: Iterable[Plugin]) -> Plugin:
     }
     for component in plugin.components if plugin.status == "ready" else ():
         key = component.kind, component.name
-        if key in taken:
+        if key in entry_points:
             reason = (
                 f"the {component.kind} {component.name!r} is registered by the same distribution's "
-                f"entry point {taken[key]!r} already"
+                f"entry point {entry_points[key]!r} already"
             )
             return Plugin(plugin.source, "failed", reason)
     return plugin
@@ -263,14 +263,14 @@ def registry() -> Registry:
         terminal.say(f"warning: {warning}")
     _discovering = True
     try:
-        found = Registry.discover(selection)
+        current = Registry.discover(selection)
     finally:
         _discovering = False
-    for plugin in found.plugins:
+    for plugin in current.plugins:
         if plugin.status == "failed":
             terminal.say(plugin.warning)
-    install_resolver(found.config)
-    return found
+    install_resolver(current.config)
+    return current
 
 
 def build(kind: str, name: str, **options: Any) -> Any:
