@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from colaflex.testing.kit import check
-from colaflex.testing.parametrise import conformance_checks
+from colaflex.testing.kit import check, conformance_checks
 from colaflex.testing.results import CheckResult
 
 __all__ = ["CheckResult", "check", "conformance_checks"]

@@ -20,7 +20,8 @@ from colaflex.testing.probes import (
     objective,
     shake,
 )
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -42,14 +43,14 @@ class Case:
     def fresh(self) -> LanguageModel:
         """A new one with its first weights."""
         vocabulary = Vocabulary(SIZE, END, MASK)
-        made: LanguageModel = self.subject.build(vocabulary=vocabulary, max_tokens=WIDTH)
-        return made.float()
+        model: LanguageModel = self.subject.build(vocabulary=vocabulary, max_tokens=WIDTH)
+        return model.float()
 
     def shaken(self) -> LanguageModel:
         """One whose weights are all random, in float64."""
-        made = self.fresh()
-        shake(made, 0.3)
-        return made.double().eval()
+        model = self.fresh()
+        shake(model, 0.3)
+        return model.double().eval()
 
     @property
     def batch(self) -> TokenBatch:
@@ -72,14 +73,14 @@ class Case:
     def generated(self, model: LanguageModel, prompts: tuple[list[int], ...], most: int) -> Made:
         """Tokens and finish of every prompt, drawn at temperature 1."""
         sampling, drawn = SamplingOptions(4), TokenSampling(temperature=1.0)
-        made: Made = {row: ([], None) for row in range(len(prompts))}
+        rows: Made = {row: ([], None) for row in range(len(prompts))}
         for step in model.generate_tokens(prompts, 5, most, sampling, drawn):
             for gained in step:
-                tokens, finish = made[gained.row]
+                tokens, finish = rows[gained.row]
                 if finish is not None:
                     raise Fault(f"row {gained.row} goes on behind its finish, {finish!r}")
-                made[gained.row] = ([*tokens, *gained.tokens], gained.finish)
-        return made
+                rows[gained.row] = ([*tokens, *gained.tokens], gained.finish)
+        return rows
 
 
 def _draws() -> torch.Generator:
@@ -133,12 +134,12 @@ def gradients(subject: Subject) -> None:
 def parts(subject: Subject) -> None:
     """The named parts share no weight, and hold all that learn."""
     model = Case(subject).fresh()
-    held = [id(p) for part in model.parts().values() for p in part.parameters()]
-    if len(set(held)) != len(held):
+    inside = [id(p) for part in model.parts().values() for p in part.parameters()]
+    if len(set(inside)) != len(inside):
         raise Fault("two parts hold the same weight")
     learned = {id(p) for s in model.stages() for g in s.groups for p in g.parameters}
-    if learned - set(held):
-        raise Fault(f"{len(learned - set(held))} weights learn and are in no part")
+    if learned - set(inside):
+        raise Fault(f"{len(learned - set(inside))} weights learn and are in no part")
 
 
 def flops(subject: Subject) -> None:
@@ -186,17 +187,17 @@ def likelihood(subject: Subject) -> None:
     case = Case(subject)
     model = case.shaken()
     declared = subject.capabilities.likelihood
-    found = model.log_likelihood(case.batch)
+    log_p = model.log_likelihood(case.batch)
     if declared == "none":
-        if found is not None:
+        if log_p is not None:
             raise Fault("it declares no likelihood, and log_likelihood() gives one")
         raise NotApplicable("it declares no likelihood")
-    if found is None or found.shape != (len(LENGTHS),):
+    if log_p is None or log_p.shape != (len(LENGTHS),):
         raise Fault("log_likelihood() gives no number a row")
     row = case.batch.rows(slice(1, 2))
     alone = model.log_likelihood(replace(row, tokens=row.tokens[:, : LENGTHS[1]]))
     assert alone is not None
-    demand_close(alone, found[1:2], 1e-9, "a row's likelihood depends on neighbours or fillers")
+    demand_close(alone, log_p[1:2], 1e-9, "a row's likelihood depends on neighbours or fillers")
     if declared != "exact":
         return
     tokens = torch.tensor([[2, 3, token] for token in range(SIZE)])
@@ -222,20 +223,20 @@ def drawn(subject: Subject) -> None:
         raise NotApplicable("it declares no exact likelihood")
     case = Case(subject)
     model = case.shaken()
-    made = case.generated(model, ([2],) * DRAWS, 1).values()
+    continuations = case.generated(model, ([2],) * DRAWS, 1).values()
     shares = torch.zeros(SIZE, dtype=torch.float64)
-    for tokens, _ in made:
+    for tokens, _ in continuations:
         shares[tokens[0] if tokens else END] += 1 / DRAWS
     rows = torch.tensor([[2, token] for token in range(SIZE)])
     complete = torch.arange(SIZE) == END
     log_p = model.log_likelihood(TokenBatch(rows, torch.full((SIZE,), 2), complete))
     assert log_p is not None
-    said = log_p.detach().masked_fill(torch.arange(SIZE) == MASK, -torch.inf).softmax(0)
-    allowed = 5 * (said * (1 - said) / DRAWS).sqrt() + 1 / DRAWS
-    for token in ((shares - said).abs() > allowed).nonzero()[:, 0].tolist():
+    probability = log_p.detach().masked_fill(torch.arange(SIZE) == MASK, -torch.inf).softmax(0)
+    allowed = 5 * (probability * (1 - probability) / DRAWS).sqrt() + 1 / DRAWS
+    for token in ((shares - probability).abs() > allowed).nonzero()[:, 0].tolist():
         raise Fault(
             f"token {token} is {shares[token]:.3f} of {DRAWS:,} draws, and by log_likelihood() "
-            f"its probability is {said[token]:.3f}"
+            f"its probability is {probability[token]:.3f}"
         )
 
 

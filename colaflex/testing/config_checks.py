@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from colaflex.interfaces import capabilities
-from colaflex.testing.results import Check, Fault
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -84,8 +85,8 @@ def bounded(subject: Subject) -> None:
     """Every number has bounds, so that nonsense is refused before training."""
     for model in models(subject.config_class):
         for name, field in model.model_fields.items():
-            for found in _numbers(field.annotation, tuple(field.metadata)):
-                if not any(isinstance(c, BOUNDS) for c in found):
+            for numbers in _numbers(field.annotation, tuple(field.metadata)):
+                if not any(isinstance(c, BOUNDS) for c in numbers):
                     raise Fault(f"{model.__name__}.{name} is a number without bounds")
 
 
@@ -101,9 +102,9 @@ def defaults(subject: Subject) -> None:
 
 def declares(subject: Subject) -> None:
     """`capabilities()` (of a solver: `evaluations(steps)`) answers in its kind's own type."""
-    wanted, found = DECLARED.get(subject.kind), subject.config.capabilities()
-    if wanted is not None and not isinstance(found, wanted):
-        raise Fault(f"capabilities() answers {found!r}, expected {wanted.__name__}")
+    declared, answer = DECLARED.get(subject.kind), subject.config.capabilities()
+    if declared is not None and not isinstance(answer, declared):
+        raise Fault(f"capabilities() answers {answer!r}, expected {declared.__name__}")
     if subject.kind == "solver":
         count = getattr(subject.config, "evaluations")(3)  # noqa: B009  of this kind alone
         if not (count is None or (isinstance(count, int) and count >= 1)):
@@ -144,16 +145,16 @@ def models(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def _numbers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """The constraints of every int or float within an annotation."""
-    found: list[Any] = []
+    numbers: list[Any] = []
     for marker in metadata:
-        found.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
+        numbers.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
     if annotation in (int, float):
-        yield tuple(found)
+        yield tuple(numbers)
     elif hasattr(annotation, "__metadata__"):
-        yield from _numbers(get_args(annotation)[0], (*annotation.__metadata__, *found))
+        yield from _numbers(get_args(annotation)[0], (*annotation.__metadata__, *numbers))
     elif get_origin(annotation) not in (None, type):
         for part in get_args(annotation):
-            yield from _numbers(part, tuple(found))
+            yield from _numbers(part, tuple(numbers))
 
 
 CHECKS = tuple(

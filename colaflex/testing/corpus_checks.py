@@ -8,7 +8,8 @@ from itertools import islice
 
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document
 from colaflex.interfaces.metric import Measurement
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject, missing
 
 __all__ = ["CHECKS"]
@@ -31,18 +32,18 @@ def _read(subject: Subject, corpus: Corpus | None = None) -> list[Document]:
 
 def documents(subject: Subject) -> None:
     """Documents are texts that are not empty, each of a known split; training has some."""
-    found = subject.once("read", lambda: _read(subject))
-    if not found:
+    read = subject.once("read", lambda: _read(subject))
+    if not read:
         raise Fault("it has no documents")
-    for document in found:
+    for document in read:
         if not isinstance(document, Document):
             raise Fault(f"documents() yields {type(document).__name__}, expected Document")
         if not isinstance(document.text, str) or not document.text.strip():
             raise Fault(f"a document's text is {document.text!r}")
         if document.split not in SPLITS:
             raise Fault(f"a document's split is {document.split!r}, not one of {', '.join(SPLITS)}")
-    if not any(document.split == "train" for document in found):
-        raise Fault(f"none of the first {len(found)} documents is for training")
+    if not any(document.split == "train" for document in read):
+        raise Fault(f"none of the first {len(read)} documents is for training")
 
 
 def repeatable(subject: Subject) -> None:
@@ -60,13 +61,13 @@ def fingerprint(subject: Subject) -> None:
     """The fingerprint is a word, and the same at every asking and in every instance."""
     try:
         corpus = _corpus(subject)
-        found = [corpus.fingerprint(), corpus.fingerprint(), _corpus(subject).fingerprint()]
+        digests = [corpus.fingerprint(), corpus.fingerprint(), _corpus(subject).fingerprint()]
     except Exception as error:
         raise missing(error) from error
-    if not all(isinstance(each, str) and each for each in found):
-        raise Fault(f"its fingerprint is {found[0]!r}, expected a digest")
-    if len(set(found)) > 1:
-        raise Fault(f"its fingerprint changes: {', '.join(dict.fromkeys(found))}")
+    if not all(isinstance(each, str) and each for each in digests):
+        raise Fault(f"its fingerprint is {digests[0]!r}, expected a digest")
+    if len(set(digests)) > 1:
+        raise Fault(f"its fingerprint changes: {', '.join(dict.fromkeys(digests))}")
 
 
 def streams(subject: Subject) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
 from colaflex.testing.probes import demand_close, demand_own_draws, drawn
-from colaflex.testing.results import Check, Fault
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -26,22 +27,22 @@ def _inputs(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 def _pair(subject: Subject, data: Tensor, noise: Tensor, mask: Tensor, step: int = 0) -> Tensor:
     coupling: Any = subject.build()
-    found: Tensor = coupling.pair(data, noise, mask, Noise(0, step))
-    return found
+    pair: Tensor = coupling.pair(data, noise, mask, Noise(0, step))
+    return pair
 
 
 def shapes(subject: Subject) -> None:
     """What comes back has the noise's shape and dtype, and the arguments stay as they were."""
     for dtype in (torch.float32, torch.float64):
         data, noise, mask = (x.to(dtype) if x.is_floating_point() else x for x in _inputs())
-        kept = [data.clone(), noise.clone(), mask.clone()]
-        found = _pair(subject, data, noise, mask)
-        if found.shape != noise.shape or found.dtype != dtype:
+        originals = [data.clone(), noise.clone(), mask.clone()]
+        pair = _pair(subject, data, noise, mask)
+        if pair.shape != noise.shape or pair.dtype != dtype:
             raise Fault(
-                f"noise of {dtype} {tuple(noise.shape)} comes back as {found.dtype} "
-                f"{tuple(found.shape)}"
+                f"noise of {dtype} {tuple(noise.shape)} comes back as {pair.dtype} "
+                f"{tuple(pair.shape)}"
             )
-        for before, after in zip(kept, (data, noise, mask), strict=True):
+        for before, after in zip(originals, (data, noise, mask), strict=True):
             if not torch.equal(before, after):
                 raise Fault("pair() changes what it is given")
 
@@ -49,8 +50,8 @@ def shapes(subject: Subject) -> None:
 def rearranges(subject: Subject) -> None:
     """Every latent's noise is one of the noises given: pairing moves noise, it doesn't alter it."""
     data, noise, mask = _inputs()
-    found = _pair(subject, data, noise, mask)[mask]
-    distance = torch.cdist(found, noise.flatten(0, 1)).min(1).values
+    pairs = _pair(subject, data, noise, mask)[mask]
+    distance = torch.cdist(pairs, noise.flatten(0, 1)).min(1).values
     if float(distance.max()) > 1e-6:
         raise Fault(f"noise comes back altered, by up to {float(distance.max()):.2g}")
 
@@ -59,13 +60,13 @@ def keeps_marginals(subject: Subject) -> None:
     """Seen without the data, the noise of whole rows stays standard normal."""
     batches = [_inputs(seed)[:2] for seed in range(8)]
     whole = torch.ones(ROWS, POSITIONS, dtype=torch.bool)
-    given = torch.cat([noise for _, noise in batches]).flatten(0, 1)
+    sources = torch.cat([noise for _, noise in batches]).flatten(0, 1)
     pairs = [_pair(subject, *each, whole, step) for step, each in enumerate(batches)]
-    found = torch.cat(pairs).flatten(0, 1)
+    matches = torch.cat(pairs).flatten(0, 1)
     # Pairs drawn with replacement repeat some of the noise: 6 deviations of a mean of so many.
-    allowed = 6 / len(given) ** 0.5
-    mean = float((found.mean(0) - given.mean(0)).abs().max())
-    spread = float((found.var(0) - given.var(0)).abs().max())
+    allowed = 6 / len(sources) ** 0.5
+    mean = float((matches.mean(0) - sources.mean(0)).abs().max())
+    spread = float((matches.var(0) - sources.var(0)).abs().max())
     if mean > allowed or spread > 1.5 * allowed:
         raise Fault(f"the noise's mean moves by {mean:.2f}, its variance by {spread:.2f}")
 
@@ -73,10 +74,10 @@ def keeps_marginals(subject: Subject) -> None:
 def masked(subject: Subject) -> None:
     """Positions that don't count have no say in the pairing of those that do."""
     data, noise, mask = _inputs()
-    found = _pair(subject, data, noise, mask)
+    pair = _pair(subject, data, noise, mask)
     filled = torch.where(mask[..., None], data, 30.0)
     again = _pair(subject, filled, noise, mask)
-    demand_close(again[mask], found[mask], 1e-9, "data at masked positions changes the pairing")
+    demand_close(again[mask], pair[mask], 1e-9, "data at masked positions changes the pairing")
 
 
 def reproducible(subject: Subject) -> None:

@@ -10,7 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.network import Network
 from colaflex.testing.probes import demand_close, demand_gradients, drawn, gap, shake
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -69,8 +70,8 @@ def cache(subject: Subject) -> None:
     for first, last in ((0, 2), (2, 3), (3, BLOCKS)):
         parts = network.commit(clean[:, first:last], parts)
         network(noisy[:, 0], times[:, 0, None], parts)
-    found, expected = (network(noisy[:, 0], times[:, 0, None], h) for h in (parts, at_once))
-    demand_close(found, expected, EXACT, "a history in parts and at once")
+    states, expected = (network(noisy[:, 0], times[:, 0, None], h) for h in (parts, at_once))
+    demand_close(states, expected, EXACT, "a history in parts and at once")
 
 
 @torch.no_grad()
@@ -89,8 +90,8 @@ def ragged(subject: Subject) -> None:
     none = network(noisy[:1, 0], times[:1, 0, None], None)
     demand_close(none[0], together[0], EXACT, "no history and an empty one")
     order = torch.tensor([2, 0])
-    kept = network(noisy[order, 0], times[order, 0, None], history.select(order))
-    demand_close(kept, together[order], EXACT, "history.select(): rows chosen")
+    chosen = network(noisy[order, 0], times[order, 0, None], history.select(order))
+    demand_close(chosen, together[order], EXACT, "history.select(): rows chosen")
 
 
 def blind_to_later(subject: Subject) -> None:
@@ -131,11 +132,11 @@ def pinned(subject: Subject) -> None:
     """Pinned positions are at time 0, the rest of their block at its own."""
     network = _network(subject)
     clean, noisy, drawn_times = _inputs(network)
-    held = torch.zeros(ROWS, BLOCKS, BLOCK, dtype=torch.bool)
-    held[1, 2, 0] = held[2, 1, 0] = True
-    together = _parallel(network, clean, noisy, drawn_times, pinned=held)
+    fixed = torch.zeros(ROWS, BLOCKS, BLOCK, dtype=torch.bool)
+    fixed[1, 2, 0] = fixed[2, 1, 0] = True
+    together = _parallel(network, clean, noisy, drawn_times, pinned=fixed)
     for row, block in ((1, 2), (2, 1), (0, 3)):
-        own = torch.where(held[row, block], 0.0, drawn_times[row, block])[None, :, None]
+        own = torch.where(fixed[row, block], 0.0, drawn_times[row, block])[None, :, None]
         past = _history(network, clean[row : row + 1, :block])
         alone = network(noisy[row : row + 1, block], own, past)
         demand_close(alone[0], together[row, block], EXACT, "a block with pinned positions")

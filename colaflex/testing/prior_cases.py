@@ -14,9 +14,9 @@ from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
-from colaflex.testing.fitting import fit_batches
 from colaflex.testing.probes import drawn, shake
 from colaflex.testing.subject import Subject
+from colaflex.testing.toys import fit_batches
 
 __all__ = [
     "BLOCKS",

@@ -19,7 +19,8 @@ from colaflex.testing.prior_cases import (
     toy,
 )
 from colaflex.testing.probes import demand_close, demand_own_draws
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -51,10 +52,10 @@ def recovers(subject: Subject) -> None:
 
 def _density(subject: Subject, prior: Prior, values: Tensor) -> Tensor:
     with torch.no_grad():
-        found = prior.log_prob(batch(values))
-    if found.shape != (len(values),):
-        raise Fault(f"log_prob has shape {tuple(found.shape)}, not ({len(values)},)")
-    return found
+        nats = prior.log_prob(batch(values))
+    if nats.shape != (len(values),):
+        raise Fault(f"log_prob has shape {tuple(nats.shape)}, not ({len(values)},)")
+    return nats
 
 
 def _declared(subject: Subject) -> str:
@@ -83,11 +84,11 @@ def density(subject: Subject) -> None:
     counts = [2, 1, BLOCKS, BLOCKS]
     padded = batch(values, prior.block_size, counts)
     with torch.no_grad():
-        found = prior.log_prob(padded)
+        nats = prior.log_prob(padded)
     for row, count in enumerate(counts[:looked_at]):
         own = _density(subject, prior, values[row : row + 1, : count * prior.block_size])
         what = "log_prob changes with latents that don't count"
-        demand_close(found[row], own[0], tolerance, what)
+        demand_close(nats[row], own[0], tolerance, what)
 
 
 def _demand_refusal(prior: Prior) -> None:
@@ -105,10 +106,10 @@ def integrates(subject: Subject) -> None:
     prior, cell = Case(subject).shaken(scale=0.04, block_size=1), CELLS.get(declared, 0.6)
     steps = torch.arange(-HALF_WIDTH, HALF_WIDTH, cell, dtype=torch.float64) + cell / 2
     grid = torch.cartesian_prod(*[steps] * DIM)[:, None]
-    given = torch.full((1, 1, DIM), 0.4, dtype=torch.float64)
+    before = torch.full((1, 1, DIM), 0.4, dtype=torch.float64)
     first = _density(subject, prior, grid)
-    pair = torch.cat([given.expand(len(grid), -1, -1), grid], 1)
-    second = _density(subject, prior, pair) - _density(subject, prior, given)
+    pair = torch.cat([before.expand(len(grid), -1, -1), grid], 1)
+    second = _density(subject, prior, pair) - _density(subject, prior, before)
     allowed = 0.02 if declared == "exact" else 0.1
     for what, logs in (("a first latent", first), ("the next latent given one", second)):
         mass = float(logs.exp().sum() * cell**DIM)

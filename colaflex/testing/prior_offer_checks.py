@@ -13,7 +13,8 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 from colaflex.testing.prior_cases import BLOCKS, DIM, ROWS, Case, batch, keys, latents
 from colaflex.testing.probes import demand_close, drawn, objective, shake
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -110,13 +111,13 @@ def takes_history(subject: Subject) -> None:
     for index in range(BLOCKS):
         part = slice(index * block, (index + 1) * block)
         parts = prior.commit_told(parts, values[:, part], content[:, part])
-    found = prior.sample_block(parts, keys(), case.guided)
-    for said, other in (("computed anew", values), ("of other latents", values + 1)):
+    sample = prior.sample_block(parts, keys(), case.guided)
+    for which, other in (("computed anew", values), ("of other latents", values + 1)):
         state = prior.commit_told(prior.begin(ROWS), other, content)
         expected = prior.sample_block(state, keys(), case.guided)
-        demand_close(found, expected, case.tolerance, f"with a cached history, and one {said}")
+        demand_close(sample, expected, case.tolerance, f"with a cached history, and one {which}")
     moved = prior.commit_told(prior.begin(ROWS), values, (content + 1) % KINDS)
-    if torch.equal(prior.sample_block(moved, keys(), case.guided), found):
+    if torch.equal(prior.sample_block(moved, keys(), case.guided), sample):
         raise Fault("samples don't change with the history's content")
 
 

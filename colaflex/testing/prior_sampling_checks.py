@@ -13,7 +13,8 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.testing.prior_cases import BLOCKS, DIM, ROWS, Case, keys, known, latents
 from colaflex.testing.probes import demand_close, demand_own_draws, gap
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -52,11 +53,11 @@ def shapes(subject: Subject) -> None:
     state = _ragged(prior, latents(prior))
     fewest = SamplingOptions(int(subject.capabilities.fewest_steps))
     for options in (fewest, case.options, case.guided):
-        found = prior.sample_block(state, keys(), options)
-        if found.shape != (ROWS, prior.block_size, DIM):
-            wanted = (ROWS, prior.block_size, DIM)
-            raise Fault(f"a block has shape {tuple(found.shape)}, not {wanted}")
-        if not torch.isfinite(found).all():
+        sample = prior.sample_block(state, keys(), options)
+        if sample.shape != (ROWS, prior.block_size, DIM):
+            shape = (ROWS, prior.block_size, DIM)
+            raise Fault(f"a block has shape {tuple(sample.shape)}, not {shape}")
+        if not torch.isfinite(sample).all():
             raise Fault(f"samples at {options} are not finite")
 
 
@@ -100,12 +101,12 @@ def cached(subject: Subject) -> None:
         else:
             again = prior.begin(ROWS)
         noise = keys(seed=done)
-        found = prior.sample_block(state, noise, case.guided)
+        sample = prior.sample_block(state, noise, case.guided)
         expected = prior.sample_block(again, noise, case.guided)
         what = f"after {done} blocks, cached and computed anew"
-        demand_close(found, expected, case.tolerance, what)
+        demand_close(sample, expected, case.tolerance, what)
         repeated = prior.sample_block(state, noise, case.guided)
-        demand_close(repeated, found, case.tolerance, "sampling leaves something in the prefix")
+        demand_close(repeated, sample, case.tolerance, "sampling leaves something in the prefix")
 
 
 @torch.no_grad()
@@ -118,11 +119,11 @@ def cached_fp32(subject: Subject) -> None:
     for part in values.split(block, 1):
         parts = prior.commit(parts, part)
     options = SamplingOptions(int(subject.capabilities.fewest_steps))
-    found = prior.sample_block(parts, keys(), options)
+    sample = prior.sample_block(parts, keys(), options)
     whole = prior.commit(prior.begin(ROWS), values)
     expected = prior.sample_block(whole, keys(), options)
     tolerance = 1e-2 if case.adaptive else 1e-5 * max(1, options.steps)
-    demand_close(found, expected, tolerance, "in fp32, cached and computed anew")
+    demand_close(sample, expected, tolerance, "in fp32, cached and computed anew")
 
 
 @torch.no_grad()
@@ -139,9 +140,9 @@ def generation(subject: Subject) -> None:
         noise = keys()
         noise = type(noise)(tuple(f"3/{row}/{block}" for row in range(2)))
         state = prior.commit(prior.begin(2), done)
-        found = prior.sample_block(state, noise, case.options)
+        sample = prior.sample_block(state, noise, case.options)
         expected = cached[:, block * prior.block_size :][:, : prior.block_size]
-        demand_close(found, expected, tolerance, f"block {block}, computed anew")
+        demand_close(sample, expected, tolerance, f"block {block}, computed anew")
 
 
 @torch.no_grad()
@@ -150,11 +151,11 @@ def hears_history(subject: Subject) -> None:
     for prior in Case(subject).telling():
         values = latents(prior)
         options = Case(subject).options
-        found, moved = (
+        samples, moved = (
             prior.sample_block(prior.commit(prior.begin(ROWS), shown), keys(), options)
             for shown in (values, values + 1.0)
         )
-        if gap(found, moved) > 1e-6:
+        if gap(samples, moved) > 1e-6:
             return
     raise Fault("samples don't change with the blocks before them: the prefix is ignored")
 
@@ -164,20 +165,20 @@ def pinned(subject: Subject) -> None:
     """Known positions come back exactly as given, and what is not known is not looked at."""
     case = Case(subject)
     prior = case.shaken()
-    block, given = prior.block_size, latents(prior, seed=3)
+    block, clean = prior.block_size, latents(prior, seed=3)
     counts = [0, 1, block, max(0, block - 1)]
-    pins = known(given, block, counts)
+    pins = known(clean, block, counts)
     state = _ragged(prior, latents(prior))
     for options in (case.options, case.guided):
-        found = prior.sample_block(state, keys(), options, pins)
-        if not torch.equal(found[pins.mask], given[:, :block][pins.mask]):
-            off = gap(found[pins.mask], given[:, :block][pins.mask])
+        sample = prior.sample_block(state, keys(), options, pins)
+        if not torch.equal(sample[pins.mask], clean[:, :block][pins.mask]):
+            off = gap(sample[pins.mask], clean[:, :block][pins.mask])
             raise Fault(f"known positions are moved, by {off:.2g}")
         filler = torch.where(pins.mask[..., None], pins.values, 99.0)
         other = prior.sample_block(state, keys(), options, Known(filler, pins.mask))
-        demand_close(other, found, case.tolerance, "values that are not known matter")
+        demand_close(other, sample, case.tolerance, "values that are not known matter")
         plain = prior.sample_block(state, keys(), options)
-        demand_close(found[0], plain[0], case.tolerance, "a row of which nothing is known changes")
+        demand_close(sample[0], plain[0], case.tolerance, "a row of which nothing is known changes")
 
 
 @torch.no_grad()
@@ -187,14 +188,14 @@ def hears_pinned(subject: Subject) -> None:
         block = prior.block_size
         if block < 2:
             raise NotApplicable("its blocks have one latent")
-        given, state = latents(prior, seed=3), _ragged(prior, latents(prior))
-        found, moved = (
+        clean, state = latents(prior, seed=3), _ragged(prior, latents(prior))
+        samples, moved = (
             prior.sample_block(
                 state, keys(), Case(subject).options, known(shown, block, [1] * ROWS)
             )[:, 1:]
-            for shown in (given, given + 1.0)
+            for shown in (clean, clean + 1.0)
         )
-        if gap(found, moved) > 1e-6:
+        if gap(samples, moved) > 1e-6:
             return
     raise Fault("the rest of a block doesn't change with its known positions: they are ignored")
 

@@ -19,7 +19,8 @@ from colaflex.testing.probes import (
     gap,
     objective,
 )
-from colaflex.testing.results import Check, Fault
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -35,14 +36,14 @@ def _losses(prior: Prior, values: LatentBatch, noise: Noise) -> dict[str, Tensor
 def phases(subject: Subject) -> None:
     """Phases have names of their own, shares that add up to 1, and hold all that learns."""
     prior = Case(subject).fresh()
-    found = prior.phases(teacher_fraction=0.25)
-    if len({phase.name for phase in found}) < len(found):
+    listed = prior.phases(teacher_fraction=0.25)
+    if len({phase.name for phase in listed}) < len(listed):
         raise Fault("two phases have one name")
-    if not math.isclose(sum(phase.share for phase in found), 1.0, abs_tol=1e-6):
-        raise Fault(f"the phases' shares add up to {sum(p.share for p in found):g}, not to 1")
-    if subject.capabilities.needs_teacher and not found[-1].representation_rests:
+    if not math.isclose(sum(phase.share for phase in listed), 1.0, abs_tol=1e-6):
+        raise Fault(f"the phases' shares add up to {sum(p.share for p in listed):g}, not to 1")
+    if subject.capabilities.needs_teacher and not listed[-1].representation_rests:
         raise Fault("it needs a teacher, and its last phase lets the representation learn")
-    learned = {id(p) for phase in found for p in phase.parameters}
+    learned = {id(p) for phase in listed for p in phase.parameters}
     for name, parameter in prior.named_parameters():
         if parameter.requires_grad and id(parameter) not in learned:
             raise Fault(f"{name} requires a gradient and is learned in no phase")
@@ -73,8 +74,8 @@ def losses(subject: Subject) -> None:
         if term.per not in ("tokens", "latents", "rows") or not math.isfinite(term.weight):
             raise Fault(f"the loss term {name!r} is per {term.per!r} with weight {term.weight}")
     demand_own_draws(lambda: _losses(prior, values, Noise(0, 1)).values(), "losses()")
-    kept = latents(prior)
-    if not torch.equal(values.values, kept):
+    before = latents(prior)
+    if not torch.equal(values.values, before):
         raise Fault("losses() changes the latents that it is given")
 
 
@@ -173,9 +174,9 @@ def float64(subject: Subject) -> None:
                 raise Fault(f"the loss {name!r} of float64 latents is {total.dtype}")
         with torch.no_grad():
             state = prior.commit(prior.begin(ROWS), values)
-            found = prior.sample_block(state, keys(), Case(subject).options)
-        if found.dtype != dtype:
-            raise Fault(f"a sample of a {dtype} prior is {found.dtype}")
+            sample = prior.sample_block(state, keys(), Case(subject).options)
+        if sample.dtype != dtype:
+            raise Fault(f"a sample of a {dtype} prior is {sample.dtype}")
 
 
 def state_dict(subject: Subject) -> None:

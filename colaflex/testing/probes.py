@@ -47,17 +47,17 @@ def gap(one: Tensor, other: Tensor) -> float:
     if not one.numel():
         return 0.0
     size = max(1.0, float(other.detach().abs().max()))
-    found = float((one.detach().double() - other.detach().double()).abs().max()) / size
-    return found if found == found else float("inf")
+    largest = float((one.detach().double() - other.detach().double()).abs().max()) / size
+    return largest if largest == largest else float("inf")
 
 
 def demand_close(one: Tensor, other: Tensor, tolerance: float, what: str) -> None:
     """Raise Fault unless two results agree within a tolerance."""
     if one.shape != other.shape:
         raise Fault(f"{what}: the shapes differ, {tuple(one.shape)} and {tuple(other.shape)}")
-    found = gap(one, other)
-    if not found <= tolerance:
-        raise Fault(f"{what}: off by {found:.2g}, allowed is {tolerance:g}")
+    distance = gap(one, other)
+    if not distance <= tolerance:
+        raise Fault(f"{what}: off by {distance:.2g}, allowed is {tolerance:g}")
 
 
 def objective(terms: Losses) -> Tensor:
@@ -108,10 +108,10 @@ def demand_gradients(
     """
     parameters = list(learned)
     names = {id(p): name for name, p in module.named_parameters()}
-    waiting = {id(p) for p in parameters}
+    untouched = {id(p) for p in parameters}
     optimizer = torch.optim.Adam(parameters, lr=1e-2) if parameters else None
     for step in range(11):
-        if optimizer is None or (step > 3 and not waiting):
+        if optimizer is None or (step > 3 and not untouched):
             return
         value = loss(step)
         if not value.requires_grad:
@@ -122,10 +122,10 @@ def demand_gradients(
             if p.grad is not None and not torch.isfinite(p.grad).all():
                 raise Fault(f"the gradient of {name} is not finite in step {step}")
             if step >= 3 and p.grad is not None and bool(p.grad.any()):
-                waiting.discard(id(p))
+                untouched.discard(id(p))
         if step < 3:
             optimizer.step()
         optimizer.zero_grad()
-    if waiting:
-        missing = sorted(names.get(i, "?") for i in waiting)
+    if untouched:
+        missing = sorted(names.get(i, "?") for i in untouched)
         raise Fault(f"no gradient reaches {', '.join(missing[:4])} ({len(missing)} in all)")

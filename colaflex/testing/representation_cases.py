@@ -47,16 +47,16 @@ class Case:
 
     def fresh(self, double: bool = True) -> Representation:
         """A new one with its first weights."""
-        made: Representation = self.subject.build(
+        model: Representation = self.subject.build(
             vocabulary=VOCABULARY, max_segment_tokens=self.slots
         )
-        return made.double() if double else made.float()
+        return model.double() if double else model.float()
 
     def shaken(self, double: bool = True) -> Representation:
         """One whose weights are all random."""
-        made = self.fresh(False)
-        shake(made)
-        return made.double() if double else made
+        model = self.fresh(False)
+        shake(model)
+        return model.double() if double else model
 
     def batch(
         self, lengths: Sequence[Sequence[int]] | None = None, seed: int = 0

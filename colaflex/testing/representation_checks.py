@@ -10,8 +10,9 @@ from torch import Tensor
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 from colaflex.testing.probes import demand_close, drawn, gap
+from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS", "EXACT", "demand_piecewise"]
@@ -23,24 +24,24 @@ EXACT = 1e-9
 def shapes(subject: Subject) -> None:
     """A latent a segment, and logits of every slot with the end of the segment last."""
     case = Case(subject)
-    made = case.fresh()
+    model = case.fresh()
     tokens, segmentation = case.batch()
     rows, segments = segmentation.lengths.shape
-    kept = tokens.tokens.clone()
-    posterior = made.encode(tokens, segmentation)
-    wanted = (rows, segments, made.latent_dim)
-    if posterior.mean.shape != wanted:
-        raise Fault(f"the posterior's mean is {tuple(posterior.mean.shape)}, not {wanted}")
-    logits = made.decode(posterior.mode())
+    original = tokens.tokens.clone()
+    posterior = model.encode(tokens, segmentation)
+    mean_shape = (rows, segments, model.latent_dim)
+    if posterior.mean.shape != mean_shape:
+        raise Fault(f"the posterior's mean is {tuple(posterior.mean.shape)}, not {mean_shape}")
+    logits = model.decode(posterior.mode())
     expected = (rows, segments, case.slots, SIZE + 1)
     if logits.shape != expected:
         raise Fault(f"logits are {tuple(logits.shape)}, not {expected}")
-    if made.slots != case.slots or made.end_of_segment != SIZE:
-        raise Fault(f"slots = {made.slots}, end_of_segment = {made.end_of_segment}")
-    declared = getattr(subject.config, "latent_dim", made.latent_dim)
-    if made.latent_dim != declared:
-        raise Fault(f"latent_dim is {made.latent_dim}, the config's is {declared}")
-    if not torch.equal(kept, tokens.tokens):
+    if model.slots != case.slots or model.end_of_segment != SIZE:
+        raise Fault(f"slots = {model.slots}, end_of_segment = {model.end_of_segment}")
+    declared = getattr(subject.config, "latent_dim", model.latent_dim)
+    if model.latent_dim != declared:
+        raise Fault(f"latent_dim is {model.latent_dim}, the config's is {declared}")
+    if not torch.equal(original, tokens.tokens):
         raise Fault("encode() changes the tokens that it is given")
 
 
@@ -49,19 +50,19 @@ def posterior(subject: Subject) -> None:
     """The posterior is Gaussian where a density is declared, finite, and its KL not negative."""
     case = Case(subject)
     tokens, segmentation = case.batch()
-    for made in (case.fresh(), case.shaken()):
-        found: Posterior = made.encode(tokens, segmentation)
-        dense = found.log_variance is not None
+    for model in (case.fresh(), case.shaken()):
+        law: Posterior = model.encode(tokens, segmentation)
+        dense = law.log_variance is not None
         if dense != subject.capabilities.continuous_density:
-            said = subject.capabilities.continuous_density
+            declared = subject.capabilities.continuous_density
             raise Fault(
-                f"continuous_density = {said}, and the posterior has "
+                f"continuous_density = {declared}, and the posterior has "
                 f"{'a' if dense else 'no'} variance"
             )
-        if not torch.isfinite(found.mean[segmentation.mask]).all():
+        if not torch.isfinite(law.mean[segmentation.mask]).all():
             raise Fault("a posterior's mean is not finite")
         if dense:
-            divergence = found.kl()[segmentation.mask]
+            divergence = law.kl()[segmentation.mask]
             if not torch.isfinite(divergence).all() or float(divergence.min()) < -1e-9:
                 raise Fault(f"KL(q || N(0, I)) is {float(divergence.min()):.3g}")
 
@@ -77,21 +78,21 @@ def causal(subject: Subject) -> None:
     tokens, segmentation = case.batch()
     starts = segmentation.lengths.cumsum(1) - segmentation.lengths
     for learning in (True, False):
-        made = case.shaken().requires_grad_(learning)  # attention differs where gradients flow
-        before = made.encode(tokens, segmentation).mean
-        logits = made.decode(before)
+        model = case.shaken().requires_grad_(learning)  # attention differs where gradients flow
+        before = model.encode(tokens, segmentation).mean
+        logits = model.decode(before)
         for segment in range(1, segmentation.lengths.shape[1]):
             late = torch.arange(tokens.tokens.shape[1]) >= starts[:, segment, None]
             moved = torch.where(late, (tokens.tokens + 5) % SIZE, tokens.tokens)
             other = TokenBatch(moved, tokens.lengths, tokens.complete)
-            after = made.encode(other, segmentation).mean
+            after = model.encode(other, segmentation).mean
             blind = segment // block * block
             what = f"latents before segment {blind} change with tokens from segment {segment} on"
             demand_close(after[:, :blind], before[:, :blind], EXACT, what)
             other_latents = before + drawn(*before.shape)
             shifted = torch.cat([before[:, :segment], other_latents[:, segment:]], 1)
             what = f"logits before segment {segment} change with latents from it on"
-            demand_close(made.decode(shifted)[:, :segment], logits[:, :segment], EXACT, what)
+            demand_close(model.decode(shifted)[:, :segment], logits[:, :segment], EXACT, what)
 
 
 @torch.no_grad()
@@ -100,7 +101,7 @@ def forced(subject: Subject) -> None:
     if subject.capabilities.causality == "bidirectional":
         raise NotApplicable("it declares itself bidirectional")
     case = Case(subject)
-    made = case.shaken()
+    model = case.shaken()
     tokens, segmentation = case.batch([case.lengths[0]])
     starts = segmentation.lengths.cumsum(1) - segmentation.lengths
     for segment in range(1, segmentation.lengths.shape[1]):
@@ -109,23 +110,23 @@ def forced(subject: Subject) -> None:
         whole = replace(tokens, forced=boundary)
         prompt = TokenBatch(tokens.tokens[:, :end], torch.tensor([end]), tokens.complete & False)
         cut = Segmentation(segmentation.lengths[:, :segment])
-        found = made.encode(whole, segmentation).mean[:, :segment]
+        means = model.encode(whole, segmentation).mean[:, :segment]
         what = f"latents of a prompt of {segment} segments, and of as many before the boundary"
-        demand_close(found, made.encode(prompt, cut).mean, EXACT, what)
+        demand_close(means, model.encode(prompt, cut).mean, EXACT, what)
 
 
 @torch.no_grad()
 def informed(subject: Subject) -> None:
     """A segment's latent depends on its own tokens, and its logits on its own latent."""
     case = Case(subject)
-    made = case.shaken()
+    model = case.shaken()
     tokens, segmentation = case.batch()
-    before = made.encode(tokens, segmentation).mean
+    before = model.encode(tokens, segmentation).mean
     moved = TokenBatch((tokens.tokens - 1) % (SIZE - 2) + 2, tokens.lengths, tokens.complete)
-    after = made.encode(moved, segmentation).mean
+    after = model.encode(moved, segmentation).mean
     if bool(((before - after).abs().amax(-1) < 1e-9)[segmentation.mask].any()):
         raise Fault("a latent doesn't change with its segment's tokens")
-    if gap(made.decode(before), made.decode(before + drawn(*before.shape))) < 1e-9:
+    if gap(model.decode(before), model.decode(before + drawn(*before.shape))) < 1e-9:
         raise Fault("logits don't change with the latents")
 
 
@@ -133,10 +134,10 @@ def informed(subject: Subject) -> None:
 def batch_independent(subject: Subject) -> None:
     """A row is the same alone and among others, whatever its padding holds."""
     case = Case(subject)
-    made = case.shaken()
+    model = case.shaken()
     tokens, segmentation = case.batch()
-    together = made.encode(tokens, segmentation).mean
-    logits = made.decode(together)
+    together = model.encode(tokens, segmentation).mean
+    logits = model.decode(together)
     for row, length in enumerate(tokens.lengths.tolist()):
         count = int(segmentation.count[row])
         alone = TokenBatch(
@@ -144,26 +145,26 @@ def batch_independent(subject: Subject) -> None:
             tokens.lengths[row : row + 1],
             tokens.complete[:1],
         )
-        own = made.encode(alone, Segmentation(segmentation.lengths[row : row + 1, :count])).mean
+        own = model.encode(alone, Segmentation(segmentation.lengths[row : row + 1, :count])).mean
         demand_close(own[0], together[row, :count], EXACT, f"latents of row {row} alone")
-        demand_close(made.decode(own)[0], logits[row, :count], EXACT, f"logits of row {row} alone")
+        demand_close(model.decode(own)[0], logits[row, :count], EXACT, f"logits of row {row} alone")
     filled = torch.where(tokens.mask, tokens.tokens, VOCABULARY.mask)
-    other = made.encode(TokenBatch(filled, tokens.lengths, tokens.complete), segmentation).mean
+    other = model.encode(TokenBatch(filled, tokens.lengths, tokens.complete), segmentation).mean
     mask = segmentation.mask
     demand_close(other[mask], together[mask], EXACT, "latents change with the padding's tokens")
 
 
-def demand_piecewise(made: Representation, latents: Tensor, tolerance: float) -> None:
+def demand_piecewise(model: Representation, latents: Tensor, tolerance: float) -> None:
     """Fault unless rows that advance by different amounts decode as at once."""
-    whole = made.decode(latents)
+    whole = model.decode(latents)
     pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
-    state, done = made.begin_decoding(3), [0, 0, 0]
+    state, done = model.begin_decoding(3), [0, 0, 0]
     for counts in pieces:
         piece = torch.full((3, max(counts), latents.shape[-1]), 9.0, dtype=latents.dtype)
         for row, count in enumerate(counts):
             piece[row, :count] = latents[row, done[row] : done[row] + count]
-        logits, following = made.decode_next(piece, state, torch.tensor(counts))
-        again, _ = made.decode_next(piece, state, torch.tensor(counts))
+        logits, following = model.decode_next(piece, state, torch.tensor(counts))
+        again, _ = model.decode_next(piece, state, torch.tensor(counts))
         for row, count in enumerate(counts):
             what = "a decoder state is changed by decoding from it"
             demand_close(again[row, :count], logits[row, :count], tolerance, what)
@@ -179,21 +180,21 @@ def incremental(subject: Subject) -> None:
     """Decoded piece by piece equals decoded at once; states stay as they were."""
     case = Case(subject)
     for double, tolerance in ((True, EXACT), (False, 1e-5)):
-        made = case.shaken(double)
-        latents = case.latents(3, 7, made.latent_dim)
-        demand_piecewise(made, latents if double else latents.float(), tolerance)
+        model = case.shaken(double)
+        latents = case.latents(3, 7, model.latent_dim)
+        demand_piecewise(model, latents if double else latents.float(), tolerance)
 
 
 @torch.no_grad()
 def select(subject: Subject) -> None:
     """The decoder state of some of the rows goes on as theirs alone."""
     case = Case(subject)
-    made = case.shaken()
-    latents = case.latents(3, 5, made.latent_dim)
-    whole = made.decode(latents)
-    _, state = made.decode_next(latents[:, :3], made.begin_decoding(3))
+    model = case.shaken()
+    latents = case.latents(3, 5, model.latent_dim)
+    whole = model.decode(latents)
+    _, state = model.decode_next(latents[:, :3], model.begin_decoding(3))
     order = torch.tensor([2, 0])
-    logits, _ = made.decode_next(latents[order, 3:], made.select_decoding(state, order))
+    logits, _ = model.decode_next(latents[order, 3:], model.select_decoding(state, order))
     demand_close(logits, whole[order, 3:], EXACT, "rows chosen and put in order")
 
 

@@ -9,9 +9,10 @@ from colaflex.interfaces.levels import levelled, spread
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.testing.probes import demand_close, demand_gradients, objective, shake
+from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
 from colaflex.testing.representation_checks import EXACT, demand_piecewise
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -19,15 +20,15 @@ __all__ = ["CHECKS"]
 GROUP = 3
 
 
-def _made(subject: Subject, double: bool = True) -> Representation:
+def _representation(subject: Subject, double: bool = True) -> Representation:
     if subject.capabilities.levels < 2:
         raise NotApplicable("it reads segments of one level")
     slots = Case(subject).slots
-    made: Representation = subject.build(
+    model: Representation = subject.build(
         vocabulary=VOCABULARY, max_segment_tokens=slots, group=GROUP
     )
-    shake(made.float())
-    return made.double() if double else made
+    shake(model.float())
+    return model.double() if double else model
 
 
 def _batch(subject: Subject, forced: int | None = None) -> tuple[TokenBatch, Segmentation]:
@@ -43,14 +44,14 @@ def _batch(subject: Subject, forced: int | None = None) -> tuple[TokenBatch, Seg
 @torch.no_grad()
 def level_causal(subject: Subject) -> None:
     """No latent knows what lies behind its group, or behind a boundary forced within."""
-    made, size = _made(subject), Case(subject).slots
+    model, size = _representation(subject), Case(subject).slots
     for forced, places in ((None, GROUP), (size, GROUP - 1)):
         tokens, both = _batch(subject, forced)
         start = int(both.lengths[0, :places].sum())
         moved = tokens.tokens.clone()
         moved[0, start:] = (moved[0, start:] + 5) % SIZE
         other = TokenBatch(moved, tokens.lengths, tokens.complete, tokens.forced)
-        before, after = (made.encode(batch, both).mean for batch in (tokens, other))
+        before, after = (model.encode(batch, both).mean for batch in (tokens, other))
         where = "their group" if forced is None else "a forced boundary"
         what = f"latents change with tokens behind {where}"
         demand_close(after[0, :places], before[0, :places], EXACT, what)
@@ -59,14 +60,14 @@ def level_causal(subject: Subject) -> None:
 @torch.no_grad()
 def level_informed(subject: Subject) -> None:
     """A coarse latent depends on every fine segment of its group."""
-    made = _made(subject)
+    model = _representation(subject)
     tokens, both = _batch(subject)
-    before, at = made.encode(tokens, both).mean, 0
+    before, at = model.encode(tokens, both).mean, 0
     for place in range(1, GROUP):
         moved = tokens.tokens.clone()
         moved[0, at] = (moved[0, at] - 1) % (SIZE - 2) + 2
         other = TokenBatch(moved, tokens.lengths, tokens.complete, tokens.forced)
-        if bool((made.encode(other, both).mean[0, 0] - before[0, 0]).abs().max() < EXACT):
+        if bool((model.encode(other, both).mean[0, 0] - before[0, 0]).abs().max() < EXACT):
             raise Fault(f"the coarse latent doesn't change with fine segment {place} of its group")
         at += int(both.lengths[0, place])
 
@@ -74,19 +75,19 @@ def level_informed(subject: Subject) -> None:
 @torch.no_grad()
 def level_incremental(subject: Subject) -> None:
     """Decoded piece by piece equals decoded at once, wherever in a group a piece begins."""
-    made = _made(subject)
-    demand_piecewise(made, Case(subject).latents(3, 7, made.latent_dim), EXACT)
+    model = _representation(subject)
+    demand_piecewise(model, Case(subject).latents(3, 7, model.latent_dim), EXACT)
 
 
 def level_gradients(subject: Subject) -> None:
     """With two levels, every weight that learns gets a finite gradient that is not zero."""
-    made = _made(subject, double=False)
+    model = _representation(subject, double=False)
     tokens, both = _batch(subject)
 
     def loss(step: int) -> Tensor:
-        return objective(made.losses(tokens, both, Case(subject).noise(step)).losses) / 20
+        return objective(model.losses(tokens, both, Case(subject).noise(step)).losses) / 20
 
-    demand_gradients(made, [p for p in made.parameters() if p.requires_grad], loss)
+    demand_gradients(model, [p for p in model.parameters() if p.requires_grad], loss)
 
 
 CHECKS = tuple(

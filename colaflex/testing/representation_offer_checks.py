@@ -10,8 +10,9 @@ from torch import Tensor
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
 from colaflex.testing.probes import demand_close, shake
+from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, Case
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -22,29 +23,29 @@ EXACT = 1e-9
 
 def _content(subject: Subject) -> Tensor:
     case = Case(subject)
-    found = case.shaken().content(*case.batch())
-    if found.shape[:2] != (len(case.lengths), len(case.lengths[0])):
-        raise Fault(f"content() is {tuple(found.shape)}, expected (batch, segments, ...)")
-    return found
+    content = case.shaken().content(*case.batch())
+    if content.shape[:2] != (len(case.lengths), len(case.lengths[0])):
+        raise Fault(f"content() is {tuple(content.shape)}, expected (batch, segments, ...)")
+    return content
 
 
 def _readouts(subject: Subject) -> dict[str, Readout]:
     names = subject.capabilities.readouts
     if not names:
         raise NotApplicable("it offers no readout")
-    made = Case(subject).shaken()
-    found = {name: made.readout(name, WIDTH) for name in names}
-    for name, readout in found.items():
+    model = Case(subject).shaken()
+    readouts = {name: model.readout(name, WIDTH) for name in names}
+    for name, readout in readouts.items():
         if not isinstance(readout, Readout):
             raise Fault(f"readout({name!r}) is {type(readout).__name__}, no Readout")
-        shared = set(readout.parameters()) & set(made.parameters())
+        shared = set(readout.parameters()) & set(model.parameters())
         if shared:
             raise Fault(f"readout({name!r}) holds parameters that are the representation's")
         readout.behind(lambda latents: latents)
         readout.start()
         shake(readout.float())
         readout.double()
-    return found
+    return readouts
 
 
 def content_own(subject: Subject) -> None:
@@ -99,10 +100,10 @@ def readouts_drawn(subject: Subject) -> None:
     states = case.latents(1, len(case.lengths[0]), WIDTH)
     rows, undrawn = 4000, list[str]()
     for name, readout in _readouts(subject).items():
-        said = readout.said(states)
+        prediction = readout.said(states)
         keys = SampleNoise(tuple(f"row {row}" for row in range(rows)))
         try:
-            drawn = readout.drawn(said.expand(rows, *said.shape[1:]), keys, "check")
+            drawn = readout.drawn(prediction.expand(rows, *prediction.shape[1:]), keys, "check")
         except NotImplementedError as error:
             if name not in subject.capabilities.undrawn:
                 raise Fault(f"{name}: {error}, and `undrawn` does not say so") from None
@@ -110,11 +111,11 @@ def readouts_drawn(subject: Subject) -> None:
             continue
         if name in subject.capabilities.undrawn:
             raise Fault(f"{name}: estimates are drawn, where `undrawn` says they can't be")
-        again = readout.drawn(said, SampleNoise(keys.keys[7:8]), "check")
+        again = readout.drawn(prediction, SampleNoise(keys.keys[7:8]), "check")
         demand_close(again, drawn[7:8], EXACT, f"{name}: a row's draws depend on other rows")
         if not readout.unbiased:
             continue
-        mean, deviation = readout.mean(said)[0], drawn.std(0)
+        mean, deviation = readout.mean(prediction)[0], drawn.std(0)
         # Within five standard errors: a fair readout fails once in a million channels.
         if bool(((drawn.mean(0) - mean).abs() > 5 * deviation / rows**0.5 + 1e-6).any()):
             raise Fault(f"{name}: the mean of its draws is not the latent that it expects")
@@ -128,8 +129,8 @@ def history(subject: Subject) -> None:
     if not subject.capabilities.history:
         raise NotApplicable("it offers no reading of the history")
     content = _content(subject)
-    made = Case(subject).shaken()
-    reader = made.history(WIDTH)
+    model = Case(subject).shaken()
+    reader = model.history(WIDTH)
     shake(reader)
     read = reader(content)
     if read.shape != (*content.shape[:2], WIDTH):

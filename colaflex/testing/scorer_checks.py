@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.testing.results import Check, Fault
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -42,11 +43,11 @@ def others(subject: Subject) -> None:
 def pure(subject: Subject) -> None:
     """Asked again, in another order or of another instance, it says the same."""
     scorer = _scorer(subject)
-    asked = [(item, answer) for item in ITEMS for answer in (*CHOICES, "seven", "", "(B)")]
-    first = [scorer.right(item, answer) for item, answer in asked]
-    again = [scorer.right(item, answer) for item, answer in reversed(asked)]
+    pairs = [(item, answer) for item in ITEMS for answer in (*CHOICES, "seven", "", "(B)")]
+    first = [scorer.right(item, answer) for item, answer in pairs]
+    again = [scorer.right(item, answer) for item, answer in reversed(pairs)]
     other = _scorer(subject)
-    if again[::-1] != first or [other.right(item, answer) for item, answer in asked] != first:
+    if again[::-1] != first or [other.right(item, answer) for item, answer in pairs] != first:
         raise Fault("its verdict depends on what it was asked before")
 
 

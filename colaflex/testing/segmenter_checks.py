@@ -10,7 +10,8 @@ from torch import Tensor
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
 from colaflex.testing.probes import demand_own_draws, drawn
-from colaflex.testing.results import Check, Fault
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -50,13 +51,13 @@ def _states(subject: Subject, batch: TokenBatch) -> Tensor | None:
 
 def _segment(subject: Subject, batch: TokenBatch) -> Segmentation:
     with torch.no_grad():
-        found: Segmentation = _segmenter(subject).segment(batch, _states(subject, batch))
-    return found
+        segmentation: Segmentation = _segmenter(subject).segment(batch, _states(subject, batch))
+    return segmentation
 
 
-def _starts(found: Segmentation, row: int) -> list[int]:
+def _starts(segmentation: Segmentation, row: int) -> list[int]:
     """The tokens at which the segments of a row begin."""
-    lengths = found.lengths[row]
+    lengths = segmentation.lengths[row]
     lengths = lengths[lengths > 0]
     starts: list[int] = (lengths.cumsum(0) - lengths).tolist()
     return starts
@@ -66,33 +67,35 @@ def partition(subject: Subject) -> None:
     """Segments hold every token that counts, each once; empty ones only behind a row's last."""
     for forced in (False, True):
         batch = _batch(forced)
-        found = _segment(subject, batch)
-        if found.lengths.dtype != torch.int64 or found.lengths.shape[0] != ROWS:
-            shape = tuple(found.lengths.shape)
-            raise Fault(f"lengths are {found.lengths.dtype} {shape}, not int64 ({ROWS}, segments)")
-        if bool((found.lengths < 0).any()):
-            raise Fault("a segment has a negative length")
-        if found.lengths.sum(1).tolist() != batch.lengths.tolist():
+        segmentation = _segment(subject, batch)
+        if segmentation.lengths.dtype != torch.int64 or segmentation.lengths.shape[0] != ROWS:
+            shape = tuple(segmentation.lengths.shape)
             raise Fault(
-                f"lengths add up to {found.lengths.sum(1).tolist()}, the rows have "
+                f"lengths are {segmentation.lengths.dtype} {shape}, not int64 ({ROWS}, segments)"
+            )
+        if bool((segmentation.lengths < 0).any()):
+            raise Fault("a segment has a negative length")
+        if segmentation.lengths.sum(1).tolist() != batch.lengths.tolist():
+            raise Fault(
+                f"lengths add up to {segmentation.lengths.sum(1).tolist()}, the rows have "
                 f"{batch.lengths.tolist()} tokens"
             )
-        if bool((found.mask[:, 1:] & ~found.mask[:, :-1]).any()):
+        if bool((segmentation.mask[:, 1:] & ~segmentation.mask[:, :-1]).any()):
             raise Fault("an empty segment stands before one that holds tokens")
 
 
 def longest(subject: Subject) -> None:
     """No segment is longer than `max_segment_tokens`; without `variable`, whole ones are alike."""
     declared = subject.capabilities
-    found = _segment(subject, _batch())
-    if int(found.lengths.max()) > declared.max_segment_tokens:
+    segmentation = _segment(subject, _batch())
+    if int(segmentation.lengths.max()) > declared.max_segment_tokens:
         raise Fault(
-            f"a segment has {int(found.lengths.max())} tokens, max_segment_tokens is "
+            f"a segment has {int(segmentation.lengths.max())} tokens, max_segment_tokens is "
             f"{declared.max_segment_tokens}"
         )
     if not declared.variable:
         for row in range(ROWS):
-            whole = found.lengths[row][found.lengths[row] > 0][:-1]
+            whole = segmentation.lengths[row][segmentation.lengths[row] > 0][:-1]
             if bool((whole != declared.max_segment_tokens).any()):
                 raise Fault(f"lengths vary, {whole.tolist()}, and `variable` is not declared")
 
@@ -100,11 +103,11 @@ def longest(subject: Subject) -> None:
 def forced(subject: Subject) -> None:
     """A segment begins at every forced boundary that lies within its row."""
     batch = _batch(forced=True)
-    found = _segment(subject, batch)
+    segmentation = _segment(subject, batch)
     assert batch.forced is not None
     for row in range(ROWS):
         marks = (batch.forced[row] & batch.mask[row]).nonzero().flatten().tolist()
-        missed = set(marks) - set(_starts(found, row))
+        missed = set(marks) - set(_starts(segmentation, row))
         if missed:
             raise Fault(f"no segment begins at the forced boundaries {sorted(missed)} of row {row}")
 
@@ -115,19 +118,21 @@ def levels(subject: Subject) -> None:
     if (subject.capabilities.levels > 1) != (group > 1):
         raise Fault(f"levels = {subject.capabilities.levels}, and its groups are of {group}")
     for forced in (False, True):
-        found = _segment(subject, _batch(forced))
-        if (found.level is not None) != (group > 1):
-            said = "no levels" if found.level is None else "levels"
-            raise Fault(f"its segments have {said}, its groups are of {group}")
-        if found.level is None:
+        segmentation = _segment(subject, _batch(forced))
+        if (segmentation.level is not None) != (group > 1):
+            what = "no levels" if segmentation.level is None else "levels"
+            raise Fault(f"its segments have {what}, its groups are of {group}")
+        if segmentation.level is None:
             continue
-        places = torch.arange(found.lengths.shape[1])
-        coarse = found.mask & coarse_places(places, group)
-        if not torch.equal(found.level, coarse.long()):
-            raise Fault(f"levels {found.level[0].tolist()} are not the first of every {group}")
-        if bool((found.lengths[coarse] > 0).any()):
+        places = torch.arange(segmentation.lengths.shape[1])
+        coarse = segmentation.mask & coarse_places(places, group)
+        if not torch.equal(segmentation.level, coarse.long()):
+            raise Fault(
+                f"levels {segmentation.level[0].tolist()} are not the first of every {group}"
+            )
+        if bool((segmentation.lengths[coarse] > 0).any()):
             raise Fault("a coarse segment holds tokens")
-        if bool((found.count % group == 1).any()):
+        if bool((segmentation.count % group == 1).any()):
             raise Fault("a coarse segment stands before no fine one")
 
 
@@ -161,8 +166,8 @@ def prefix_stable(subject: Subject) -> None:
                 subject, TokenBatch(batch.tokens[:, :cut], lengths, batch.complete, marks)
             )
             for row in range(ROWS):
-                kept = [s for s in _starts(whole, row) if s < int(lengths[row])]
-                if _starts(short, row) != kept:
+                common = [s for s in _starts(whole, row) if s < int(lengths[row])]
+                if _starts(short, row) != common:
                     raise Fault(f"cut at token {cut}, row {row} is segmented otherwise")
 
 
@@ -199,8 +204,8 @@ def learned(subject: Subject) -> None:
     if bool(weights) != subject.capabilities.learned:
         raise Fault(f"learned = {subject.capabilities.learned}, and {len(weights)} weights learn")
     batch = _batch()
-    found = segmenter.segment(batch, _states(subject, batch))
-    for name, term in segmenter.losses(batch, found).items():
+    segmentation = segmenter.segment(batch, _states(subject, batch))
+    for name, term in segmenter.losses(batch, segmentation).items():
         if not torch.isfinite(term.total):
             raise Fault(f"the regulariser {name!r} is {term.total.item()}")
 

@@ -34,10 +34,10 @@ def small_config(
     Raises:
         pydantic.ValidationError: the options are wrong, or lack what is required.
     """
-    given = {**options, "type": name}
-    plain = config_class.model_validate(given)
+    full = {**options, "type": name}
+    plain = config_class.model_validate(full)
     try:
-        return config_class.model_validate(_merged(_shrunk(plain), given))
+        return config_class.model_validate(_merged(_shrunk(plain), full))
     except ValidationError:
         return plain  # the component wants its sizes otherwise
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from colaflex.interfaces.configs import SolverConfig
 from colaflex.interfaces.solver import Solver
 from colaflex.testing.probes import demand_close, demand_own_draws, drawn
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -41,8 +42,8 @@ def direction(subject: Subject) -> None:
     """It goes from t = 1 to t = 0: straight paths end at the data, whatever the steps."""
     data, noise = drawn(2, 3, 4, 2).unbind()
     for steps in (1, 2, 7):
-        found = _solver(subject).solve(lambda t, z: noise - data, noise, steps)
-        demand_close(found, data, 1e-6, f"the end of straight paths after {steps} steps")
+        end = _solver(subject).solve(lambda t, z: noise - data, noise, steps)
+        demand_close(end, data, 1e-6, f"the end of straight paths after {steps} steps")
 
 
 def converges(subject: Subject) -> None:
@@ -65,9 +66,9 @@ def converges(subject: Subject) -> None:
 def time_dependence(subject: Subject) -> None:
     """On dz/dt = t + z, it arrives at the closed form: times are those of the states."""
     start = torch.zeros(1, 1, 1, dtype=torch.float64)
-    found = _solver(subject).solve(lambda t, z: t.double() + z, start, 64)
+    end = _solver(subject).solve(lambda t, z: t.double() + z, start, 64)
     # z(t) = 2 exp(t - 1) - t - 1; Euler's error at 64 steps is about half a step.
-    demand_close(found, start + 2 / math.e - 1, 0.01, "the end of dz/dt = t + z")
+    demand_close(end, start + 2 / math.e - 1, 0.01, "the end of dz/dt = t + z")
 
 
 def evaluations(subject: Subject) -> None:
@@ -94,15 +95,15 @@ def adaptive(subject: Subject) -> None:
 def batch_independent(subject: Subject) -> None:
     """A row's end depends on its own start (adaptive: within the tolerance), drawn from nothing."""
     start = drawn(5, 3, 2)
-    solver, kept = _solver(subject), start.clone()
+    solver, before = _solver(subject), start.clone()
 
     def solve(states: Tensor) -> Tensor:
-        found: Tensor = solver.solve(lambda t, z: torch.sin(3 * z) + t, states, 6)
-        return found
+        ends: Tensor = solver.solve(lambda t, z: torch.sin(3 * z) + t, states, 6)
+        return ends
 
     demand_own_draws(lambda: [solve(start)], "solve()")
     whole = solve(start)
-    if not torch.equal(start, kept):
+    if not torch.equal(start, before):
         raise Fault("solve() changes the start that it is given")
     tolerance = 1e-2 if _evaluations(subject, 6) is None else 1e-12
     for row in range(len(start)):

@@ -66,10 +66,10 @@ class Subject:
         self.config_class, self.options = config_class, options
         self.type = name if registered else ""
         self.label = f"{kind} {name}"
-        said = getattr(target, "conformance", None)
-        self.conformance = said if isinstance(said, Conformance) else Conformance()
+        conformance = getattr(target, "conformance", None)
+        self.conformance = conformance if isinstance(conformance, Conformance) else Conformance()
         self.expected_failures = dict(self.conformance.expected_failures)
-        self._made: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
 
     @functools.cached_property
     def config(self) -> ComponentConfig:
@@ -88,10 +88,10 @@ class Subject:
     @property
     def required(self) -> dict[str, object]:
         """Required options: of a corpus, a folder with documents; of a task, the file it reads."""
-        wanted = {n for n, f in self.config_class.model_fields.items() if f.is_required()}
+        names = {n for n, f in self.config_class.model_fields.items() if f.is_required()}
         if self.kind == "task":
-            return dict.fromkeys(wanted & {"data"}, "rows.jsonl")
-        return {name: self.once("documents", self._documents) for name in wanted & {"path"}}
+            return dict.fromkeys(names & {"data"}, "rows.jsonl")
+        return {name: self.once("documents", self._documents) for name in names & {"path"}}
 
     @property
     def _files(self) -> Mapping[str, object]:
@@ -106,7 +106,7 @@ class Subject:
 
     def _folder(self) -> str:
         folder = tempfile.TemporaryDirectory(prefix="colaflex-check-")
-        self._made.setdefault("folders", []).append(folder)  # it goes when the subject does
+        self._shared.setdefault("folders", []).append(folder)  # it goes when the subject does
         return folder.name
 
     def _documents(self) -> str:
@@ -144,10 +144,10 @@ class Subject:
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """What several checks share, such as a fit: made when first asked for."""
-        if key not in self._made:
-            self._made[key] = make()
-        found: T = self._made[key]
-        return found
+        if key not in self._shared:
+            self._shared[key] = make()
+        value: T = self._shared[key]
+        return value
 
 
 def missing(error: Exception) -> Exception:
@@ -207,12 +207,12 @@ def _imported(path: str) -> type:
         )
     module, _, attribute = path.partition(":")
     try:
-        found: object = attrgetter(attribute)(importlib.import_module(module))
+        value: object = attrgetter(attribute)(importlib.import_module(module))
     except (Exception, SystemExit) as error:
         raise UserError(f"{path} can't be found: {cause(error)}") from error
-    if not inspect.isclass(found):
-        raise UserError(f"{path} is {found!r}, expected a class")
-    return found
+    if not inspect.isclass(value):
+        raise UserError(f"{path} is {value!r}, expected a class")
+    return value
 
 
 def kind_of(target: type, config_class: type[ComponentConfig] | None = None) -> str:
@@ -233,15 +233,15 @@ def _config_class(target: type) -> type[ComponentConfig]:
 
     Of the class, else of the nearest base that has one.
     """
-    spelt = [_hints(target).get("config")]
+    annotations = [_hints(target).get("config")]
     for cls in target.__mro__:
         own = cls.__dict__.get("__init__")
         if inspect.isfunction(own):
             names = list(inspect.signature(own).parameters)[1:2]
-            spelt += [_hints(own).get(name) for name in names]
-    for found in spelt:
-        if inspect.isclass(found) and issubclass(found, ComponentConfig):
-            return found
+            annotations += [_hints(own).get(name) for name in names]
+    for annotation in annotations:
+        if inspect.isclass(annotation) and issubclass(annotation, ComponentConfig):
+            return annotation
     raise UserError(
         f"the config of {target.__qualname__} is not known: register it, or annotate "
         "the class's attribute `config` or the constructor's first argument with its config class"

@@ -15,7 +15,8 @@ from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.testing.results import Check, Fault, NotApplicable
+from colaflex.testing.promise import Check
+from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
 __all__ = ["CHECKS"]
@@ -73,10 +74,10 @@ def _scorer(subject: Subject) -> Scorer | None:
 
 def items(subject: Subject) -> None:
     """There are items, each with prompts and a right answer."""
-    found = _items(_task(subject))
-    if not found:
+    items_ = _items(_task(subject))
+    if not items_:
         raise Fault("it has no items")
-    for item in found:
+    for item in items_:
         if not isinstance(item, TaskItem):
             raise Fault(f"items() yields {type(item).__name__}, expected TaskItem")
         texts: Sequence[object] = (*item.prompts, item.truth, *item.choices)
@@ -99,26 +100,26 @@ def repeatable(subject: Subject) -> None:
 def judges(subject: Subject) -> None:
     """The truth is a right answer to every item, and nonsense to none or few of them."""
     task, scorer = _task(subject), _scorer(subject)
-    found = _items(task)
+    items_ = _items(task)
 
-    def right(item: TaskItem, said: str) -> bool:
-        return task.right(item, [task.answer(said) for _ in item.prompts], scorer)
+    def right(item: TaskItem, text: str) -> bool:
+        return task.right(item, [task.answer(text) for _ in item.prompts], scorer)
 
-    for item in found:
+    for item in items_:
         if not right(item, item.truth):
             raise Fault(f"the truth {item.truth!r} is no right answer to {item.prompts[-1]!r}")
-    lucky = sum(right(item, NONSENSE) for item in found)
-    if lucky > len(found) / 2:
-        raise Fault(f"{NONSENSE!r} is a right answer to {lucky} of {len(found)} items")
+    lucky = sum(right(item, NONSENSE) for item in items_)
+    if lucky > len(items_) / 2:
+        raise Fault(f"{NONSENSE!r} is a right answer to {lucky} of {len(items_)} items")
 
 
 def cuts(subject: Subject) -> None:
     """What is cut once is not cut again, and an answer is the beginning of what was said."""
     task = _task(subject)
-    for said in ("", "\n one word\nand another", "no end", "\n\n", "first.\n\nsecond"):
-        answer = task.answer(said)
-        if not said.startswith(answer) or task.answer(answer) != answer:
-            raise Fault(f"of {said!r} it takes {answer!r}, and of that {task.answer(answer)!r}")
+    for text in ("", "\n one word\nand another", "no end", "\n\n", "first.\n\nsecond"):
+        answer = task.answer(text)
+        if not text.startswith(answer) or task.answer(answer) != answer:
+            raise Fault(f"of {text!r} it takes {answer!r}, and of that {task.answer(answer)!r}")
 
 
 CHECKS = tuple(

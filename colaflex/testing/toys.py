@@ -1,7 +1,8 @@
-"""Distributions that are known in closed form, for priors to be trained on and held against."""
+"""Distributions known in closed form, for priors to be trained on and held against; a trainer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.values import LatentBatch
-from colaflex.testing.fitting import fit_batches
+from colaflex.testing.probes import objective
 
-__all__ = ["TOYS", "Toy", "energy_distance", "fit"]
+__all__ = ["TOYS", "Toy", "energy_distance", "fit", "fit_batches"]
 
 Sampler = Callable[[int, torch.Generator], Tensor]
 """(rows, generator) -> (rows, segments, dim)."""
@@ -83,8 +86,8 @@ def _law(mean: Tensor, covariance: Tensor) -> Callable[[Tensor], Tensor]:
     law = MultivariateNormal(mean, covariance)
 
     def log_prob(values: Tensor) -> Tensor:
-        found: Tensor = law.log_prob(values.flatten(1))
-        return found
+        nats: Tensor = law.log_prob(values.flatten(1))
+        return nats
 
     return log_prob
 
@@ -119,6 +122,36 @@ def fit(prior: Any, toy: Sampler, steps: int, rows: int = 256, rate: float = 6e-
 
     fit_batches(prior, batch, steps, rate)
     return prior
+
+
+def fit_batches(prior: Prior, batch: Callable[[int], LatentBatch], steps: int, rate: float) -> None:
+    """Train the phases of a prior in place.
+
+    Args:
+        prior: what learns.
+        batch: of a step of each phase.
+        steps: of all phases.
+        rate: AdamW's, at the start of each phase, times the phase's own factor.
+
+    Raises:
+        Fault: a loss is no scalar or not finite.
+    """
+    for phase in prior.phases(teacher_fraction=0.5):
+        phase.start()
+        count = max(1, round(steps * phase.share))
+        learned = list(phase.parameters)
+        optimizer = torch.optim.AdamW(learned, rate, (0.9, 0.99)) if learned else None
+        for step in range(count):
+            latents = batch(step)
+            loss = objective(phase.losses(latents, Noise(0, step, phase.name, steps=count)))
+            if optimizer is None or not loss.requires_grad:
+                continue  # it learns by what its losses have seen
+            for group in optimizer.param_groups:
+                cosine = 0.5 * (1 + math.cos(math.pi * step / count))
+                group["lr"] = rate * phase.lr_ratio * cosine
+            (loss / len(latents.values)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
