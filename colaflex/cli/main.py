@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from colaflex.cli.lazy import LazyCommand, LazyGroup
-from colaflex.runtime.failures import told
+from colaflex.runtime.failures import report_failure
 from colaflex.runtime.terminal import guarded
 from colaflex.training.interrupts import stopped_by_signals
 
@@ -95,5 +95,5 @@ def _ending(arguments: list[str] | None) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        return told(error)
+        return report_failure(error)
     return code if isinstance(code, int) else 0

@@ -21,7 +21,7 @@ from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Vocabulary
 from colaflex.latent.coadaptation import Coadaptation
 from colaflex.latent.model import LatentModel
-from colaflex.runtime.room import SMALL, NoRoom, require_room_to_train, room_for
+from colaflex.runtime.memory_limit import SMALL, NoRoom, require_room_to_train, room_for
 from colaflex.spec import Spec
 
 __all__ = ["build_model", "skeleton", "trainable"]

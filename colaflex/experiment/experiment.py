@@ -31,7 +31,6 @@ from colaflex.experiment.identity import (
 )
 from colaflex.experiment.loading import load
 from colaflex.experiment.measuring import evaluator
-from colaflex.experiment.options import RunOptions
 from colaflex.experiment.result import (
     PEAK_MEMORY,
     TRAINING_RATE,
@@ -44,6 +43,7 @@ from colaflex.experiment.result import (
     single,
     stage_json,
 )
+from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.settings import chosen_device
 from colaflex.experiment.sources import adopt_teacher, finished_run, taken_stage_one, unlike_ones
 from colaflex.experiment.stage_cache import (

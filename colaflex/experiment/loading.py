@@ -24,7 +24,7 @@ from colaflex.generation.text import Generated, GenerationOptions, Tell, TextGen
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
-from colaflex.runtime.room import SMALL, NoRoom, room_for
+from colaflex.runtime.memory_limit import SMALL, NoRoom, room_for
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
 from colaflex.training.checkpoints import CheckpointError, CheckpointStore

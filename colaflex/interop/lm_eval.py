@@ -14,7 +14,7 @@ from colaflex.errors import UserError
 from colaflex.experiment.loading import load
 from colaflex.files.reading import user_path
 from colaflex.hints import hint
-from colaflex.runtime.failures import told
+from colaflex.runtime.failures import report_failure
 from colaflex.runtime.terminal import guarded, in_json
 
 __all__ = ["evaluate", "main"]
@@ -103,7 +103,7 @@ def main(run: Path, tasks: str, as_json: bool, **options: Any) -> None:
         with guarded():
             _show(found, as_json)
     except Exception as error:
-        sys.exit(told(error))
+        sys.exit(report_failure(error))
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

@@ -22,7 +22,7 @@ from colaflex.experiment.settings import chosen_device, chosen_precision
 from colaflex.experiment.stage_claim import ReleasingProgress, StageOneHeld, claimed
 from colaflex.leaderboard.cell_pool import BUSY
 from colaflex.runtime import terminal
-from colaflex.runtime.failures import told
+from colaflex.runtime.failures import report_failure
 from colaflex.runtime.pool import when_to_stop
 from colaflex.spec import Spec
 from colaflex.training.interrupts import Interrupted
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         terminal.say(str(interruption) or "interrupted")
         return 130
     except Exception as error:
-        return told(error)
+        return report_failure(error)
     return 0
 
 

@@ -9,7 +9,7 @@ import re
 from colaflex.errors import RunFailure, UserError
 from colaflex.runtime.terminal import say
 
-__all__ = ["failure", "is_request", "reason", "told"]
+__all__ = ["failure", "is_request", "reason", "report_failure"]
 
 _WORDS = {
     errno.ENOENT: "there is no such file or folder",
@@ -32,7 +32,7 @@ _MACHINE = re.compile(
 """What torch says of a machine that lacks something."""
 
 
-def told(error: Exception, label: str = "") -> int:
+def report_failure(error: Exception, label: str = "") -> int:
     """Say on stderr what failed, a defect with its traceback; returns the exit code."""
     known = failure(error)
     if known is None:

@@ -39,7 +39,6 @@ __all__ = [
     "Outcomes",
     "Over",
     "Standing",
-    "against",
     "compare",
     "holm",
     "over",
@@ -156,19 +155,6 @@ def rank(
         )
         for name in sorted(order, key=lambda name: ranks[name])
     ]
-
-
-def against(rows: Mapping[str, Outcomes], reference: str) -> dict[str, float]:
-    """The other rows' p against one that was chosen in advance, corrected for their number.
-
-    Chosen in advance, not for its value: against the best of the board use `rank`, which corrects
-    for all pairs.
-    """
-    others, unit = [name for name in rows if name != reference], over(rows.values())
-    permutations = max(PERMUTATIONS, math.ceil(5 * len(others) / LEVEL))
-    return holm(
-        {name: _p_value(rows[reference], rows[name], unit, permutations) for name in others}
-    )
 
 
 def _p_value(one: Outcomes, other: Outcomes, unit: Over, permutations: int) -> float:

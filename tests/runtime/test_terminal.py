@@ -137,7 +137,7 @@ def test_no_command_passes_on_what_a_terminal_obeys(arguments: list[str], tmp_pa
 
 
 def test_a_traceback_is_spelled_too() -> None:
-    code = "from colaflex.runtime.failures import told; told(ZeroDivisionError('%s'))"
+    code = "from colaflex.runtime import failures; failures.report_failure(ZeroDivisionError('%s'))"
     seen = on_terminal("-c", code % HOSTILE.encode("unicode_escape").decode())
     clean(seen)
     assert b"ZeroDivisionError: \\x1b]0;owned" in seen

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from colaflex.errors import RunFailure
-from colaflex.runtime.failures import told
+from colaflex.runtime.failures import report_failure
 from colaflex.runtime.pool import Ended, Pool, when_to_stop
 from colaflex.runtime.terminal import say
 from colaflex.studies.arm import Limits
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return STOPPED
     except Exception as error:
-        return told(error, asked.label)
+        return report_failure(error, asked.label)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from torch import nn
 
 import colaflex
 from colaflex.errors import UserError
-from colaflex.runtime.room import NoRoom, room_for
+from colaflex.runtime.memory_limit import NoRoom, room_for
 from colaflex.spec import Spec
 
 
