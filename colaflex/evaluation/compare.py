@@ -10,6 +10,7 @@ from typing import Any
 from colaflex.errors import UserError
 from colaflex.evaluation.comparable import Terms, why_not
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.metrics.measurements import measurement_of
 from colaflex.statistics.significance import difference_interval, paired_test
 
 __all__ = ["Difference", "compare_metrics", "difference", "items_of", "paired_difference"]
@@ -115,7 +116,7 @@ def compare_metrics(
     rows: list[dict[str, object]] = []
     for name in sorted(set().union(*runs)):
         values = [run.get(name) for run in runs]
-        measured = [None if value is None else _measurement(value) for value in values]
+        measured = [None if value is None else measurement_of(value) for value in values]
         items_of_run = [each.get(name) for each in items] or [None] * len(runs)
         first = measured[0]
         differences = [
@@ -149,15 +150,6 @@ def _difference(
     if one is None or other is None or len(one.values) != len(other.values):
         return difference(*values)
     return paired_difference(name, *values, one, other)
-
-
-def _measurement(raw: Mapping[str, float | int | None]) -> Measurement:
-    value, low, high = (_number(raw.get(name)) for name in ("value", "low", "high"))
-    return Measurement(value, low, high, int(raw.get("n") or 0))
-
-
-def _number(raw: float | int | None) -> float:
-    return math.nan if raw is None else float(raw)
 
 
 def _finite(number: float) -> float | None:

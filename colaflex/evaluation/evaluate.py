@@ -27,7 +27,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.latent.model import LatentModel
-from colaflex.metrics.measurements import Measurements
+from colaflex.metrics.measurements import Measurements, single
 from colaflex.metrics.names import SAMPLES, describe
 from colaflex.statistics.intervals import mean
 from colaflex.training.progress import Progress, told
@@ -186,8 +186,8 @@ class Evaluator:
         rows = {"model": self.sources.generated(prompts, tell=self._tell("samples", "texts"))}
         seconds = time.perf_counter() - began
         produced = sum(map(len, rows["model"].tokens))
-        result.metrics["speed.generation_tokens_per_second"] = _point(produced / seconds)
-        result.metrics["speed.seconds_per_sample"] = _point(seconds / max(1, len(prompts)))
+        result.metrics["speed.generation_tokens_per_second"] = single(produced / seconds)
+        result.metrics["speed.seconds_per_sample"] = single(seconds / max(1, len(prompts)))
         rows |= self.sources.references(prompts)
         for name, row in rows.items():
             result.samples += row.records(name, self.data.tokenizer)
@@ -233,9 +233,9 @@ class Evaluator:
             return {}
         block = self.model.network_evaluations(point.options.latents)
         rate = sum(map(len, row.tokens)) / seconds
-        cost = {f"speed.{point.name}.tokens_per_second": _point(rate)}
+        cost = {f"speed.{point.name}.tokens_per_second": single(rate)}
         if block is not None:
-            cost[f"speed.{point.name}.network_evaluations_per_block"] = _point(block.evaluations)
+            cost[f"speed.{point.name}.network_evaluations_per_block"] = single(block.evaluations)
         return cost
 
 
@@ -247,8 +247,3 @@ def _at_samples(rows: Mapping[str, Measurements], count: int) -> Metrics:
         every = row.under(at if name == "model" else f"{at}{name}.").metrics
         metrics |= {metric: m for metric, m in every.items() if describe(metric).sized}
     return metrics
-
-
-def _point(value: float) -> Measurement:
-    """A single timing: no interval is known of it."""
-    return Measurement(value, float("nan"), float("nan"), 1)

@@ -15,9 +15,9 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.spelling import LOSSY
 from colaflex.generation.text import Tell
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.metric import Items, Measurement
+from colaflex.interfaces.metric import Items
 from colaflex.interfaces.values import TokenBatch
-from colaflex.metrics.measurements import Measurements
+from colaflex.metrics.measurements import Measurements, single
 from colaflex.statistics.intervals import mean, ratio
 from colaflex.training.batches import evaluation_batches
 
@@ -126,7 +126,7 @@ def likelihood_metrics(
             metrics[name] = ratio(values, weights, "likelihood", resamples=resamples)
             items[name] = Items.of(values, weights)
     if documents.error is not None:
-        metrics["integration_error"] = Measurement(documents.error, math.nan, math.nan, 1)
+        metrics["integration_error"] = single(documents.error)
     if truth is not None and documents.bytes is None:
         measured.leave_out("excess_nats", LOSSY)
     elif truth is not None:

@@ -40,7 +40,6 @@ from colaflex.experiment.result import (
     measurement,
     parameter_counts,
     sampling_cost,
-    single,
     stage_json,
 )
 from colaflex.experiment.run_options import RunOptions
@@ -60,6 +59,7 @@ from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.metrics.likelihood import declared_likelihood
+from colaflex.metrics.measurements import single
 from colaflex.report import build_report
 from colaflex.runtime import terminal
 from colaflex.spec import Spec

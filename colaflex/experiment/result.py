@@ -14,7 +14,7 @@ from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.metric import Measurement
-from colaflex.metrics.measurements import settings_of
+from colaflex.metrics.measurements import settings_of, single
 from colaflex.spec import Difference, Spec
 from colaflex.training.trainer import StageResult
 
@@ -31,7 +31,6 @@ __all__ = [
     "require_own",
     "reused_teacher",
     "sampling_cost",
-    "single",
     "stage_json",
 ]
 
@@ -181,8 +180,3 @@ def require_own(result: Mapping[str, Any], folder: Path, split: Split) -> None:
             f"{folder}: its result was measured with {told}; measure it as its spec says, with "
             f"`colaflex evaluate {folder} --split {split} --set KEY=VALUE` and the spec's own value"
         )
-
-
-def single(value: float) -> Measurement:
-    """A figure measured once, of which no interval is known."""
-    return Measurement(float(value), float("nan"), float("nan"), 1)

@@ -15,8 +15,10 @@ __all__ = [
     "Measurements",
     "as_number",
     "left_out",
+    "measurement_of",
     "measurements_of",
     "settings_of",
+    "single",
     "vocabulary",
 ]
 
@@ -60,10 +62,11 @@ def measurements_of(result: Mapping[str, Any]) -> dict[str, Measurement]:
     """The metrics of a result; whatever is missing or no number is NaN (n: 0)."""
     metrics = result.get("metrics")
     entries = metrics.items() if isinstance(metrics, Mapping) else ()
-    return {str(name): _measurement(entry) for name, entry in entries}
+    return {str(name): measurement_of(entry) for name, entry in entries}
 
 
-def _measurement(raw: Any) -> Measurement:
+def measurement_of(raw: Any) -> Measurement:
+    """A metric as it stands in `result.json`; what is null, missing or no number is NaN (n: 0)."""
     entry = raw if isinstance(raw, Mapping) else {"value": raw}
     value, low, high, n = (as_number(entry.get(key)) for key in ("value", "low", "high", "n"))
     return Measurement(value, low, high, int(n) if math.isfinite(n) else 0)
@@ -96,6 +99,11 @@ def vocabulary(result: Mapping[str, Any]) -> int | None:
 def _how_measured(result: Mapping[str, Any]) -> Mapping[str, Any]:
     section = result.get("measurement")
     return section if isinstance(section, Mapping) else {}
+
+
+def single(value: float) -> Measurement:
+    """A figure measured once, such as a timing: no interval is known of it."""
+    return Measurement(float(value), math.nan, math.nan, 1)
 
 
 def as_number(value: Any) -> float:

@@ -15,7 +15,6 @@ __all__ = [
     "duration",
     "interval",
     "number",
-    "seconds_of",
     "tick",
     "unit_text",
     "with_unit",
@@ -110,11 +109,6 @@ def interval(measurement: Measurement, unit: str = "", places: int | None = None
         return ""
     low, high = number(measurement.low, unit, places), number(measurement.high, unit, places)
     return f"{low} to {high}" if measurement.low < 0 else f"{low} – {high}"
-
-
-def seconds_of(value: object) -> str:
-    """A duration if it is a number, else a dash."""
-    return duration(float(value)) if isinstance(value, int | float) else MISSING
 
 
 def tick(value: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from colaflex.metrics.measurements import as_number
 from colaflex.metrics.numbers import number, tick
 from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, log_axis, plots_available
 
@@ -179,18 +180,11 @@ def _series(records: Records, key: str, offset: float = 0.0) -> tuple[Floats, Fl
     """Steps and values of all records that hold a finite number under the key."""
     pairs = []
     for index, record in enumerate(records):
-        step, value = record.get("step", index), record.get(key)
-        pair = _finite(step), _finite(value)
-        if pair[0] is not None and pair[1] is not None:
-            pairs.append((pair[0] + offset, pair[1]))
+        step, value = as_number(record.get("step", index)), as_number(record.get(key))
+        if math.isfinite(step) and math.isfinite(value):
+            pairs.append((step + offset, value))
     steps, values = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(steps, dtype=np.float64), np.array(values, dtype=np.float64)
-
-
-def _finite(value: Any) -> float | None:
-    """A JSON value as a float, None for all that is no finite number."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if numeric and math.isfinite(value) else None
 
 
 def _smooth(values: Floats) -> Floats:

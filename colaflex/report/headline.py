@@ -10,14 +10,15 @@ from typing import Any
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.catalogue import HEADLINES
 from colaflex.metrics.likelihood import signed
+from colaflex.metrics.measurements import as_number
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import (
     MISSING,
     compact,
     decimals,
+    duration,
     interval,
     number,
-    seconds_of,
     tick,
     unit_text,
 )
@@ -98,10 +99,10 @@ def costs(record: RunRecord) -> list[Cost]:
     parameters = record.result.get("parameters")
     parameters = parameters if isinstance(parameters, Mapping) else {}
     rows = [
-        Cost("training time", seconds_of(training.get("seconds"))),
-        Cost("parameters", _count(parameters.get("total"))),
-        Cost("model FLOPs", _count(training.get("flops"))),
-        Cost("training tokens", _count(training.get("tokens"))),
+        Cost("training time", duration(as_number(training.get("seconds")))),
+        Cost("parameters", compact(as_number(parameters.get("total")))),
+        Cost("model FLOPs", compact(as_number(training.get("flops")))),
+        Cost("training tokens", compact(as_number(training.get("tokens")))),
     ]
     return [row for row in rows if row.value != MISSING]
 
@@ -120,7 +121,3 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _count(value: object) -> str:
-    return compact(float(value)) if isinstance(value, int | float) else MISSING

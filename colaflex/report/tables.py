@@ -9,6 +9,7 @@ from typing import Any
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.measurements import as_number
 from colaflex.metrics.names import (
     SAMPLES,
     beside,
@@ -21,9 +22,9 @@ from colaflex.metrics.names import (
 from colaflex.metrics.numbers import (
     compact,
     decimals,
+    duration,
     interval,
     number,
-    seconds_of,
     tick,
     unit_text,
     with_unit,
@@ -253,23 +254,19 @@ def stage_rows(result: Mapping[str, Any]) -> list[tuple[str, list[str], list[str
 
 
 def _figures(entry: Mapping[str, Any]) -> list[str]:
-    steps, tokens, flops = (_float(entry.get(key)) for key in ("steps", "tokens", "flops"))
-    rate = _float(entry.get("tokens_per_second"))
+    steps, tokens, flops = (as_number(entry.get(key)) for key in ("steps", "tokens", "flops"))
+    rate = as_number(entry.get("tokens_per_second"))
     return [
         f"{steps:,.0f}" if math.isfinite(steps) else compact(steps),
         compact(tokens),
         compact(flops),
-        seconds_of(entry.get("seconds")),
+        duration(as_number(entry.get("seconds"))),
         with_unit(compact(rate), "tokens/s"),
     ]
 
 
 def _remarks(entry: Mapping[str, Any]) -> list[str]:
     return [name for name, value in entry.items() if value is True]
-
-
-def _float(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str, Point]:
