@@ -85,9 +85,9 @@ def _brief(value: Any) -> str:
 def _remarks(metrics: list[Any], tested: bool) -> list[str]:
     """What a reader must know of the differences."""
     apart = [row["metric"] for row in metrics if any(map(_reason, row["differences"]))]
-    said = [f"{len(apart)} of {len(metrics)} metrics don't compare: no difference is tested there"]
+    first = f"{len(apart)} of {len(metrics)} metrics don't compare: no difference is tested there"
     one = "p is of these trained models on further items; of the methods, one training says nothing"
-    return [*(said if apart else []), *([one] if tested else [])]
+    return [*([first] if apart else []), *([one] if tested else [])]
 
 
 def _reason(difference: dict[str, Any] | None) -> str:

@@ -109,10 +109,10 @@ class TokenIndex:
 
     def split(self, name: Split) -> SplitIndex:
         """A split that has documents; raises UserError for one that has none."""
-        found = self.splits[name]
-        if not len(found):
+        index = self.splits[name]
+        if not len(index):
             raise UserError(f"corpus: the {name} split has no documents")
-        return found
+        return index
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ class Tokenizer:
 
     def _special(self, names: Sequence[str]) -> int:
         for name in names:
-            found = self._backend.token_to_id(name)
-            if found is not None:
+            token = self._backend.token_to_id(name)
+            if token is not None:
                 self._backend.add_special_tokens([AddedToken(name, special=True, normalized=False)])
-                return int(found)
+                return int(token)
         self._backend.add_special_tokens([AddedToken(names[0], special=True, normalized=False)])
         return int(self._backend.token_to_id(names[0]) or 0)
 
@@ -80,16 +80,16 @@ class Tokenizer:
 
         Of others it depends on the text; see `writes`.
         """
-        made = json.loads(self.to_json())
-        model, cut = made["model"], made["pre_tokenizer"] or {}
+        definition = json.loads(self.to_json())
+        model, cut = definition["model"], definition["pre_tokenizer"] or {}
         return (
             model["type"] == "BPE"
-            and made["normalizer"] is None
+            and definition["normalizer"] is None
             and (cut.get("type"), cut.get("add_prefix_space")) == ("ByteLevel", False)
-            and (made["decoder"] or {}).get("type") == "ByteLevel"
+            and (definition["decoder"] or {}).get("type") == "ByteLevel"
             and set(pre_tokenizers.ByteLevel.alphabet()) <= set(model["vocab"])
             and not (model["continuing_subword_prefix"] or model["end_of_word_suffix"])
-            and not any(token["lstrip"] or token["rstrip"] for token in made["added_tokens"])
+            and not any(token["lstrip"] or token["rstrip"] for token in definition["added_tokens"])
         )
 
     def writes(self, texts: Sequence[str]) -> bool:
@@ -119,8 +119,8 @@ class Tokenizer:
     def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of many rows of token ids."""
         with library_failures("the tokenizer can't write a text"):
-            made = [list(row) for row in rows]
-            decoded = self._backend.decode_batch(made, skip_special_tokens=True)
+            ids = [list(row) for row in rows]
+            decoded = self._backend.decode_batch(ids, skip_special_tokens=True)
         return [str(text) for text in decoded]
 
     def continued(

@@ -122,8 +122,8 @@ def compare_metrics(
         differences = [
             None
             if first is None or other is None
-            else _difference(name, (other, first), (of_other, items_of_run[0]), given).as_json()
-            for other, of_other, given in zip(
+            else _difference(name, (other, first), (of_other, items_of_run[0]), pair).as_json()
+            for other, of_other, pair in zip(
                 measured[1:], items_of_run[1:], _pairs(terms, runs), strict=True
             )
         ]

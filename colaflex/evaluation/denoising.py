@@ -34,8 +34,8 @@ def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Me
     """
     sums: dict[tuple[float, str], list[float]] = {}
     counts: list[int] = []
-    wanted = min(plan.documents, MOST_ROWS, len(index.split(plan.split)))
-    batches = evaluation_batches(index, plan.split, plan.max_tokens, ROWS_AT_ONCE, wanted)
+    count = min(plan.documents, MOST_ROWS, len(index.split(plan.split)))
+    batches = evaluation_batches(index, plan.split, plan.max_tokens, ROWS_AT_ONCE, count)
     for _, batch in batches:
         whole = (
             LatentTraining(model)

@@ -71,8 +71,8 @@ def unigram_entropy(documents: Documents) -> Measurement:
     if sizes.max() == total:
         return jackknife(value, [value])
     pairs, own = np.unique(np.stack([ids, owners]), axis=1, return_counts=True)
-    held = counts[pairs[0]]
-    change = _xlogx(held) - _xlogx(held - own)
+    totals = counts[pairs[0]]
+    change = _xlogx(totals) - _xlogx(totals - own)
     removed = np.bincount(pairs[1], weights=change, minlength=len(documents))
     rest = total - sizes
     left = np.log(rest) - (weighted - removed) / rest

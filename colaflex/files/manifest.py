@@ -99,13 +99,13 @@ class RunManifest:
 
     def faults(self, folder: Path) -> dict[str, str]:
         """What is wrong with which of the files; empty where all are as they were written."""
-        found = {}
+        faults = {}
         for name in self.files:
             try:
                 self.check(folder, name, read_bytes(inside(folder, name), MAX_JSON))
             except UserError as error:
-                found[name] = str(error)
-        return found
+                faults[name] = str(error)
+        return faults
 
 
 _MEND = "restore it from a copy, or let `colaflex run SPEC --out FOLDER --resume` mend the run"

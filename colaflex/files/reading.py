@@ -48,18 +48,18 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: it is none, is empty, has a NUL character, or there is no such user.
     """
-    given = os.fspath(text) if isinstance(text, str | os.PathLike) else text
-    if not isinstance(given, str):
-        raise WrongKind(f"expected a path, got {given!r:.60}")
-    if not given:
+    path = os.fspath(text) if isinstance(text, str | os.PathLike) else text
+    if not isinstance(path, str):
+        raise WrongKind(f"expected a path, got {path!r:.60}")
+    if not path:
         raise UserError("a path is empty; `.` is this folder")
-    if "\0" in given:
-        raise UserError(f"{given!r}: no path has a NUL character")
+    if "\0" in path:
+        raise UserError(f"{path!r}: no path has a NUL character")
     try:
-        return Path(given).expanduser()
+        return Path(path).expanduser()
     except RuntimeError:
-        name = Path(given).parts[0]
-        raise UserError(f"{given}: there is no home folder of {name}") from None
+        name = Path(path).parts[0]
+        raise UserError(f"{path}: there is no home folder of {name}") from None
 
 
 def resolved(path: Path) -> Path:

@@ -50,12 +50,12 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     raw = data.encode() if isinstance(data, str) else data
     sweep(path.parent, path.name)
     try:
-        with temporary(path) as made:
-            with made.open("r+b") as file:
+        with temporary(path) as new:
+            with new.open("r+b") as file:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
-            made.replace(path)
+            new.replace(path)
     except OSError as error:  # of the file that is meant
         error.filename, error.filename2 = str(path), None
         raise
@@ -67,28 +67,28 @@ def temporary(path: Path, folder: bool = False) -> Iterator[Path]:
     """A new file, or folder, to be filled and renamed to `path`; else it is gone at the end."""
     known = path.name if len(os.fsencode(path.name)) <= LONGEST else ""
     while True:
-        made = path.with_name(f".{known}.{secrets.token_hex(8)}.tmp")
+        new = path.with_name(f".{known}.{secrets.token_hex(8)}.tmp")
         # As readable by others as any file that is opened; what `tempfile` makes is not.
-        made.mkdir() if folder else made.touch(exist_ok=False)
-        descriptor = _locked(made)
+        new.mkdir() if folder else new.touch(exist_ok=False)
+        descriptor = _locked(new)
         if descriptor is not None:
             break
     try:
-        yield made
+        yield new
     finally:
-        _remove(made)
+        _remove(new)
         os.close(descriptor)
 
 
-def _locked(made: Path) -> int | None:
-    """Lock what was just made; None where somebody has swept it away before."""
+def _locked(new: Path) -> int | None:
+    """Lock a new file or folder; None where somebody has swept it away before."""
     try:
-        descriptor = os.open(made, os.O_RDONLY)
+        descriptor = os.open(new, os.O_RDONLY)
     except FileNotFoundError:
         return None
     with suppress(OSError):  # a file system without locks, where nobody sweeps either
         lock(descriptor, wait=True)
-    if leads_to(made, descriptor):
+    if leads_to(new, descriptor):
         return descriptor
     os.close(descriptor)
     return None
@@ -97,8 +97,8 @@ def _locked(made: Path) -> int | None:
 def sweep(folder: Path, name: str | None = None) -> None:
     """Remove the temporary files and folders of killed processes, of all names or of one."""
     for path in _entries(folder):
-        found = TEMPORARY.fullmatch(path.name)
-        if found and name in (None, found["name"]):
+        match = TEMPORARY.fullmatch(path.name)
+        if match and name in (None, match["name"]):
             _remove_if_left(path)
 
 

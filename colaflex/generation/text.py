@@ -208,12 +208,12 @@ class TextGenerator:
 
 def unheard(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> str | None:
     """What is told of prompts that a model doesn't hear whole; None where it does."""
-    heard = {model.heard(length) for length in map(len, prompts) if model.heard(length) < length}
-    if not heard:
+    lengths = {model.heard(length) for length in map(len, prompts) if model.heard(length) < length}
+    if not lengths:
         return None
     cut = sum(model.heard(len(prompt)) < len(prompt) for prompt in prompts)
     some = f"{cut} of {len(prompts)} prompts are" if len(prompts) > 1 else "the prompt is"
-    last = " or ".join(map(str, sorted(heard)))
+    last = " or ".join(map(str, sorted(lengths)))
     return (
         f"{some} longer than what the model learned from (training.max_tokens); of such a prompt "
         f"only the last {last} tokens are heard"
@@ -227,8 +227,8 @@ def _parts(
     start = longest = 0
     for end, prompt in enumerate(prompts):
         longest, rows = max(longest, len(prompt)), end - start
-        read, held = (rows + 1) * longest, (rows + 1) * (longest + more)
-        if rows == ROWS_AT_ONCE or (rows and (read > TOKENS_AT_ONCE or held > TOKENS_HELD)):
+        read, whole = (rows + 1) * longest, (rows + 1) * (longest + more)
+        if rows == ROWS_AT_ONCE or (rows and (read > TOKENS_AT_ONCE or whole > TOKENS_HELD)):
             yield start, prompts[start:end]
             start, longest = end, len(prompt)
     if start < len(prompts):

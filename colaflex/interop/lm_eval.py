@@ -70,7 +70,7 @@ def evaluate(
     for task in tasks:
         if task not in manager.all_tasks:
             raise UserError(f"unknown task {task!r}{hint(task, manager.all_tasks)}")
-    found: dict[str, Any] = simple_evaluate(
+    results: dict[str, Any] = simple_evaluate(
         model=model,
         tasks=list(tasks),
         num_fewshot=num_fewshot,
@@ -81,7 +81,7 @@ def evaluate(
         torch_random_seed=seed,
         fewshot_random_seed=seed,
     )
-    return found
+    return results
 
 
 @click.command("lm-eval")
@@ -99,21 +99,21 @@ def main(run: Path, tasks: str, as_json: bool, **options: Any) -> None:
         names = [name.strip() for name in tasks.split(",") if name.strip()]
         if not names:
             raise UserError(f"--tasks {tasks}: names no task")
-        found = evaluate(run, names, **options)
+        results = evaluate(run, names, **options)
         with guarded():
-            _show(found, as_json)
+            _show(results, as_json)
     except Exception as error:
         sys.exit(report_failure(error))
 
 
-def _show(found: dict[str, Any], as_json: bool) -> None:
+def _show(results: dict[str, Any], as_json: bool) -> None:
     from lm_eval.utils import make_table
 
     if as_json:
-        kept = {name: found[name] for name in ("results", "versions", "n-samples", "config")}
-        print(in_json(json.dumps(kept, indent=2, ensure_ascii=False, default=str)))
+        shown = {name: results[name] for name in ("results", "versions", "n-samples", "config")}
+        print(in_json(json.dumps(shown, indent=2, ensure_ascii=False, default=str)))
     else:
-        print(make_table(found))
+        print(make_table(results))
 
 
 if __name__ == "__main__":

@@ -72,11 +72,11 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
         del disable_tqdm
         texts = [""] * len(requests)
         for options, chosen in _alike([request.args[1] for request in requests]).items():
-            asked = json.loads(options)
+            settings = json.loads(options)
             prompts = [str(requests[index].args[0]) for index in chosen]
-            made = self._generator.generate(prompts, self._options(asked), self.seed)
-            for index, generated in zip(chosen, made, strict=True):
-                texts[index] = cut(generated.text, _until(asked))
+            rows = self._generator.generate(prompts, self._options(settings), self.seed)
+            for index, generated in zip(chosen, rows, strict=True):
+                texts[index] = cut(generated.text, _until(settings))
         return texts
 
     def loglikelihood(
@@ -89,15 +89,15 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
         a UserWarning tells.
         """
         del disable_tqdm
-        asked = [(str(request.args[0]), str(request.args[1])) for request in requests]
-        rows = self.loaded.tokenizer.encode_batch([given + more for given, more in asked])
+        pairs = [(str(request.args[0]), str(request.args[1])) for request in requests]
+        rows = self.loaded.tokenizer.encode_batch([context + more for context, more in pairs])
         if cut := sum(len(row) > self._window for row in rows):
             warnings.warn(
                 f"{cut} of {len(rows)} texts are longer than training.max_tokens; only their last "
                 f"{self._window} tokens are scored",
                 stacklevel=2,
             )
-        parts = [self._part(given, row) for (given, _), row in zip(asked, rows, strict=True)]
+        parts = [self._part(context, row) for (context, _), row in zip(pairs, rows, strict=True)]
         return list(zip(self._conditional(parts), self._greedy(parts), strict=True))
 
     def loglikelihood_rolling(
@@ -116,25 +116,25 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
 
     def _part(self, context: str, whole: Sequence[int]) -> Part:
         # A space between the two belongs to the word that follows.
-        given = len(self.loaded.tokenizer.encode(context.rstrip()))
+        count = len(self.loaded.tokenizer.encode(context.rstrip()))
         dropped = max(0, len(whole) - self._window)
-        return tuple(whole[dropped:]), max(0, min(given, len(whole) - 1) - dropped)
+        return tuple(whole[dropped:]), max(0, min(count, len(whole) - 1) - dropped)
 
     def _conditional(self, parts: Sequence[Part]) -> list[float]:
         """log p of each row's tokens behind the given ones."""
-        rows = [row for row, _ in parts] + [row[:given] for row, given in parts]
+        rows = [row for row, _ in parts] + [row[:context] for row, context in parts]
         distinct = sorted({row for row in rows if row}, key=len)
         scores: dict[Tokens, float] = {(): 0.0}
         for start in range(0, len(distinct), self.rows):
             some = distinct[start : start + self.rows]
-            found = self._score(some)
-            if found is None:
+            log_p = self._score(some)
+            if log_p is None:
                 raise UserError(
                     "this model declares no likelihood: it can't run tasks of output_type "
                     "loglikelihood, loglikelihood_rolling or multiple_choice, only generate_until"
                 )
-            scores |= dict(zip(some, found.double().tolist(), strict=True))
-        return [scores[row] - scores[row[:given]] for row, given in parts]
+            scores |= dict(zip(some, log_p.double().tolist(), strict=True))
+        return [scores[row] - scores[row[:context]] for row, context in parts]
 
     @torch.no_grad()
     def _score(self, rows: Sequence[Tokens]) -> torch.Tensor | None:
@@ -148,26 +148,28 @@ class HarnessModel(LM):  # type: ignore[misc]  # lm_eval is untyped
     def _greedy(self, parts: Sequence[Part]) -> list[bool]:
         """Whether greedy generation behind the given tokens gives the rest of each row."""
         longest: dict[Tokens, int] = {}
-        for row, given in parts:
-            longest[row[:given]] = max(longest.get(row[:given], 0), len(row) - given)
-        made: dict[Tokens, Tokens] = {}
+        for row, context in parts:
+            longest[row[:context]] = max(longest.get(row[:context], 0), len(row) - context)
+        greedy: dict[Tokens, Tokens] = {}
         for length in sorted(set(longest.values())):
             prompts = [prompt for prompt, needed in longest.items() if needed == length]
             most = min(length, MAX_NEW_TOKENS)
             options = self.loaded.options.but(temperature=0.0, max_new_tokens=most)
             rows = self._generator.generate_tokens(prompts, options, self.seed)
-            made |= {p: tuple(tokens) for p, (tokens, _) in zip(prompts, rows, strict=True)}
-        return [made[row[:given]][: len(row) - given] == row[given:] for row, given in parts]
+            greedy |= {p: tuple(tokens) for p, (tokens, _) in zip(prompts, rows, strict=True)}
+        return [
+            greedy[row[:context]][: len(row) - context] == row[context:] for row, context in parts
+        ]
 
-    def _options(self, asked: Mapping[str, Any]) -> GenerationOptions:
-        limit = next((asked[name] for name in _LIMITS if asked.get(name)), DEFAULT_NEW_TOKENS)
-        chosen = {name: asked[name] for name in _SAMPLING if asked.get(name) is not None}
-        if asked.get("do_sample") is False:
+    def _options(self, settings: Mapping[str, Any]) -> GenerationOptions:
+        limit = next((settings[name] for name in _LIMITS if settings.get(name)), DEFAULT_NEW_TOKENS)
+        chosen = {name: settings[name] for name in _SAMPLING if settings.get(name) is not None}
+        if settings.get("do_sample") is False:
             chosen["temperature"] = 0.0
-        unknown = set(asked) - {*_LIMITS, *_SAMPLING, "do_sample", "until"}
+        unknown = set(settings) - {*_LIMITS, *_SAMPLING, "do_sample", "until"}
         if unknown:
             log.warning("generation_kwargs without effect: %s", ", ".join(sorted(unknown)))
-        chosen.setdefault("temperature", 1.0 if asked.get("do_sample") else 0.0)
+        chosen.setdefault("temperature", 1.0 if settings.get("do_sample") else 0.0)
         return self.loaded.options.but(max_new_tokens=limit, **chosen)
 
 
@@ -177,8 +179,8 @@ def cut(text: str, until: Iterable[str]) -> str:
     return text[: min((end for end in ends if end >= 0), default=len(text))]
 
 
-def _until(asked: Mapping[str, Any]) -> list[str]:
-    return checked_texts(asked.get("until") or [], "until")
+def _until(options: Mapping[str, Any]) -> list[str]:
+    return checked_texts(options.get("until") or [], "until")
 
 
 def _alike(options: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:

@@ -182,10 +182,10 @@ def beside(metrics: Mapping[str, Measurement], name: str, n: int) -> Measurement
     """
     if not describe(name).sized:
         return metrics.get(name)
-    wanted = place(name)
+    placement = place(name)
     for other, measurement in metrics.items():
         at = place(other)
-        if at.axis == SAMPLES and (at.row, at.metric) == (wanted.row, wanted.metric):
+        if at.axis == SAMPLES and (at.row, at.metric) == (placement.row, placement.metric):
             return measurement
     own = metrics.get(name)
     return own if own is not None and own.n == n else None

@@ -63,8 +63,8 @@ def decimals(measurements: Iterable[Measurement], unit: str = "") -> int | None:
     halves = [half for half in halves if half > 0 and math.isfinite(half)]
     if not halves:
         return None
-    wanted = math.ceil(-math.log10(median(halves)))
-    return min(max(wanted, 1 if unit == "share" else 0), 3 if unit == "share" else 6)
+    places = math.ceil(-math.log10(median(halves)))
+    return min(max(places, 1 if unit == "share" else 0), 3 if unit == "share" else 6)
 
 
 def number(value: float, unit: str = "", places: int | None = None) -> str:

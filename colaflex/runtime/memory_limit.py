@@ -30,14 +30,14 @@ def room_for(size: int) -> Iterator[None]:
 
     A module's parameters are counted when it registers them, before they are filled.
     """
-    taken = 0
+    used = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        nonlocal taken
+        nonlocal used
         del module, name
         if parameter is not None and parameter.device.type != "meta":
-            taken += parameter.numel() * parameter.element_size()
-        if taken > size:
+            used += parameter.numel() * parameter.element_size()
+        if used > size:
             raise NoRoom
 
     hook = register_module_parameter_registration_hook(count)

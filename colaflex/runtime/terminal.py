@@ -30,12 +30,12 @@ class OutputFailure(RunFailure):
 
 def spelled(text: str) -> str:
     """A text with what a terminal would obey written as escapes, as Python writes them."""
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def in_json(text: str) -> str:
     """A JSON document with what a terminal would obey written as escapes of JSON's own."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def shown(text: str, stream: TextIO) -> str:

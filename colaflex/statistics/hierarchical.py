@@ -180,16 +180,16 @@ def _residual(outcomes: Sequence[Floats]) -> float:
     table = np.stack(outcomes)
     rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     (seeds, n), squares = table.shape, float(np.sum(rest**2))
-    found: float = squares / ((seeds - 1) * (n - 1) * seeds * n)
-    return found
+    squared_error: float = squares / ((seeds - 1) * (n - 1) * seeds * n)
+    return squared_error
 
 
 def _pseudo_values(row: Row) -> list[Floats]:
     """(items,) of each seed: their mean is its value; linear in the items' influence."""
-    found = []
+    rows = []
     for items in row:
         top = np.asarray(items.values, dtype=np.float64)
         weights = np.ones_like(top) if items.weights is None else np.asarray(items.weights)
         value, weight = row_value([items]), float(weights.mean()) if len(top) else math.nan
-        found.append(value + (top - value * weights) / weight)
-    return found
+        rows.append(value + (top - value * weights) / weight)
+    return rows

@@ -168,19 +168,19 @@ def studentised(
         key: what the draws are keyed by.
         resamples: bootstrap resamples.
     """
-    held = np.array(columns, dtype=np.float64)
+    table = np.array(columns, dtype=np.float64)
     turns = np.asarray(signs, dtype=np.float64)
-    n, width = held.shape
+    n, width = table.shape
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = held[:, ::2].sum(0) / held[:, 1::2].sum(0)
+        ratios = table[:, ::2].sum(0) / table[:, 1::2].sum(0)
     value = float(turns @ ratios)
     if n < 2 or not math.isfinite(value):
         return Measurement(value, math.nan, math.nan, n)
-    held[:, ::2] -= ratios * held[:, 1::2]  # all ratios are 0 now: squares lose no digits
-    products = (held[:, :, None] * held[:, None]).reshape(n, width**2)
+    table[:, ::2] -= ratios * table[:, 1::2]  # all ratios are 0 now: squares lose no digits
+    products = (table[:, :, None] * table[:, None]).reshape(n, width**2)
 
     def estimate(weights: Floats) -> Floats:
-        sums = (weights @ held).reshape(-1, width // 2, 2)
+        sums = (weights @ table).reshape(-1, width // 2, 2)
         moved = sums[..., 0] / sums[..., 1]
         slopes = np.stack([turns / sums[..., 1], -turns * moved / sums[..., 1]], -1)
         slopes = slopes.reshape(-1, width)
@@ -238,8 +238,8 @@ def _acceleration(statistic: Callable[[Floats], Floats], n: int) -> float:
 
 
 def _deletions(n: int, groups: int) -> Floats:
-    kept: Floats = (np.arange(n) % groups != np.arange(groups)[:, None]).astype(np.float64)
-    return kept
+    left: Floats = (np.arange(n) % groups != np.arange(groups)[:, None]).astype(np.float64)
+    return left
 
 
 def jackknife(
