@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from colaflex.corpora.token_index import Data, SplitIndex, TokenIndex
 from colaflex.corpora.tokenizer import load_tokenizer
-from colaflex.evaluation import quality, sources
+from colaflex.evaluation import quality, text_rows
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.judge import JudgeSettings
 
-quality.JUDGE_TOKENS, sources.NGRAM_TOKENS, quality.TOKENS_AT_ONCE = 30_000, 60_000, 20_000
+quality.JUDGE_TOKENS, text_rows.NGRAM_TOKENS, quality.TOKENS_AT_ONCE = 30_000, 60_000, 20_000
 folder, documents, length = Path(sys.argv[1]), int(sys.argv[2]), 50
 tokenizer = load_tokenizer(folder / "tokenizer.json")
 held = np.memmap(folder / "tokens", "<u2", "w+", shape=documents * length)
@@ -33,12 +33,12 @@ names = ("train", "validation", "test", "judge")
 data = Data(tokenizer, TokenIndex(dict.fromkeys(names, split), tokenizer.end_of_text, ""), "")
 judge = JudgeSettings(steps=2, width=8, heads=1, layers=1, max_tokens=64)
 plan = EvaluationPlan(documents=64, bootstrap=100, judge=judge)
-found = sources.Sources.__new__(sources.Sources)
+found = text_rows.Sources.__new__(text_rows.Sources)
 found.data, found.plan = data, plan
-found.options = sources.GenerationOptions(max_new_tokens=20)
+found.options = text_rows.GenerationOptions(max_new_tokens=20)
 found.held_out = split
 prompts = [[] for _ in range(8)]
-rows = {name: found._ngram(order, prompts) for name, order in sources.NGRAMS.items()}
+rows = {name: found._ngram(order, prompts) for name, order in text_rows.NGRAMS.items()}
 rows["real"] = found.real(prompts)
 quality.Quality(data, None, plan, lambda text: None).measure(rows)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

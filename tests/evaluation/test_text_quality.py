@@ -94,7 +94,7 @@ def test_a_row_of_empty_texts_is_measured_as_far_as_it_goes():
 
 
 def test_measures_of_texts_import_without_torch():
-    modules = ["brier", "compare", "diversity", "ngram", "text_quality", "training_text", "words"]
+    modules = ["brier", "compare", "diversity", "ngram", "text_quality", "training_text"]
     lines = [f"import colaflex.evaluation.{name}" for name in modules]
     code = "\n".join(["import sys", *lines])
     code += "\nassert 'torch' not in sys.modules, 'torch was imported'"
