@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colaflex.cli.common import PATH, json_option, no_verify_option, print_json, print_table
 from colaflex.cli.lazy import Group
-from colaflex.cli.shared import PATH, json_option, no_verify_option, print_json, print_table
 
 if TYPE_CHECKING:
     from colaflex.leaderboard.bench import Bench, Outcome

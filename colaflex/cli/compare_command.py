@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, print_json, print_table
+from colaflex.cli.common import PATH, json_option, print_json, print_table
 from colaflex.errors import UserError
 
 __all__ = ["command"]

@@ -18,7 +18,7 @@ from typing import Literal
 
 import click
 
-from colaflex.cli.shared import json_option, print_json
+from colaflex.cli.common import json_option, print_json
 from colaflex.files.writing import cache_dir
 from colaflex.host.metadata import COMMANDS, COMPONENTS, Selection, installed
 

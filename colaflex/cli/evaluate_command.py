@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import FOLDER, PATH, json_option, no_verify_option, print_json
+from colaflex.cli.common import FOLDER, PATH, json_option, no_verify_option, print_json
 from colaflex.interfaces.corpus import Split
 
 __all__ = ["command"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, no_verify_option, print_json
+from colaflex.cli.common import PATH, json_option, no_verify_option, print_json
 from colaflex.errors import UserError
 from colaflex.generation.prompt_file import read_prompts
 from colaflex.runtime.terminal import say

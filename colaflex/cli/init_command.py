@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import json_option, print_json
+from colaflex.cli.common import json_option, print_json
 from colaflex.errors import UserError
 
 __all__ = ["SCHEMA_FILE", "SPEC_FILE", "command"]

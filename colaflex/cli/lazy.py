@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from colaflex.cli.shared import no_plugin_option
+from colaflex.cli.common import no_plugin_option
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.host.metadata import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, print_json, write_file
+from colaflex.cli.common import PATH, json_option, print_json, write_file
 from colaflex.errors import UserError
 
 __all__ = ["command"]

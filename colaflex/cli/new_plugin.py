@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, print_json, wants_json
+from colaflex.cli.common import PATH, json_option, print_json, wants_json
 from colaflex.errors import UserError
 
 __all__ = ["SUMMARIES", "PackageNames", "command", "render", "write_package"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from colaflex.cli.common import json_option, print_json, print_table, wants_json
 from colaflex.cli.lazy import Group
 from colaflex.cli.new_plugin import command as new_command
-from colaflex.cli.shared import json_option, print_json, print_table, wants_json
 
 if TYPE_CHECKING:
     from colaflex.host.plugin import Plugin

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, no_verify_option, print_json
+from colaflex.cli.common import PATH, json_option, no_verify_option, print_json
 
 if TYPE_CHECKING:
     from colaflex.experiment.experiment import RunOptions

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, print_json
+from colaflex.cli.common import PATH, json_option, print_json
 
 __all__ = ["command"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from colaflex.cli.common import json_option, print_json
 from colaflex.cli.lazy import Group
-from colaflex.cli.shared import json_option, print_json
 
 __all__ = ["command"]
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colaflex.cli.lazy import Group
-from colaflex.cli.shared import (
+from colaflex.cli.common import (
     PATH,
     json_option,
     no_verify_option,
@@ -19,6 +18,7 @@ from colaflex.cli.shared import (
     print_table,
     write_file,
 )
+from colaflex.cli.lazy import Group
 from colaflex.errors import UserError
 from colaflex.files.reading import user_path
 

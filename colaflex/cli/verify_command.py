@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.shared import PATH, json_option, print_json, print_table
+from colaflex.cli.common import PATH, json_option, print_json, print_table
 
 __all__ = ["command"]
 

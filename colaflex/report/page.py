@@ -12,6 +12,7 @@ from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import left_out, settings_of
+from colaflex.metrics.names import ROWS
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
 from colaflex.report.drawing import plots_available
@@ -33,14 +34,6 @@ __all__ = ["SampleColumn", "build_report", "sample_columns"]
 _SHOWN = ("generation", "reconstruction", "geometry", "speed", "denoising")
 _DECLARED = {"exact": "exact", "bound": "bound", "ode": "estimate along an ODE"}
 _FAMILIES = {"likelihood": "Likelihood", "task": "Tasks"}
-_SOURCES = {
-    "model": "Model",
-    "real": "Real text",
-    "oracle_latents": "Decoder on encoder latents",
-    "trigram": "Trigram sampler",
-    "bigram": "Bigram sampler",
-    "unigram": "Unigram sampler",
-}
 _LONGEST = 1500  # characters of a sample that are shown
 _FIRST = {"model": 4, "real": 4, "oracle_latents": 4}  # samples shown; of other sources, 2
 
@@ -147,11 +140,11 @@ def sample_columns(samples: Sequence[Mapping[str, Any]]) -> list[SampleColumn]:
         settings = sample.get("settings")
         text = _settings(settings) if isinstance(settings, Mapping) else ""
         groups.setdefault((source, text), []).append(sample)
-    order = list(_SOURCES)
+    order = list(ROWS)
     columns = [
         SampleColumn(
             source,
-            _SOURCES.get(source, source.replace("_", " ")),
+            ROWS.get(source, source.replace("_", " ")),
             settings if source == "model" else "",
             len(group),
             [_sample(one) for one in group[: _FIRST.get(source, 2)]],

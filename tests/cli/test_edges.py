@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.cli.shared import write_file
+from colaflex.cli.common import write_file
 from colaflex.errors import RunFailure, UserError
 from colaflex.files.writing import write_atomic
 from colaflex.runtime.failures import failure

@@ -11,7 +11,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.likelihood import declared_likelihood, signed
 from colaflex.report import print_summary
 from colaflex.report.headline import main_results
-from colaflex.report.summary import seed_rows
+from colaflex.report.text_summary import seed_rows
 from colaflex.spec import Spec
 
 BITS = "likelihood.bits_per_byte"

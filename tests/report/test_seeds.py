@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from colaflex.report.summary import print_seeds, seed_rows
+from colaflex.report.text_summary import print_seeds, seed_rows
 
 
 def result(seed: int, **metrics: float | None) -> dict[str, Any]:

@@ -146,8 +146,8 @@ def test_a_traceback_is_spelled_too() -> None:
 def test_generated_text_is_raw_in_a_file_and_in_json(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom colaflex.runtime.terminal import guarded\n"
-        "from colaflex.cli.shared import *\n"
-        "from colaflex.cli.shared import print_table\n"
+        "from colaflex.cli.common import *\n"
+        "from colaflex.cli.common import print_table\n"
         "with guarded():\n"
         "    text = sys.argv[1].encode().decode('unicode_escape')\n"
         "    print(text); print_table(['a', text], [[text, 'b']])\n"

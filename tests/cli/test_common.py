@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from colaflex.cli.shared import print_table
+from colaflex.cli.common import print_table
 
 SUMMARY = "One latent at a time; its head a Gaussian mixture, a diffusion, or an energy score."
 ROWS = [
