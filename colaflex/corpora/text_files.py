@@ -13,6 +13,7 @@ from pydantic import Field
 from colaflex.corpora.by_content import ByContentConfig
 from colaflex.corpora.listing import list_files
 from colaflex.corpora.readers import (
+    CHUNK_BYTES,
     EncodingErrors,
     read_json_lines,
     read_parquet,
@@ -146,8 +147,11 @@ class TextFiles(Corpus):
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with open_regular(path) as file:
         try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while raw := file.read(CHUNK_BYTES):
+                digest.update(raw)
+            return digest.hexdigest()
         except OSError as error:
             raise UserError(f"{path}: can't be read: {error.strerror or error}") from None
