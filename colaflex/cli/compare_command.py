@@ -22,7 +22,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     """Show what differs between RUNS, in their specs, their stages and their metrics."""
     if len(runs) < 2:
         raise UserError("compare takes two runs or more")
-    from colaflex.evaluation.comparable import differing
+    from colaflex.evaluation.comparable import differences_of
     from colaflex.evaluation.compare import compare_metrics
     from colaflex.experiment.folder import RunFolder
     from colaflex.spec import Spec
@@ -33,7 +33,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     differences = _spec_differences(specs)
     terms = [_terms(*each) for each in zip(folders, results, specs, strict=True)]
     metrics: list[Any] = compare_metrics([r["metrics"] for r in results], _items(folders), terms)
-    measured = differing(terms)
+    measured = differences_of(terms)
     stages = _stage_steps(results)
     names = [str(run) for run in runs]
     if as_json:

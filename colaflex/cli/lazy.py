@@ -107,10 +107,10 @@ def _foreign(ours: Mapping[str, LazyCommand]) -> dict[str, PluginSource]:
 def _load(source: PluginSource) -> click.Command:
     import traceback
 
-    from colaflex.host.plugin import cause, kept_off_stdout
+    from colaflex.host.plugin import cause, stdout_to_stderr
 
     try:
-        with kept_off_stdout():
+        with stdout_to_stderr():
             command = source.load()
     except (Exception, SystemExit) as error:
         trace = traceback.format_exc() if Selection.from_environment().strict else ""

@@ -32,7 +32,7 @@ STUDIES = Path("specs") / "studies"
 SHOWN = 5
 
 
-def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
+def _study_path(context: click.Context, option: click.Parameter, name: str) -> Path:
     """The file of a study, by path or name; raises UserError with the nearest name."""
     del context, option
     path = user_path(name)
@@ -49,7 +49,7 @@ def _found(context: click.Context, option: click.Parameter, name: str) -> Path:
     )
 
 
-study_argument = click.argument("study", callback=_found)
+study_argument = click.argument("study", callback=_study_path)
 out_option = click.option(
     "--out", type=PATH, help="Folder of the study. Default runs/studies/NAME."
 )

@@ -107,7 +107,7 @@ def _folders(folder: Path, root: Path, listing: Listing) -> Iterator[tuple[Path,
     seen = {start}
 
     def entered(path: Path) -> bool:
-        if not _taken(path, root, listing):
+        if not _is_own_text(path, root, listing):
             return False
         home = path.resolve()
         around = home.is_relative_to(start) or start.is_relative_to(home)
@@ -126,7 +126,7 @@ def _refuse(error: OSError) -> None:
     raise UserError(f"corpus.path: {error.filename} can't be read: {error.strerror}") from None
 
 
-def _taken(path: Path, root: Path, listing: Listing) -> bool:
+def _is_own_text(path: Path, root: Path, listing: Listing) -> bool:
     """Whether something found below a root is one's own text, as far as its place says."""
     at = root
     for part in path.relative_to(root).parts:
@@ -153,7 +153,7 @@ def _matches(pattern: Path, listing: Listing) -> Iterator[Path]:
     named = any(part.startswith(".") for part in rest)
     try:
         for path in _expanded(root, rest, root, listing):
-            if named or _taken(path, root, listing):
+            if named or _is_own_text(path, root, listing):
                 yield path
     except ValueError as error:
         raise UserError(f"corpus.path: {pattern} is no glob: {error}") from error

@@ -213,7 +213,7 @@ def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) 
         )
     key = stable_digest("bpe", REVISION, tokenizers.__version__, corpus.fingerprint(), vocab_size)
     path = (cache or cache_dir()) / "tokenizers" / key[:32] / "tokenizer.json"
-    if (known := _kept(path)) is not None:
+    if (known := _cached(path)) is not None:
         return known
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -241,8 +241,8 @@ def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) 
     return tokenizer
 
 
-def _kept(path: Path) -> Tokenizer | None:
-    """A tokenizer that was trained before, where it is as it was kept."""
+def _cached(path: Path) -> Tokenizer | None:
+    """A tokenizer that was trained before, where it is whole."""
     try:
         digest = read_text(inside(path.parent, path.with_suffix(".sha256").name), 64)
         content = read_bytes(inside(path.parent, path.name), LARGEST)

@@ -13,7 +13,7 @@ from typing import Any
 
 from colaflex.metrics.names import describe, place
 
-__all__ = ["Terms", "differing", "why_not"]
+__all__ = ["Terms", "differences_of", "why_not"]
 
 TEXT = (
     "reconstruction",
@@ -98,7 +98,7 @@ class Terms:
         )
 
 
-def differing(terms: Sequence[Terms]) -> list[dict[str, Any]]:
+def differences_of(terms: Sequence[Terms]) -> list[dict[str, Any]]:
     """What runs differ in: `what`, its `values`, and whether figures are `marked` for it."""
     rows: list[tuple[str, list[Any], bool]] = [
         ("data", [each.data for each in terms], True),

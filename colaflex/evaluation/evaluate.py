@@ -32,7 +32,7 @@ from colaflex.metrics.names import SAMPLES, describe
 from colaflex.statistics.intervals import mean
 from colaflex.training.progress import Progress, told
 
-__all__ = ["Evaluated", "Evaluator"]
+__all__ = ["Evaluation", "Evaluator"]
 
 BRIER_TOKENS = 4
 
@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Evaluated(Measurements):
+class Evaluation(Measurements):
     """Metrics by dotted name, their items, and the texts behind them.
 
     Attributes:
@@ -90,9 +90,9 @@ class Evaluator:
         texts = HeldOutTexts(self.held_out, data.tokenizer)
         self.tasks = TaskSuite(plan, TaskSource(documents=texts, truth=truth), options)
 
-    def run(self) -> Evaluated:
+    def run(self) -> Evaluation:
         """All of it."""
-        result = Evaluated()
+        result = Evaluation()
         self.say("evaluation: reconstruction")
         result.add(self.reconstruction())
         if self.plan.likelihood:
@@ -180,7 +180,7 @@ class Evaluator:
         rows = values.tolist()
         return {"geometry.straightness": mean(rows, "straightness", resamples=self.plan.bootstrap)}
 
-    def _rows(self, result: Evaluated) -> dict[str, TextRow]:
+    def _rows(self, result: Evaluation) -> dict[str, TextRow]:
         prompts = self.sources.prompts(self.plan.samples)
         began = time.perf_counter()
         rows = {"model": self.sources.generated(prompts, tell=self._tell("samples", "texts"))}
@@ -194,7 +194,7 @@ class Evaluator:
         return rows
 
     def _quality(
-        self, rows: dict[str, TextRow], swept: dict[str, TextRow], result: Evaluated
+        self, rows: dict[str, TextRow], swept: dict[str, TextRow], result: Evaluation
     ) -> None:
         groups = self.quality.measure(rows, *([swept] if swept else []))
         for name, measured in groups[0].items():
@@ -209,7 +209,7 @@ class Evaluator:
             result.metrics["judge.held_out_nll"] = self.quality.judge.held_out
             result.judge = self.quality.judge.identity
 
-    def _sweeps(self, own: dict[str, TextRow], result: Evaluated) -> dict[str, TextRow]:
+    def _sweeps(self, own: dict[str, TextRow], result: Evaluation) -> dict[str, TextRow]:
         """The texts of every point, beside references of as many; none where there is no sweep."""
         points = sweep_points(self.model, self.options, self.plan, self.say)
         if not points:

@@ -37,8 +37,8 @@ __all__ = [
     "learning_rate",
     "new_network",
     "new_optimizers",
-    "parted",
     "require_documents",
+    "split_documents",
     "take_step",
     "train_judge",
     "training_batches",
@@ -186,7 +186,7 @@ def judge_path(
     return cache_dir() / "judges" / f"{key}.safetensors"
 
 
-def parted(documents: Documents) -> tuple[Documents, Documents]:
+def split_documents(documents: Documents) -> tuple[Documents, Documents]:
     """Nine tenths to train on, and a tenth that is held out."""
     trained = [document for i, document in enumerate(documents) if i % 10 != 9]
     return trained, [document for i, document in enumerate(documents) if i % 10 == 9]
@@ -223,7 +223,7 @@ def _train(
     progress: Progress | None,
 ) -> Measurement:
     """Train the network in place, leave the best weights in it and return their held-out NLL."""
-    trained, held_out = parted(documents)
+    trained, held_out = split_documents(documents)
     optimizers = new_optimizers(network, settings)
     batches = training_batches(trained, end_of_text, settings)
     unknown = Measurement(math.nan, math.nan, math.nan, 0)

@@ -14,8 +14,8 @@ from colaflex.evaluation.judge import (
     learning_rate,
     new_network,
     new_optimizers,
-    parted,
     require_documents,
+    split_documents,
     take_step,
     training_batches,
     windows_of,
@@ -54,7 +54,7 @@ def judge_cost(
     """
     require_documents(len(documents))
     network = new_network(vocabulary, settings)
-    trained, held_out = parted(documents)
+    trained, held_out = split_documents(documents)
     some = list(
         islice(training_batches(trained, end_of_text, settings), min(SAMPLED_STEPS, settings.steps))
     )

@@ -19,7 +19,7 @@ from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import proportion, ratio
 from colaflex.training.batches import evaluation_batches
 
-__all__ = ["Reconstruction", "rebuilt", "reconstruct", "reconstruction_metrics"]
+__all__ = ["Reconstruction", "reconstruct", "reconstruction_metrics", "reconstructions"]
 
 ROWS_AT_ONCE = 8
 """Held-out rows read together: their logits, over the whole vocabulary, are held at once."""
@@ -44,7 +44,7 @@ class Reconstruction:
     exact: ArrayLike | None = None
 
 
-def rebuilt(
+def reconstructions(
     model: LanguageModel, index: TokenIndex, plan: EvaluationPlan, documents: int
 ) -> Iterator[tuple[NDArray[np.int64], Reconstructed]]:
     """Rows of the first held-out documents from their own latents; none where there are no latents.
@@ -69,7 +69,7 @@ def reconstruct(
 ) -> Reconstruction | None:
     """The held-out documents of a plan, each summed over its rows; None without latents."""
     rows, count = [], min(plan.documents, len(index.split(plan.split)))
-    for row in rebuilt(model, index, plan, plan.documents):
+    for row in reconstructions(model, index, plan, plan.documents):
         rows.append(row)
         tell(int(row[0][-1]) + 1, count)
     if not rows:

@@ -11,7 +11,7 @@ from colaflex.corpora.token_index import Data
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.evaluation.ngram import NGramModel
 from colaflex.evaluation.plan import EvaluationPlan
-from colaflex.evaluation.reconstruction import rebuilt
+from colaflex.evaluation.reconstruction import reconstructions
 from colaflex.generation.text import GenerationOptions, Tell, TextGenerator, unheard
 from colaflex.interfaces.language_model import LanguageModel
 
@@ -118,7 +118,7 @@ class Sources:
     def _oracle_latents(self, prompts: Prompts) -> TextRow | None:
         """Held-out documents through encoder and decoder: no error of the prior."""
         documents: dict[int, list[int]] = {}
-        for numbers, back in rebuilt(self.model, self.data.index, self.plan, len(prompts)):
+        for numbers, back in reconstructions(self.model, self.data.index, self.plan, len(prompts)):
             for number, tokens in zip(numbers.tolist(), back.tokens, strict=True):
                 documents.setdefault(number, []).extend(tokens)
         return self._rest(prompts, list(documents.values())) if documents else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import WrongKind
-from colaflex.evaluation.evaluate import Evaluated
+from colaflex.evaluation.evaluate import Evaluation
 from colaflex.experiment.assembly import trainable
 from colaflex.experiment.callbacks import RunCallbacks
 from colaflex.experiment.conditions import conditions
@@ -210,7 +210,7 @@ class Experiment:
             self._report()
         return result
 
-    def _write(self, result: dict[str, Any], evaluated: Evaluated) -> None:
+    def _write(self, result: dict[str, Any], evaluated: Evaluation) -> None:
         store = CheckpointStore(self.folder.path / "checkpoints", self.spec_digest)
         self.folder.put_measured(result, evaluated.samples, evaluated.items, store.newest())
 
@@ -338,7 +338,7 @@ class Experiment:
 
     # After training.
 
-    def measure(self) -> Evaluated:
+    def measure(self) -> Evaluation:
         """Measure the model, in evaluation mode, as it stands."""
         arguments = self.spec, self.model, self.data, self.corpus, self._say, self.options.split
         return evaluator(*arguments, self.progress).run()
@@ -347,7 +347,7 @@ class Experiment:
         self,
         training: TrainingResult,
         reused: StageOne | None,
-        evaluated: Evaluated,
+        evaluated: Evaluation,
         seconds: float,
     ) -> dict[str, Any]:
         stages = [stage_json(stage, False) for stage in training.stages]

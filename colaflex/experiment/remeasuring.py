@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colaflex.errors import UserError
-from colaflex.evaluation.evaluate import Evaluated
+from colaflex.evaluation.evaluate import Evaluation
 from colaflex.experiment.conditions import conditions
 from colaflex.experiment.difference import MEASURING
 from colaflex.experiment.folder import RunFolder, measurements_json
@@ -97,7 +97,7 @@ def _measured(run: RunFolder, sets: Sequence[str]) -> Spec:
 
 
 def _metrics(
-    found: Evaluated, result: dict[str, Any], loaded: LoadedModel, spec: Spec
+    found: Evaluation, result: dict[str, Any], loaded: LoadedModel, spec: Spec
 ) -> dict[str, dict[str, Any]]:
     """What was measured, beside what only training can tell."""
     kept = {n: m for n, m in result["metrics"].items() if n in (TRAINING_RATE, PEAK_MEMORY)}

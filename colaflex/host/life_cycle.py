@@ -9,7 +9,7 @@ from typing import Any
 import pluggy
 
 from colaflex.hooks import RunInfo
-from colaflex.host.plugin import cause, hook_manager, kept_off_stdout
+from colaflex.host.plugin import cause, hook_manager, stdout_to_stderr
 from colaflex.runtime import terminal
 
 __all__ = ["LifeCycle"]
@@ -56,7 +56,7 @@ class LifeCycle:
             if not caller.get_hookimpls():
                 continue
             try:
-                with kept_off_stdout():
+                with stdout_to_stderr():
                     caller(**arguments)
             except (Exception, SystemExit) as error:
                 if self._strict:

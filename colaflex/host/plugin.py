@@ -26,8 +26,8 @@ __all__ = [
     "PluginError",
     "cause",
     "hook_manager",
-    "kept_off_stdout",
     "load_plugin",
+    "stdout_to_stderr",
 ]
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -79,7 +79,7 @@ def load_plugin(source: PluginSource) -> Plugin:
     try:
         if source.problem:
             raise PluginError(source.problem)
-        with kept_off_stdout():
+        with stdout_to_stderr():
             manager = hook_manager(source.load(), source.name)
             claimed += _offered(manager)
             _check(claimed)
@@ -175,7 +175,7 @@ def cause(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def kept_off_stdout() -> Iterator[None]:
+def stdout_to_stderr() -> Iterator[None]:
     """Send to stderr all that is printed meanwhile, by Python or by native code."""
     with contextlib.ExitStack() as stack:
         _flush(sys.stdout)

@@ -19,7 +19,7 @@ from colaflex.hints import hint
 from colaflex.host.catalogue import Catalogue, ComponentError, Entry, Row, from_distribution
 from colaflex.host.life_cycle import LifeCycle
 from colaflex.host.metadata import COMMANDS, COMPONENTS, Selection, installed
-from colaflex.host.plugin import Plugin, cause, kept_off_stdout, load_plugin
+from colaflex.host.plugin import Plugin, cause, load_plugin, stdout_to_stderr
 from colaflex.interfaces.component import ComponentConfig, install_resolver
 from colaflex.runtime import terminal
 
@@ -156,7 +156,7 @@ class Registry(Catalogue):
             yield f"{entry.described}: its config {path} imports torch, which makes commands slow"
         module = entry.component.target.partition(":")[0]
         try:
-            with kept_off_stdout():
+            with stdout_to_stderr():
                 missing = importlib.util.find_spec(module) is None
             problem = "there is no such module" if missing else ""
         except KeyboardInterrupt:
@@ -205,7 +205,7 @@ class Registry(Catalogue):
             return self._objects[path]
         module, _, attribute = path.partition(":")
         try:
-            with kept_off_stdout():
+            with stdout_to_stderr():
                 value: object = attrgetter(attribute)(importlib.import_module(module))
         except UserError:
             raise

@@ -31,7 +31,7 @@ LENGTHS, WIDTH = (8, 5, 8, 1), 8
 PROMPTS: tuple[list[int], ...] = ([2, 3, 4], [], [5], [2, 3, 4])
 STEPS = 100
 DRAWS = 2000
-Made = dict[int, tuple[list[int], str | None]]
+Rows = dict[int, tuple[list[int], str | None]]
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Case:
         prepared = stage.prepare(self.batch, whole).rows(slice(first, first + len(batch.lengths)))
         return stage.losses(prepared, own)
 
-    def generated(self, model: LanguageModel, prompts: tuple[list[int], ...], most: int) -> Made:
+    def generated(self, model: LanguageModel, prompts: tuple[list[int], ...], most: int) -> Rows:
         """Tokens and finish of every prompt, drawn at temperature 1."""
         sampling, drawn = SamplingOptions(4), TokenSampling(temperature=1.0)
-        rows: Made = {row: ([], None) for row in range(len(prompts))}
+        rows: Rows = {row: ([], None) for row in range(len(prompts))}
         for step in model.generate_tokens(prompts, 5, most, sampling, drawn):
             for gained in step:
                 tokens, finish = rows[gained.row]

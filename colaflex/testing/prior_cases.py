@@ -89,7 +89,7 @@ class Case:
         """A prior after a short fit to the toy, shared by the checks."""
         return self.subject.once("fitted", self._fit)
 
-    def telling(self) -> list[Prior]:
+    def candidates(self) -> list[Prior]:
         """One with random weights, and a fitted one: what matters must matter to one of them."""
         return [self.shaken(), self.fitted()]
 

@@ -73,7 +73,7 @@ def _taking(subject: Subject, readout: bool, history: bool) -> Prior:
     return prior.double()
 
 
-def _told(values: Tensor) -> LatentBatch:
+def _with_content(values: Tensor) -> LatentBatch:
     kinds = (drawn(*values.shape[:2], 1, seed=5).abs() * 3).long() % KINDS
     return replace(batch(values), content=kinds)
 
@@ -83,7 +83,7 @@ def takes_readout(subject: Subject) -> None:
     if not subject.capabilities.readout:
         raise NotApplicable("it takes no readout")
     prior = _taking(subject, readout=True, history=False)
-    data = _told(latents(prior))
+    data = _with_content(latents(prior))
     for phase in prior.phases():
         phase.start()
         objective(phase.losses(data, Noise(0, 1))).backward()
@@ -105,7 +105,7 @@ def takes_history(subject: Subject) -> None:
         raise NotApplicable("it takes no reading of history")
     prior, case = _taking(subject, readout=False, history=True), Case(subject)
     values, block = latents(prior), prior.block_size
-    content = _told(values).content
+    content = _with_content(values).content
     assert content is not None
     parts = prior.begin(ROWS)
     for index in range(BLOCKS):

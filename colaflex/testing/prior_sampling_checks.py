@@ -148,7 +148,7 @@ def generation(subject: Subject) -> None:
 @torch.no_grad()
 def hears_history(subject: Subject) -> None:
     """A block's sample depends on the blocks before it."""
-    for prior in Case(subject).telling():
+    for prior in Case(subject).candidates():
         values = latents(prior)
         options = Case(subject).options
         samples, moved = (
@@ -184,7 +184,7 @@ def pinned(subject: Subject) -> None:
 @torch.no_grad()
 def hears_pinned(subject: Subject) -> None:
     """What is sampled of a block depends on the positions of it that are known."""
-    for prior in Case(subject).telling():
+    for prior in Case(subject).candidates():
         block = prior.block_size
         if block < 2:
             raise NotApplicable("its blocks have one latent")
@@ -234,7 +234,7 @@ def guidance(subject: Subject) -> None:
         raise NotApplicable("it declares no guidance")
     strong = SamplingOptions(case.options.steps, 3.0)
     changes = 0.0
-    for prior in case.telling():
+    for prior in case.candidates():
         state = _ragged(prior, latents(prior))
         plain = prior.sample_block(state, keys(), case.options)
         guided = prior.sample_block(state, keys(), strong)

@@ -139,7 +139,7 @@ def blind(subject: Subject) -> None:
 
 def trained_on_history(subject: Subject) -> None:
     """In training, a block's loss depends on the blocks before it."""
-    for prior in Case(subject).telling():
+    for prior in Case(subject).candidates():
         values, block = latents(prior), prior.block_size
         mask = (torch.arange(values.shape[1]) // block == 1).expand(ROWS, -1)
         moved = values.clone()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.evaluation.comparable import Terms, differing, why_not
+from colaflex.evaluation.comparable import Terms, differences_of, why_not
 from colaflex.evaluation.compare import compare_metrics
 from colaflex.interfaces.metric import Items
 
@@ -93,7 +93,7 @@ OTHER_TOKENS = terms(measured(tokenizer="t1", judge="j1"), "d1")
 )
 def test_what_keeps_a_figure_from_comparing(other: Terms, metric: str, reason: str) -> None:
     assert why_not(metric, terms(), other) == why_not(metric, other, terms()) == reason
-    assert bool(differing([terms(), other])) == (other != terms())
+    assert bool(differences_of([terms(), other])) == (other != terms())
 
 
 @pytest.mark.parametrize("metric", ["unigram_entropy", "distinct_2", "distinct_documents", "kl_a"])
@@ -117,7 +117,7 @@ def test_runs_that_record_no_judge_are_held_by_settings_and_data() -> None:
 def test_a_run_that_was_measured_anew_is_held_by_how() -> None:
     anew = terms(measured(settings={"sampling.max_new_tokens": 48}))
     assert why_not("generation.ended", terms(), anew) == "texts begun or cut otherwise"
-    assert [row["what"] for row in differing([terms(), anew])] == ["max_new_tokens"]
+    assert [row["what"] for row in differences_of([terms(), anew])] == ["max_new_tokens"]
 
 
 def test_of_what_does_not_compare_nothing_is_tested() -> None:

@@ -120,8 +120,8 @@ def test_bits_per_byte_are_left_out_with_a_reason():
     known = likelihood_metrics(Likelihood(whole.log_p, whole.tokens, None), [-2.0, -math.inf])
     assert set(known.metrics) == set(known.items) == {"likelihood.nats_per_token"}
     assert known.left_out["likelihood.excess_nats"] == found.left_out["likelihood.bits_per_byte"]
-    rebuilt = Reconstruction([5, 5], [5, 5], [1.0, 1.0], None, np.array([True, False]))
-    measured = reconstruction_metrics(rebuilt)
+    reconstructions = Reconstruction([5, 5], [5, 5], [1.0, 1.0], None, np.array([True, False]))
+    measured = reconstruction_metrics(reconstructions)
     assert measured.metrics["reconstruction.exact_documents"].value == 0.5
     assert measured.metrics["reconstruction.token_accuracy"].value == 1.0
     assert "reconstruction.bits_per_byte" not in {*measured.metrics, *measured.items}

@@ -8,7 +8,7 @@ import pytest
 
 from colaflex.hooks import Component
 from colaflex.host.metadata import PluginSource
-from colaflex.host.plugin import kept_off_stdout, load_plugin
+from colaflex.host.plugin import load_plugin, stdout_to_stderr
 
 COMPONENT = 'colaflex.Component("solver", "mine", "zoo.solver:Solver", "zoo.config:Config", "It.")'
 
@@ -132,7 +132,7 @@ def test_unreadable_metadata_is_the_plugins_failure() -> None:
 
 def test_what_is_printed_meanwhile_goes_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     print("before")
-    with kept_off_stdout():
+    with stdout_to_stderr():
         print("by python")
         print("past the redirection", file=sys.__stdout__)
         os.write(1, b"by native code\n")
@@ -145,7 +145,7 @@ def test_what_is_printed_meanwhile_goes_to_stderr(capfd: pytest.CaptureFixture[s
 
 
 def test_stdout_is_restored_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="oh"), kept_off_stdout():
+    with pytest.raises(ValueError, match="oh"), stdout_to_stderr():
         raise ValueError("oh")
     print("again")
     assert capfd.readouterr().out == "again\n"
@@ -155,9 +155,9 @@ def test_a_process_without_stdout_loads_plugins_too(site: Any) -> None:
     done = site.python(
         "-c",
         "import os, sys\n"
-        "from colaflex.host.plugin import kept_off_stdout\n"
+        "from colaflex.host.plugin import stdout_to_stderr\n"
         "os.close(1); sys.stdout = None\n"
-        "with kept_off_stdout(): print('hello')\n",
+        "with stdout_to_stderr(): print('hello')\n",
     )
     assert done.returncode == 0
     assert "hello" in done.stderr
