@@ -132,7 +132,7 @@ def compare_metrics(
 
 
 def _pairs(terms: Sequence[Terms], runs: Sequence[Metrics]) -> Sequence[tuple[Terms, Terms] | None]:
-    """The first run's terms with each other one's; None where nobody told them."""
+    """The first run's terms with each other one's; None where there are none."""
     return [(terms[0], each) for each in terms[1:]] or [None] * (len(runs) - 1)
 
 

@@ -59,11 +59,11 @@ class Evaluator:
     Args:
         model: trained.
         data: its corpus as tokens.
-        corpus: the corpus itself, asked for what it knows of its documents.
+        corpus: the corpus itself, for what it knows of its documents.
         options: the spec's sampling.
         plan: what is measured.
-        say: told of each part as it begins.
-        progress: shown how far a part is.
+        say: called with a line as each part begins.
+        progress: shows how far each part is.
     """
 
     def __init__(

@@ -35,8 +35,8 @@ class Quality:
         data: the corpus as tokens.
         truth: what the corpus knows for certain, or None.
         plan: what is measured.
-        say: told before a judge is trained.
-        tell: told how far its training is.
+        say: called with a line before a judge is trained.
+        tell: called with how far its training is.
 
     Raises:
         UserError: a judge is needed, and its split has too few documents.

@@ -35,7 +35,7 @@ class Spelling:
 
     @property
     def warning(self) -> str | None:
-        """What is told of a tokenizer that loses something; None where it doesn't."""
+        """A warning about a tokenizer that loses something; None where it doesn't."""
         lost = int(np.count_nonzero(~self.exact))
         if not lost:
             return None

@@ -51,7 +51,7 @@ def sweep_points(
         model: whose network evaluations tell what steps and guidance do.
         options: the spec's sampling.
         plan: what is swept.
-        say: told which sweeps are left out.
+        say: called with a line for each sweep that is left out.
     """
     swept: dict[str, Sequence[float]] = {
         "steps": plan.sweep_steps,

@@ -66,7 +66,7 @@ class Sources:
         data: its corpus as tokens.
         options: the spec's sampling.
         plan: how texts are drawn.
-        say: told of prompts that are not heard whole.
+        say: called with a line where prompts are not read whole.
     """
 
     def __init__(

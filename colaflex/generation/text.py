@@ -20,7 +20,7 @@ from colaflex.interfaces.options import SamplingOptions, TokenSampling
 __all__ = ["Generated", "GenerationOptions", "Tell", "TextGenerator", "unheard"]
 
 Tell = Callable[[int, int], None]
-"""Told how many of how many are done."""
+"""Called with how many of how many are done."""
 
 ROWS_AT_ONCE = 256
 """Prompts continued together; a row never depends on its neighbours, so this is only speed."""
@@ -76,14 +76,14 @@ class GenerationOptions:
 
     @property
     def latents(self) -> SamplingOptions:
-        """What the prior is told."""
+        """The options that the prior takes."""
         return SamplingOptions(
             self.steps, self.guidance, self.reencode, self.estimate, self.renoise, self.grid
         )
 
     @property
     def tokens(self) -> TokenSampling:
-        """What the decoder is told."""
+        """The options that the decoder takes."""
         return TokenSampling(self.temperature, self.top_k, self.top_p, self.repetition_penalty)
 
     def but(self, **changes: Any) -> GenerationOptions:
@@ -137,7 +137,7 @@ class TextGenerator:
     ) -> list[Generated]:
         """Continue every prompt; a pure function of the model, the prompts and the options.
 
-        A UserWarning tells of prompts whose beginning the model doesn't hear.
+        A UserWarning names prompts whose beginning the model doesn't read.
 
         Raises:
             UserError: a prompt is no text, or the seed is none.
@@ -159,7 +159,7 @@ class TextGenerator:
         seed: int = 0,
         tell: Tell = lambda done, total: None,
     ) -> list[tuple[list[int], str]]:
-        """New tokens and the finish of every prompt of tokens; `tell` is told of prompts."""
+        """New tokens and the finish of every prompt of tokens; `tell` counts prompts."""
         rows: list[tuple[list[int], str]] = []
         for start, part in _parts(prompts, options.max_new_tokens):
             tokens: list[list[int]] = [[] for _ in part]
@@ -207,7 +207,7 @@ class TextGenerator:
 
 
 def unheard(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> str | None:
-    """What is told of prompts that a model doesn't hear whole; None where it does."""
+    """A notice about prompts that a model doesn't read whole; None where it does."""
     lengths = {model.heard(length) for length in map(len, prompts) if model.heard(length) < length}
     if not lengths:
         return None

@@ -67,7 +67,7 @@ def console(stream: TextIO | None = None, **options: Any) -> Console:
 
 
 class _Stream:
-    """A standard stream: spelled on a terminal, its failures told apart from other files'.
+    """A standard stream: spelled on a terminal, its failures distinct from other files'.
 
     Args:
         stream: the real one; what it can't encode is spelled too.
