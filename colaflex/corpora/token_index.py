@@ -212,12 +212,12 @@ def build_index(corpus: Corpus, tokenizer: Tokenizer, folder: Path, digest: str)
     """Read the corpus once and write its index; nothing is left behind by a failure."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with temporary(folder, folder=True) as made:
-            _write(corpus, tokenizer, made, digest)
+        with temporary(folder, folder=True) as new:
+            _write(corpus, tokenizer, new, digest)
             if folder.exists() and open_index(folder, digest) is None:
                 shutil.rmtree(folder)
             try:
-                made.rename(folder)
+                new.rename(folder)
             except OSError:
                 # Another process may have been faster; then its index serves as well.
                 if open_index(folder, digest) is None:

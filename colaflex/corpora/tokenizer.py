@@ -166,7 +166,7 @@ class StreamDecoder:
         self._tokenizer = tokenizer
         self._tokens = list(prompt)[-CONTEXT:]
         self._before = tokenizer.decode(self._tokens)
-        self._given = 0
+        self._length = 0
 
     def _text(self) -> str:
         text = self._tokenizer.decode(self._tokens)
@@ -177,14 +177,14 @@ class StreamDecoder:
         self._tokens.extend(tokens)
         text = self._text()
         stable = len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
-        piece = text[self._given : stable]
-        self._given = max(self._given, stable)
+        piece = text[self._length : stable]
+        self._length = max(self._length, stable)
         return piece
 
     def finish(self) -> str:
         """What is left, with U+FFFD for bytes that never became a character."""
         text = self._text()
-        piece, self._given = text[self._given :], len(text)
+        piece, self._length = text[self._length :], len(text)
         return piece
 
 
