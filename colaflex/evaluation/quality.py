@@ -9,8 +9,8 @@ import numpy as np
 
 from colaflex.corpora.token_index import Data
 from colaflex.evaluation.diversity import distinct_documents
-from colaflex.evaluation.judge import Judge, require_documents, train_judge
-from colaflex.evaluation.judge_cost import JudgeCost, judge_cost
+from colaflex.evaluation.judge import Judge
+from colaflex.evaluation.judge_training import JudgeCost, judge_cost, require_documents, train_judge
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.text_quality import TextSamples, real_text_metrics, split_words
 from colaflex.evaluation.text_rows import TextRow

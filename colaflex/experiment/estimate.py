@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from colaflex.evaluation.judge_cost import JudgeCost
+from colaflex.evaluation.judge_training import JudgeCost
 from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.experiment.measuring import evaluator
 from colaflex.experiment.result import parameter_counts

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.evaluation.judge import Judge, JudgeSettings, train_judge
-from colaflex.evaluation.judge_network import JudgeNetwork
+from colaflex.evaluation.judge import Judge, JudgeNetwork, JudgeSettings
+from colaflex.evaluation.judge_training import train_judge
 from colaflex.interfaces.metric import Measurement
 
 END, SIZE = 0, 12

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from colaflex.errors import UserError
-from colaflex.evaluation.judge import JudgeSettings, train_judge
-from colaflex.evaluation.judge_cost import judge_cost
+from colaflex.evaluation.judge import JudgeSettings
+from colaflex.evaluation.judge_training import judge_cost, train_judge
 
 END, SIZE, WIDTH, LAYERS = 0, 12, 16, 2
 SETTINGS = JudgeSettings(steps=50, width=WIDTH, layers=LAYERS, heads=2, batch_size=4, max_tokens=8)
