@@ -10,7 +10,7 @@ from typing import Any
 from colaflex.errors import UserError
 from colaflex.evaluation.comparable import Terms, why_not
 from colaflex.interfaces.metric import Items, Measurement
-from colaflex.metrics.measurements import measurement_of
+from colaflex.metrics.measurements import finite, measurement_of
 from colaflex.statistics.significance import difference_interval, paired_test
 
 __all__ = ["Difference", "compare_metrics", "difference", "items_of", "paired_difference"]
@@ -44,7 +44,7 @@ class Difference:
 
     def as_json(self) -> dict[str, float | int | bool | str | None]:
         """As `colaflex compare --json` prints it; what is unknown is null."""
-        numbers = {name: _finite(number) for name, number in self.value.as_json().items()}
+        numbers = finite(self.value.as_json())
         p = {} if self.p is None else {"p": self.p}
         reason = {"reason": self.reason} if self.reason else {}
         verdict = {"overlap": self.overlap, "clear": self.clear, "comparable": not self.reason}
@@ -150,7 +150,3 @@ def _difference(
     if one is None or other is None or len(one.values) != len(other.values):
         return difference(*values)
     return paired_difference(name, *values, one, other)
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

@@ -25,6 +25,7 @@ from colaflex.files.reading import MissingFile, inside, parse_json, read_json
 from colaflex.files.run_shapes import checked
 from colaflex.files.writing import sha256_file, write_atomic
 from colaflex.interfaces.metric import Items, Measurement
+from colaflex.metrics.measurements import finite
 from colaflex.runtime.lock import leads_to, lock
 
 if TYPE_CHECKING:
@@ -308,11 +309,9 @@ def _place_of(descriptor: int) -> Path:
 def measurements_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
     """The flat map of result.json; a bound that is not known is null, an unknown value left out."""
     return {
-        name: {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()
-        }
-        for name, row in ((name, value.as_json()) for name, value in sorted(metrics.items()))
-        if math.isfinite(row["value"])
+        name: finite(measurement.as_json())
+        for name, measurement in sorted(metrics.items())
+        if math.isfinite(measurement.value)
     }
 
 

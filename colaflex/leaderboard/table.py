@@ -13,6 +13,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.columns import Column, columns, cost_texts, place_text
 from colaflex.leaderboard.references import Reference, references
 from colaflex.leaderboard.standings import Entry, Standings, Table
+from colaflex.metrics.measurements import finite
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import compact
 from colaflex.runtime import terminal
@@ -71,8 +72,7 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "seeds": row.seeds,
         "missing_seeds": list(row.missing),
         "parameters": row.parameters,
-        "flops": _finite(row.flops),
-        "tokens": _finite(row.tokens),
+        **finite({"flops": row.flops, "tokens": row.tokens}),
         "tuning": dict(row.first.tuning),
         "reason": row.reason,
         "caveats": row.caveats,
@@ -100,14 +100,7 @@ def _reference_json(one: Reference) -> dict[str, Any]:
 
 
 def _metrics_json(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, float | None]]:
-    return {
-        name: {key: _finite(value) for key, value in measured.as_json().items()}
-        for name, measured in metrics.items()
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {name: finite(measured.as_json()) for name, measured in metrics.items()}
 
 
 def as_csv(standings: Standings) -> str:

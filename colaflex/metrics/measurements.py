@@ -14,6 +14,7 @@ from colaflex.metrics.names import place
 __all__ = [
     "Measurements",
     "as_number",
+    "finite",
     "left_out",
     "measurement_of",
     "measurements_of",
@@ -110,3 +111,8 @@ def as_number(value: Any) -> float:
     """A JSON number as float; NaN for anything else."""
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if numeric else math.nan
+
+
+def finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers by name, with null in place of those that JSON doesn't have."""
+    return {name: n if math.isfinite(n) else None for name, n in numbers.items()}
