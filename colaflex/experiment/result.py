@@ -140,7 +140,7 @@ def sampling_cost(model: LanguageModel, options: GenerationOptions) -> dict[str,
     block = model.network_evaluations(options.latents)
     if block is None:
         return {}
-    cost = {"speed.network_evaluations_per_block": single(block.evaluations)}
+    cost = {"speed.network_evaluations_per_block": single(float(block.evaluations))}
     if block.tokens is not None:
         per_token = block.evaluations / block.tokens
         cost["speed.network_evaluations_per_token"] = single(per_token)

@@ -104,7 +104,7 @@ def _how_measured(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def single(value: float) -> Measurement:
     """A figure measured once, such as a timing: no interval is known of it."""
-    return Measurement(float(value), math.nan, math.nan, 1)
+    return Measurement(value, math.nan, math.nan, 1)
 
 
 def as_number(value: Any) -> float:
