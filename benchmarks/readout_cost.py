@@ -20,10 +20,9 @@ from timing import medians_in_turn
 import colaflex
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
+from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.configs import ReadoutConfig
-from colaflex.representations.token_history import TokenHistory
-from colaflex.representations.token_readout import CategoricalReadout
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.token_content import TokenHistory, TokenSlots
 
 
 @dataclass(frozen=True)

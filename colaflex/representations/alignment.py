@@ -19,11 +19,9 @@ from torch.nn import functional
 from colaflex.errors import UserError
 from colaflex.files.reading import read_json
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.representations.bert_encoder import BertEncoder
 from colaflex.representations.configs import AlignmentConfig
-from colaflex.representations.pretrained_encoder import PretrainedEncoder
+from colaflex.representations.pretrained_encoder import BertEncoder, PretrainedEncoder, T5Encoder
 from colaflex.representations.pretrained_folder import brackets, encoder_folder
-from colaflex.representations.t5_encoder import T5Encoder
 
 __all__ = ["Alignment"]
 
@@ -80,8 +78,8 @@ class Alignment(nn.Module):
             tokens: the rows.
             segmentation: their segments.
         """
-        targets, told = self.targets(tokens, segmentation, states)
-        likeness = functional.cosine_similarity(self.project(states)[told], targets[told], dim=-1)
+        targets, mask = self.targets(tokens, segmentation, states)
+        likeness = functional.cosine_similarity(self.project(states)[mask], targets[mask], dim=-1)
         return (1 - likeness).sum()
 
     @torch.no_grad()
@@ -102,8 +100,8 @@ class Alignment(nn.Module):
         # A token without characters, a special one among them, overlaps with nothing.
         places = torch.zeros(len(rows), longest, 2, dtype=torch.int64)
         for place, item in zip(places, read, strict=True):
-            found = torch.tensor(item.offsets[:room], dtype=torch.int64).view(-1, 2)
-            place[len(before) : len(before) + len(found)] = found
+            offsets = torch.tensor(item.offsets[:room], dtype=torch.int64).view(-1, 2)
+            place[len(before) : len(before) + len(offsets)] = offsets
         begins, ends = torch.tensor(spans).unbind(-1)
         first, last = places[:, None].unbind(-1)
         overlap = (first < ends[..., None]) & (last > begins[..., None]) & (last > first)

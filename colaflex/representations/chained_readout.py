@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.representations.categorical_readout import CategoricalReadout, Choice
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import expected_and_nats, logits_of
-from colaflex.representations.token_readout import CategoricalReadout, Choice
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.token_content import TokenSlots
 
 __all__ = ["ChainedReadout"]
 
@@ -47,7 +47,7 @@ class ChainedReadout(CategoricalReadout):
         before = self.slots(states)
         return [functional.silu(before), before]
 
-    def _told(self, said: Tensor, embedded: Tensor) -> Tensor:
+    def _chained(self, said: Tensor, embedded: Tensor) -> Tensor:
         """(..., block, slots, inner), in which the logits of draws are linear.
 
         Args:
@@ -56,14 +56,15 @@ class ChainedReadout(CategoricalReadout):
         """
         whole = self.sizes.slots * self.sizes.inner
         apart, before = said[..., :whole], said[..., whole : 2 * whole]
-        told = functional.linear(embedded.flatten(-2).to(before.dtype), self._chain(before.dtype))
-        inner: Tensor = self._added(apart, before, told).unflatten(-1, embedded.shape[-2:])
+        kind = before.dtype
+        context = functional.linear(embedded.flatten(-2).to(kind), self._chain(kind))
+        inner: Tensor = self._added(apart, before, context).unflatten(-1, embedded.shape[-2:])
         return inner
 
     @staticmethod
-    def _added(apart: Tensor, before: Tensor, told: Tensor) -> Tensor:
+    def _added(apart: Tensor, before: Tensor, context: Tensor) -> Tensor:
         """What the chain adds: nothing in the first slot, whose logits are the estimate's."""
-        return apart + (functional.silu(before + told) - functional.silu(before))
+        return apart + (functional.silu(before + context) - functional.silu(before))
 
     def _chain(self, kind: torch.dtype) -> Tensor:
         return (self.chain.weight * self.later).to(kind)
@@ -71,26 +72,26 @@ class ChainedReadout(CategoricalReadout):
     def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         """The expected latents, and -log p of their tokens: the mean of apart and in a chain."""
         said = self.said(states)
-        mean, apart = self._taught(said, content)
+        mean, apart = self._mean_and_nats(said, content)
         unembedding, bias, table = self._weights()
-        told = self._told(said, functional.embedding(content, table))
+        inner = self._chained(said, functional.embedding(content, table))
         nothing = table.new_zeros(len(table), 0)
-        rows = told.flatten(0, -2)
+        rows = inner.flatten(0, -2)
         _, nats = expected_and_nats(rows, content.flatten(), unembedding, bias, nothing)
         return mean, (apart + self._of_segments(nats, content)) / 2
 
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         unembedding, bias, table = self._weights()
-        whole, found = self.sizes.slots * self.sizes.inner, list[Tensor]()
+        whole, tokens = self.sizes.slots * self.sizes.inner, list[Tensor]()
         drawn = said[..., :0]
         for slot in range(self.sizes.slots):
             at = slice(slot * self.sizes.inner, (slot + 1) * self.sizes.inner)
             apart, before = said[..., :whole][..., at], said[..., whole:][..., at]
-            told = functional.linear(drawn, self.chain.weight[at, : at.start].to(drawn.dtype))
-            inner = self._added(apart, before, told)
-            found.append(choose(logits_of(inner, unembedding, bias), slot))
-            drawn = torch.cat([drawn, functional.embedding(found[-1], table).to(said.dtype)], -1)
-        return torch.stack(found, -1)
+            context = functional.linear(drawn, self.chain.weight[at, : at.start].to(drawn.dtype))
+            inner = self._added(apart, before, context)
+            tokens.append(choose(logits_of(inner, unembedding, bias), slot))
+            drawn = torch.cat([drawn, functional.embedding(tokens[-1], table).to(said.dtype)], -1)
+        return torch.stack(tokens, -1)
 
     def likeliest_flops(self, batch: int, segments: int) -> int:
         """The logits', and what each slot hears of those before."""

@@ -162,11 +162,9 @@ class SegmentAutoencoderConfig(SegmentDecoderConfig):
         """The alignment with its encoder by its weights, wherever it lies."""
         if self.alignment == "none":
             return {}
-        found, rest = (
-            content_digest(self.alignment.encoder),
-            self.alignment.model_dump_json(exclude={"encoder"}),
-        )
-        return {"alignment": f"{found} {rest}"} if found else {}
+        digest = content_digest(self.alignment.encoder)
+        rest = self.alignment.model_dump_json(exclude={"encoder"})
+        return {"alignment": f"{digest} {rest}"} if digest else {}
 
 
 class TextAEConfig(SegmentAutoencoderConfig):

@@ -19,7 +19,7 @@ from torch.nn import functional
 __all__ = ["expected", "expected_and_nats", "logits_of", "parts_of"]
 
 LOGITS_AT_ONCE = 2**22
-"""Logits that are held at a time: 16 MiB in fp32."""
+"""Logits in memory at a time: 16 MiB in fp32."""
 
 
 def logits_of(inner: Tensor, unembedding: Tensor, bias: Tensor) -> Tensor:
@@ -30,12 +30,12 @@ def logits_of(inner: Tensor, unembedding: Tensor, bias: Tensor) -> Tensor:
 
 def expected(inner: Tensor, unembedding: Tensor, bias: Tensor, embedding: Tensor) -> Tensor:
     """(rows, inner) -> (rows, dim) mean embeddings; any derivatives, for which it keeps more."""
-    made = [
+    means = [
         logits_of(inner[part], unembedding, bias).softmax(-1).to(inner.dtype)
         @ embedding.to(inner.dtype)
         for part in parts_of(len(inner), len(bias))
     ]
-    return torch.cat(made)
+    return torch.cat(means)
 
 
 def expected_and_nats(
@@ -54,10 +54,10 @@ def expected_and_nats(
         (rows, dim) and (rows,) nats.
     """
     rows = (inner, tokens)
-    found: tuple[Tensor, Tensor] = _Expected.apply(  # type: ignore[no-untyped-call]
+    mean_and_nats: tuple[Tensor, Tensor] = _Expected.apply(  # type: ignore[no-untyped-call]
         *rows, unembedding, bias, embedding
     )
-    return found
+    return mean_and_nats
 
 
 class _Expected(torch.autograd.Function):
@@ -112,7 +112,7 @@ class _Expected(torch.autograd.Function):
 
 
 def parts_of(rows: int, symbols: int) -> Iterator[slice]:
-    """Slices of so many rows, each of no more logits than are held at a time."""
+    """Slices of so many rows, each of no more logits than there may be at a time."""
     at_once = max(1, LOGITS_AT_ONCE // symbols)
     for start in range(0, rows, at_once):
         yield slice(start, start + at_once)

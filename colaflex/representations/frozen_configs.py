@@ -85,8 +85,8 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
 
     def contents(self) -> Mapping[str, str]:
         """The encoder by its weights, wherever it lies; of one on the hub, its name stands."""
-        found = content_digest(self.encoder)
-        return {"encoder": found} if found else {}
+        digest = content_digest(self.encoder)
+        return {"encoder": digest} if digest else {}
 
 
 class FrozenBertConfig(FrozenEncoderConfig):

@@ -50,7 +50,7 @@ class FrozenEncoder(SegmentDecoder):
         UserError: the encoder is missing, of another family, or too short for its windows.
 
     Example:
-        >>> from colaflex.representations.bert_encoder import BertEncoder
+        >>> from colaflex.representations.pretrained_encoder import BertEncoder
         >>> class FrozenBert(FrozenEncoder):
         ...     load = BertEncoder  # one line a family of encoders
     """
@@ -112,8 +112,8 @@ class FrozenEncoder(SegmentDecoder):
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        found = state_dict.get(f"{prefix}weights")
-        if found is not None and not torch.equal(found.cpu(), self.weights.cpu()):
+        saved = state_dict.get(f"{prefix}weights")
+        if saved is not None and not torch.equal(saved.cpu(), self.weights.cpu()):
             raise UserError(
                 f"representation.encoder: {self.config.encoder} has other weights than the encoder "
                 "with which this representation was trained; put the former back, or train anew"
@@ -139,11 +139,11 @@ class FrozenEncoder(SegmentDecoder):
             empty = self.mean.new_zeros(*segmentation.lengths.shape, self.slots, len(self.mean))
             return empty, torch.zeros_like(empty[..., 0], dtype=torch.bool)
         states = wide(self.pretrained.states(windows.tokens, windows.mask))
-        return windows.slots(states), windows.held
+        return windows.slots(states), windows.token_mask
 
     def _states(self, tokens: TokenBatch, segmentation: Segmentation) -> tuple[Tensor, Tensor]:
-        states, held = self.frozen_states(tokens, segmentation)
-        return (states - self.mean) / self.deviation * held[..., None], held
+        states, token_mask = self.frozen_states(tokens, segmentation)
+        return (states - self.mean) / self.deviation * token_mask[..., None], token_mask
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[TokenBatch, Segmentation]]) -> None:
@@ -151,10 +151,10 @@ class FrozenEncoder(SegmentDecoder):
         total = torch.zeros(2, len(self.mean), dtype=torch.float64, device=self.mean.device)
         count = 0
         for tokens, segmentation in batches:
-            states, held = self.frozen_states(tokens, segmentation)
-            drawn = states[held].double()
-            total += torch.stack([drawn.sum(0), drawn.square().sum(0)])
-            count += len(drawn)
+            states, token_mask = self.frozen_states(tokens, segmentation)
+            counted = states[token_mask].double()
+            total += torch.stack([counted.sum(0), counted.square().sum(0)])
+            count += len(counted)
             if count >= STATISTICS_TOKENS:
                 break
         if not count:
@@ -173,16 +173,16 @@ class FrozenEncoder(SegmentDecoder):
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
         """Terms "realisation" and "hidden"; see `Representation.losses`."""
-        states, held = self._states(tokens, segmentation)
+        states, token_mask = self._states(tokens, segmentation)
         grid, _ = segmentation.slots(tokens.tokens, self.slots)
         posterior = self._posterior(states)
         decoded = self.decoder(self.lift(self._disturbed(posterior.mode(), noise)))
         logits = self._logits(decoded)
-        realisation = self._cross_entropy(logits, grid, held, segmentation.mask)
+        realisation = self._cross_entropy(logits, grid, token_mask, segmentation.mask)
         terms = {"realisation": LossTerm(realisation, "tokens")}
         if self.restore is not None:
             restored = wide(self.restore(decoded)).unflatten(-1, (self.slots, -1))
-            error = (restored - states).square().mean(-1)[held].sum()
+            error = (restored - states).square().mean(-1)[token_mask].sum()
             terms["hidden"] = LossTerm(error, "tokens", self.config.hidden_weight)
         return Encoding(terms, posterior, posterior.mode())
 

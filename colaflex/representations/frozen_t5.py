@@ -8,8 +8,8 @@ from __future__ import annotations
 from colaflex.interfaces.conformance import Conformance
 from colaflex.representations.frozen_configs import FrozenT5Config
 from colaflex.representations.frozen_encoder import FrozenEncoder
+from colaflex.representations.pretrained_encoder import T5Encoder
 from colaflex.representations.small_encoders import small_t5
-from colaflex.representations.t5_encoder import T5Encoder
 
 __all__ = ["FrozenT5"]
 

@@ -1,4 +1,4 @@
-"""A pretrained encoder, loaded through transformers and never changed (extra `hf`)."""
+"""Pretrained encoders of two families, as transformers has them, never changed (extra `hf`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from colaflex.errors import UserError
 
-__all__ = ["PretrainedEncoder", "transformers_library"]
+__all__ = [
+    "BertEncoder",
+    "PretrainedEncoder",
+    "T5Encoder",
+    "transformers_library",
+]
 
 
 def transformers_library() -> Any:
@@ -97,8 +102,8 @@ class PretrainedEncoder(ABC):
     def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(windows, tokens) ids and which of them count -> (windows, tokens, width)."""
         out = self.model(input_ids=tokens, attention_mask=mask.long())
-        found: Tensor = out.last_hidden_state
-        return found
+        states: Tensor = out.last_hidden_state
+        return states
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> None:
         """Move or convert all weights, as `nn.Module._apply` does."""
@@ -133,3 +138,63 @@ def _quiet(library: Any) -> Iterator[None]:
         log.set_verbosity(verbosity)
         if bar:
             log.enable_progress_bar()
+
+
+PADDING_FIRST = ("roberta", "xlm-roberta", "camembert")
+"""Families whose positions begin behind the id of padding."""
+
+
+class BertEncoder(PretrainedEncoder):
+    """An encoder with learned positions: BERT, RoBERTa and their kin."""
+
+    def _check(self, config: Any) -> None:
+        if config.is_encoder_decoder or config.model_type.endswith("t5"):
+            raise UserError(
+                f"representation.encoder: {self.folder} holds a {config.model_type}, an "
+                "encoder-decoder; frozen_t5 reads those of the T5 family"
+            )
+
+    def _load(self, library: Any, folder: Path) -> nn.Module:
+        model: Any = library.AutoModel.from_pretrained(folder, use_safetensors=True)
+        if hasattr(model, "pooler"):
+            model.pooler = None  # it reads [CLS], of which nobody asks
+        return model  # type: ignore[no-any-return]
+
+    def _limit(self, config: Any) -> int | None:
+        limit = getattr(config, "max_position_embeddings", None)
+        if limit is None:
+            return None
+        return int(limit) - (config.pad_token_id + 1 if config.model_type in PADDING_FIRST else 0)
+
+
+T5_CLASSES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
+
+
+class T5Encoder(PretrainedEncoder):
+    """The encoder of a T5: relative positions of any length, no token types.
+
+    The residual stream is normalised once, behind the last layer: states of an earlier layer are
+    taken as they are, without that norm, and differ in size from layer to layer, which the fitted
+    statistics make up for.
+    """
+
+    def _check(self, config: Any) -> None:
+        if config.model_type not in T5_CLASSES:
+            raise UserError(
+                f"representation.encoder: {self.folder} holds a {config.model_type}; expected one "
+                f"of {', '.join(T5_CLASSES)}; frozen_bert reads encoders of the BERT family"
+            )
+
+    def _load(self, library: Any, folder: Path) -> nn.Module:
+        kind = T5_CLASSES[library.AutoConfig.from_pretrained(folder).model_type]
+        model: nn.Module = getattr(library, kind).from_pretrained(folder, use_safetensors=True)
+        return model
+
+    def _cut(self, layers: int, count: int) -> None:
+        super()._cut(layers, count)
+        if layers < count:
+            stack: Any = self.model.get_submodule("encoder")
+            stack.final_layer_norm = nn.Identity()
+
+    def _limit(self, config: Any) -> None:
+        """None: its positions are relative."""

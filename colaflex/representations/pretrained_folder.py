@@ -41,8 +41,8 @@ def local_folder(encoder: str) -> Path | None:
         path = user_path(encoder)
         return path if path.is_dir() else None
     package, _, inner = encoder.removeprefix(PACKAGE).partition("/")
-    found = importlib.util.find_spec(package) if package.isidentifier() else None
-    places = None if found is None else found.submodule_search_locations
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    places = None if spec is None else spec.submodule_search_locations
     if not places:
         name = package.replace("_", "-")
         raise UserError(

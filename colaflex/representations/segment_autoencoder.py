@@ -17,8 +17,8 @@ from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Voca
 from colaflex.networks.boundaries import confident, smoothed
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.alignment import Alignment
+from colaflex.representations.coarse_latents import CoarseLatents
 from colaflex.representations.configs import SegmentAutoencoderConfig
-from colaflex.representations.levels import Levels
 from colaflex.representations.segment_decoder import SegmentDecoder, wide
 
 __all__ = ["SegmentAutoencoder"]
@@ -68,7 +68,7 @@ class SegmentAutoencoder(SegmentDecoder):
         self.posterior = nn.Linear(width, channels)
         self._add_decoder()
         nn.init.normal_(self.embedding.weight, std=1.0)
-        self.levels = Levels(group, width, inner) if group > 1 else None
+        self.levels = CoarseLatents(group, width, inner) if group > 1 else None
         if config.token_layers:
             heads = next(n for n in range(config.heads, 0, -1) if inner % (2 * n) == 0)
             self.token_encoder = CausalTransformer(inner, config.token_layers, heads)
@@ -116,14 +116,14 @@ class SegmentAutoencoder(SegmentDecoder):
         return self.levels.members(tokens, segmentation)
 
     def _states(self, tokens: Tensor, segmentation: Segmentation, members: Tensor) -> Tensor:
-        grid, held = segmentation.slots(tokens, self.slots)
-        read = self.embedding(torch.where(held, grid, self.end_of_segment))
+        grid, token_mask = segmentation.slots(tokens, self.slots)
+        inputs = self.embedding(torch.where(token_mask, grid, self.end_of_segment))
         if self.token_encoder is not None:
-            heard = segmentation.states
-            heard = self._token_states(tokens) if heard is None else heard
-            heard = segmentation.spread(confident(heard, segmentation), self.slots)
-            read = torch.where(held[..., None], heard, read)
-        vectors = smoothed(self.join(read.flatten(2)), segmentation)
+            token_states = segmentation.states
+            token_states = self._token_states(tokens) if token_states is None else token_states
+            token_states = segmentation.spread(confident(token_states, segmentation), self.slots)
+            inputs = torch.where(token_mask[..., None], token_states, inputs)
+        vectors = smoothed(self.join(inputs.flatten(2)), segmentation)
         if self.levels is not None:
             vectors = self.levels.read(vectors, members)
         states: Tensor = self.encoder(vectors)
@@ -140,26 +140,26 @@ class SegmentAutoencoder(SegmentDecoder):
         decoder's state there, which has seen none of its fine latents.
         """
         config = self.config
-        grid, held = segmentation.slots(tokens.tokens, self.slots)
+        grid, token_mask = segmentation.slots(tokens.tokens, self.slots)
         members, mask = self._members(tokens, segmentation), segmentation.mask
-        read = self._states(tokens.tokens, segmentation, members)
-        posterior = self._posterior(read)
+        encoded = self._states(tokens.tokens, segmentation, members)
+        posterior = self._posterior(encoded)
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         states = self.decoder(self._lifted(self._disturbed(sample, noise)))
         realisation = self._cross_entropy(
-            self._logits(states), grid, held, segmentation.lengths > 0
+            self._logits(states), grid, token_mask, segmentation.lengths > 0
         )
         terms = {"realisation": LossTerm(realisation, "tokens")}
         terms.update(self._regularisers(posterior, mask))
         if self.levels is not None:
             logits = wide(self.unembedding(self.levels.gist_states(states))[..., :-1])
-            bag = self.levels.bag(logits, grid, held & members[..., None])
+            bag = self.levels.bag(logits, grid, token_mask & members[..., None])
             terms["coarse"] = LossTerm(bag, "tokens", config.coarse_weight)
         if config.mask_weight:
             masked = self._masked(tokens.tokens, segmentation, members, noise)
             terms["masked"] = LossTerm(masked, "tokens", config.mask_weight)
         if self.alignment is not None and config.alignment != "none":
-            apart = self.alignment(read, tokens, segmentation)
+            apart = self.alignment(encoded, tokens, segmentation)
             terms["alignment"] = LossTerm(apart, "latents", config.alignment.weight)
         return Encoding(terms, posterior, sample)
 
@@ -172,8 +172,8 @@ class SegmentAutoencoder(SegmentDecoder):
         rows = noise.uniform("masked rows", drawn[:1], like) < config.mask_rows
         chosen = noise.uniform("masked tokens", drawn, like) < config.mask_ratio
         tokens, segmentation = tokens[rows], replace(segmentation.rows(rows), states=None)
-        grid, held = segmentation.slots(tokens, self.slots)
-        hidden = chosen[rows] & held
+        grid, token_mask = segmentation.slots(tokens, self.slots)
+        hidden = chosen[rows] & token_mask
         place = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         at = segmentation.slots(place, self.slots)[0][hidden]
         view = tokens.index_put(

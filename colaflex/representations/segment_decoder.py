@@ -104,32 +104,34 @@ class SegmentDecoder(TokenRepresentation):
     def _disturbed(self, sample: Tensor, noise: Noise) -> Tensor:
         """The latents as the decoder learns to read them: channels dropped, noise added."""
         dropout, std = self.config.latent_dropout, self.config.decoder_noise
-        fed = sample
+        disturbed = sample
         if dropout:
-            kept = noise.uniform("latent dropout", sample.shape, sample) >= dropout
-            fed = fed * kept / (1 - dropout)
+            mask = noise.uniform("latent dropout", sample.shape, sample) >= dropout
+            disturbed = disturbed * mask / (1 - dropout)
         if std:
             # Each latent by its own size: no other row takes part, and none can outgrow the noise.
             size = sample.detach().square().mean(-1, keepdim=True).sqrt()
             drawn = noise.normal("decoder noise", sample.shape, sample)
-            fed = fed + std * self._noise_share(sample, noise) * size * drawn
-        return fed
+            disturbed = disturbed + std * self._noise_share(sample, noise) * size * drawn
+        return disturbed
 
     def _noise_share(self, sample: Tensor, noise: Noise) -> Tensor | float:
         """Part of the noise's std that each latent gets, (batch, segments, 1) or one for all."""
         del sample, noise
         return 1.0
 
-    def _cross_entropy(self, logits: Tensor, grid: Tensor, held: Tensor, mask: Tensor) -> Tensor:
+    def _cross_entropy(
+        self, logits: Tensor, grid: Tensor, token_mask: Tensor, mask: Tensor
+    ) -> Tensor:
         """Sum over the tokens and, of a short segment, the end-of-segment that follows them."""
-        target, counted = self._targets(grid, held, mask)
+        target, counted = self._targets(grid, token_mask, mask)
         return functional.cross_entropy(wide(logits[counted]), target[counted], reduction="sum")
 
-    def _targets(self, grid: Tensor, held: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        target = torch.where(held, grid, self.end_of_segment)
+    def _targets(self, grid: Tensor, token_mask: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        target = torch.where(token_mask, grid, self.end_of_segment)
         # The first empty slot of an existing segment has to say that the segment ends.
-        ends = functional.pad(held[..., :-1], (1, 0), value=True) & ~held & mask[..., None]
-        return target, held | ends
+        before = functional.pad(token_mask[..., :-1], (1, 0), value=True)
+        return target, token_mask | (before & ~token_mask & mask[..., None])
 
 
 def wide(x: Tensor) -> Tensor:

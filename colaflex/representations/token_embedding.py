@@ -53,11 +53,11 @@ class TokenEmbedding(TokenRepresentation):
 
     def encode(self, tokens: TokenBatch, segmentation: Segmentation) -> Posterior:
         """Every token's embedding; see `Representation.encode`."""
-        return Posterior(self._normalised(self.embedding(self._held(tokens, segmentation)[0])))
+        return Posterior(self._normalised(self.embedding(self._grid(tokens, segmentation)[0])))
 
-    def _held(self, tokens: TokenBatch, segmentation: Segmentation) -> tuple[Tensor, Tensor]:
-        grid, held = (part.squeeze(-1) for part in segmentation.slots(tokens.tokens, 1))
-        return torch.where(held, grid, self.end_of_segment), held
+    def _grid(self, tokens: TokenBatch, segmentation: Segmentation) -> tuple[Tensor, Tensor]:
+        grid, token_mask = (part.squeeze(-1) for part in segmentation.slots(tokens.tokens, 1))
+        return torch.where(token_mask, grid, self.end_of_segment), token_mask
 
     def _normalised(self, embeddings: Tensor) -> Tensor:
         return functional.layer_norm(embeddings, (self.latent_dim,))
@@ -85,12 +85,12 @@ class TokenEmbedding(TokenRepresentation):
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
         """Term "realisation", nats: tokens read from noisy embeddings."""
-        grid, held = self._held(tokens, segmentation)
+        grid, token_mask = self._grid(tokens, segmentation)
         posterior = Posterior(self._normalised(self.embedding(grid)))
         sample = posterior.mode()
         drawn = noise.normal("decoder noise", sample.shape, sample)
-        logits = self.decode(sample + self.config.decoder_noise * drawn).squeeze(-2)[held]
-        realisation = functional.cross_entropy(wide(logits), grid[held], reduction="sum")
+        logits = self.decode(sample + self.config.decoder_noise * drawn).squeeze(-2)[token_mask]
+        realisation = functional.cross_entropy(wide(logits), grid[token_mask], reduction="sum")
         return Encoding({"realisation": LossTerm(realisation, "tokens")}, posterior, sample)
 
     def flops(self, batch: int, segments: int) -> int:

@@ -11,14 +11,11 @@ from torch import Tensor, nn
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.configs import ReadoutConfig
-from colaflex.representations.decoder_taught import Realisation
-from colaflex.representations.second_head import SecondHead
-from colaflex.representations.through_decoder import ThroughDecoder
-from colaflex.representations.token_history import TokenHistory
-from colaflex.representations.token_readout import CategoricalReadout
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.decoder_readouts import Realisation, SecondHead, ThroughDecoder
+from colaflex.representations.token_content import TokenHistory, TokenSlots
 
 __all__ = ["TokenRepresentation"]
 
@@ -26,14 +23,14 @@ CATEGORICAL: Mapping[str, type[CategoricalReadout]] = {
     "categorical": CategoricalReadout,
     "chained": ChainedReadout,
 }
-TAUGHT_BY_DECODER: Mapping[str, type[ThroughDecoder | SecondHead]] = {
+DECODER_READOUTS: Mapping[str, type[ThroughDecoder | SecondHead]] = {
     "through_decoder": ThroughDecoder,
     "second_head": SecondHead,
 }
 
 
 class TokenRepresentation(Representation):
-    """Segments of tokens, told slot by slot, with the segment's end in slots that hold none.
+    """Segments of tokens, decoded slot by slot, with the segment's end in slots that hold none.
 
     Attributes:
         group: where the first of so many segments is coarse, their number; 1 for one level.
@@ -60,8 +57,8 @@ class TokenRepresentation(Representation):
 
     def content(self, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
         """(batch, segments, slots) the tokens, and `end_of_segment` where there are none."""
-        grid, held = segmentation.slots(tokens.tokens, self.slots)
-        return torch.where(held, grid, self.end_of_segment)
+        grid, token_mask = segmentation.slots(tokens.tokens, self.slots)
+        return torch.where(token_mask, grid, self.end_of_segment)
 
     def _token_slots(self, inner: int | None) -> TokenSlots:
         inner = self.token_table.shape[1] if inner is None else inner
@@ -73,13 +70,13 @@ class TokenRepresentation(Representation):
 
     def readout(self, name: str, width: int) -> Readout:
         """A categorical one, or one that the decoder teaches; see `Representation.readout`."""
-        if name in TAUGHT_BY_DECODER:
+        if name in DECODER_READOUTS:
             decoder = Realisation(
                 lambda latents: self.decode(latents),
                 lambda batch, segments: self.decoding_flops(batch, segments),
             )
             sizes = self._token_slots(None)
-            return TAUGHT_BY_DECODER[name](self.offers.weight, decoder, sizes, width)
+            return DECODER_READOUTS[name](self.offers.weight, decoder, sizes, width)
         if name not in CATEGORICAL:
             return super().readout(name, width)
         if self.slots == 1:  # there is no chain of one

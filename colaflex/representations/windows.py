@@ -23,20 +23,20 @@ class Windows:
         tokens: (windows, longest) token ids.
         mask: (windows, longest) bool, tokens that count.
         place: (batch, segments, slots) index of each slot's token in the flattened windows.
-        held: (batch, segments, slots) bool, slots that hold a token.
+        token_mask: (batch, segments, slots) bool, slots that hold a token.
     """
 
     tokens: Tensor
     mask: Tensor
     place: Tensor
-    held: Tensor
+    token_mask: Tensor
 
     __repr__ = one_line
 
     def slots(self, states: Tensor) -> Tensor:
         """(windows, longest, width) states -> (batch, segments, slots, width), 0 where no token."""
-        found = states.flatten(0, 1)[self.place]
-        return torch.where(self.held[..., None], found, 0)
+        apart = states.flatten(0, 1)[self.place]
+        return torch.where(self.token_mask[..., None], apart, 0)
 
 
 def cut_windows(
@@ -81,9 +81,10 @@ def cut_windows(
     text.scatter_(1, before + size[:, None] + at[: len(behind)], behind.expand(len(row), -1))
     mask = at < (before + size + len(behind))[:, None]
     slot = torch.arange(slots, device=lengths.device)
-    held = slot < lengths[..., None]
+    token_mask = slot < lengths[..., None]
     shift = (window * longest + before - first[window] + starts)[..., None]
-    return Windows(torch.where(mask, text, 0), mask, torch.where(held, shift + slot, 0), held)
+    place = torch.where(token_mask, shift + slot, 0)
+    return Windows(torch.where(mask, text, 0), mask, place, token_mask)
 
 
 def _begins(tokens: TokenBatch, starts: Tensor, block: int) -> Tensor:

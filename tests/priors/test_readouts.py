@@ -19,10 +19,9 @@ from colaflex.priors.guided import guided
 from colaflex.priors.path_prior import SMALLEST_TIME
 from colaflex.priors.reading import Listening
 from colaflex.priors.renoising import grid_times
+from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.configs import ReadoutConfig
-from colaflex.representations.token_history import TokenHistory
-from colaflex.representations.token_readout import CategoricalReadout
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.token_content import TokenHistory, TokenSlots
 
 READ = ("flow_matching", "rectified_flow", "consistency", "shortcut", "mean_flow", "cnf")
 SYMBOLS, SLOTS = 5, 2

@@ -10,10 +10,10 @@ from segments import build
 from torch import Tensor, nn
 
 from colaflex.interfaces.noise import SampleNoise
+from colaflex.representations.categorical_readout import CategoricalReadout, Choice
 from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.configs import ReadoutConfig
-from colaflex.representations.token_readout import CategoricalReadout, Choice
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.token_content import TokenSlots
 
 WIDTH, SYMBOLS, SLOTS = 16, 5, 2
 

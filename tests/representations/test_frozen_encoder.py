@@ -61,7 +61,7 @@ def test_windows_hold_context_and_block_within_the_special_tokens() -> None:
         [101, 21, 22, 23, 102, 103],
     ]
     grid, held = segmentation.slots(tokens.tokens, 2)
-    assert torch.equal(found.held, held)
+    assert torch.equal(found.token_mask, held)
     assert torch.equal(found.slots(found.tokens[..., None])[..., 0][held], grid[held])
 
 

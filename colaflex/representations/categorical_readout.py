@@ -18,7 +18,7 @@ from colaflex.representations.expected_embeddings import (
     logits_of,
     parts_of,
 )
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.representations.token_content import TokenSlots
 
 __all__ = ["CategoricalReadout", "Choice"]
 
@@ -124,9 +124,9 @@ class CategoricalReadout(Readout):
             states: (..., block, width).
             content: (..., block, slots) symbols.
         """
-        return self._taught(self.said(states), content)
+        return self._mean_and_nats(self.said(states), content)
 
-    def _taught(self, said: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+    def _mean_and_nats(self, said: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         inner = self._of_slots(said)
         rows = inner.flatten(0, -2)
         embedded, nats = expected_and_nats(rows, content.flatten(), *self._weights())
@@ -165,7 +165,7 @@ class CategoricalReadout(Readout):
         rows = said.flatten(0, -3)
         parts = parts_of(len(rows), rows.shape[1] * self.sizes.symbols)
         tokens = [self._tokens(rows[part], lambda logits, _: logits.argmax(-1)) for part in parts]
-        return self.sizes.ended(torch.cat(tokens).view(*said.shape[:-1], self.sizes.slots))
+        return self.sizes.with_ends(torch.cat(tokens).view(*said.shape[:-1], self.sizes.slots))
 
     def likeliest_flops(self, batch: int, segments: int) -> int:
         """The logits'."""
@@ -175,8 +175,8 @@ class CategoricalReadout(Readout):
         """(..., block, slots) the tokens that are chosen, a slot's logits at a time."""
         inner, (unembedding, bias, _) = self._of_slots(said), self._weights()
         slots = range(self.sizes.slots)
-        found = [choose(logits_of(inner[..., k, :], unembedding, bias), k) for k in slots]
-        return torch.stack(found, -1)
+        tokens = [choose(logits_of(inner[..., k, :], unembedding, bias), k) for k in slots]
+        return torch.stack(tokens, -1)
 
     def flops(self, latents: int) -> int:
         """Model FLOPs of a forward pass: slots, logits, mean embeddings, the latent."""

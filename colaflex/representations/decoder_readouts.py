@@ -11,10 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.interfaces.readout import Readout
-from colaflex.representations.token_slots import TokenSlots
+from colaflex.interfaces.readout import EndingReadout, Readout
+from colaflex.representations.token_content import TokenSlots
 
-__all__ = ["DecoderTaught", "Realisation"]
+__all__ = [
+    "DecoderReadout",
+    "Realisation",
+    "SecondHead",
+    "ThroughDecoder",
+]
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class Realisation:
     flops: Callable[[int, int], int]
 
 
-class DecoderTaught(Readout):
+class DecoderReadout(Readout):
     """Its cross-entropy is what the decoder says of the text at some latents of this readout.
 
-    The decoder reads a row's latents together, as it always does, and its logits are held whole.
+    The decoder reads a row's latents together, as it always does; all their logits are in memory.
     What it teaches reaches each latent with that latent's own weight, whatever the others have.
 
     Args:
@@ -47,7 +52,7 @@ class DecoderTaught(Readout):
         >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
         >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
         >>> readout = text.readout("through_decoder", width=32)
-        >>> isinstance(readout, DecoderTaught), readout(torch.zeros(2, 6, 32)).shape
+        >>> isinstance(readout, DecoderReadout), readout(torch.zeros(2, 6, 32)).shape
         (True, torch.Size([2, 6, 8]))
     """
 
@@ -88,9 +93,9 @@ class DecoderTaught(Readout):
         """(rows, ..., block): what the tokens of each latent cost, the sum over its slots."""
         if not torch.is_grad_enabled():
             return self._costs(latents, content)
-        asked = latents.detach().requires_grad_()
-        costs = self._costs(asked, content)
-        (pull,) = torch.autograd.grad(costs.sum(), asked)
+        leaf = latents.detach().requires_grad_()
+        costs = self._costs(leaf, content)
+        (pull,) = torch.autograd.grad(costs.sum(), leaf)
         # Of the costs' value and of their slope in the latents; the decoder gets no gradient.
         return costs.detach() + (pull * (latents - latents.detach())).sum(-1)
 
@@ -104,9 +109,9 @@ class DecoderTaught(Readout):
         ).view(truth.shape)
         # A decoder says where a segment ends, and nothing of the slots behind; what begins with
         # its end holds no tokens of its own.
-        told = functional.pad(truth != end, (1, 0), value=True)[..., :-1]
-        told &= truth[..., :1] != end
-        return torch.where(told, costs, 0.0).sum(-1).view(content.shape[:-1])
+        counted = functional.pad(truth != end, (1, 0), value=True)[..., :-1]
+        counted &= truth[..., :1] != end
+        return torch.where(counted, costs, 0.0).sum(-1).view(content.shape[:-1])
 
     def _logits(self, latents: Tensor) -> Tensor:
         """(rows, segments, slots, symbols) of (rows, ..., block, dim): segments in order."""
@@ -117,7 +122,7 @@ class DecoderTaught(Readout):
         """(..., block, slots) what the decoder makes of its latents; see `Readout.likeliest`."""
         tokens = self._logits(self.decoded(said)).argmax(-1)
         tokens = tokens.view(*said.shape[:-1], self.sizes.slots)
-        return self.sizes.ended(tokens)
+        return self.sizes.with_ends(tokens)
 
     def flops(self, latents: int) -> int:
         """Model FLOPs of the linear map."""
@@ -130,3 +135,36 @@ class DecoderTaught(Readout):
     def likeliest_flops(self, batch: int, segments: int) -> int:
         """See `Readout.likeliest_flops`."""
         return self._decoder.flops(batch, segments)
+
+
+class ThroughDecoder(DecoderReadout):
+    """One linear head; the decoder reads the clean latents that it expects.
+
+    At much noise the mean of many latents is none that a decoder knows, and its cross-entropy would
+    pull the mean to one of them: what reaches a latent has the weight (1 - t)^2 of its own time.
+    """
+
+    def decoded(self, said: Tensor) -> Tensor:
+        """The expected latents."""
+        return said
+
+    def gate(self, times: Tensor) -> Tensor:
+        """(1 - t)^2."""
+        return (1.0 - times).square()
+
+
+class SecondHead(DecoderReadout, EndingReadout):
+    """The first head gives the mean that the flow needs, the second what is decoded at its end.
+
+    The decoder teaches the second alone, so that the mean stays what it is.
+    """
+
+    heads: ClassVar[int] = 2
+
+    def end(self, said: Tensor) -> Tensor:
+        """See `EndingReadout.end`."""
+        return said[..., self.sizes.dim :]
+
+    def decoded(self, said: Tensor) -> Tensor:
+        """The ends."""
+        return self.end(said)

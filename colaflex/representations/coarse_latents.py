@@ -9,10 +9,10 @@ from torch.nn import functional
 from colaflex.interfaces.levels import coarse_places, grouped
 from colaflex.interfaces.values import Segmentation, TokenBatch
 
-__all__ = ["Levels"]
+__all__ = ["CoarseLatents"]
 
 
-class Levels(nn.Module):
+class CoarseLatents(nn.Module):
     """The first latent of every group stands for the fine segments that follow in it.
 
     The encoder reads a coarse latent off the mean of their vectors; the decoder, whose other
@@ -38,15 +38,15 @@ class Levels(nn.Module):
         They are those before the first boundary that is forced within the group: what lies behind
         the end of a prompt is none of its coarse latent's business.
         """
-        held = segmentation.lengths > 0
+        exists = segmentation.lengths > 0
         if tokens.forced is None:
-            return held
+            return exists
         starts = segmentation.lengths.cumsum(1) - segmentation.lengths
         forced = functional.pad(tokens.forced, (0, 1))  # empty segments start behind the row
-        begun = grouped(forced.gather(1, starts) & held, self.group)
-        begun[:, :, :2] = False  # a boundary before the group cuts nothing off
-        whole = (begun.cumsum(2) == 0).flatten(1)[:, : held.shape[1]]
-        return held & whole
+        boundary = grouped(forced.gather(1, starts) & exists, self.group)
+        boundary[:, :, :2] = False  # a boundary before the group cuts nothing off
+        whole = (boundary.cumsum(2) == 0).flatten(1)[:, : exists.shape[1]]
+        return exists & whole
 
     def read(self, vectors: Tensor, members: Tensor) -> Tensor:
         """(batch, segments, width): the fine segments' vectors and the coarse ones', marked."""
@@ -77,15 +77,15 @@ class Levels(nn.Module):
         inner: Tensor = functional.silu(self.gist(states[:, :: self.group]))
         return inner
 
-    def bag(self, logits: Tensor, grid: Tensor, held: Tensor) -> Tensor:
+    def bag(self, logits: Tensor, grid: Tensor, token_mask: Tensor) -> Tensor:
         """Sum of -log p(token) over the tokens that coarse latents stand for, nats.
 
         Args:
             logits: (batch, groups, size).
             grid: (batch, segments, slots) tokens.
-            held: (batch, segments, slots) bool, the tokens meant.
+            token_mask: (batch, segments, slots) bool, the tokens meant.
         """
-        tokens, counted = (grouped(part, self.group).flatten(2) for part in (grid, held))
+        tokens, counted = (grouped(part, self.group).flatten(2) for part in (grid, token_mask))
         log_p = logits.log_softmax(-1).gather(-1, tokens)
         return -torch.where(counted, log_p, 0.0).sum()
 

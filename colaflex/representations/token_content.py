@@ -1,15 +1,18 @@
-"""The sizes of what latents of token segments stand for."""
+"""What latents of token segments stand for: the sizes of it, and a history read by its tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from colaflex.interfaces.levels import coarse_places
 
-__all__ = ["TokenSlots"]
+__all__ = [
+    "TokenHistory",
+    "TokenSlots",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class TokenSlots:
     inner: int
     group: int = 1
 
-    def ended(self, tokens: Tensor) -> Tensor:
+    def with_ends(self, tokens: Tensor) -> Tensor:
         """(..., segments, slots) symbols, with the end in all slots behind one and in coarse ones.
 
         Args:
@@ -40,3 +43,22 @@ class TokenSlots:
         behind = (tokens == end).cummax(-1).values
         places = torch.arange(tokens.shape[-2], device=tokens.device)
         return tokens.masked_fill(behind | coarse_places(places, self.group)[:, None], end)
+
+
+class TokenHistory(nn.Module):
+    """Reads contents as the embeddings of their tokens, joined: a latent's to one vector.
+
+    Args:
+        sizes: of what latents stand for.
+        width: channels of what is read.
+    """
+
+    def __init__(self, sizes: TokenSlots, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(sizes.symbols, sizes.inner)
+        self.join = nn.Linear(sizes.slots * sizes.inner, width)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """(..., slots) symbols -> (..., width)."""
+        joined: Tensor = self.join(self.embedding(content).flatten(-2))
+        return joined
