@@ -14,9 +14,10 @@ from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.block_sampling import Draw
 from colaflex.priors.few_step_config import AverageVelocityConfig
-from colaflex.priors.path_prior import Draw, PathPrior
-from colaflex.priors.paths import Path, Predict
+from colaflex.priors.path import Path, Predict
+from colaflex.priors.path_prior import PathPrior
 
 __all__ = ["AverageVelocity"]
 
@@ -64,15 +65,15 @@ class AverageVelocity(PathPrior):
         path = replace(path, times=torch.where(chosen, times, path.times))
         spans = torch.where(chosen, spans, 0.0)
         target = self._targets(history, path, spans, chosen[:, 0])
-        reading = self.reading(latents, n)
-        predict = self.predictor(history, path, self.trained, reading=reading)
+        content = self.content_targets(latents, n)
+        predict = self.predictor(self.denoiser.past(history), path.masks, call=content)
         predicted = predict(path.point(), torch.stack([path.times, spans], -1))
         error = self.weighed(predicted - target, path.times)
-        per_position = self.distance(error, path.counted)
-        told, share = ~chosen, 1.0 - self.config.self_taught
+        per_position = self.distance(error, path.masks.counted)
+        share = 1.0 - self.config.self_taught
         return {
-            "flow": self.flow_term(per_position, path, latents, noise),
-            **self.content_terms(reading, path, latents, noise, told, share),
+            "flow": self.flow_term(per_position, path.masks, latents, noise),
+            **self.content_terms(content, path, latents, noise, ~chosen, share),
         }
 
     def _targets(self, history: Tensor, path: Path, spans: Tensor, chosen: Tensor) -> Tensor:
@@ -83,11 +84,12 @@ class AverageVelocity(PathPrior):
             rows = rows.new_zeros(1)
         part = path.rows(rows)
         with torch.no_grad():
-            predict = self.predictor(history[rows % len(history)], part, self.trained)
-        made = torch.zeros_like(path.data).index_copy(
+            past = self.denoiser.past(history[rows % len(history)])
+            predict = self.predictor(past, part.masks)
+        targets = torch.zeros_like(path.data).index_copy(
             0, rows, self.target(part, spans[rows], predict).to(path.data.dtype)
         )
-        return torch.where(chosen[:, None, None, None], made, self.velocity(path))
+        return torch.where(chosen[:, None, None, None], targets, self.velocity(path))
 
     def velocity(self, path: Path) -> Tensor:
         """The velocity that is learned where spans are 0; here, the path's own."""
@@ -98,28 +100,15 @@ class AverageVelocity(PathPrior):
 
         Args:
             conditional: (rows, blocks, block, dim), of the points.
-            path: its pinned positions and blind rows hold.
+            path: whose masks hold.
             points: of the prediction's shape.
             times: (rows, blocks, 2).
         """
         if self.config.taught_guidance == 1:
             return conditional
-        mixed = torch.lerp(
-            self.unconditional(points, times, path.pinned), conditional, self.config.taught_guidance
-        )
-        alone = path.blind[:, None].repeat(1, points.shape[1])
-        alone[:, 0] = True
-        return torch.where(alone[..., None, None], conditional, mixed)
-
-    @torch.no_grad()
-    def unconditional(self, points: Tensor, times: Tensor, pinned: Tensor) -> Tensor:
-        """The prediction of every block alone, (rows, blocks, block, dim)."""
-        asked = times.flatten(0, 1)[:, None]
-        if bool(pinned.any()):
-            asked = torch.where(pinned.flatten(0, 1)[..., None], 0.0, asked)
-        alone = points.flatten(0, 1)
-        found = self.head(self.network(self.lift(alone), asked, None))
-        return self.predicted(found, alone, asked).view_as(points)
+        with torch.no_grad():
+            free = self.denoiser.alone(points, times, path.masks.pinned)
+        return path.masks.guided(conditional, free, self.config.taught_guidance)
 
     def grid(self, steps: int) -> list[float]:
         """The times of a sampler of so many steps, from 1 to 0."""
@@ -134,7 +123,7 @@ class AverageVelocity(PathPrior):
         return points
 
     def end_time(self, time: Tensor) -> Tensor:
-        """The same at a span of 0: there the readout is told the text."""
+        """The same at a span of 0: there the readout learns the text."""
         return torch.stack([time[0], torch.zeros_like(time[0])])
 
     def training_flops(self, batch: int, segments: int) -> int:
@@ -142,4 +131,4 @@ class AverageVelocity(PathPrior):
         clean, noisy = self.forward_flops(batch, segments)
         passes = 2 if self.config.taught_guidance == 1 else 4
         targets = self.config.self_taught * self.config.noisings * (clean + passes * noisy)
-        return super().training_flops(batch, segments) + round(targets)
+        return self.matching_flops(batch, segments) + round(targets)

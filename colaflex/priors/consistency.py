@@ -17,10 +17,10 @@ from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.block_sampling import Draw
+from colaflex.priors.distillation import DistilledPrior
 from colaflex.priors.few_step_config import ConsistencyConfig
-from colaflex.priors.path_prior import Draw
-from colaflex.priors.paths import Path, Predict
-from colaflex.priors.taught import TaughtPrior
+from colaflex.priors.path import Path, Predict
 
 __all__ = ["Consistency"]
 
@@ -30,11 +30,11 @@ HELD_BELOW = 0.05
 Without it nothing but the readout's own words would say where paths end.
 """
 
-TOLD_BELOW = 0.5
+TEXT_BELOW = 0.5
 """Where t is smaller, a point's end has nearly always the text of the data that it was made of."""
 
 
-class Consistency(TaughtPrior):
+class Consistency(DistilledPrior):
     """f(z_t, t) = z_t - t F(z_t, t; history), which is the identity at t = 0.
 
     F is the mean velocity between t and 0. Where that of a straight path is learned (the teacher's
@@ -52,25 +52,28 @@ class Consistency(TaughtPrior):
         data, which has all of them in it, is not what f is to say.
         """
         noise = noise or Noise(0)
-        if self.teacher:  # a student learns the law that its teacher knows, whatever the encoder
+        if self.teacher is not None:
+            # A student learns the law that its teacher knows, whatever the encoder.
             latents = latents.with_values(latents.values.detach())
         path = self.draw_path(latents, noise, self.config.noisings)
         history = self.history(latents)
-        past = self.past(history, self.trained)
+        past = self.denoiser.past(history)
         # A teacher's points lead to its own ends, of which the data's content tells nothing.
-        reading = None if self.teacher else self.reading(latents, self.config.noisings)
-        predict = self.predictor(history, path, self.trained, past=past, reading=reading)
-        held = self.predictor(history, path, self.trained, past=past)
+        content = None
+        if self.teacher is None:
+            content = self.content_targets(latents, self.config.noisings)
+        predict = self.predictor(past, path.masks, call=content)
         earlier = self.earlier(path.times, noise.progress)
         start = self._anchored(path.times, earlier)
         if self.config.mode == "training":
             before = path.point(start)
         else:
-            before = self._taught_points(history, path, start)
-        per_position = self._difference(path, predict, self._target(held, before, start), earlier)
+            before = self._teachers_points(history, path, start)
+        target = self._target(self.predictor(past, path.masks), before, start)
+        per_position = self._difference(path, predict, target, earlier)
         return {
-            "consistency": self.flow_term(per_position, path, latents, noise),
-            **self.content_terms(reading, path, latents, noise, path.times < TOLD_BELOW),
+            "consistency": self.flow_term(per_position, path.masks, latents, noise),
+            **self.content_terms(content, path, latents, noise, path.times < TEXT_BELOW),
         }
 
     def end(self, velocity: Tensor, points: Tensor, times: Tensor) -> Tensor:
@@ -90,8 +93,8 @@ class Consistency(TaughtPrior):
         """
         doublings = min(int(progress * (1 + self.config.doublings)), self.config.doublings)
         widened = 1.0 + self.config.widening * torch.sigmoid(-times / (1.0 - times))
-        kept = times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
-        return kept / (1.0 - times + kept)
+        scaled = times * (1.0 - widened / 2.0 ** (1 + doublings)).clamp(min=0.0)
+        return scaled / (1.0 - times + scaled)
 
     def _anchored(self, times: Tensor, earlier: Tensor) -> Tensor:
         """Where the targets begin: a readout's, where the data's text is its end, at that end.
@@ -99,20 +102,20 @@ class Consistency(TaughtPrior):
         What is linear in the point is held where t is small, by t; a readout could say the same of
         all points, so that the map would be consistent and tell nothing.
         """
-        return earlier.where(times >= TOLD_BELOW, 0.0) if self.reads_out else earlier
+        return earlier.where(times >= TEXT_BELOW, 0.0) if self.reads_out else earlier
 
     def _target(self, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
         """f(z_r, r): the network's F in it is held constant, the point z_r is not."""
         with torch.no_grad():
-            held = predict(before, earlier[..., None])
-        return self.end(held, before, earlier)
+            prediction = predict(before, earlier[..., None])
+        return self.end(prediction, before, earlier)
 
     def _difference(self, path: Path, predict: Predict, target: Tensor, earlier: Tensor) -> Tensor:
         """Pseudo-Huber distance of f(z_t, t) to its target, over σ_t - σ_r; of each position."""
         point = path.point()
-        found = self.end(predict(point, path.times[..., None]), point, path.times)
+        end = self.end(predict(point, path.times[..., None]), point, path.times)
         width = self.config.huber_width
-        squared = (found - target).square().mean(-1) + width**2
+        squared = (end - target).square().mean(-1) + width**2
         # The square root has no slope to speak of at 0.
         distance = squared.clamp(min=1e-12).sqrt() - width
         # 1 / (σ_t - σ_r); over t - r, rare times near 1 would outweigh all others.
@@ -120,9 +123,9 @@ class Consistency(TaughtPrior):
         return distance * weight[..., None]
 
     @torch.no_grad()
-    def _taught_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:
+    def _teachers_points(self, history: Tensor, path: Path, earlier: Tensor) -> Tensor:
         """Where the teacher's flow takes z_t until r: one step by the midpoint rule."""
-        velocity = self.teacher_field(history, path, self.config.teacher_guidance)
+        velocity = self.teacher_field(history, path.masks, self.config.teacher_guidance)
         half = 0.5 * (path.times - earlier)
         point = path.point()
         middle = point - half[..., None, None] * velocity(path.times, point)
@@ -141,9 +144,9 @@ class Consistency(TaughtPrior):
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step: training, the target, and the teacher's two velocities."""
         clean, noisy = self.forward_flops(batch, segments)
-        flops = super().training_flops(batch, segments) + self.config.noisings * noisy
-        if self.teacher:  # nobody tells a student the text
-            flops -= self.config.noisings * self.telling_flops(batch, segments)
+        flops = self.matching_flops(batch, segments) + self.config.noisings * noisy
+        if self.teacher is not None:  # a student learns no text
+            flops -= self.config.noisings * self.denoiser.content_flops(batch, segments)
         if self.config.mode == "distillation":
             branches = 1 if self.config.teacher_guidance == 1.0 else 2
             flops += clean + 2 * branches * self.config.noisings * noisy

@@ -22,7 +22,7 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.codebook import Codebook, CodeModel
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.flow_config import HybridConfig
-from colaflex.priors.paths import Path, Predict
+from colaflex.priors.path import Masks
 
 __all__ = ["Hybrid"]
 
@@ -59,41 +59,34 @@ class Hybrid(FlowPrior):
         codes = self.codebook.nearest(values) if latents.code is None else latents.code
         residuals = latents.with_values(values - self.codebook(codes))
         path = self.draw_path(residuals, noise, self.config.noisings)
-        history, placed = self.history(latents), self.blocks(codes)
-        told = self.told(placed).repeat(self.config.noisings, 1, 1, 1)
-        past = self.past(history, self.trained)
-        predict = self.predictor(history, path, self.trained, told=told, past=past)
-        flow = self.objective(path, predict)
-        once = path.rows(torch.arange(len(values), device=values.device))
+        past, by_block = self.denoiser.past(self.history(latents)), self.blocks(codes)
+        condition = self.told(by_block).repeat(self.config.noisings, 1, 1, 1)
+        flow = self.objective(path, self.predictor(past, path.masks, condition))
+        once = path.masks.rows(torch.arange(len(values), device=values.device))
         clean = self.blocks(latents.values.detach())
-        surprise = -self._code_log_probs(clean, past, once, placed)
+        surprise = -self._code_log_probs(clean, past, once, by_block)
         mask = latents.mask
         return {
             "code": self.flow_term(
                 surprise, once, latents, noise, self.config.code_weight / self.latent_dim
             ),
-            "flow": self.flow_term(flow, path, latents, noise),
+            "flow": self.flow_term(flow, path.masks, latents, noise),
             "codebook": _over(self.codebook.distortion(values), mask),
             "code_entropy": _over(self.codebook.surprise(codes), mask),
         }
 
-    def objective(self, path: Path, predict: Predict) -> Tensor:
-        """Squared error of the prediction at every position, of residuals."""
-        return self.matching_error(path, predict)
-
-    def _code_log_probs(self, clean: Tensor, past: Any, path: Path, codes: Tensor) -> Tensor:
+    def _code_log_probs(self, clean: Tensor, past: Any, masks: Masks, codes: Tensor) -> Tensor:
         """(batch, blocks, block) nats of the codes, given pinned latents and those before."""
-        asked = self._asked(clean, path.pinned, self.opening(path))
+        asked = self._asked(clean, masks.pinned, masks.opening())
         times = asked.new_ones(1, 1, self.n_times)
-        blind = path.blind if bool(path.blind.any()) else None
-        pinned = path.pinned if bool(path.pinned.any()) else None
+        blind = masks.blind if bool(masks.blind.any()) else None
+        pinned = masks.pinned if bool(masks.pinned.any()) else None
         states = self.network.parallel(asked, times, past, pinned, blind)
         return self.code_model.log_probs(states, codes)
 
     def _asked(self, values: Tensor, known: Tensor, opens: Tensor | None) -> Tensor:
         """Known latents lifted, and the question in place of all others."""
-        given = torch.where(known[..., None], values, 0.0)
-        lifted: Tensor = self.lift(given, opens)
+        lifted: Tensor = self.lift(torch.where(known[..., None], values, 0.0), opens)
         return lifted + torch.where(known[..., None], 0.0, self.question)
 
     def training_flops(self, batch: int, segments: int) -> int:
@@ -103,7 +96,7 @@ class Hybrid(FlowPrior):
         lift = 2 * batch * segments * self.lift.weight.numel()
         codes = self.code_model.flops(blocks, self.block_size)
         nearest = 2 * batch * segments * self.codebook.places.numel()
-        return super().training_flops(batch, segments) + 3 * (noisy + lift + codes + nearest)
+        return self.matching_flops(batch, segments) + 3 * (noisy + lift + codes + nearest)
 
     # Sampling.
 

@@ -12,11 +12,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.few_step_config import MeanFlowConfig
-from colaflex.priors.paths import Path, Predict
-from colaflex.priors.reading import Listener
+from colaflex.priors.path import Path, Predict, draw_times
 
 __all__ = ["MeanFlow"]
 
@@ -29,8 +27,8 @@ class MeanFlow(AverageVelocity):
     def draw_spans(self, noise: Noise, samples: int, data: Tensor) -> tuple[Tensor, Tensor]:
         """The larger of two times, and how far the other is."""
         schedule = self.config.pair_schedule
-        one = self.draw_times(schedule, noise, samples, data, "mean flow times")
-        other = self.draw_times(schedule, noise, samples, data, "mean flow ends")
+        one = draw_times(schedule, noise, samples, data, "mean flow times")
+        other = draw_times(schedule, noise, samples, data, "mean flow ends")
         return torch.maximum(one, other), (one - other).abs()
 
     def target(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
@@ -45,7 +43,7 @@ class MeanFlow(AverageVelocity):
     @torch.no_grad()
     def derivative(self, path: Path, spans: Tensor, predict: Predict) -> Tensor:
         """du(z_t, t, t - r)/dt along the path, pinned positions at rest."""
-        speed = self.velocity(path).masked_fill(path.pinned[..., None], 0.0)
+        speed = self.velocity(path).masked_fill(path.masks.pinned[..., None], 0.0)
         point, times = path.point(), torch.stack([path.times, spans], -1)
         if self.config.derivative == "finite_difference":
             step = self.config.difference_step
@@ -59,41 +57,10 @@ class MeanFlow(AverageVelocity):
             )[1]
         return moved
 
-    def predictor(
-        self,
-        history: Tensor,
-        path: Path,
-        modules: object,
-        told: Tensor | None = None,
-        past: object = None,
-        reading: Listener | None = None,
-    ) -> Predict:
-        """The base's, in slower time."""
-        predict = super().predictor(history, path, modules, told, past, reading)
-        return lambda points, times: predict(points, self.config.time_scale * times)
-
-    def noise_time(self, times: Tensor) -> Tensor:
-        """The time itself, of which the network is told a slower one."""
-        return super().noise_time(times) / self.config.time_scale
-
-    def unconditional(self, points: Tensor, times: Tensor, pinned: Tensor) -> Tensor:
-        """The base's, in slower time."""
-        return super().unconditional(points, self.config.time_scale * times, pinned)
-
-    def field(
-        self,
-        state: object,
-        guidance: float = 1.0,
-        pinned: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> VelocityField:
-        """The base's, in slower time."""
-        field = super().field(state, guidance, pinned, told)
-        return lambda time, points: field(self.config.time_scale * time, points)
-
-    def end_time(self, time: Tensor) -> Tensor:
-        """The base's, in slower time."""
-        return self.config.time_scale * super().end_time(time)
+    @property
+    def time_scale(self) -> float:
+        """As the config says."""
+        return self.config.time_scale
 
     def distance(self, error: Tensor, counted: Tensor) -> Tensor:
         """A function of each block's mean squared error e whose slope is the weight (e + c)^-p.
@@ -105,5 +72,5 @@ class MeanFlow(AverageVelocity):
         squared = (squared / counted.sum(-1, keepdim=True).clamp(min=1)).expand(counted.shape)
         if power == 1.0:
             return torch.log1p(squared / offset)
-        found: Tensor = ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)
-        return found
+        distance: Tensor = ((squared + offset) ** (1 - power) - offset ** (1 - power)) / (1 - power)
+        return distance

@@ -1,66 +1,101 @@
-"""Base of the priors that learn on paths between noise and data: blocks, history, conditioning.
+"""Base of the priors that learn on paths between noise and data: losses, history, samples.
 
-What the network's prediction means, and how a sample is made of it, the derived classes say.
+What the network's prediction means its denoiser says; how a sample is made of it, derived classes.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from colaflex.errors import UserError
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.prior import Known, NoiseLevel, Prior
+from colaflex.interfaces.prior import Known, NoiseLevel, Prior, PriorPhase
 from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import Coupling, VelocityField
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.flow_config import PathPriorConfig, Schedule
-from colaflex.priors.guided import LastCall, block_times, guided
-from colaflex.priors.paths import Path, Predict
-from colaflex.priors.prefix import LatentLift, Prefix
-from colaflex.priors.reading import Listener, Reading, content_of
-from colaflex.priors.renoising import Estimate, grid_times, renoised
+from colaflex.priors.block_sampling import (
+    Draw,
+    LastCall,
+    PinnedNoise,
+    drawn_estimates,
+    grid_times,
+    last_mean,
+    readout_end,
+    renoised,
+    velocity_field,
+)
+from colaflex.priors.denoiser import SMALLEST_TIME, Denoiser, LatentLift, Prefix
+from colaflex.priors.flow_config import PathPriorConfig
+from colaflex.priors.path import Masks, Path, Predict, draw_masks, draw_times
+from colaflex.priors.readout_calls import ContentTargets, ReadoutCall, content_of
 
-__all__ = ["Draw", "PathPrior"]
+__all__ = ["MatchingPhase", "PathPrior"]
 
-Draw = Callable[[int], Tensor]
-"""(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
 
-LEAST_TIME = 0.001
-"""The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
+class MatchingPhase(PriorPhase):
+    """Flow matching comes first: it trains a teacher, or starts what learns otherwise then."""
 
-SMALLEST_TIME = 0.02
-"""Where z0 is predicted, samplers divide by no t smaller than this: they coast to the data.
+    prior: PathPrior
 
-Nor does a loss of velocities, whose weight 1 / t^2 would leave all else behind.
-"""
+    def losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """Flow matching's."""
+        return self.prior.matching_losses(latents, noise)
+
+    def flops(self, batch: int, segments: int) -> int:
+        """Flow matching's."""
+        return self.prior.matching_flops(batch, segments)
 
 
 class PathPrior(Prior):
-    """Block-causal prior given by a field of velocities along paths from noise to data."""
+    """Block-causal prior given by a field of velocities along paths from noise to data.
+
+    Attributes:
+        denoiser: what learns. Its parts are the prior's own modules, `network`, `lift`, `head`
+            and so on: by these names checkpoints and optimizers know their weights.
+    """
 
     n_times: ClassVar[int] = 1
     learns_ends: ClassVar[bool] = True
-    """Whether its readout is told the text wherever a sampler's last step may ask for an end."""
+    """Whether its readout learns the text wherever a sampler's last step may ask for an end."""
+
+    denoiser: Denoiser
+    network: Network
+    lift: LatentLift
+    head: nn.Module
 
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__()
         self.config, self.latent_dim, self.block_size = config, latent_dim, config.block_size
-        self.network: Network = build(config.network, n_times=self.n_times)
+        network: Network = build(config.network, n_times=self.n_times)
         self.coupling: Coupling = build(config.coupling)
-        self.lift = LatentLift(latent_dim, self.network.width)
-        self.head: nn.Module = linear_head(self.network.width, latent_dim)
-        self.reader: nn.Module | None = None
+        denoiser = Denoiser(network, latent_dim, self.prediction, self.time_scale)
+        object.__setattr__(self, "denoiser", denoiser)  # not registered: its parts are
+        self.register_parts()
+
+    @property
+    def prediction(self) -> Literal["velocity", "x0"]:
+        """What the network predicts; see `Denoiser`."""
+        return "velocity"
+
+    @property
+    def time_scale(self) -> float:
+        """Factor on the times that the network sees."""
+        return 1.0
+
+    def register_parts(self) -> None:
+        """Make the denoiser's parts modules of the prior; to be called when one is put in."""
+        for name, part in self.denoiser.named_children():
+            self.add_module(name, part)
 
     # What the representation offers.
 
@@ -70,32 +105,55 @@ class PathPrior(Prior):
         return self.network.width
 
     @property
-    def needs_content(self) -> bool:
-        """Where it has a readout, or reads its history by the representation's module."""
-        return self.reads_out or self.reader is not None
-
-    @property
     def reads_out(self) -> bool:
         """Whether clean latents are predicted through a readout."""
-        return isinstance(self.head, Readout)
+        return self.denoiser.readout is not None
+
+    @property
+    def needs_content(self) -> bool:
+        """Where it has a readout, or reads its history by the representation's module."""
+        return self.reads_out or self.denoiser.reader is not None
 
     def take(self, readout: Readout | None, history: nn.Module | None) -> None:
         """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
         if readout is not None:
-            self.head = readout
+            self.denoiser.head = readout
         if history is not None:
-            self.reader = history
+            self.denoiser.reader = history
+        self.register_parts()
 
     # Training.
+
+    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        """By default, those of flow matching."""
+        return self.matching_losses(latents, noise or Noise(0))
+
+    def matching_losses(self, latents: LatentBatch, noise: Noise) -> Losses:
+        """The objective, "flow", mean over channels; of a readout "content", in nats; per latent.
+
+        The latter is what the truth costs by what the readout said of it.
+        """
+        path = self.draw_path(latents, noise, self.config.noisings)
+        targets = self.content_targets(latents, self.config.noisings)
+        past = self.denoiser.past(self.history(latents))
+        condition = self.draw_condition(past, path, noise, len(latents.values))
+        predict = self.predictor(past, path.masks, condition, targets)
+        flow = self.objective(path, predict)
+        return {
+            "flow": self.flow_term(flow, path.masks, latents, noise),
+            **self.content_terms(targets, path, latents, noise),
+        }
 
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """The loss of every position, (samples · batch, blocks, block); here, flow matching.
 
         Args:
             path: points between data and noise.
-            predict: the network's prediction, given the batch's history.
+            predict: the network's prediction there, given the batch's history.
         """
         predicted = predict(path.point(), path.times[..., None])
+        if self.prediction == "x0":
+            return (predicted - path.data).square().mean(-1)
         return self.weighed(predicted - path.velocity(), path.times).square().mean(-1)
 
     def weighed(self, error: Tensor, times: Tensor) -> Tensor:
@@ -109,89 +167,90 @@ class PathPrior(Prior):
             return error
         return error * (times / times.clamp(min=SMALLEST_TIME))[..., None, None]
 
-    def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
-        """The objective, "flow", mean over channels; of a readout "content", in nats; per latent.
+    def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
+        """Draw noise, times, pinned prefixes and blind rows of a batch, `samples` times."""
+        data, mask = self.blocks(latents.values), self.blocks(latents.mask)
+        eps = noise.normal("flow noise", (len(data), samples, *data.shape[1:]), data)
+        return Path(
+            data=data.repeat(samples, 1, 1, 1),
+            noise=self.coupling.pair_all(data, eps.transpose(0, 1), mask, noise).flatten(0, 1),
+            times=draw_times(self.config.schedule, noise, samples, data),
+            masks=draw_masks(self.config, noise, samples, data, mask),
+        )
 
-        The latter is what the truth costs by what the readout said of it.
-        """
-        noise = noise or Noise(0)
-        path = self.draw_path(latents, noise, self.config.noisings)
-        reading, history = self.reading(latents, self.config.noisings), self.history(latents)
-        more = self.recalled(history, path, noise)
-        if reading is not None:
-            more = {**more, "reading": reading}
-        predict = self.predictor(history, path, self.trained, **more)
-        flow = self.objective(path, predict)
-        return {
-            "flow": self.flow_term(flow, path, latents, noise),
-            **self.content_terms(reading, path, latents, noise),
-        }
+    def draw_condition(self, past: Any, path: Path, noise: Noise, batch: int) -> Tensor | None:
+        """What is added to the path's lifted points in training, if anything; here, nothing."""
+        del past, path, noise, batch
+        return None
 
-    def recalled(self, history: Tensor, path: Path, noise: Noise) -> Mapping[str, Any]:
-        """What else `predictor` is given in training: by default, nothing.
+    def predictor(
+        self,
+        past: Any,
+        masks: Masks,
+        condition: Tensor | None = None,
+        call: ReadoutCall | None = None,
+    ) -> Predict:
+        """The prediction of what learns; see `Denoiser.predictor`."""
+        return self.denoiser.predictor(past, masks, condition, call)
 
-        Args:
-            history: of the batch.
-            path: whose points the network is asked about.
-            noise: of the step.
-        """
-        del history, path, noise
-        return {}
+    def blocks(self, values: Tensor) -> Tensor:
+        """(batch, segments, ...) -> (batch, blocks, block, ...)."""
+        blocks: Tensor = values.unflatten(1, (-1, self.block_size))
+        return blocks
 
     def history(self, latents: LatentBatch) -> Tensor:
         """(batch, blocks, block, any) what it reads of the past: clean latents or their content.
 
         Latents carry no gradient to the encoder there, as in Cola DLM, section 2.2.3.
         """
-        if self.reader is None:
+        if self.denoiser.reader is None:
             return self.blocks(latents.values.detach())
         return self.blocks(content_of(latents))
 
-    def reading(self, latents: LatentBatch, samples: int) -> Reading | None:
-        """What a readout is to be taught of a batch, repeated for each noising; None without."""
+    def content_targets(self, latents: LatentBatch, samples: int) -> ContentTargets | None:
+        """What a readout is to learn of a batch, repeated for each noising; None without."""
         if not self.reads_out:
             return None
-        content = self.blocks(content_of(latents))
-        return Reading(content.repeat(samples, *(1 for _ in content.shape[1:])))
+        return ContentTargets.repeated(self.blocks(content_of(latents)), samples)
 
     def content_terms(
         self,
-        reading: Reading | None,
+        targets: ContentTargets | None,
         path: Path,
         latents: LatentBatch,
         noise: Noise,
-        told: Tensor | None = None,
+        learned: Tensor | None = None,
         share: float = 1.0,
     ) -> Losses:
         """Term "content": what a readout said of the data, in nats per latent; none without.
 
         Args:
-            reading: after the calls that it was given to.
+            targets: after the calls that they stood in.
             path: whose points the readout was asked about.
             latents: the batch.
             noise: drew the path.
-            told: (samples · batch, 1 or blocks) bool, where the data is what was asked for; all.
+            learned: (samples · batch, 1 or blocks) bool, where the data is what was asked for; all.
             share: expected share of these.
         """
-        if reading is None or not reading.losses or not share:
+        head = self.denoiser.readout
+        if head is None or targets is None or not targets.losses or not share:
             return {}
-        assert isinstance(self.head, Readout)
-        nats = reading.mean() * self.head.gate(path.times)[..., None]
-        if told is not None:
-            nats = torch.where(told[..., None], nats, 0.0) / share
-        return {"content": self.flow_term(nats, path, latents, noise, self.head.weight)}
+        nats = targets.mean() * head.gate(path.times)[..., None]
+        if learned is not None:
+            nats = torch.where(learned[..., None], nats, 0.0) / share
+        return {"content": self.flow_term(nats, path.masks, latents, noise, head.weight)}
 
     def flow_term(
         self,
         per_position: Tensor,
-        path: Path,
+        masks: Masks,
         latents: LatentBatch,
         noise: Noise,
         weight: float = 1.0,
     ) -> LossTerm:
-        """A loss over all counted positions of all noisings; `noise` drew the path."""
-        total = torch.where(path.counted, per_position, 0.0).sum()
-        share = path.data.shape[0] / latents.values.shape[0] * self.free_share(noise)
+        """A loss over all counted positions of all noisings; `noise` drew the masks."""
+        total = torch.where(masks.counted, per_position, 0.0).sum()
+        share = len(masks.counted) / len(latents.values) * self.free_share(noise)
         return LossTerm(total / share, "latents", weight)
 
     def free_share(self, noise: Noise) -> float:
@@ -201,181 +260,22 @@ class PathPrior(Prior):
             2 * self.block_size
         )
 
-    @property
-    def trained(self) -> Mapping[str, nn.Module]:
-        """The modules that give the prediction: network, lift, head, and a reader of history."""
-        parts = {"network": self.network, "lift": self.lift, "head": self.head}
-        return parts if self.reader is None else {**parts, "reader": self.reader}
-
-    def blocks(self, values: Tensor) -> Tensor:
-        """(batch, segments, ...) -> (batch, blocks, block, ...)."""
-        blocks: Tensor = values.unflatten(1, (-1, self.block_size))
-        return blocks
-
-    def past(self, history: Tensor, modules: Any) -> Any:
-        """The network's history of a batch; its last block is history to nobody."""
-        network, earlier = modules["network"], history[:, :-1]
-        clean = self.read_by(modules)(earlier)
-        return network.commit(clean, network.begin(clean.shape[0], clean))
-
-    def read_by(self, modules: Any) -> nn.Module:
-        """What lifts the history: the representation's module, or what lifts noisy latents."""
-        lift: nn.Module = modules["lift"] if self.reader is None else modules["reader"]
-        return lift
-
-    def opening(self, path: Path) -> Tensor:
-        """(samples · batch, blocks) bool: blocks that open a document, and know it."""
-        opens = torch.zeros(path.data.shape[:2], dtype=torch.bool, device=path.data.device)
-        opens[:, 0] = ~path.blind
-        return opens
-
-    def predictor(
-        self,
-        history: Tensor,
-        path: Path,
-        modules: Any,
-        told: Tensor | None = None,
-        past: Any = None,
-        reading: Listener | None = None,
-    ) -> Predict:
-        """The prediction of some modules at any points and times, given the batch's history.
-
-        Args:
-            history: (batch, blocks, block, any), see `history`.
-            path: its pinned positions and blind rows hold.
-            modules: network, lift and head.
-            told: (samples · batch, blocks, block, width), what is added to the lifted points.
-            past: of `history`, where it is there already.
-            reading: teaches or hears the readout at every call.
-        """
-        pinned = path.pinned if bool(path.pinned.any()) else None
-        blind = path.blind if bool(path.blind.any()) else None
-        network, lift, head = modules["network"], modules["lift"], modules["head"]
-        opens = self.opening(path)
-        seen = self.past(history, modules) if past is None else past
-
-        def predict(points: Tensor, times: Tensor) -> Tensor:
-            lifted = lift(points, opens) if told is None else lift(points, opens) + told
-            states = network.parallel(lifted, times, seen, pinned, blind)
-            found = head(states) if reading is None else reading.read(head, states)
-            return self.predicted(found, points, times)
-
-        return predict
-
-    def predicted(self, found: Tensor, points: Tensor, times: Tensor) -> Tensor:
-        """What is predicted, by what the head gives: a readout gives clean latents.
-
-        Args:
-            found: (..., block, dim).
-            points: of that shape.
-            times: (..., blocks or 1, n_times) of blocks, or (rows or 1, block or 1, n_times).
-        """
-        found = found.to(points.dtype)
-        if not self.reads_out:
-            return found
-        t = self.noise_time(times)
-        return self.meant(found, points, t[..., None] if points.ndim > times.ndim else t)
-
-    def noise_time(self, times: Tensor) -> Tensor:
-        """(..., 1): the time t of the points among those that the network is told."""
-        return times[..., :1]
-
-    def meant(self, clean: Tensor, points: Tensor, time: Tensor) -> Tensor:
-        """The prediction that clean latents mean at given points and times; here, a velocity.
-
-        Of average velocities as well: their ends then move along one line to the data.
-        """
-        return (points - clean) / time.clamp(min=LEAST_TIME)
-
-    def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
-        """Draw noise, times, pinned prefixes and blind rows of a batch, `samples` times."""
-        config, n = self.config, samples
-        data, mask = self.blocks(latents.values), self.blocks(latents.mask)
-        batch, blocks, block, dim = data.shape
-        eps = noise.normal("flow noise", (batch, n, blocks, block, dim), data)
-        draws = noise.uniform("flow prefix", (batch, n, blocks, 2), data)
-        draws = draws.transpose(0, 1).flatten(0, 1)
-        prefix = torch.where(
-            draws[..., 0] < noise.in_some_steps(self.config.pinned_blocks),
-            draws[..., 1] * block,
-            0.0,
-        )
-        pinned = torch.arange(block, device=data.device) < prefix.long()[..., None]
-        # What is not learned before what is (the end of a prompt) is given, as when sampling.
-        behind = mask.flip(2).cumsum(2).flip(2) > 0
-        pinned |= (~mask & behind).repeat(n, 1, 1)
-        blind = noise.uniform("flow blind", (batch, n), data).T.flatten()
-        return Path(
-            data=data.repeat(n, 1, 1, 1),
-            noise=self.coupling.pair_all(data, eps.transpose(0, 1), mask, noise).flatten(0, 1),
-            times=self.draw_times(config.schedule, noise, n, data),
-            pinned=pinned,
-            counted=mask.repeat(n, 1, 1) & ~pinned,
-            blind=blind < config.history_dropout,
-        )
-
-    def draw_times(
-        self,
-        schedule: Schedule,
-        noise: Noise,
-        samples: int,
-        data: Tensor,
-        purpose: str = "flow times",
-    ) -> Tensor:
-        """(samples · batch, blocks) times from a schedule; data is (batch, blocks, ...)."""
-        shape = (data.shape[0], samples, data.shape[1])
-        if schedule.distribution == "uniform":
-            times = noise.uniform(purpose, shape, data)
-        else:
-            normal = noise.normal(purpose, shape, data)
-            times = torch.sigmoid(schedule.loc + schedule.scale * normal)
-        return times.transpose(0, 1).flatten(0, 1)
-
     def training_flops(self, batch: int, segments: int) -> int:
-        """Model FLOPs of one training step."""
+        """Model FLOPs of one training step; by default, of flow matching."""
+        return self.matching_flops(batch, segments)
+
+    def matching_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of one step of flow matching."""
         blocks, n = segments // self.block_size, self.config.noisings
         network = self.network.flops(batch, blocks, self.block_size, n)
         latents = batch * segments
-        learned = 3 * (network + self.past_flops(latents) + n * self.end_flops(latents))
-        return learned + n * self.telling_flops(batch, segments)
-
-    def telling_flops(self, batch: int, segments: int) -> int:
-        """What teaching a readout its content takes in a noising, beyond its latents."""
-        if not isinstance(self.head, Readout):
-            return 0
-        return self.head.taught_flops(batch, segments) - 3 * self.head.flops(batch * segments)
-
-    def past_flops(self, latents: int) -> int:
-        """Model FLOPs of reading so many latents of history."""
-        if self.reader is None:
-            return 2 * latents * self.latent_dim * self.network.width
-        layers = (m for m in self.reader.modules() if isinstance(m, nn.Linear))
-        return 2 * latents * sum(layer.weight.numel() for layer in layers)
-
-    def end_flops(self, latents: int) -> int:
-        """Model FLOPs of lifting so many noisy latents, and of the head on their states."""
-        lift = 2 * latents * self.latent_dim * self.network.width
-        return lift + (self.head.flops(latents) if isinstance(self.head, Readout) else lift)
+        ends = self.denoiser.past_flops(latents) + n * self.denoiser.end_flops(latents)
+        return 3 * (network + ends) + n * self.denoiser.content_flops(batch, segments)
 
     def forward_flops(self, batch: int, segments: int, times: int | None = None) -> tuple[int, int]:
-        """Model FLOPs of the history's pass, and of one forward pass of one noising.
-
-        Args:
-            batch: documents.
-            segments: latents of each.
-            times: distinct times of a document's noising; None is one a block.
-        """
-        blocks, block = segments // self.block_size, self.block_size
-        once = self.network.flops(batch, blocks, block, 1, times)
-        noisy = self.network.flops(batch, blocks, block, 2, times) - once
-        clean = once - noisy
-        if isinstance(self.head, Readout):
-            noisy += self.head.flops(batch * segments)
-        return clean, noisy
-
-    def clean(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
-        """The clean latents that a prediction means; times (...) of points (..., block, dim)."""
-        return points - times[..., None, None] * prediction
+        """See `Denoiser.forward_flops`, of documents of so many latents."""
+        blocks = segments // self.block_size
+        return self.denoiser.forward_flops(batch, blocks, self.block_size, times)
 
     @torch.no_grad()
     def loss_by_noise(
@@ -383,58 +283,45 @@ class PathPrior(Prior):
     ) -> Sequence[NoiseLevel]:
         """See `Prior.loss_by_noise`; one noising at each level, the same noise at all."""
         drawn = self.draw_path(latents, noise, 1)
-        nowhere = torch.zeros_like(drawn.pinned)
-        path = replace(drawn, pinned=nowhere, blind=nowhere[:, 0, 0])
-        history = self.history(latents)
-        past = self.past(history, self.trained)
-        found = []
+        path = replace(drawn, masks=Masks.free(drawn.masks.counted))
+        past = self.denoiser.past(self.history(latents))
+        levels = []
         for logit in logit_times:
             times = torch.full_like(path.times, 1 / (1 + math.exp(-logit)))
-            points, reading = path.point(times), self.reading(latents, 1)
-            predict = self.predictor(history, path, self.trained, past=past, reading=reading)
-            asked = nn.functional.pad(times[..., None], (0, self.n_times - 1))
-            error = (self.clean(predict(points, asked), points, times) - path.data).square()
-            nats = None if reading is None else reading.mean().flatten(1)
-            found.append(NoiseLevel(logit, error.mean(-1).flatten(1), nats))
-        return found
-
-    def as_velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
-        """The velocity that a prediction means at given points and times; here, itself."""
-        del points, times
-        return prediction
+            points, targets = path.point(times), self.content_targets(latents, 1)
+            predict = self.predictor(past, path.masks, call=targets)
+            prediction = predict(points, nn.functional.pad(times[..., None], (0, self.n_times - 1)))
+            error = (self.denoiser.clean(prediction, points, times) - path.data).square()
+            nats = None if targets is None else targets.mean().flatten(1)
+            levels.append(NoiseLevel(logit, error.mean(-1).flatten(1), nats))
+        return levels
 
     # Sampling.
 
-    def begin(self, rows: int) -> Any:
+    def begin(self, rows: int) -> Prefix:
         """An empty prefix."""
-        weight = self.lift.weight
-        lengths = torch.zeros(rows, dtype=torch.int64, device=weight.device)
-        return Prefix(self.network.begin(rows, weight), lengths)
+        return self.denoiser.begin(rows)
 
-    def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
+    def commit(self, state: Prefix, latents: Tensor, counts: Tensor | None = None) -> Prefix:
         """Append clean latents to the prefix."""
-        if self.reader is not None:
+        if self.denoiser.reader is not None:
             raise ValueError("this prior reads its history by what latents stand for: commit_told")
-        return self._committed(state, latents, counts)
+        return self.denoiser.commit(state, self.blocks(latents), counts)
 
     def commit_told(
-        self, state: Any, latents: Tensor, content: Tensor, counts: Tensor | None = None
-    ) -> Any:
+        self, state: Prefix, latents: Tensor, content: Tensor, counts: Tensor | None = None
+    ) -> Prefix:
         """Append clean latents, or what they stand for, to the prefix."""
-        return self._committed(state, latents if self.reader is None else content, counts)
+        read = latents if self.denoiser.reader is None else content
+        return self.denoiser.commit(state, self.blocks(read), counts)
 
-    def _committed(self, state: Any, latents: Tensor, counts: Tensor | None) -> Any:
-        lifted = self.read_by(self.trained)(self.blocks(latents))
-        history = self.network.commit(lifted, state.history, counts)
-        return Prefix(history, state.lengths + (latents.shape[1] if counts is None else counts))
-
-    def select(self, state: Any, rows: Tensor) -> Any:
+    def select(self, state: Prefix, rows: Tensor) -> Prefix:
         """The prefix of some of the rows."""
         return Prefix(state.history.select(rows), state.lengths[rows])
 
     def sample_block(
         self,
-        state: Any,
+        state: Prefix,
         noise: SampleNoise,
         options: SamplingOptions,
         known: Known | None = None,
@@ -444,71 +331,30 @@ class PathPrior(Prior):
 
     def descended(
         self,
-        state: Any,
+        state: Prefix,
         noise: SampleNoise,
         options: SamplingOptions,
         known: Known | None,
-        told: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
-        """The same where positions are told something; see `field`."""
-        weight = self.lift.weight
-
-        def held(points: Tensor) -> Tensor:
-            if known is None:
-                return points
-            return torch.where(known.mask[..., None], known.values, points)
-
-        def draw(step: int) -> Tensor:
-            purpose = f"flow {step}" if step else "flow"
-            return held(noise.normal(purpose, (self.block_size, self.latent_dim), weight))
-
+        """The same where something is added to the lifted points; see `field`."""
+        shape = (self.block_size, self.latent_dim)
+        draw = PinnedNoise(noise, shape, self.lift.weight, known)
         pinned = None if known is None else known.mask
-        field = LastCall(self.field(state, options.guidance, pinned, told))
-
-        def ended(points: Tensor) -> Tensor:
-            if not self._ends_apart:
-                return points
-            return self._end(field, state, options.guidance, pinned, told)
-
+        asked = (options.guidance, pinned, condition)
+        field = LastCall(self.field(state, *asked))
         if options.along_the_flow:
             points = self.descend(field, draw, options.steps)
-            return held(ended(points))
-        drawn: Estimate | None = None
-        if options.estimate == "draw":
-            drawn = self.drawn(state, noise, options.guidance, pinned, told)
-
-        def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-            if drawn is not None and step < options.steps - 1:
-                return drawn(step, time, points)
-            return points - time.to(points.dtype) * field(time, points)
-
-        times = grid_times(options.grid, options.steps)
-        return held(ended(renoised(estimate, draw, held, times, options.renoise)))
-
-    def _end(
-        self,
-        last: LastCall,
-        state: Any,
-        guidance: float,
-        pinned: Tensor | None,
-        told: Tensor | None,
-    ) -> Tensor:
-        """The end that a readout gives, guided, where the field was asked last.
-
-        It is asked by the points alone: without the estimate of self-conditioning.
-        """
-        assert isinstance(self.head, EndingReadout)
-        made = guided(self.head.said, self.network, self.lift, state, guidance, told)
-        times = block_times(self.end_time(last.time), last.points, pinned)
-        return self.head.end(made(last.points, times)).to(last.points.dtype)
-
-    def end_time(self, time: Tensor) -> Tensor:
-        """What the network is told for an end, where the field was asked at this time."""
-        return time
-
-    @property
-    def _ends_apart(self) -> bool:
-        return self.learns_ends and isinstance(self.head, EndingReadout)
+        else:
+            times, drawn = grid_times(options.grid, options.steps), None
+            if options.estimate == "draw":
+                drawn = drawn_estimates(self.denoiser, state, noise, *asked)
+            estimate = last_mean(field, drawn, options.steps)
+            points = renoised(estimate, draw, times, options.renoise)
+        if self.ends_apart:
+            time = self.end_time(field.time)
+            points = readout_end(self.denoiser, state, time, field.points, *asked)
+        return draw.pin(points)
 
     @abstractmethod
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
@@ -522,67 +368,24 @@ class PathPrior(Prior):
 
     def field(
         self,
-        state: Any,
+        state: Prefix,
         guidance: float = 1.0,
         pinned: Tensor | None = None,
-        told: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> VelocityField:
-        """The (guided) velocity field of the next block given a prefix.
+        """The (guided) velocity field of the next block given a prefix; see `velocity_field`."""
+        return velocity_field(self.denoiser, state, guidance, pinned, condition)
 
-        It is asked at a scalar time, or (n_times,) where the prior conditions on several. Guidance
-        is off in rows whose history is empty. `told` (rows, block, width) is added to the lifted
-        points.
-        """
-        made = guided(self.head, self.network, self.lift, state, guidance, told)
+    @property
+    def ends_apart(self) -> bool:
+        """Whether the readout is asked once more, for the end of a sample."""
+        return self.learns_ends and isinstance(self.head, EndingReadout)
 
-        def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = block_times(time, points, pinned)
-            prediction = self.predicted(made(points, times), points, times)
-            moved = self.as_velocity(prediction, points, self.noise_time(times))
-            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
-
-        return velocity
-
-    def drawn(
-        self,
-        state: Any,
-        noise: SampleNoise,
-        guidance: float = 1.0,
-        pinned: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> Estimate:
-        """Clean latents of the next block, drawn from what the readout says, guided.
-
-        Raises:
-            UserError: this prior has no readout.
-        """
-        head = self.head
-        if not isinstance(head, Readout):
-            raise UserError(
-                "estimate: a linear readout says nothing of the text from which estimates could be "
-                "drawn; ask for mean"
-            )
-        made = guided(head.said, self.network, self.lift, state, guidance, told)
-
-        def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-            said = made(points, block_times(time, points, pinned))
-            try:
-                latents = head.drawn(said, noise, f"flow content {step}")
-            except NotImplementedError as error:
-                raise UserError(f"estimate: {error}; ask for mean") from None
-            return latents.to(points.dtype)
-
-        return estimate
+    def end_time(self, time: Tensor) -> Tensor:
+        """Where a readout is asked for an end, if the field was asked last at this time."""
+        return time
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step and for an end, times guidance branches."""
-        steps = options.steps + self._ends_apart
+        steps = options.steps + self.ends_apart
         return steps * (1 if options.guidance == 1.0 else 2)
-
-
-def linear_head(width: int, latent_dim: int) -> nn.Linear:
-    """States to predictions; at first, these are 0."""
-    head = nn.Linear(width, latent_dim)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return head

@@ -14,18 +14,17 @@ from torch import Tensor
 from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.distillation import DistilledPrior
 from colaflex.priors.flow_config import RectifiedFlowConfig
 from colaflex.priors.flow_matching import FlowMatching
-from colaflex.priors.paths import Path
-from colaflex.priors.reading import Listening, Reading
-from colaflex.priors.taught import TaughtPrior
+from colaflex.priors.path import Path, draw_times
+from colaflex.priors.readout_calls import ContentTargets, SaidRecorder
 
 __all__ = ["RectifiedFlow"]
 
 
-class RectifiedFlow(TaughtPrior, FlowMatching):
+class RectifiedFlow(DistilledPrior, FlowMatching):
     """Learns the straight line between each noise and where its teacher's ODE takes it."""
 
     config: RectifiedFlowConfig
@@ -40,50 +39,46 @@ class RectifiedFlow(TaughtPrior, FlowMatching):
         single = self.draw_path(latents, noise, 1)
         history = self.history(latents)
         n = self.config.noisings
-        taught, reading = self._teach(history, single)
+        ends, content = self._teach(history, single)
         path = Path(
-            data=taught.repeat(n, 1, 1, 1),
+            data=ends.repeat(n, 1, 1, 1),
             noise=single.noise.repeat(n, 1, 1, 1),
-            times=self.draw_times(self.config.reflow_schedule, noise, n, taught),
-            pinned=single.pinned.repeat(n, 1, 1),
-            counted=single.counted.repeat(n, 1, 1),
-            blind=single.blind.repeat(n),
+            times=draw_times(self.config.reflow_schedule, noise, n, ends),
+            masks=single.masks.repeat(n),
         )
-        more = self.recalled(history, path, noise)
-        predict = self.predictor(history, path, self.trained, reading=reading, **more)
-        flow = self.objective(path, predict)
+        past = self.denoiser.past(history)
+        condition = self.draw_condition(past, path, noise, len(history))
+        flow = self.objective(path, self.predictor(past, path.masks, condition, content))
         return {
-            "reflow": self.flow_term(flow, path, latents, noise),
-            **self.content_terms(reading, path, latents, noise),
+            "reflow": self.flow_term(flow, path.masks, latents, noise),
+            **self.content_terms(content, path, latents, noise),
         }
 
     @torch.no_grad()
-    def _teach(self, history: Tensor, path: Path) -> tuple[Tensor, Reading | None]:
+    def _teach(self, history: Tensor, path: Path) -> tuple[Tensor, ContentTargets | None]:
         """Where the teacher's ODE takes each noise, pinned positions left as they are.
 
         And what its readout says there, repeated for each noising of the student.
         """
-        heard = Listening() if self.reads_out else None
-        velocity = self.teacher_field(history, path, self.config.teacher_guidance, heard)
-        ends = self.follow(velocity, path.held(path.noise), self.config.teacher_steps)
-        return ends, self._heard(heard)
+        recorder = SaidRecorder() if self.reads_out else None
+        guidance = self.config.teacher_guidance
+        velocity = self.teacher_field(history, path.masks, guidance, recorder)
+        ends = self.follow(velocity, path.pin(path.noise), self.config.teacher_steps)
+        return ends, self._said(recorder)
 
-    def _heard(self, heard: Listening | None) -> Reading | None:
-        if heard is None:
+    def _said(self, recorder: SaidRecorder | None) -> ContentTargets | None:
+        readout = None if self.teacher is None else self.teacher.readout
+        if recorder is None or readout is None:
             return None
-        teacher = self.teacher["head"]
-        assert isinstance(teacher, Readout)
-        content = teacher.likeliest(heard.said)
-        if content is None:
-            return None
-        return Reading(content.repeat(self.config.noisings, *(1 for _ in content.shape[1:])))
+        content = readout.likeliest(recorder.said)
+        return None if content is None else ContentTargets.repeated(content, self.config.noisings)
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step of reflow: the student's, and the teacher's forward passes."""
         clean, noisy = self.forward_flops(batch, segments, 1)
         evaluations = self.config.solver.evaluations(self.config.teacher_steps) or 0
-        student = super().training_flops(batch, segments)
+        student = self.matching_flops(batch, segments)
         branches = 1 if self.config.teacher_guidance == 1.0 else 2
-        if isinstance(self.head, Readout):
-            clean += self.head.likeliest_flops(batch, segments)
+        if self.denoiser.readout is not None:
+            clean += self.denoiser.readout.likeliest_flops(batch, segments)
         return student + clean + branches * evaluations * noisy

@@ -8,27 +8,47 @@ References:
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import Any
 
-__all__ = ["SelfConditioned", "noisier"]
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.noise import Noise
+from colaflex.priors.denoiser import Denoiser
+from colaflex.priors.flow_config import SelfConditioning
+from colaflex.priors.path import Path
+
+__all__ = ["draw_condition", "noisier"]
 
 FEWEST_STEPS, MOST_STEPS = 4, 32
 """Steps of the samplers whose step before an estimate may come from."""
 
 
-class SelfConditioned(nn.Module):
-    """Lifts an estimate to the network's width; at first to 0, as if there were none."""
+def draw_condition(
+    denoiser: Denoiser, settings: SelfConditioning, past: Any, path: Path, noise: Noise, batch: int
+) -> Tensor | None:
+    """An estimate of the clean latents, lifted, in a share of the noisings; 0 in the others.
 
-    def __init__(self, dim: int, width: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, width, bias=False)
-        nn.init.zeros_(self.linear.weight)
-
-    def forward(self, estimate: Tensor) -> Tensor:
-        """(..., dim) -> (..., width)."""
-        lifted: Tensor = self.linear(estimate)
-        return lifted
+    Args:
+        denoiser: makes the estimate, without gradient, and lifts it; None if it lifts none.
+        settings: that share, and at which noise estimates are made.
+        past: the network's history.
+        path: whose points the network is asked about.
+        noise: of the step.
+        batch: rows of the batch, of which the path has some noisings.
+    """
+    if denoiser.recall is None:
+        return None
+    draws = noise.uniform("self-conditioning", (batch, len(path.data) // batch, 2), path.data)
+    draws = draws.transpose(0, 1).flatten(0, 1)
+    times = noisier(path.times, draws[:, 1:]) if settings.perturbed else path.times
+    with torch.no_grad():
+        points = path.point(times)
+        prediction = denoiser.predictor(past, path.masks)(points, times[..., None])
+        estimate = denoiser.clean(prediction, points, times)
+    chosen = (draws[:, 0] < settings.share)[:, None, None] & ~path.masks.pinned
+    lifted: Tensor = denoiser.recall(torch.where(chosen[..., None], estimate, 0.0))
+    return lifted
 
 
 def noisier(times: Tensor, draws: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.average_velocity import AverageVelocity
+from colaflex.priors.block_sampling import Draw
 from colaflex.priors.few_step_config import ShortcutConfig
-from colaflex.priors.path_prior import Draw
-from colaflex.priors.paths import Path, Predict
+from colaflex.priors.path import Path, Predict
 
 __all__ = ["Shortcut"]
 
@@ -48,12 +48,12 @@ class Shortcut(AverageVelocity):
 
         def step(points: Tensor, times: Tensor) -> Tensor:
             both = torch.stack([times, asked], -1)
-            found = predict(points, both)
-            guided = self.guided(found, path, points, both)
-            return torch.where((asked > 0)[..., None, None], found, guided)
+            predicted = predict(points, both)
+            guided = self.guided(predicted, path, points, both)
+            return torch.where((asked > 0)[..., None, None], predicted, guided)
 
         first = step(point, path.times)
-        there = path.held(point - half[..., None, None] * first)
+        there = path.pin(point - half[..., None, None] * first)
         second = step(there, path.times - half)
         limit = self.config.target_limit
         return ((first + second) / 2).clamp(-limit, limit)

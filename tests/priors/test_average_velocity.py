@@ -40,20 +40,20 @@ def test_spans_stay_within_the_time_that_is_left(name: str) -> None:
 def test_a_shortcut_is_worth_two_halves() -> None:
     prior, data = shaken("shortcut", pinned_blocks=1.0, target_limit=100.0), batch(latents())
     path = prior.draw_path(data, Noise(3), 1)
-    assert path.pinned.any()
+    assert path.masks.pinned.any()
     history = prior.history(data)
-    predict = prior.predictor(history, path, prior.trained)
+    predict = prior.predictor(prior.denoiser.past(history), path.masks)
     half = path.times / 2
     target = prior.target(path, path.times, predict)
     # Both halves as the sampler takes them, block by block.
     for row in range(ROWS):
         for block in range(history.shape[1]):
             state = prior.begin(1)
-            if path.blind[row]:
+            if path.masks.blind[row]:
                 continue
             if block:
                 state = prior.commit(state, data.values[row : row + 1, : block * BLOCK])
-            pinned = path.pinned[row : row + 1, block]
+            pinned = path.masks.pinned[row : row + 1, block]
             field = prior.field(state, pinned=pinned)
             time, span = path.times[row, block], half[row, block]
             start = path.point()[row : row + 1, block]
@@ -86,10 +86,10 @@ def test_the_derivative_is_that_of_finite_differences(parameters_learn: bool) ->
     near = shaken("mean_flow", derivative="finite_difference", difference_step=1e-5, **options)
     data, found = batch(latents()), []
     path = exact.draw_path(data, Noise(3), 1)
-    assert path.pinned.any() and path.blind.any()
+    assert path.masks.pinned.any() and path.masks.blind.any()
     for prior in (exact, near):
         with torch.no_grad():
-            predict = prior.predictor(prior.history(data), path, prior.trained)
+            predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
             found.append(prior.derivative(path, path.times / 2, predict))
     # Central differences err by step² · u''' / 6, at derivatives of some 10 to 40.
     assert found[0].abs().max() > 1

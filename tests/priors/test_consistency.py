@@ -54,7 +54,7 @@ def test_the_last_of_its_targets_is_the_data_itself() -> None:
     )
     data, noise = batch(latents()), Noise(1)
     path = prior.draw_path(data, noise, 1)
-    predict = prior.predictor(prior.history(data), path, prior.trained)
+    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
     t = path.times[..., None, None]
     end = path.point() - t * predict(path.point(), path.times[..., None])
     error = ((end - path.data).square().mean(-1) + 100).sqrt() - 10
@@ -69,13 +69,13 @@ def test_a_teachers_path_is_followed(guidance: float) -> None:
     options = {"mode": "distillation", "teacher_guidance": guidance, "pinned_blocks": 1.0}
     prior = shaken("consistency", **options)
     with torch.no_grad():
-        prior.teacher["network"].time.mlp[0].weight.zero_()
+        prior.teacher.network.time.mlp[0].weight.zero_()
     data = batch(latents())
     path = prior.draw_path(data, Noise(2), 1)
     history, later = prior.history(data), path.times * 0.9
-    once = prior._taught_points(history, path, later)
-    assert torch.equal(once[path.pinned], path.data[path.pinned])
-    field = prior.teacher_field(history, path, guidance)
+    once = prior._teachers_points(history, path, later)
+    assert torch.equal(once[path.masks.pinned], path.data[path.masks.pinned])
+    field = prior.teacher_field(history, path.masks, guidance)
     step, point = (path.times - later) / 8, path.point()
     for k in range(8):
         now = path.times - k * step

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import Normal
 from toys import generator, small_prior
 
-from colaflex.priors.density_start import TIMES
+from colaflex.priors.ode_density import TIMES
 
 CHANNELS = 16
 NARROW = (0.10, 0.05, 0.03, 0.02, 0.01)

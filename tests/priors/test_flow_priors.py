@@ -32,7 +32,7 @@ from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.flow import Path
+from colaflex.priors.path import Masks, Path, draw_times
 
 # Sampling.
 
@@ -183,14 +183,18 @@ def test_blocks_are_blind_to_later_ones(training: bool) -> None:
     prior, values = shaken(noisings=2, history_dropout=0.3), latents()
     prior.requires_grad_(training)  # attention differs where gradients flow
     path = prior.draw_path(batch(values), Noise(0), 2)
-    assert path.blind.any() and not path.blind.all()
+    assert path.masks.blind.any() and not path.masks.blind.all()
     history = prior.blocks(values)
-    before = prior.predictor(history, path, prior.trained)(path.point(), path.times[..., None])
+    before = prior.predictor(prior.denoiser.past(history), path.masks)(
+        path.point(), path.times[..., None]
+    )
     for block in range(1, BLOCKS):
         changed, points = history.clone(), path.point()
         changed[:, block:] += 1.0
         points[:, block:] -= 1.0
-        after = prior.predictor(changed, path, prior.trained)(points, path.times[..., None])
+        after = prior.predictor(prior.denoiser.past(changed), path.masks)(
+            points, path.times[..., None]
+        )
         assert torch.equal(before[:, :block], after[:, :block])
         assert not torch.allclose(before[:, block], after[:, block])
 
@@ -203,8 +207,8 @@ def test_what_is_not_learned_before_what_is_counts_as_given() -> None:
     path = prior.draw_path(LatentBatch(values, mask), Noise(0), 2)
     expected = torch.zeros_like(prior.blocks(mask))
     expected[0, 0, :2] = True
-    assert torch.equal(path.pinned, expected.repeat(2, 1, 1))
-    assert torch.equal(path.counted, prior.blocks(mask).repeat(2, 1, 1))
+    assert torch.equal(path.masks.pinned, expected.repeat(2, 1, 1))
+    assert torch.equal(path.masks.counted, prior.blocks(mask).repeat(2, 1, 1))
     assert torch.equal(path.point()[0, 0, :2], values[0, :2])
 
 
@@ -212,16 +216,16 @@ def test_what_is_not_learned_before_what_is_counts_as_given() -> None:
 def test_training_sees_what_sampling_sees() -> None:
     prior, values = shaken(pinned_blocks=0.6, history_dropout=0.4), latents()
     path = prior.draw_path(batch(values), Noise(0), 1)
-    assert path.pinned.any() and path.blind.any()
+    assert path.masks.pinned.any() and path.masks.blind.any()
     points = path.point()
-    predict = prior.predictor(prior.blocks(values), path, prior.trained)
+    predict = prior.predictor(prior.denoiser.past(prior.blocks(values)), path.masks)
     together = predict(points, path.times[..., None])
     for row in range(ROWS):
         for block in range(BLOCKS):
-            state = unconditional(prior, 1) if path.blind[row] else prior.begin(1)
-            if block and not path.blind[row]:
+            state = unconditional(prior, 1) if path.masks.blind[row] else prior.begin(1)
+            if block and not path.masks.blind[row]:
                 state = prior.commit(state, values[row : row + 1, : block * BLOCK])
-            pinned = path.pinned[row : row + 1, block]
+            pinned = path.masks.pinned[row : row + 1, block]
             field = prior.field(state, pinned=pinned if pinned.any() else None)
             velocity = field(path.times[row, block], points[row : row + 1, block])[0]
             expected = torch.where(pinned[0, :, None], 0.0, together[row, block])
@@ -274,26 +278,31 @@ def test_paths_are_drawn_as_configured() -> None:
     options = {"schedule": schedule, "history_dropout": 0.25, "pinned_blocks": 0.5}
     prior = small_prior("flow_matching", DIM, BLOCK, **options)
     paths = [prior.draw_path(batch(latents(400)), Noise(0, step), 2) for step in range(12)]
-    path = Path(*(torch.cat([getattr(p, f.name) for p in paths]) for f in fields(Path)))
+    data, noise, times = (
+        torch.cat([getattr(p, name) for p in paths]) for name in ("data", "noise", "times")
+    )
+    masks = Masks(*(torch.cat([getattr(p.masks, f.name) for p in paths]) for f in fields(Masks)))
+    path = Path(data, noise, times, masks)
     n = path.times.numel()
     logit = path.times.logit()
     assert abs(logit.mean() + 0.4) < 5 * 1.5 / n**0.5
     assert abs(logit.std() - 1.5) < 5 * 1.5 / (2 * n) ** 0.5
-    assert abs(path.blind.float().mean() - 0.25) < 5 * 0.43 / len(path.blind) ** 0.5
+    assert abs(path.masks.blind.float().mean() - 0.25) < 5 * 0.43 / len(path.masks.blind) ** 0.5
     # All in some of the steps: half of these twelve, more or less (a binomial deviation is 1.7).
-    steps = torch.stack([p.pinned.any() for p in paths])
+    steps = torch.stack([p.masks.pinned.any() for p in paths])
     assert 2 <= steps.sum() <= 10
-    prefixes = torch.cat([p.pinned for p in paths if p.pinned.any()]).sum(-1).flatten()
+    prefixes = torch.cat([p.masks.pinned for p in paths if p.masks.pinned.any()]).sum(-1).flatten()
     for length in range(BLOCK):
         assert abs((prefixes == length).float().mean() - 0.25) < 5 * 0.43 / len(prefixes) ** 0.5
-    assert torch.equal(path.pinned, path.pinned.cummin(-1).values)  # prefixes, without holes
-    assert not (path.counted & path.pinned).any()
+    # Prefixes, without holes.
+    assert torch.equal(masks.pinned, masks.pinned.cummin(-1).values)
+    assert not (path.masks.counted & path.masks.pinned).any()
     point, t = path.point(), path.times[..., None, None]
-    free = ~path.pinned[..., None].expand_as(point)
+    free = ~path.masks.pinned[..., None].expand_as(point)
     torch.testing.assert_close(point[free], ((1 - t) * path.data + t * path.noise)[free])
     assert torch.equal(point[~free], path.data[~free])
     uniform = small_prior("flow_matching", DIM, schedule={"distribution": "uniform"})
-    times = uniform.draw_times(uniform.config.schedule, Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
+    times = draw_times(uniform.config.schedule, Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
     assert abs(times.mean() - 0.5) < 5 / (12 * 4000) ** 0.5 and 0 <= times.min() < 0.01
 
 

@@ -28,7 +28,7 @@ from toys import (
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.likelihood import Integration, block_directions, log_density
+from colaflex.priors.ode_density import Integration, block_directions, log_density
 
 FINE = {"solver": "rk4", "likelihood_steps": 16}
 

@@ -15,10 +15,10 @@ from toys import generator, small_prior
 from colaflex.errors import UserError
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.guided import guided
-from colaflex.priors.path_prior import SMALLEST_TIME
-from colaflex.priors.reading import Listening
-from colaflex.priors.renoising import grid_times
+from colaflex.priors.block_sampling import grid_times
+from colaflex.priors.denoiser import SMALLEST_TIME
+from colaflex.priors.path import Masks
+from colaflex.priors.readout_calls import SaidRecorder
 from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.token_content import TokenHistory, TokenSlots
@@ -66,12 +66,11 @@ def test_what_is_trained_is_what_is_sampled(name: str, history: bool) -> None:
     prior, values = offered(name, history), latents()
     data = told_batch(values)
     path = prior.draw_path(data, Noise(0), 1)
-    nobody = torch.zeros_like(path.blind)
-    path = replace(path, pinned=torch.zeros_like(path.pinned), blind=nobody)
+    path = replace(path, masks=Masks.free(path.masks.counted))
     time = torch.tensor([0.6, 0.2][: prior.n_times], dtype=torch.float64)
     points = path.data + path.noise
     with torch.no_grad():
-        predict = prior.predictor(prior.history(data), path, prior.trained)
+        predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
         trained = predict(points, time.expand(*path.times.shape, -1))
         state = prior.begin(ROWS)
         for block in range(BLOCKS):
@@ -134,18 +133,18 @@ def test_a_consistency_map_is_the_identity_without_noise_and_the_readouts_with_s
     clean = points + 1
     for time, share in ((0.0, 0.0), (0.0125, 0.25), (0.05, 1.0), (0.7, 1.0)):
         t = torch.full(points.shape[:-2], time, dtype=points.dtype)
-        velocity = prior.meant(clean, points, t[..., None, None])
+        velocity = prior.denoiser.predicted(clean, points, t[..., None])
         torch.testing.assert_close(prior.end(velocity, points, t), points + share)
 
 
 def test_a_consistency_map_is_told_the_text_where_its_end_has_it() -> None:
     prior, data = offered("consistency", pinned_blocks=0.0), told_batch(latents())
-    path, reading = prior.draw_path(data, Noise(3), 1), prior.reading(data, 1)
-    predict = prior.predictor(prior.history(data), path, prior.trained, reading=reading)
+    path, targets = prior.draw_path(data, Noise(3), 1), prior.content_targets(data, 1)
+    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks, call=targets)
     predict(path.point(), path.times[..., None])
     near = path.times < 0.5
     assert bool(near.any()) and not bool(near.all())
-    expected = torch.where(path.counted & near[..., None], reading.mean(), 0.0).sum()
+    expected = torch.where(path.masks.counted & near[..., None], targets.mean(), 0.0).sum()
     torch.testing.assert_close(prior.losses(data, Noise(3))["content"].total, expected)
 
 
@@ -173,12 +172,12 @@ def test_the_loss_is_that_of_the_clean_latents(prediction: str) -> None:
     path = prior.draw_path(data, Noise(0), 1)
     clean: list[Tensor] = []
     prior.head.register_forward_hook(lambda _m, _i, out: clean.append(out))
-    predict = prior.predictor(prior.history(data), path, prior.trained)
+    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
     found = prior.objective(path, predict)
     expected = (clean[0] - path.data).square().mean(-1)
     if prediction == "velocity":
         expected = expected / path.times.clamp(min=SMALLEST_TIME).square()[..., None]
-    torch.testing.assert_close(found[path.counted], expected[path.counted])
+    torch.testing.assert_close(found[path.masks.counted], expected[path.masks.counted])
 
 
 def test_content_is_the_cross_entropy_of_the_tokens() -> None:
@@ -194,7 +193,7 @@ def test_content_is_the_cross_entropy_of_the_tokens() -> None:
     assert content is not None
     wanted = prior.blocks(content).repeat(3, 1, 1, 1)
     said = -logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0].sum(-1)
-    expected = torch.where(path.counted, said, 0.0).sum() / 3
+    expected = torch.where(path.masks.counted, said, 0.0).sum() / 3
     torch.testing.assert_close(term.total, expected)
     assert term.weight == 0.1 and term.per == "latents"
 
@@ -206,7 +205,7 @@ def test_reflow_learns_the_text_that_its_teacher_said() -> None:
     data = told_batch(latents())
     content = data.content
     assert content is not None
-    teacher, said = prior.teacher["head"], []
+    teacher, said = prior.teacher.head, []
     teacher.slots.register_forward_hook(lambda _m, _i, out: said.append(nn.functional.silu(out)))
     student: list[Tensor] = []
     prior.head.slots.register_forward_hook(lambda _m, _i, out: student.append(out))
@@ -230,15 +229,14 @@ def test_a_teachers_words_are_guided_as_its_ends_are() -> None:
     data = told_batch(values)
     content, path = data.content, prior.draw_path(data, Noise(0), 1)
     assert content is not None
-    nowhere = torch.zeros_like(path.pinned)
-    path, heard = replace(path, pinned=nowhere, blind=nowhere[:, 0, 0]), Listening()
+    masks, recorder = Masks.free(path.masks.counted), SaidRecorder()
     time = torch.tensor(0.7, dtype=torch.float64)
-    prior.teacher_field(prior.history(data), path, 2.5, heard)(time, path.noise)
+    prior.teacher_field(prior.history(data), masks, 2.5, recorder)(time, path.noise)
     state = prior.begin(ROWS)
     for block in range(BLOCKS):
-        made = guided(prior.head.said, prior.network, prior.lift, state, 2.5, None)
+        made = prior.denoiser.guided(prior.head.said, state, 2.5)
         torch.testing.assert_close(
-            heard.said[:, block], made(path.noise[:, block], time.view(1, 1, 1))
+            recorder.said[:, block], made(path.noise[:, block], time.view(1, 1, 1))
         )
         part = slice(block * BLOCK, (block + 1) * BLOCK)
         state = prior.commit_told(state, values[:, part], content[:, part])

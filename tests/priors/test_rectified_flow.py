@@ -22,10 +22,10 @@ def test_a_rectified_flow_first_trains_its_own_teacher() -> None:
     same = flow.losses(data, Noise(0))["flow"].total
     torch.testing.assert_close(teacher.losses(data, Noise(0))["flow"].total, same)
     assert reflow.flops(8, 12) > teacher.flops(8, 12) == flow.training_flops(8, 12)
-    frozen = prior.teacher["lift"].weight.clone()
+    frozen = prior.teacher.lift.weight.clone()
     assert not torch.equal(frozen, prior.lift.weight)
     reflow.start()
-    assert torch.equal(prior.teacher["lift"].weight, prior.lift.weight)
+    assert torch.equal(prior.teacher.lift.weight, prior.lift.weight)
     assert {"teacher.head.weight", "teacher.head.bias"} <= set(prior.state_dict())
 
 
@@ -43,15 +43,15 @@ def test_reflow_pairs_noise_with_the_teachers_sample(guidance: float) -> None:
     values = latents()
     path = prior.draw_path(batch(values), Noise(2), 1)
     taught, _ = prior._teach(prior.blocks(values), path)
-    assert torch.equal(taught[path.pinned], path.data[path.pinned])
+    assert torch.equal(taught[path.masks.pinned], path.data[path.masks.pinned])
     for row in range(ROWS):
         for block in range(BLOCKS):
-            state = unconditional(prior, 1) if path.blind[row] else prior.begin(1)
-            if block and not path.blind[row]:
+            state = unconditional(prior, 1) if path.masks.blind[row] else prior.begin(1)
+            if block and not path.masks.blind[row]:
                 state = prior.commit(state, values[row : row + 1, : block * BLOCK])
-            pinned = path.pinned[row : row + 1, block]
+            pinned = path.masks.pinned[row : row + 1, block]
             start = torch.where(pinned[..., None], path.data[row, block], path.noise[row, block])
-            field = prior.field(state, 1.0 if path.blind[row] else guidance, pinned)
+            field = prior.field(state, 1.0 if path.masks.blind[row] else guidance, pinned)
             expected = prior.solver.solve(field, start, 3)
             torch.testing.assert_close(taught[row : row + 1, block], expected, atol=1e-9, rtol=0)
 

@@ -22,9 +22,10 @@ def drawn(prior: Any) -> tuple[Any, Any]:
     """A path with pinned positions and blind rows, and the prediction given the history."""
     data = batch(latents())
     path = prior.draw_path(data, Noise(3), 1)
-    path = replace(path, blind=torch.tensor([True, False, False, False, False]))
-    assert path.pinned.any()
-    return path, prior.predictor(prior.history(data), path, prior.trained)
+    blind = torch.tensor([True, False, False, False, False])
+    path = replace(path, masks=replace(path.masks, blind=blind))
+    assert path.masks.pinned.any()
+    return path, prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
 
 
 def by_the_sampler(prior: Any, row: int, path: Any, points: Tensor, times: Tensor) -> Tensor:
@@ -34,7 +35,7 @@ def by_the_sampler(prior: Any, row: int, path: Any, points: Tensor, times: Tenso
         state = prior.begin(1)
         if block:
             state = prior.commit(state, path.data[row : row + 1, :block].flatten(1, 2))
-        field = prior.field(state, GUIDANCE, path.pinned[row : row + 1, block])
+        field = prior.field(state, GUIDANCE, path.masks.pinned[row : row + 1, block])
         found.append(field(times[row, block], points[row : row + 1, block])[0])
     return torch.stack(found)
 
@@ -51,7 +52,7 @@ def test_guided_predictions_are_those_of_the_sampler(name: str) -> None:
     assert torch.equal(found[:, 0], conditional[:, 0])  # what opens a document
     assert not torch.allclose(found[1:, 1:], conditional[1:, 1:])
     expected = by_the_sampler(prior, 2, path, points, times)
-    free = ~path.pinned[2]
+    free = ~path.masks.pinned[2]
     torch.testing.assert_close(found[2][free], expected[free], atol=1e-9, rtol=0)
 
 
@@ -61,7 +62,7 @@ def test_mean_flow_learns_the_guided_velocity() -> None:
     prior = shaken("mean_flow", taught_guidance=GUIDANCE, pinned_blocks=1.0)
     path, predict = drawn(prior)
     times = torch.stack([path.times, torch.zeros_like(path.times)], -1)
-    free = prior.unconditional(path.point(), times, path.pinned)
+    free = prior.denoiser.alone(path.point(), times, path.masks.pinned)
     expected = GUIDANCE * path.velocity() + (1 - GUIDANCE) * free
     found = prior.velocity(path)
     torch.testing.assert_close(found[1:, 1:], expected[1:, 1:])

@@ -56,7 +56,7 @@ def test_an_error_of_z0_is_t_times_that_of_the_velocity() -> None:
     clean, noise, guess = torch.randn(3, 5, 1, 2, generator=torch.Generator().manual_seed(0))
     times = torch.linspace(0.1, 0.9, 5)[:, None, None]
     point = torch.lerp(clean, noise, times)
-    error = prior.as_velocity(guess, point, times) - (noise - clean)
+    error = prior.denoiser.velocity(guess, point, times) - (noise - clean)
     torch.testing.assert_close(times * error, clean - guess)
 
 

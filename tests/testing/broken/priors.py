@@ -18,13 +18,13 @@ from colaflex.priors.shortcut import Shortcut
 
 
 class PeeksAtLaterBlocks(FlowMatching):
-    def predictor(self, history, path, modules):
-        return super().predictor(history.roll(-2, 1), path, modules)
+    def history(self, latents):
+        return super().history(latents).roll(-2, 1)
 
 
 class TrainsWithoutHistory(FlowMatching):
-    def predictor(self, history, path, modules):
-        return super().predictor(torch.zeros_like(history), path, modules)
+    def history(self, latents):
+        return torch.zeros_like(super().history(latents))
 
 
 class SamplesWithoutHistory(FlowMatching):
@@ -56,9 +56,9 @@ class SamplesFromGlobalGenerator(FlowMatching):
 
 
 class TrainsFromGlobalGenerator(FlowMatching):
-    def draw_times(self, schedule, noise, samples, data):
-        times = super().draw_times(schedule, noise, samples, data)
-        return torch.rand_like(times)
+    def draw_path(self, latents, noise, samples):
+        path = super().draw_path(latents, noise, samples)
+        return replace(path, times=torch.rand_like(path.times))
 
 
 class SampleHasBatchStatistics(FlowMatching):

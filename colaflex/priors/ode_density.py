@@ -3,6 +3,12 @@
 Along dz/dt = v, d log p_t(z_t) / dt = -div v; with t = 1 the noise,
 log p(z_0) = log N(z_1; 0, I) + ∫_0^1 div v(z_t, t) dt.
 
+Where the clean latent x is predicted, the velocity (z_t - x) / t divides its error by t, and
+densities begin at a time that the network knows. At t the prediction is worth something as long as
+x is no worse a guess of the latent than z_t / (1 - t), which takes z_t for free of noise; the best
+one never is. Training seldom looks at small times, so that the least t of which this holds is a
+property of the model, and is measured by asking it about samples of its own.
+
 References:
     Neural Ordinary Differential Equations (Chen et al., 2018), https://arxiv.org/abs/1806.07366;
     FFJORD (Grathwohl et al., 2019), for the random direction, https://arxiv.org/abs/1810.01367.
@@ -11,6 +17,7 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +27,22 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.noise import generator_for
 from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.path import Masks, Predict
 
-__all__ = ["Integration", "block_directions", "log_density"]
-
+__all__ = ["TIMES", "Integration", "block_directions", "density_start", "log_density", "probe"]
 
 RESOLVED = 0.02
 """How finely steps begin at t = 0: the least deviation of the data that few of them resolve."""
+
+TIMES: tuple[float, ...] = tuple(0.256 * 0.5**halvings for halvings in range(10))
+"""Where predictions are looked at, downwards. Densities begin one higher: samples of a model that
+does not know small times are too close to what it predicts there."""
+
+PROBES, STEPS = 128, 32
+"""Sampled blocks, and the Euler steps of each."""
+
+TOLERATED = 1.02
+"""Ratio of mean squared errors up to which a prediction is no worse, by so many samples."""
 
 
 @dataclass(frozen=True)
@@ -134,3 +151,35 @@ def block_directions(data: Tensor) -> Tensor:
         for block in blocks
     ]
     return (2 * torch.stack(drawn) - 1).view_as(data).to(data)
+
+
+def probe(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor, Masks]:
+    """Two draws of noise for first blocks of documents, of (block, dim), always the same."""
+    size = (PROBES, 1, *shape)
+    points, noise = (
+        torch.randn(size, generator=generator_for("density start", purpose)).to(like)
+        for purpose in ("samples", "noise")
+    )
+    return points, noise, Masks.free(torch.ones_like(points[..., 0], dtype=torch.bool))
+
+
+def density_start(points: Tensor, noise: Tensor, predict: Predict) -> float:
+    """The least of `TIMES` at which, and a halving below, latents are predicted well.
+
+    Args:
+        points: noise, of which samples are made.
+        noise: that is put on these.
+        predict: the network's prediction of the clean latents.
+    """
+    start = TIMES[0]
+    for step in range(STEPS, 0, -1):
+        clean = predict(points, points.new_full((1, 1, 1), step / STEPS))
+        points = torch.lerp(points, clean, 1 / step)
+    for above, time in zip((TIMES[0], *TIMES), TIMES, strict=False):
+        noisy = torch.lerp(points, noise, time)
+        clean = predict(noisy, points.new_full((1, 1, 1), time))
+        guess = (time / (1 - time)) ** 2 * noise.square().mean()
+        if not bool((clean - points).square().mean() <= TOLERATED * guess):
+            break
+        start = above
+    return start

@@ -1,4 +1,4 @@
-"""What a readout is taught of a batch and what that cost, or what it says unasked."""
+"""How a readout is called: to learn what latents stand for, or to keep what it says."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 
-__all__ = ["Listener", "Listening", "Reading", "content_of"]
+__all__ = ["ContentTargets", "ReadoutCall", "SaidRecorder", "content_of"]
 
 
-class Listener(Protocol):
+class ReadoutCall(Protocol):
     """Stands between a network and its readout."""
 
     def read(self, head: Readout, states: Tensor) -> Tensor:
@@ -23,8 +23,8 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a readout is taught in a step, and what that cost at each call.
+class ContentTargets:
+    """What a readout learns in a step, and what that cost at each call.
 
     Attributes:
         content: (samples · batch, blocks, block, any) what the path's latents stand for.
@@ -34,8 +34,13 @@ class Reading:
     content: Tensor
     losses: list[Tensor] = field(default_factory=list)
 
+    @classmethod
+    def repeated(cls, content: Tensor, samples: int) -> ContentTargets:
+        """The same for each noising; content is (batch, blocks, block, any)."""
+        return cls(content.repeat(samples, *(1 for _ in content.shape[1:])))
+
     def read(self, head: Readout, states: Tensor) -> Tensor:
-        """Teach the readout; see `Listener.read`."""
+        """Teach the readout; see `ReadoutCall.read`."""
         clean, nats = head.taught(states, self.content)
         self.losses.append(nats)
         return clean
@@ -46,7 +51,7 @@ class Reading:
 
 
 @dataclass
-class Listening:
+class SaidRecorder:
     """Keeps what a readout said last.
 
     Attributes:
@@ -56,13 +61,13 @@ class Listening:
     said: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def read(self, head: Readout, states: Tensor) -> Tensor:
-        """Hear the readout; see `Listener.read`."""
+        """Hear the readout; see `ReadoutCall.read`."""
         self.said = head.said(states)
         return head.mean(self.said)
 
 
 def content_of(latents: LatentBatch) -> Tensor:
-    """What latents stand for; raises ValueError where nobody told."""
+    """What latents stand for; raises ValueError where nobody said."""
     if latents.content is None:
         raise ValueError("this prior asks what latents stand for: LatentBatch.content is missing")
     return latents.content

@@ -1,0 +1,266 @@
+"""Sampling a block by a denoiser: its guided field, estimates drawn on the way, steps and ends.
+
+A step from t to s takes the estimate x for the data, so that z_t tells of the noise
+e = (z_t - (1 - t) x) / t, and goes on to z_s = (1 - s) x + s (sqrt(1 - r^2) e + r n) with fresh
+noise n. With r = 0 and the expected x that is Euler's step along the flow; with r = 1 all noise is
+fresh.
+
+References:
+    Denoising Diffusion Implicit Models (Song et al., 2021), for the step at r = 0,
+    https://arxiv.org/abs/2010.02502.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from colaflex.errors import UserError
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.prior import Known
+from colaflex.interfaces.readout import EndingReadout
+from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.denoiser import Denoiser, EstimateLift, Prefix
+
+__all__ = [
+    "Draw",
+    "Estimate",
+    "LastCall",
+    "PinnedNoise",
+    "drawn_estimates",
+    "grid_times",
+    "last_mean",
+    "readout_end",
+    "renoised",
+    "velocity_field",
+]
+
+Draw = Callable[[int], Tensor]
+"""(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
+
+Estimate = Callable[[int, Tensor, Tensor], Tensor]
+"""(step, scalar time, points) -> clean latents of the points' shape."""
+
+
+@dataclass(frozen=True)
+class PinnedNoise:
+    """Noise for a block's steps, and its known positions.
+
+    Attributes:
+        noise: of the rows.
+        shape: (block, dim).
+        like: tells device and dtype.
+        known: clean at every step.
+    """
+
+    noise: SampleNoise
+    shape: tuple[int, int]
+    like: Tensor
+    known: Known | None
+
+    def __call__(self, step: int) -> Tensor:
+        """See `Draw`."""
+        purpose = f"flow {step}" if step else "flow"
+        return self.pin(self.noise.normal(purpose, self.shape, self.like))
+
+    def pin(self, points: Tensor) -> Tensor:
+        """The points, known positions put back."""
+        if self.known is None:
+            return points
+        return torch.where(self.known.mask[..., None], self.known.values, points)
+
+
+def velocity_field(
+    denoiser: Denoiser,
+    prefix: Prefix,
+    guidance: float = 1.0,
+    pinned: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> VelocityField:
+    """The (guided) velocity of the next block.
+
+    With self-conditioning, each call reads the estimate that the one before made.
+
+    Args:
+        denoiser: asked at a scalar time, or (n_times,) where it conditions on several.
+        prefix: what stands before the block; guidance is off in rows where that is nothing.
+        guidance: g in g · conditional + (1 - g) · unconditional.
+        pinned: (rows, block) bool, positions at rest; none by default.
+        condition: (rows, block, width), added to the lifted points.
+    """
+
+    def plain(condition: Tensor | None) -> VelocityField:
+        made = denoiser.guided(denoiser.head, prefix, guidance, condition)
+
+        def velocity(time: Tensor, points: Tensor) -> Tensor:
+            times = _block_times(denoiser, time, points, pinned)
+            prediction = denoiser.predicted(made(points, times), points, times)
+            moved = denoiser.velocity(prediction, points, denoiser.noise_time(times))
+            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
+
+        return velocity
+
+    if denoiser.recall is None:
+        return plain(condition)
+    return _recalling(plain, denoiser.recall, condition)
+
+
+def _recalling(
+    plain: Callable[[Tensor | None], VelocityField], recall: EstimateLift, condition: Tensor | None
+) -> VelocityField:
+    """A field that is conditioned on its last estimate, too."""
+    last: Tensor | None = None
+
+    def velocity(time: Tensor, points: Tensor) -> Tensor:
+        nonlocal last
+        moved = plain(_with_estimate(condition, recall, last))(time, points)
+        if recall.guidance != 1.0 and last is not None:
+            moved = torch.lerp(plain(condition)(time, points), moved, recall.guidance)
+        last = points - time.to(points.dtype) * moved
+        return moved
+
+    return velocity
+
+
+def drawn_estimates(
+    denoiser: Denoiser,
+    prefix: Prefix,
+    noise: SampleNoise,
+    guidance: float = 1.0,
+    pinned: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> Estimate:
+    """Clean latents of the next block, drawn from what the readout says, guided.
+
+    Raises:
+        UserError: the denoiser has no readout.
+    """
+    head, recall = denoiser.readout, denoiser.recall
+    if head is None:
+        raise UserError(
+            "estimate: a linear readout says nothing of the text from which estimates could be "
+            "drawn; ask for mean"
+        )
+    last: Tensor | None = None
+
+    def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
+        nonlocal last
+        read = condition if recall is None else _with_estimate(condition, recall, last)
+        said = denoiser.guided(head.said, prefix, guidance, read)(
+            points, _block_times(denoiser, time, points, pinned)
+        )
+        try:
+            last = head.drawn(said, noise, f"flow content {step}").to(points.dtype)
+        except NotImplementedError as error:
+            raise UserError(f"estimate: {error}; ask for mean") from None
+        return last
+
+    return estimate
+
+
+def _with_estimate(
+    condition: Tensor | None, recall: EstimateLift, estimate: Tensor | None
+) -> Tensor | None:
+    """The condition, and an estimate lifted, where there is one."""
+    if estimate is None:
+        return condition
+    lifted: Tensor = recall(estimate)
+    return lifted if condition is None else condition + lifted
+
+
+class LastCall:
+    """A field that remembers where it was asked last.
+
+    Attributes:
+        time: scalar, or (n_times,).
+        points: (rows, block, dim); empty before the first call.
+    """
+
+    def __init__(self, field: VelocityField) -> None:
+        self._field = field
+        self.time = torch.empty(())
+        self.points = torch.empty(0)
+
+    def __call__(self, time: Tensor, points: Tensor) -> Tensor:
+        """The field's velocity there."""
+        self.time, self.points = time, points
+        return self._field(time, points)
+
+
+def readout_end(
+    denoiser: Denoiser,
+    prefix: Prefix,
+    time: Tensor,
+    points: Tensor,
+    guidance: float = 1.0,
+    pinned: Tensor | None = None,
+    condition: Tensor | None = None,
+) -> Tensor:
+    """The end that a readout gives at some points, guided.
+
+    It is asked by the points alone: without the estimate of self-conditioning.
+    """
+    head = denoiser.head
+    assert isinstance(head, EndingReadout)
+    made = denoiser.guided(head.said, prefix, guidance, condition)
+    said = made(points, _block_times(denoiser, time, points, pinned))
+    return head.end(said).to(points.dtype)
+
+
+def _block_times(denoiser: Denoiser, time: Tensor, points: Tensor, pinned: Tensor | None) -> Tensor:
+    """(1 or rows, 1 or block, n_times) scaled: a time for all, 0 at pinned positions."""
+    times = (denoiser.time_scale * time).to(points.dtype).reshape(1, 1, -1)
+    return times if pinned is None else torch.where(pinned[..., None], 0.0, times)
+
+
+def last_mean(field: VelocityField, drawn: Estimate | None, steps: int) -> Estimate:
+    """The estimates that a field means; those drawn in their place, but at the last step."""
+
+    def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
+        if drawn is not None and step < steps - 1:
+            return drawn(step, time, points)
+        return points - time.to(points.dtype) * field(time, points)
+
+    return estimate
+
+
+def grid_times(grid: str, steps: int) -> list[float]:
+    """The times of a sampler of so many steps, from 1 to 0.
+
+    Args:
+        grid: uniform, or power(p): 1 - u^p at even u; p < 1 looks more often near the data.
+        steps: intervals.
+    """
+    bent = re.fullmatch(r"power\(([0-9.]+)\)", grid)
+    power = float(bent.group(1)) if bent else 1.0
+    return [1.0 - (step / steps) ** power for step in range(steps + 1)]
+
+
+def renoised(
+    estimate: Estimate,
+    draw: PinnedNoise,
+    times: Sequence[float],
+    renoise: float,
+) -> Tensor:
+    """From noise to the last estimate.
+
+    Args:
+        estimate: of the clean latents.
+        draw: fresh noise; draw(0) is where it begins.
+        times: from 1 to 0.
+        renoise: r, in [0, 1].
+    """
+    points = clean = draw(0)
+    for step, (time, then) in enumerate(pairwise(times)):
+        clean = estimate(step, torch.tensor(time, device=points.device), points)
+        noise = (points - (1.0 - time) * clean) / time
+        if renoise and then:
+            noise = math.sqrt(1.0 - renoise**2) * noise + renoise * draw(step + 1)
+        points = draw.pin(torch.lerp(clean, noise, then))
+    return clean

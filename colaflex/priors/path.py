@@ -1,0 +1,144 @@
+"""Points on the straight paths between noise and data, block-wise, and what of them is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from colaflex.interfaces.noise import Noise
+from colaflex.priors.flow_config import PathPriorConfig, Schedule
+
+__all__ = ["Masks", "Path", "Predict", "draw_masks", "draw_times"]
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""(points, times (samples · batch, blocks or 1, n_times)) -> prediction of the points' shape."""
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What of some documents is known, what counts, and who sees no history.
+
+    Attributes:
+        pinned: (samples · batch, blocks, block) bool, positions whose latents are known.
+        counted: (samples · batch, blocks, block) bool, positions that count in the loss.
+        blind: (samples · batch,) bool, rows that see no history.
+    """
+
+    pinned: Tensor
+    counted: Tensor
+    blind: Tensor
+
+    @classmethod
+    def free(cls, counted: Tensor) -> Masks:
+        """Nothing pinned, nobody blind."""
+        nowhere = torch.zeros_like(counted)
+        return cls(nowhere, counted, nowhere[:, 0, 0])
+
+    def opening(self) -> Tensor:
+        """(samples · batch, blocks) bool: blocks that open a document, and know it."""
+        opens = torch.zeros_like(self.pinned[..., 0])
+        opens[:, 0] = ~self.blind
+        return opens
+
+    def guided(self, conditional: Tensor, free: Tensor, guidance: float) -> Tensor:
+        """Predictions moved away from those without history, where there is any.
+
+        Args:
+            conditional: (samples · batch, blocks, block, any).
+            free: of that shape, of every block alone.
+            guidance: g in g · conditional + (1 - g) · free.
+        """
+        alone = self.blind[:, None].repeat(1, self.pinned.shape[1])
+        alone[:, 0] = True
+        mixed = torch.lerp(free, conditional, guidance)
+        return torch.where(alone[..., None, None], conditional, mixed)
+
+    def repeat(self, samples: int) -> Masks:
+        """The same for so many noisings."""
+        return Masks(
+            self.pinned.repeat(samples, 1, 1),
+            self.counted.repeat(samples, 1, 1),
+            self.blind.repeat(samples),
+        )
+
+    def rows(self, chosen: Tensor) -> Masks:
+        """Those of some of the rows."""
+        return Masks(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Path:
+    """Points on the paths between data and noise, block-wise.
+
+    Attributes:
+        data: (samples · batch, blocks, block, dim) clean latents.
+        noise: the noise each path starts from, of the same shape.
+        times: (samples · batch, blocks) in (0, 1).
+        masks: of the same rows.
+    """
+
+    data: Tensor
+    noise: Tensor
+    times: Tensor
+    masks: Masks
+
+    def point(self, times: Tensor | None = None) -> Tensor:
+        """z_t = (1 - t) z0 + t eps, pinned positions clean; at other times, if passed."""
+        t = (self.times if times is None else times)[..., None, None]
+        return self.pin(torch.lerp(self.data, self.noise, t))
+
+    def velocity(self) -> Tensor:
+        """dz_t / dt = eps - z0."""
+        return self.noise - self.data
+
+    def pin(self, points: Tensor) -> Tensor:
+        """The points, pinned positions clean; these are history, and carry no gradient."""
+        return torch.where(self.masks.pinned[..., None], self.data.detach(), points)
+
+    def rows(self, chosen: Tensor) -> Path:
+        """The paths of some of the rows."""
+        return Path(
+            self.data[chosen], self.noise[chosen], self.times[chosen], self.masks.rows(chosen)
+        )
+
+
+def draw_masks(
+    config: PathPriorConfig, noise: Noise, samples: int, data: Tensor, mask: Tensor
+) -> Masks:
+    """Draw pinned prefixes and blind rows of a batch, `samples` times.
+
+    Args:
+        config: how many of each.
+        noise: of the step.
+        samples: noisings.
+        data: (batch, blocks, block, dim).
+        mask: (batch, blocks, block) bool, latents that are learned.
+    """
+    batch, blocks, block, _ = data.shape
+    draws = noise.uniform("flow prefix", (batch, samples, blocks, 2), data)
+    draws = draws.transpose(0, 1).flatten(0, 1)
+    share = noise.in_some_steps(config.pinned_blocks)
+    prefix = torch.where(draws[..., 0] < share, draws[..., 1] * block, 0.0)
+    pinned = torch.arange(block, device=data.device) < prefix.long()[..., None]
+    # What is not learned before what is (the end of a prompt) is known, as when sampling.
+    behind = mask.flip(2).cumsum(2).flip(2) > 0
+    pinned |= (~mask & behind).repeat(samples, 1, 1)
+    blind = noise.uniform("flow blind", (batch, samples), data).T.flatten()
+    counted = mask.repeat(samples, 1, 1) & ~pinned
+    return Masks(pinned, counted, blind < config.history_dropout)
+
+
+def draw_times(
+    schedule: Schedule, noise: Noise, samples: int, data: Tensor, purpose: str = "flow times"
+) -> Tensor:
+    """(samples · batch, blocks) times from a schedule; data is (batch, blocks, ...)."""
+    shape = (data.shape[0], samples, data.shape[1])
+    if schedule.distribution == "uniform":
+        times = noise.uniform(purpose, shape, data)
+    else:
+        normal = noise.normal(purpose, shape, data)
+        times = torch.sigmoid(schedule.loc + schedule.scale * normal)
+    return times.transpose(0, 1).flatten(0, 1)
