@@ -21,10 +21,10 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from colaflex.studies.arm import Arm, Limits
-from colaflex.studies.objective import Attempt, Found, Point, Report
-from colaflex.studies.storage.ownership import all_trials
+from colaflex.studies.arm import Arm
+from colaflex.studies.objective import Attempt, Point, Report, TrialResult
 from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.worker import Worker
 
 RECORD = Path(__file__).parent / "results" / "study_overhead.json"
@@ -47,10 +47,10 @@ def suggest(trial: optuna.Trial) -> Point:
     return {name: trial._suggest(name, distribution) for name, distribution in SPACE.items()}
 
 
-def measure(attempt: Attempt, report: Report) -> Found:
+def measure(attempt: Attempt, report: Report) -> TrialResult:
     for step in (1, 2, 3):
         report(step, {SCORE: random.random()})
-    return Found(METRICS, flops=1e12, seconds=20.0, stage1={"digest": 1e12}, reused=1)
+    return TrialResult(METRICS, flops=1e12, seconds=20.0, stage1={"digest": 1e12}, reused=1)
 
 
 def study_with(url: str, folder: Path, trials: int) -> optuna.Study:
@@ -86,7 +86,7 @@ def seconds_per_trial(url: str, before: int, trials: int) -> dict[str, Any]:
         folder = Path(name)
         study, taken = study_with(url, folder, before), []
         for _ in range(trials + 1):
-            limits = Limits(trials=len(all_trials(study)) + 1)
+            limits = Limits(trials=len(study.get_trials(deepcopy=False)) + 1)
             began = time.perf_counter()
             Worker(study, Arm("search", folder, (SCORE,)), suggest, measure, limits).run()
             taken.append(time.perf_counter() - began)

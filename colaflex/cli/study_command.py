@@ -122,7 +122,7 @@ def _note_others(study: Study) -> None:
 
 def _work(study: Study, arms: tuple[str, ...], options: dict[str, Any]) -> int:
     budget = study.file.budget
-    from colaflex.studies.arm import Limits
+    from colaflex.studies.work.limits import Limits
 
     limits = Limits(
         options["trials"] or budget.trials,
@@ -136,7 +136,7 @@ def _work(study: Study, arms: tuple[str, ...], options: dict[str, Any]) -> int:
     settings = WorkSettings(limits, arms, options["device"], options["precision"])
     if options["workers"] > 1:
         from colaflex.runtime.terminal import say
-        from colaflex.studies.work.shared import join
+        from colaflex.studies.work.agreement import join
         from colaflex.studies.work.worker_processes import WorkerPool
 
         # What stands in the way is said once, and what is taken for granted.
@@ -236,7 +236,7 @@ def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str
     from optuna.storages import InMemoryStorage
 
     from colaflex.studies.file.study_file import StudyFile
-    from colaflex.studies.storage.looking import NothingKept, look_into
+    from colaflex.studies.storage.read_only import NothingStored, open_read_only
     from colaflex.studies.storage.storages import without_password
     from colaflex.studies.study import Study, Where
 
@@ -247,8 +247,8 @@ def _look(path: Path, out: Path | None, storage: str | None) -> tuple[Study, str
     if out is not None and not os.path.isdir(out):  # noqa: PTH112  # raises nothing
         raise UserError(f"--out {out}: there is no such folder")
     try:
-        study, missing = Study(file, where, look_into(where.storage, where.folder)), ""
-    except NothingKept as nothing:
+        study, missing = Study(file, where, open_read_only(where.storage, where.folder)), ""
+    except NothingStored as nothing:
         study, missing = Study(file, where, InMemoryStorage()), str(nothing)
     if not missing and not study.begun and not study.others():
         missing = f"no study {file.study!r} is kept there{study.names_hint()}"
@@ -286,9 +286,9 @@ def _show_status(study: Study, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
-    from colaflex.studies.failed import failed_in_words
-    from colaflex.studies.point_words import point_in_words
+    from colaflex.studies.objective import point_in_words
     from colaflex.studies.study import SEARCH
+    from colaflex.studies.trials import failed_in_words
 
     states = ("complete", "pruned", "failed", "running", "waiting")
     rows = []

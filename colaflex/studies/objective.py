@@ -8,7 +8,17 @@ from typing import Any, Literal, Protocol
 
 from colaflex.errors import RunFailure
 
-__all__ = ["Attempt", "Found", "Objective", "Point", "Pruned", "Report", "StopSearch", "Value"]
+__all__ = [
+    "Attempt",
+    "Objective",
+    "Point",
+    "Pruned",
+    "Report",
+    "StopSearch",
+    "TrialResult",
+    "Value",
+    "point_in_words",
+]
 
 Value = bool | int | float | str
 Point = Mapping[str, Value]
@@ -33,7 +43,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TrialResult:
     """What a trial came to.
 
     Attributes:
@@ -57,10 +67,10 @@ class Pruned(Exception):
     """A trial is given up: others were better at this point of theirs.
 
     Attributes:
-        found: what it had cost by then, and what was measured last; None where that is unknown.
+        result: what it had cost by then, and what was measured last; None where that is unknown.
     """
 
-    found: Found | None = None
+    result: TrialResult | None = None
 
 
 class StopSearch(RunFailure):
@@ -82,7 +92,7 @@ class Report(Protocol):
 class Objective(Protocol):
     """Measures attempts: by training a spec, or by a formula."""
 
-    def __call__(self, attempt: Attempt, report: Report) -> Found:
+    def __call__(self, attempt: Attempt, report: Report) -> TrialResult:
         """Measure; going on where an earlier try of the same attempt was killed.
 
         Raises:
@@ -91,3 +101,11 @@ class Objective(Protocol):
             RunFailure: the training failed, say by a loss that is not finite.
         """
         ...  # pragma: no cover
+
+
+def point_in_words(point: Point) -> str:
+    """`latent_dim 16, loc 1.04`: the last parts of keys, whole keys where these are not unique."""
+    ends = [path.rpartition(".")[2] for path in point]
+    names = [end if ends.count(end) == 1 else path for path, end in zip(point, ends, strict=True)]
+    values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in point.values()]
+    return ", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True))

@@ -19,7 +19,7 @@ from colaflex.studies.file.study_file import FRESH, SEARCH, StudyFile
 from colaflex.studies.objective import Attempt, Point
 from colaflex.studies.storage.ownership import is_dead
 from colaflex.studies.storage.storages import open_storage, without_password
-from colaflex.studies.trials import TrialRecord, records_of
+from colaflex.studies.trials import TrialRecord, counts, records_of
 
 __all__ = ["FRESH", "SEARCH", "Study", "Where"]
 
@@ -259,9 +259,3 @@ def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ..
     """The keys with other values, or in one of them only."""
     nothing = object()
     return tuple(k for k in sorted({*then, *now}) if then.get(k, nothing) != now.get(k, nothing))
-
-
-def counts(records: list[TrialRecord]) -> dict[str, int]:
-    """How many trials are in each state."""
-    states = ("complete", "pruned", "failed", "running", "waiting")
-    return {state: sum(record.state == state for record in records) for state in states}

@@ -9,10 +9,8 @@ from typing import Any
 
 from colaflex import __version__
 from colaflex.studies.explanation.explain import explain
-from colaflex.studies.failed import failed_in_words
-from colaflex.studies.page.spending import spent
 from colaflex.studies.space.parameters import Parameter
-from colaflex.studies.study import FRESH, SEARCH, Study, counts
+from colaflex.studies.study import FRESH, SEARCH, Study
 from colaflex.studies.summary import (
     ArmSummary,
     FreshRow,
@@ -21,8 +19,8 @@ from colaflex.studies.summary import (
     SpaceRow,
     StudySummary,
 )
-from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.found import COSTS
+from colaflex.studies.trials import TrialRecord, counts, failed_in_words, training_flops
+from colaflex.studies.work.trial_result import COSTS
 
 __all__ = ["summarise"]
 
@@ -57,7 +55,7 @@ def _arm(study: Study, name: str) -> ArmSummary:
         records=records,
         sampler=study.file.sampler_of(name).type,
         counts=counts(records),
-        flops=spent(records),
+        flops=training_flops(records),
         seconds=sum(record.seconds for record in records),
         best=next((r for r in records if best is not None and r.number == best.number), None),
     )
@@ -114,7 +112,7 @@ def _facts(study: Study, arms: Mapping[str, ArmSummary]) -> tuple[tuple[str, str
     first = {digest: flops for record in records for digest, flops in record.stage1.items()}
     uses, reused = sum(len(r.stage1) for r in records), sum(r.reused for r in records)
     repeated = sum(flops for r in records for flops in r.stage1.values()) - sum(first.values())
-    paid = spent(records)
+    paid = training_flops(records)
     pruner = study.file.pruner
     rungs = ", ".join(f"{share:.0%}" for share in study.file.rungs)
     stages = f"{len(first)}, used {uses} times, {reused} from the cache"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,16 @@ from colaflex.studies.objective import Point
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["ATTRIBUTES", "State", "TrialRecord", "record_of", "records_of"]
+__all__ = [
+    "ATTRIBUTES",
+    "State",
+    "TrialRecord",
+    "counts",
+    "failed_in_words",
+    "record_of",
+    "records_of",
+    "training_flops",
+]
 
 State = Literal["complete", "pruned", "failed", "running", "waiting"]
 STATES: Mapping[str, State] = {
@@ -37,6 +47,8 @@ ATTRIBUTES = (
     "split",
 )
 """User attributes of a trial in the storage that a record is read from."""
+SHOWN = 5
+"""Reasons of failures that are shown, and trials of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +122,33 @@ def _adapter() -> TypeAdapter[TrialRecord]:
 def records_of(trials: Iterable[optuna.trial.FrozenTrial]) -> list[TrialRecord]:
     """All of them, by number."""
     return [record_of(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+
+
+def counts(records: Sequence[TrialRecord]) -> dict[str, int]:
+    """How many trials are in each state."""
+    return {state: sum(r.state == state for r in records) for state in STATES.values()}
+
+
+def training_flops(records: Sequence[TrialRecord]) -> float:
+    """Training FLOPs of trials, each stage 1 counted once."""
+    stages = {digest: flops for record in records for digest, flops in record.stage1.items()}
+    return math.fsum([*(record.flops for record in records), *stages.values()])
+
+
+def failed_in_words(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on the last reasons.
+
+    Args:
+        failures: `arm`, `trial` and `reason` of each trial that failed.
+    """
+    reasons: dict[str, list[str]] = {}
+    for failure in failures:
+        trial = f"{failure['arm']} {failure['trial']}"
+        reasons.setdefault(" ".join(str(failure["reason"]).split()), []).append(trial)
+    lines = []
+    for reason, trials in list(reasons.items())[-SHOWN:]:
+        more = f" and {len(trials) - SHOWN} more" if len(trials) > SHOWN else ""
+        lines.append(f"{', '.join(trials[-SHOWN:])}{more}: {reason}")
+    if len(reasons) > SHOWN:
+        lines.append(f"{len(reasons) - SHOWN} other reasons; `study status --json` has all of them")
+    return lines

@@ -21,10 +21,11 @@ from typing import Any
 
 import optuna
 
-from colaflex.studies.arm import Arm, Limits
-from colaflex.studies.objective import Attempt, Found, Point, Report
+from colaflex.studies.arm import Arm
+from colaflex.studies.objective import Attempt, Point, Report, TrialResult
 from colaflex.studies.storage.storages import open_storage
 from colaflex.studies.trials import TrialRecord
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.worker import Worker
 
 NAME = "killed"
@@ -34,13 +35,13 @@ def value_of(point: Point) -> float:
     return 1.0 - (float(point["x"]) - 0.3) ** 2
 
 
-def measure(attempt: Attempt, report: Report) -> Found:
+def measure(attempt: Attempt, report: Report) -> TrialResult:
     value = value_of(attempt.point)
     for step in (1, 2):
         time.sleep(random.uniform(0.001, 0.008))
         report(step, {"score": value - 1 / step})
     score = {"value": value, "low": value, "high": value, "n": 1}
-    return Found({"score": score}, flops=3.0, seconds=0.01, stage1={"same": 5.0})
+    return TrialResult({"score": score}, flops=3.0, seconds=0.01, stage1={"same": 5.0})
 
 
 def suggest(trial: optuna.Trial) -> Point:

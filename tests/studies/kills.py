@@ -13,7 +13,8 @@ from killed_workers import arm, lines, open_study, value_of
 from optuna.trial import TrialState
 
 from colaflex.studies.storage.ownership import reap
-from colaflex.studies.work.spent import counts, flops_spent
+from colaflex.studies.trials import counts, records_of
+from colaflex.studies.work.limits import flops_spent
 
 SCRIPT = Path(__file__).parent / "killed_workers.py"
 
@@ -31,7 +32,7 @@ def run(url: str, folder: Path, limit: int, kills: int) -> list[float]:
 def check_nothing_is_lost(url: str, folder: Path, limit: int) -> None:
     study = open_study(url, folder)
     reap(study, arm(folder).lock)
-    found = counts(study)
+    found = counts(records_of(study.get_trials()))
     assert found["complete"] == limit
     assert found["running"] == found["failed"] == 0
     trials = study.get_trials()

@@ -18,19 +18,11 @@ from optuna.trial import TrialState
 
 from colaflex.runtime.lock import FileLock
 from colaflex.studies.arm import Arm
-from colaflex.studies.storage.ownership import (
-    RETRIES,
-    SILENCE,
-    Claims,
-    Owner,
-    all_trials,
-    new_trial,
-    reap,
-)
+from colaflex.studies.storage.claims import Claims, new_trial
+from colaflex.studies.storage.ownership import RETRIES, SILENCE, Owner, earlier_seconds, reap
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
-from colaflex.studies.storage.spans import earlier_seconds
 from colaflex.studies.storage.storages import open_storage
-from colaflex.studies.work.spent import minutes_spent
+from colaflex.studies.work.limits import minutes_spent
 
 
 @pytest.fixture(params=["journal", "sqlite:///{folder}/study.db"])
@@ -51,7 +43,7 @@ def running(study: optuna.Study, **owner: Any) -> int:
 
 
 def states(study: optuna.Study) -> list[str]:
-    return [trial.state.name for trial in all_trials(study)]
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
 def test_a_process_is_alive_until_it_is_killed_even_if_nobody_waits_for_it() -> None:
@@ -167,7 +159,7 @@ def test_the_time_of_a_trial_that_was_stopped_is_kept(study: optuna.Study, lock:
     claims = Claims(study, lock, owner)
 
     def spent() -> float:
-        return 60 * minutes_spent(all_trials(study))
+        return 60 * minutes_spent(study.get_trials(deepcopy=False))
 
     with owner.working():
         for count in (1, 2, 3):
@@ -184,7 +176,7 @@ def test_the_time_of_a_trial_that_was_stopped_is_kept(study: optuna.Study, lock:
             assert least <= found <= ran
             time.sleep(0.2)  # while it waits, no time is spent
             assert spent() == found
-    assert 0.4 <= earlier_seconds(all_trials(study)[0]) <= found - 0.2
+    assert 0.4 <= earlier_seconds(study.get_trials(deepcopy=False)[0]) <= found - 0.2
 
 
 def test_the_time_of_a_killed_trial_ends_with_its_last_sign(
@@ -194,27 +186,27 @@ def test_the_time_of_a_killed_trial_ends_with_its_last_sign(
     folder = tmp_path / "search/0000"
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("")
-    start = all_trials(study)[0].datetime_start
+    start = study.get_trials(deepcopy=False)[0].datetime_start
     assert start is not None
     seen = start.timestamp() + 0.25
     os.utime(folder, (0, 0))
     os.utime(folder / "metrics.jsonl", (seen, seen))
     time.sleep(0.5)  # nobody notices
     reap(study, lock, traces=arm)
-    assert 60 * minutes_spent(all_trials(study)) == pytest.approx(0.25, abs=0.01)
+    assert 60 * minutes_spent(study.get_trials(deepcopy=False)) == pytest.approx(0.25, abs=0.01)
     # Failed by too many deaths, each noticed a night later: the nights were no work.
     for _ in range(RETRIES - 1):
         study._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
         time.sleep(0.1)
         reap(study, lock, traces=arm)
     assert states(study) == ["FAIL"]
-    assert 60 * minutes_spent(all_trials(study)) == pytest.approx(0.25, abs=0.01)
+    assert 60 * minutes_spent(study.get_trials(deepcopy=False)) == pytest.approx(0.25, abs=0.01)
 
 
 @pytest.mark.parametrize("spans", ["x", [1], [[1, "2"]], [[5, 1]], [None], {"a": 1}])
 def test_times_that_others_have_written_count_nothing(study: optuna.Study, spans: Any) -> None:
     new_trial(study, TrialState.WAITING, {"spans": spans})
-    assert minutes_spent(all_trials(study)) == 0
+    assert minutes_spent(study.get_trials(deepcopy=False)) == 0
 
 
 def test_a_taken_over_trial_is_not_owned(study: optuna.Study, lock: FileLock) -> None:

@@ -22,8 +22,8 @@ from killed_workers import arm, measure, open_study, suggest
 from kills import check_next_trials_start, check_nothing_is_lost, run
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.studies.arm import Limits
 from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.worker import Worker
 
 pytestmark = pytest.mark.timeout(600)

@@ -8,9 +8,10 @@ import optuna
 import pytest
 
 from colaflex.spec import Spec
-from colaflex.studies.arm import Arm, Limits
+from colaflex.studies.arm import Arm
 from colaflex.studies.objective import Attempt, Pruned
 from colaflex.studies.storage.storages import open_storage
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted
@@ -70,7 +71,7 @@ def test_rungs_are_reported_and_a_pruned_trial_has_cost_less(spec: Spec, tmp_pat
 
     with pytest.raises(Pruned) as pruned:
         objective(spec, tmp_path, (0.3, 0.6))(Attempt("search/1", {}), prune)
-    found = pruned.value.found
+    found = pruned.value.result
     assert found is not None
     assert 0.4 * whole.flops < found.flops < 0.8 * whole.flops
     assert found.stage1 == whole.stage1
@@ -97,8 +98,8 @@ def test_several_seeds_are_several_runs_and_may_be_pruned_between(
 
     with pytest.raises(Pruned) as pruned:
         trials(Attempt("search/1", {}, (0, 1, 2)), prune)
-    assert pruned.value.found is not None
-    assert pruned.value.found.metrics[METRIC]["value"] == values[0]
+    assert pruned.value.result is not None
+    assert pruned.value.result.metrics[METRIC]["value"] == values[0]
 
 
 class StopsAt(SilentProgress):

@@ -13,17 +13,17 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.studies.arm import Arm, Limits
-from colaflex.studies.objective import Attempt, Found, Objective, Point, Report
-from colaflex.studies.sampling.grid import GridSampler
+from colaflex.studies.arm import Arm
+from colaflex.studies.objective import Attempt, Objective, Point, Report, TrialResult
+from colaflex.studies.sampling.grid_sampler import GridSampler
 from colaflex.studies.space.parameters import Parameter
 from colaflex.studies.space.space import Space
-from colaflex.studies.storage.ownership import all_trials, new_trial
+from colaflex.studies.storage.claims import enqueue, new_trial
 from colaflex.studies.storage.storages import open_storage
-from colaflex.studies.storage.waiting import enqueue
 from colaflex.studies.trials import STATES, TrialRecord, records_of
+from colaflex.studies.trials import counts as counts_of
+from colaflex.studies.work.limits import Limits, minutes_spent
 from colaflex.studies.work.outcome import Reports
-from colaflex.studies.work.spent import counts, minutes_spent
 from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted
 
@@ -32,12 +32,19 @@ def suggest(trial: optuna.Trial) -> Point:
     return {"x": trial.suggest_float("x", 0.0, 1.0)}
 
 
-def found(value: float, **more: float) -> Found:
+OTHER = {"scores": {"value": 1.0}}
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    return counts_of(records_of(study.get_trials(deepcopy=False)))
+
+
+def found(value: float, **more: float) -> TrialResult:
     score = {"value": value, "low": value, "high": value, "n": 1}
-    return Found({"score": score}, stage1={"same": 5.0}, **more)
+    return TrialResult({"score": score}, stage1={"same": 5.0}, **more)
 
 
-def measure(attempt: Attempt, report: Report) -> Found:
+def measure(attempt: Attempt, report: Report) -> TrialResult:
     return found(float(attempt.point["x"]), flops=10.0)
 
 
@@ -86,7 +93,7 @@ def test_a_trial_says_all_that_was_measured(tmp_path: Path) -> None:
     notes = Notes()
     assert worker(tmp_path, events=notes, trials=2).run() == "trials"
     study = open_study(tmp_path)
-    records = records_of(all_trials(study))
+    records = records_of(study.get_trials(deepcopy=False))
     assert records == notes.ends
     assert [attempt.name for attempt in notes.begun] == ["search/0000", "search/0001"]
     assert records[1].point == study.trials[1].params == notes.begun[1].point
@@ -104,15 +111,15 @@ def test_stage_one_is_paid_for_once(tmp_path: Path) -> None:
 
 
 def test_time_is_counted_while_trials_run(tmp_path: Path) -> None:
-    def slow(attempt: Attempt, report: Report) -> Found:
+    def slow(attempt: Attempt, report: Report) -> TrialResult:
         time.sleep(0.1)
         return found(0.5)
 
     assert worker(tmp_path, slow, minutes=0.25 / 60).run() == "minutes"
     assert counts(open_study(tmp_path))["complete"] in (2, 3)
-    spent = minutes_spent(all_trials(open_study(tmp_path)))
+    spent = minutes_spent(open_study(tmp_path).get_trials(deepcopy=False))
     time.sleep(0.2)
-    assert minutes_spent(all_trials(open_study(tmp_path))) == spent
+    assert minutes_spent(open_study(tmp_path).get_trials(deepcopy=False)) == spent
 
 
 @pytest.mark.parametrize(
@@ -122,17 +129,22 @@ def test_time_is_counted_while_trials_run(tmp_path: Path) -> None:
         (RunFailure("the loss is nan"), "the loss is nan"),
         (TypeError("no such thing"), "TypeError: no such thing (traceback in "),
         (found(float("nan")), "its score is nan, not a finite number"),
-        (Found({"scores": {"value": 1.0}}), "did not measure the objective 'score'; did you mean"),
         (
-            Found({"scores": {"value": 1.0}}, left_out={"score": "the tokenizer loses letters"}),
+            TrialResult({"scores": {"value": 1.0}}),
+            "did not measure the objective 'score'; did you mean",
+        ),
+        (
+            TrialResult(
+                {"scores": {"value": 1.0}}, left_out={"score": "the tokenizer loses letters"}
+            ),
             "did not measure the objective 'score', which is left out: the tokenizer loses letters",
         ),
     ],
 )
 def test_failures_in_a_row_end_the_search(
-    tmp_path: Path, error: Exception | Found, reason: str
+    tmp_path: Path, error: Exception | TrialResult, reason: str
 ) -> None:
-    def fails(attempt: Attempt, report: Report) -> Found:
+    def fails(attempt: Attempt, report: Report) -> TrialResult:
         if attempt.name.endswith("0000"):
             return found(0.5)
         if isinstance(error, Exception):
@@ -144,7 +156,11 @@ def test_failures_in_a_row_end_the_search(
     assert reason in str(caught.value)
     study = open_study(tmp_path)
     assert (counts(study)["complete"], counts(study)["failed"]) == (1, 3)
-    assert all(reason in r.reason for r in records_of(all_trials(study)) if r.state == "failed")
+    assert all(
+        reason in r.reason
+        for r in records_of(study.get_trials(deepcopy=False))
+        if r.state == "failed"
+    )
     logs = list((tmp_path / "logs").rglob("*.log"))
     assert len(logs) == (3 if isinstance(error, TypeError) else 0)
     assert all("in fails" in path.read_text() for path in logs)
@@ -157,12 +173,12 @@ def test_prunes_are_no_failures_and_a_resumed_trial_reports_in_silence(
 ) -> None:
     steps: list[int] = []
 
-    def interrupted(attempt: Attempt, report: Report) -> Found:
+    def interrupted(attempt: Attempt, report: Report) -> TrialResult:
         report(1, {"score": 0.5, "other": 1.0})
         report(2, {"score": 0.6})
         raise Interrupted
 
-    def goes_on(attempt: Attempt, report: Report) -> Found:
+    def goes_on(attempt: Attempt, report: Report) -> TrialResult:
         for step, value in ((1, 0.9), (2, 0.9), (3, -1.0)):
             steps.append(step)
             report(step, {"score": value})
@@ -186,7 +202,7 @@ def _first(objective: Objective) -> Objective:
     """Only one trial is measured; all others fail."""
     done: list[str] = []
 
-    def once(attempt: Attempt, report: Report) -> Found:
+    def once(attempt: Attempt, report: Report) -> TrialResult:
         done.append(attempt.name)
         if len(done) > 1:
             raise UserError("enough")
@@ -238,12 +254,14 @@ def grid_worker(folder: Path, objective: Objective = measure, **limits: float) -
 def test_a_finished_grid_trains_nothing_however_often_it_is_called(tmp_path: Path) -> None:
     for _ in range(3):
         assert grid_worker(tmp_path, trials=10).run() == "sampler"
-        points = [t.user_attrs["point"]["x"] for t in all_trials(open_study(tmp_path))]
+        points = [
+            t.user_attrs["point"]["x"] for t in open_study(tmp_path).get_trials(deepcopy=False)
+        ]
         assert sorted(points) == [0.25, 0.5, 0.75]
 
 
 def test_a_point_of_a_grid_that_waits_is_run_and_no_other(tmp_path: Path) -> None:
-    def interrupted(attempt: Attempt, report: Report) -> Found:
+    def interrupted(attempt: Attempt, report: Report) -> TrialResult:
         raise Interrupted
 
     assert grid_worker(tmp_path, trials=2).run() == "trials"
@@ -256,7 +274,7 @@ def test_a_point_of_a_grid_that_waits_is_run_and_no_other(tmp_path: Path) -> Non
 def test_workers_at_the_end_of_a_grid_repeat_no_point(tmp_path: Path) -> None:
     """Four at three points: the last one waits for the others, and takes none of theirs."""
 
-    def slow(attempt: Attempt, report: Report) -> Found:
+    def slow(attempt: Attempt, report: Report) -> TrialResult:
         time.sleep(0.3)
         return measure(attempt, report)
 
@@ -266,16 +284,16 @@ def test_workers_at_the_end_of_a_grid_repeat_no_point(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    points = [t.user_attrs["point"]["x"] for t in all_trials(open_study(tmp_path))]
+    points = [t.user_attrs["point"]["x"] for t in open_study(tmp_path).get_trials(deepcopy=False)]
     assert sorted(points) == [0.25, 0.5, 0.75]
 
 
-def pruned(attempt: Attempt, report: Report) -> Found:
+def pruned(attempt: Attempt, report: Report) -> TrialResult:
     report(1, {"score": -1.0})
     raise AssertionError
 
 
-def now_pruned_now_failed(attempt: Attempt, report: Report) -> Found:
+def now_pruned_now_failed(attempt: Attempt, report: Report) -> TrialResult:
     if int(attempt.name[-1]) % 2:
         raise UserError("the width is odd")
     return pruned(attempt, report)
@@ -291,12 +309,12 @@ def test_a_search_of_which_no_trial_gets_to_its_end_ends(
 ) -> None:
     with pytest.raises(RunFailure, match=f"{trials} trials in a row were pruned or failed"):
         worker(tmp_path, objective, **limits).run()
-    assert len(all_trials(open_study(tmp_path))) == trials
+    assert len(open_study(tmp_path).get_trials(deepcopy=False)) == trials
     assert worker(tmp_path, trials=1).run() == "trials"  # with another pruner, perhaps
 
 
 def test_a_search_that_has_found_something_is_more_patient(tmp_path: Path) -> None:
-    def at_first(attempt: Attempt, report: Report) -> Found:
+    def at_first(attempt: Attempt, report: Report) -> TrialResult:
         trial = int(attempt.name[-4:])
         return measure(attempt, report) if trial in (0, 30) else pruned(attempt, report)
 
@@ -319,13 +337,13 @@ def test_several_workers_of_a_hopeless_search_all_end(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert len(said) == 3 and all("trials in a row" in text for text in said)
-    assert len(all_trials(open_study(tmp_path))) <= 22
+    assert len(open_study(tmp_path).get_trials(deepcopy=False)) <= 22
 
 
 def test_workers_in_threads_wait_for_the_last_trial(tmp_path: Path) -> None:
     notes = Notes()
 
-    def slow(attempt: Attempt, report: Report) -> Found:
+    def slow(attempt: Attempt, report: Report) -> TrialResult:
         time.sleep(0.5)
         return found(0.5)
 

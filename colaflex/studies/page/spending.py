@@ -10,7 +10,7 @@ from colaflex.studies.page.comparisons import objective
 from colaflex.studies.summary import Goal
 from colaflex.studies.trials import TrialRecord
 
-__all__ = ["Step", "course", "front", "own_flops", "spent", "value_of"]
+__all__ = ["Step", "course", "front", "own_flops", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,6 @@ def course(records: Sequence[TrialRecord], goal: Goal) -> list[Step]:
             best = value if better else best
         steps.append(Step(record, value, spent, best))
     return steps
-
-
-def spent(records: Sequence[TrialRecord]) -> float:
-    """Training FLOPs of trials, each stage 1 counted once."""
-    stages = {digest: flops for record in records for digest, flops in record.stage1.items()}
-    return math.fsum([*(record.flops for record in records), *stages.values()])
 
 
 def value_of(record: TrialRecord, goal: Goal) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.planned import PlannedSampler, Tried
+from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
 from colaflex.studies.space.levels import all_values, even, place_of, value_at
 
 if TYPE_CHECKING:

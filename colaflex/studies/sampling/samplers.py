@@ -12,10 +12,10 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from colaflex.errors import UserError
-from colaflex.studies.sampling.grid import GridSampler
-from colaflex.studies.sampling.keyed import KeyedSampler
+from colaflex.studies.sampling.grid_sampler import GridSampler
 from colaflex.studies.sampling.named import Kind, Named, check, options_of
 from colaflex.studies.sampling.one_at_a_time import OneAtATimeSampler
+from colaflex.studies.sampling.per_trial import KeyedSampler
 from colaflex.studies.sampling.start import Start, StartingSampler
 
 if TYPE_CHECKING:

@@ -1,37 +1,55 @@
-"""Who runs which trial: claims that no two workers share, and trials of dead workers taken back."""
+"""Whose a trial is, whether its worker lives, and trials of dead workers taken back.
+
+Optuna's heartbeats are for databases alone, take minutes to notice a death, and leave a failed
+trial with a copy under another number. Here a process that is gone is noticed at once, by whichever
+storage, and its trial goes on from its checkpoint as the very same one.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from colaflex.runtime.lock import FileLock
 from colaflex.studies.storage.process_identity import ProcessIdentity, booted_at
-from colaflex.studies.storage.spans import note_span
 
 __all__ = [
-    "Claims",
+    "Heartbeat",
     "Owner",
     "Traces",
-    "all_trials",
+    "earlier_seconds",
     "is_dead",
     "is_owned",
-    "new_trial",
+    "note_span",
     "reap",
+    "spans_of",
+    "take_back_dead",
 ]
+
+log = logging.getLogger("colaflex")
 
 SILENCE = 15 * 60.0
 """Seconds without a sign of life after which a worker elsewhere counts as dead."""
 RETRIES = 5
 """Deaths of a trial's workers, without progress between them, after which it fails."""
+INTERVAL = 60.0
+"""Seconds between two signs of life."""
+SPANS = "spans"
+SAME = 1e-3
+"""Seconds within which two beginnings are one, as storages round them."""
+Span = tuple[float, float]
+"""Beginning and end, in seconds since 1970."""
 _living: set[str] = set()
 """Tokens of the workers of this process."""
 
@@ -74,32 +92,9 @@ class Owner:
         return {**asdict(self.process), "token": self.token, "claimed": time.time()}
 
 
-def all_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials as they are now, not to be changed; cheaper than `study.trials`."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
-
-
 def is_owned(trial: FrozenTrial) -> bool:
     """Whether a worker of ours runs it; trials without an owner belong to other programs."""
     return trial.state == TrialState.RUNNING and isinstance(trial.user_attrs.get("owner"), dict)
-
-
-def new_trial(study: optuna.Study, state: TrialState, attributes: dict[str, Any]) -> int:
-    """Add a trial at one stroke: a kill leaves it whole or not at all. Returns its id."""
-    template = FrozenTrial(
-        number=-1,
-        trial_id=-1,
-        state=state,
-        value=None,
-        datetime_start=datetime.now() if state == TrialState.RUNNING else None,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs=attributes,
-        system_attrs={},
-        intermediate_values={},
-    )
-    return study._storage.create_new_trial(study._study_id, template)
 
 
 def reap(
@@ -120,106 +115,15 @@ def reap(
         The numbers of these trials.
     """
     with lock:
-        return _reap(study, all_trials(study), retries, traces)
+        return take_back_dead(study, study.get_trials(deepcopy=False), retries, traces)
 
 
-def _reap(
+def take_back_dead(
     study: optuna.Study, trials: Sequence[FrozenTrial], retries: int, traces: Traces | None
 ) -> list[int]:
+    """As `reap`, of trials that were read while the lock was held."""
     dead = [trial for trial in trials if is_dead(trial)]
     return [trial.number for trial in dead if _take_back(study, trial, retries, traces)]
-
-
-class Claims:
-    """The trials of one worker.
-
-    Args:
-        study: they are from.
-        lock: that all workers of this host take turns with.
-        owner: the worker.
-        traces: what trials leave on the disk.
-    """
-
-    def __init__(
-        self, study: optuna.Study, lock: FileLock, owner: Owner, traces: Traces | None = None
-    ) -> None:
-        self.study = study
-        self.lock = lock
-        self.owner = owner
-        self.traces = traces
-
-    def claim(
-        self, limit: int | None, fresh: bool | Callable[[], bool], attributes: dict[str, Any]
-    ) -> optuna.Trial | None:
-        """A trial to run: one that waits or that its worker left behind, else a fresh one.
-
-        Args:
-            limit: of completed trials: no more run at once than are missing.
-            fresh: whether to make trials; asked when no other worker makes one.
-            attributes: of a fresh one.
-
-        Returns:
-            None if there is nothing to run now.
-        """
-        storage = self.study._storage
-        with self.lock:
-            trials = all_trials(self.study)
-            left = self._drop_leftovers(trials)
-            if _reap(self.study, trials, RETRIES, self.traces) or left:
-                trials = all_trials(self.study)
-            if limit is not None and _bound(trials) >= limit:
-                return None
-            trial_id = self._waiting(trials)
-            if trial_id is None and (fresh() if callable(fresh) else fresh):
-                owned = {**attributes, "owner": self.owner.attribute()}
-                trial_id = new_trial(self.study, TrialState.RUNNING, owned)
-            if trial_id is None:
-                return None
-            # Workers of other hosts may not share the lock: then the last to claim sees it.
-            if limit is not None and _bound(all_trials(self.study)) > limit:
-                storage.set_trial_state_values(trial_id, TrialState.WAITING)
-                return None
-            return optuna.Trial(self.study, trial_id)
-
-    def owns(self, trial: optuna.Trial) -> bool:
-        """Whether it is still ours: not if we were silent for long, and others took it."""
-        now = self.study._storage.get_trial(trial._trial_id)
-        return now.state == TrialState.RUNNING and self._is_ours(now)
-
-    def give_back(self, trial: optuna.Trial) -> None:
-        """Let it wait for another worker, if it still is ours."""
-        with self.lock:
-            if self.owns(trial):
-                now = self.study._storage.get_trial(trial._trial_id)
-                note_span(self.study, now, time.time())
-                self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-
-    def _waiting(self, trials: Sequence[FrozenTrial]) -> int | None:
-        storage = self.study._storage
-        for trial in trials:
-            if trial.state == TrialState.WAITING:
-                own = self.owner.attribute()
-                storage.set_trial_user_attr(trial._trial_id, "owner", own)
-                if storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    # One who lost the race may have written its name over ours.
-                    storage.set_trial_user_attr(trial._trial_id, "owner", own)
-                    return trial._trial_id
-        return None
-
-    def _drop_leftovers(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Ours are none before a claim: such a name is left by a race that was lost."""
-        left = [t for t in trials if t.state == TrialState.RUNNING and self._is_ours(t)]
-        for trial in left:
-            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-        return bool(left)
-
-    def _is_ours(self, trial: FrozenTrial) -> bool:
-        return is_owned(trial) and trial.user_attrs["owner"].get("token") == self.owner.token
-
-
-def _bound(trials: Sequence[FrozenTrial]) -> int:
-    """How many are complete or may become so."""
-    return sum(trial.state in (TrialState.COMPLETE, TrialState.RUNNING) for trial in trials)
 
 
 def is_dead(trial: FrozenTrial) -> bool:
@@ -266,3 +170,76 @@ def _take_back(
     reason = f"{deaths.count(steps)} workers died while they ran it; out of memory, perhaps"
     storage.set_trial_user_attr(number, "reason", reason)
     return storage.set_trial_state_values(number, TrialState.FAIL)
+
+
+class Heartbeat:
+    """While the context lasts, a running trial says again and again that its worker lives.
+
+    Workers of other hosts, which can't see the process, know it by that.
+
+    Args:
+        trial: the trial.
+        interval: seconds between two signs.
+    """
+
+    def __init__(self, trial: optuna.Trial, interval: float = INTERVAL) -> None:
+        self.trial = trial
+        self.interval = interval
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        storage, number = self.trial.study._storage, self.trial._trial_id
+        while not self._over.wait(self.interval):
+            try:
+                storage.set_trial_user_attr(number, "beat", time.time())
+            except Exception as error:  # a sign that fails is no reason to lose the trial
+                log.warning("trial %d gave no sign of life: %s", self.trial.number, error)
+
+
+def note_span(study: optuna.Study, trial: FrozenTrial, end: float) -> None:
+    """Remember that a trial which is to wait has run until then; the storage forgets it."""
+    if trial.datetime_start is not None:
+        begin = trial.datetime_start.timestamp()
+        spans = [*_earlier(trial), (begin, max(begin, end))]
+        study._storage.set_trial_user_attr(trial._trial_id, SPANS, spans)
+
+
+def spans_of(trial: FrozenTrial) -> list[Span]:
+    """All times in which a trial ran, the present one included."""
+    found = _earlier(trial)
+    if trial.datetime_start is None or trial.state == TrialState.WAITING:
+        return found
+    begin = trial.datetime_start.timestamp()
+    if not any(abs(begin - start) < SAME for start, _ in found):  # else its end is known better
+        end = min(datetime.now(), trial.datetime_complete or datetime.now())
+        found.append((begin, end.timestamp()))
+    return found
+
+
+def earlier_seconds(trial: FrozenTrial) -> float:
+    """Seconds that a trial had run before it was taken up again."""
+    return sum(end - begin for begin, end in _earlier(trial))
+
+
+def _earlier(trial: FrozenTrial) -> list[Span]:
+    spans = trial.user_attrs.get(SPANS)
+    return [
+        (float(span[0]), float(span[1]))
+        for span in (spans if isinstance(spans, list) else [])
+        if isinstance(span, list | tuple) and len(span) == 2
+        if all(isinstance(time, int | float) for time in span) and span[0] <= span[1]
+    ]

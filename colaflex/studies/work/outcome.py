@@ -11,9 +11,9 @@ import optuna
 from optuna.trial import TrialState
 
 from colaflex import hints
-from colaflex.studies.objective import Found, Pruned
-from colaflex.studies.storage.ownership import Claims
-from colaflex.studies.storage.spans import earlier_seconds
+from colaflex.studies.objective import Pruned, TrialResult
+from colaflex.studies.storage.claims import Claims
+from colaflex.studies.storage.ownership import earlier_seconds
 
 __all__ = ["Outcome", "Reports"]
 
@@ -55,28 +55,30 @@ class Outcome:
     def __init__(self, claims: Claims, trial: optuna.Trial) -> None:
         self.claims = claims
         self.trial = trial
-        self.told = False
+        self.recorded = False
 
     def failed(self, reason: str) -> None:
         """It could not be measured."""
         self.tell(TrialState.FAIL, attributes={"reason": reason})
 
-    def pruned(self, found: Found | None) -> None:
+    def pruned(self, result: TrialResult | None) -> None:
         """It was given up, having cost what is known of it."""
-        self.tell(TrialState.PRUNED, attributes=None if found is None else self._attributes(found))
+        self.tell(
+            TrialState.PRUNED, attributes=None if result is None else self._attributes(result)
+        )
 
-    def found(self, found: Found, objectives: Sequence[str]) -> None:
+    def measured(self, result: TrialResult, objectives: Sequence[str]) -> None:
         """It was measured; it fails where an objective is missing or not a finite number."""
-        attributes = self._attributes(found)
+        attributes = self._attributes(result)
         values: list[float] = []
         for name in objectives:
-            if name not in found.metrics:
-                left_out = found.left_out.get(name)
-                near = hints.hint(name, found.metrics, "measured")
+            if name not in result.metrics:
+                left_out = result.left_out.get(name)
+                near = hints.hint(name, result.metrics, "measured")
                 reason = f", which is left out: {left_out}" if left_out else near
                 why = f"it did not measure the objective {name!r}{reason}"
                 return self.tell(TrialState.FAIL, attributes={**attributes, "reason": why})
-            value = found.metrics[name].get("value")
+            value = result.metrics[name].get("value")
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 why = f"its {name} is {value}, not a finite number"
                 return self.tell(TrialState.FAIL, attributes={**attributes, "reason": why})
@@ -98,16 +100,16 @@ class Outcome:
             for name, value in (attributes or {}).items():
                 self.trial.set_user_attr(name, value)
             self.study.tell(self.trial, values, state)
-        self.told = True
+        self.recorded = True
 
-    def _attributes(self, found: Found) -> dict[str, Any]:
+    def _attributes(self, result: TrialResult) -> dict[str, Any]:
         before = earlier_seconds(self.study._storage.get_trial(self.trial._trial_id))
         return {
-            "metrics": {name: dict(metric) for name, metric in found.metrics.items()},
-            "flops": found.flops,
-            "seconds": found.seconds + before,
-            "stage1": dict(found.stage1),
-            "reused": found.reused,
+            "metrics": {name: dict(metric) for name, metric in result.metrics.items()},
+            "flops": result.flops,
+            "seconds": result.seconds + before,
+            "stage1": dict(result.stage1),
+            "reused": result.reused,
         }
 
     @property

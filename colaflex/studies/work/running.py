@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from colaflex.errors import RunFailure
 from colaflex.runtime.terminal import say
-from colaflex.studies.arm import Limits
 from colaflex.studies.objective import Attempt
 from colaflex.studies.sampling.pruners import build_pruner
 from colaflex.studies.sampling.samplers import build_sampler
+from colaflex.studies.storage.claims import enqueue
 from colaflex.studies.storage.storages import storage_answers
-from colaflex.studies.storage.waiting import enqueue
-from colaflex.studies.study import FRESH, SEARCH, Study, counts
-from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.shared import fingerprints, join
+from colaflex.studies.study import FRESH, SEARCH, Study
+from colaflex.studies.trials import TrialRecord, counts
+from colaflex.studies.work.agreement import fingerprints, join
+from colaflex.studies.work.best_checkpoints import keep_best_checkpoints
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
-from colaflex.studies.work.told import Told
+from colaflex.studies.work.trial_lines import TrialLines
 from colaflex.studies.work.worker import Worker
 from colaflex.training.progress import Progress
 
@@ -76,17 +78,23 @@ def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
             trials=settings.limits.trials,
         )
         optuna_study.pruner = build_pruner(study.file.pruner, len(study.file.rungs))
-        told = Told(study, arm, settings.limits, settings.label)
+        lines = TrialLines(study, arm, settings.limits, settings.label)
         about = study.about(arm)
         worker = Worker(
-            optuna_study, about, study.file.searched.suggest, objective, settings.limits, told
+            optuna_study,
+            about,
+            study.file.searched.suggest,
+            objective,
+            settings.limits,
+            lines,
+            partial(keep_best_checkpoints, study, arm),
         )
-        told.begin()
+        lines.begin()
         end = worker.run()
         if end == "interrupted":
             return False
-        told.over(end)
-        _check_found(study, arm)
+        lines.over(end)
+        _check_complete(study, arm)
     return _confirm(study, settings, objective)
 
 
@@ -98,24 +106,25 @@ def _confirm(study: Study, settings: WorkSettings, objective: SpecObjective) -> 
     fresh, about = study.arm(FRESH), study.about(FRESH)
     enqueue(fresh, about.lock, attempts)
     limits = Limits(failures=settings.limits.failures)
-    told = Told(study, FRESH, limits, settings.label)
-    told.begin()
-    if Worker(fresh, about, None, objective, limits, told).run() == "interrupted":
+    lines = TrialLines(study, FRESH, limits, settings.label)
+    lines.begin()
+    tidy = partial(keep_best_checkpoints, study, FRESH)
+    if Worker(fresh, about, None, objective, limits, lines, tidy).run() == "interrupted":
         return False
     _check_confirmed(study.records(FRESH), attempts)
     return True
 
 
-def _check_found(study: Study, arm: str) -> None:
+def _check_complete(study: Study, arm: str) -> None:
     """Refuse an arm that has spent its budget and has nothing to show for it."""
     records = study.records(arm)
-    found = counts(records)
-    if not found["complete"] and not found["running"]:
+    number_of = counts(records)
+    if not number_of["complete"] and not number_of["running"]:
         failed = [record.reason for record in records if record.state == "failed"]
         last = f", the last one: {failed[-1]}" if failed else ""
         raise RunFailure(
-            f"{arm}: it is over, and no trial is complete: {found['pruned']} pruned, "
-            f"{found['failed']} failed{last}"
+            f"{arm}: it is over, and no trial is complete: {number_of['pruned']} pruned, "
+            f"{number_of['failed']} failed{last}"
         )
 
 

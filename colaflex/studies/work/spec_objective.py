@@ -14,8 +14,8 @@ from colaflex.experiment.result import require_own
 from colaflex.experiment.stage_claim import ReleasingProgress, claimed
 from colaflex.files.reading import inside
 from colaflex.spec import Spec
-from colaflex.studies.objective import Attempt, Found, Pruned, Report, StopSearch
-from colaflex.studies.work.found import STAGE1, Metrics, found_in, over_seeds, values_of
+from colaflex.studies.objective import Attempt, Pruned, Report, StopSearch, TrialResult
+from colaflex.studies.work.trial_result import STAGE1, Metrics, over_seeds, result_of_run, values_of
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Reached, Rungs
 
@@ -63,26 +63,26 @@ class SpecObjective:
         self._spec, self.settings = spec, settings
         self._progress = progress or SilentProgress()
 
-    def __call__(self, attempt: Attempt, report: Report) -> Found:
+    def __call__(self, attempt: Attempt, report: Report) -> TrialResult:
         """Train and measure, once for every seed."""
         spec = self._spec(attempt)
         if len(attempt.seeds) == 1:
             seeded = _seeded(spec, attempt.seeds[0])
             return self._run(seeded, attempt.name, attempt, self.settings.rungs, report)
-        rows: list[Found] = []
+        rows: list[TrialResult] = []
         for number, seed in enumerate(attempt.seeds, 1):
             name = f"{attempt.name}/seed-{seed}"
             rows.append(self._run(_seeded(spec, seed), name, attempt, (), report))
             try:
                 report(number, values_of(rows[-1].metrics))
             except Pruned as pruned:
-                pruned.found = over_seeds(rows)
+                pruned.result = over_seeds(rows)
                 raise
         return over_seeds(rows)
 
     def _run(
         self, spec: Spec, name: str, attempt: Attempt, shares: Sequence[float], report: Report
-    ) -> Found:
+    ) -> TrialResult:
         """One run of the attempt, in the folder of that name."""
         began = 0.0
 
@@ -91,8 +91,8 @@ class SpecObjective:
             try:
                 report(reached.number, values_of(metrics))
             except Pruned as pruned:
-                found = _found_at(experiment, reached, metrics)
-                pruned.found = replace(found, seconds=time.perf_counter() - began)
+                at_rung = _result_at(experiment, reached, metrics)
+                pruned.result = replace(at_rung, seconds=time.perf_counter() - began)
                 raise
 
         rungs = Rungs(shares if attempt.split == "validation" else (), look)
@@ -116,7 +116,7 @@ class SpecObjective:
             began = time.perf_counter()
             result = experiment.run()
             require_own(result, experiment.folder.path, attempt.split)
-            return replace(found_in(result), seconds=time.perf_counter() - began)
+            return replace(result_of_run(result), seconds=time.perf_counter() - began)
 
     def _check_corpus(self, experiment: Experiment, attempt: Attempt) -> None:
         known = self.settings.corpora.get(attempt.split)
@@ -128,11 +128,11 @@ def _seeded(spec: Spec, seed: int) -> Spec:
     return spec if spec.seed == seed else spec.override({"seed": seed})
 
 
-def _found_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> Found:
-    """What a run had found, and what it had cost, when it was given up."""
+def _result_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> TrialResult:
+    """What a run had measured, and what it had cost, when it was given up."""
     digest, kept = experiment.stage1_digest, experiment.kept
     first = reached.flops.get(STAGE1, 0 if kept is None else kept.cost.flops)
-    return Found(
+    return TrialResult(
         metrics,
         flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
         stage1={digest: float(first)} if digest else {},

@@ -6,35 +6,38 @@ import random
 import time
 import traceback
 from collections.abc import Callable
-from typing import Literal
 
 import optuna
-from optuna.trial import TrialState
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.files.reading import appending
-from colaflex.studies.arm import Arm, Events, Limits, Silent
+from colaflex.studies.arm import Arm
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
-from colaflex.studies.sampling.planned import PlannedSampler
-from colaflex.studies.storage.heartbeat import Heartbeat
-from colaflex.studies.storage.ownership import Claims, Owner, all_trials, is_owned, reap
+from colaflex.studies.sampling.plan_sampler import PlannedSampler
+from colaflex.studies.storage.claims import Claims, attributes_of
+from colaflex.studies.storage.ownership import Heartbeat, Owner, is_owned, reap
 from colaflex.studies.storage.storages import storage_answers, storage_failure
-from colaflex.studies.storage.waiting import attributes_of
-from colaflex.studies.trials import record_of
+from colaflex.studies.trials import TrialRecord, record_of
+from colaflex.studies.work.limits import End, Limits
 from colaflex.studies.work.outcome import Outcome, Reports
-from colaflex.studies.work.spent import (
-    failures_in_a_row,
-    flops_spent,
-    fruitless_in_a_row,
-    minutes_spent,
-)
 
-__all__ = ["End", "Worker"]
+__all__ = ["Events", "Worker"]
 
 POLL = 0.3
 """Seconds, about, between two looks at the storage while others run the last trials."""
-End = Literal["trials", "minutes", "flops", "queue", "sampler", "interrupted"]
-"""Why a worker stopped: a limit is reached, all that waited is done, all points were tried."""
+
+
+class Events:
+    """What a worker does, for whoever wants to know; says nothing by itself."""
+
+    def started(self, attempt: Attempt) -> None:
+        """A trial begins, or goes on."""
+
+    def ended(self, record: TrialRecord) -> None:
+        """A trial is complete, pruned or failed."""
+
+    def waiting(self, running: int) -> None:
+        """Nothing to do until one of the trials that run elsewhere ends; said once."""
 
 
 class Worker:
@@ -47,6 +50,7 @@ class Worker:
         objective: what measures.
         limits: when to stop.
         events: told of trials as they start and end.
+        tidy: called when a trial has ended.
     """
 
     def __init__(
@@ -57,13 +61,15 @@ class Worker:
         objective: Objective,
         limits: Limits,
         events: Events | None = None,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self.study = study
         self.arm = arm
         self.suggest = suggest
         self.objective = objective
         self.limits = limits
-        self.events = events or Silent()
+        self.events = events or Events()
+        self.tidy = tidy
         self.lock = arm.lock
         self._before: frozenset[int] = frozenset()
 
@@ -80,7 +86,9 @@ class Worker:
         owner = Owner()
         try:
             with owner.working(), storage_answers():
-                ended = [t.number for t in all_trials(self.study) if t.state.is_finished()]
+                ended = [
+                    t.number for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()
+                ]
                 self._before = frozenset(ended)
                 # Before the budget is looked at: the dead spend none.
                 reap(self.study, self.lock, traces=self.arm)
@@ -93,13 +101,13 @@ class Worker:
     def _work(self, claims: Claims) -> End:
         attributes = {"seeds": list(self.arm.seeds), "split": self.arm.split}
         waits = False
-        while (end := self._end()) is None:
+        while (end := self._reached()) is None:
             trial = claims.claim(self.limits.trials, self._more, attributes)
             if trial is not None:
                 waits = False
                 self._run(claims, trial)
                 continue
-            running = sum(is_owned(t) for t in all_trials(self.study))
+            running = sum(is_owned(t) for t in self.study.get_trials(deepcopy=False))
             if not running and not self._more():
                 return "queue" if self.suggest is None else "sampler"
             if running and not waits:
@@ -108,26 +116,9 @@ class Worker:
             time.sleep(POLL * random.uniform(0.7, 1.3))
         return end
 
-    def _end(self) -> End | None:
-        """Why to stop now."""
-        limits, trials = self.limits, all_trials(self.study)
-        reasons = failures_in_a_row(trials, self._before)
-        if len(reasons) >= limits.failures:
-            raise RunFailure(f"{len(reasons)} trials in a row failed, the last one: {reasons[-1]}")
-        complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        fruitless = fruitless_in_a_row(trials, self._before)
-        if fruitless >= limits.fruitless(complete):
-            raise RunFailure(
-                f"{fruitless} trials in a row were pruned or failed, none of them is complete; a "
-                "looser pruner, or one that begins at a later rung, lets some get to their end"
-            )
-        if limits.trials is not None and complete >= limits.trials:
-            return "trials"
-        if limits.minutes is not None and minutes_spent(trials) >= limits.minutes:
-            return "minutes"
-        if limits.flops is not None and flops_spent(trials) >= limits.flops:
-            return "flops"
-        return None
+    def _reached(self) -> End | None:
+        """Which limit is reached by now."""
+        return self.limits.reached(self.study.get_trials(deepcopy=False), self._before)
 
     def _more(self) -> bool:
         """Whether there are points to try besides those that wait."""
@@ -145,18 +136,19 @@ class Worker:
         except BaseException:
             claims.give_back(trial)
             raise
-        if outcome.told:
+        if outcome.recorded:
             self.events.ended(record_of(self.study._storage.get_trial(trial._trial_id)))
+            self.tidy()
 
     def _measure(self, trial: optuna.Trial, outcome: Outcome) -> None:
         try:
             attempt = self._attempt(trial)
             self.events.started(attempt)
-            found = self.objective(attempt, Reports(trial, self.arm.objectives))
+            result = self.objective(attempt, Reports(trial, self.arm.objectives))
         except StopSearch:
             raise
         except Pruned as pruned:
-            outcome.pruned(pruned.found)
+            outcome.pruned(pruned.result)
         except (UserError, RunFailure) as error:
             outcome.failed(str(error) or type(error).__name__)
         except Exception as error:
@@ -167,7 +159,7 @@ class Worker:
                 file.write(traceback.format_exc().encode(errors="replace"))
             outcome.failed(f"{type(error).__name__}: {error} (traceback in {path})")
         else:
-            outcome.found(found, self.arm.objectives)
+            outcome.measured(result, self.arm.objectives)
 
     def _name(self, trial: optuna.Trial) -> str:
         return f"{self.arm.name}/{trial.number:04d}"

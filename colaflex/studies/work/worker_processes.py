@@ -19,9 +19,9 @@ from colaflex.errors import RunFailure
 from colaflex.runtime.failures import report_failure
 from colaflex.runtime.pool import Ended, Pool, when_to_stop
 from colaflex.runtime.terminal import say
-from colaflex.studies.arm import Limits
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
+from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.running import WorkSettings, work
 from colaflex.training.interrupts import stopped_by_signals
 from colaflex.training.progress import SilentProgress

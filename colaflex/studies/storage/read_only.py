@@ -1,4 +1,7 @@
-"""A storage to look at: nothing is made, mended, locked or changed."""
+"""A storage to be read only: nothing is made, mended, locked or changed.
+
+Optuna has none: what it opens is made where it is missing.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ from colaflex.studies.storage.storages import (
     postgresql_url,
 )
 
-__all__ = ["NothingKept", "look_into"]
+__all__ = ["NothingStored", "open_read_only"]
 
 READABLE = "mode=ro"
 AT_REST = "immutable=1"
 """Of a database that nobody writes to; another one is read through files beside it."""
 
 
-class NothingKept(UserError):
-    """No study was ever kept there."""
+class NothingStored(UserError):
+    """No study was ever stored there."""
 
 
-def look_into(url: str, folder: Path) -> BaseStorage:
+def open_read_only(url: str, folder: Path) -> BaseStorage:
     """Open a storage to read it.
 
     Args:
@@ -40,14 +43,14 @@ def look_into(url: str, folder: Path) -> BaseStorage:
         folder: of the study.
 
     Raises:
-        NothingKept: there is none.
+        NothingStored: there is none.
         UserError: it can't be read, or is none of ours.
     """
     match kind_of(url):
         case "journal":
             path = journal_path(url, folder)
             if not path.exists():
-                raise NothingKept(f"there is no journal {path}")
+                raise NothingStored(f"there is no journal {path}")
             return read_journal(path)
         case "sqlite":
             return _sqlite(url)
@@ -62,7 +65,7 @@ def _sqlite(text: str) -> BaseStorage:
     url = parsed_url(text)
     path = Path(url.database or "")
     if not url.database or not path.is_file():
-        raise NothingKept(f"there is no database {url.database or 'in memory'}")
+        raise NothingStored(f"there is no database {url.database or 'in memory'}")
     way = READABLE if Path(f"{path}-wal").exists() else AT_REST
     return _database(
         f"sqlite:///file:{quote(str(path.resolve()))}?{way}&uri=true",
@@ -88,4 +91,4 @@ def _database(address: str, url: Any, arguments: dict[str, Any] | None = None) -
             return optuna.storages.get_storage(storage)
     except (SQLAlchemyError, RuntimeError, ImportError) as error:
         raise database_failure(error, url) from None
-    raise NothingKept(f"the database {url.render_as_string()} holds no studies")
+    raise NothingStored(f"the database {url.render_as_string()} holds no studies")

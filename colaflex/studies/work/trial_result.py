@@ -1,4 +1,4 @@
-"""From the result of a run to what a trial found, over one seed or several."""
+"""From the result of a run to that of a trial, over one seed or several."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from colaflex.studies.objective import Found
+from colaflex.studies.objective import TrialResult
 
-__all__ = ["COSTS", "found_in", "over_seeds", "values_of"]
+__all__ = ["COSTS", "over_seeds", "result_of_run", "values_of"]
 
 COSTS = ("cost.flops", "cost.seconds", "cost.parameters")
 """Metrics of what a trial costs: of training, stage 1 included whoever trained it."""
@@ -19,7 +19,7 @@ STAGE1 = "representation"
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-def found_in(result: Mapping[str, Any]) -> Found:
+def result_of_run(result: Mapping[str, Any]) -> TrialResult:
     """What `result.json` says, with `cost.*` among the metrics."""
     stages = result["training"]["stages"]
     first = [stage for stage in stages if stage["name"] == STAGE1]
@@ -29,7 +29,7 @@ def found_in(result: Mapping[str, Any]) -> Found:
         "cost.parameters": float(result["parameters"]["total"]),
     }
     costs = {name: {"value": v, "low": None, "high": None, "n": 1} for name, v in sums.items()}
-    return Found(
+    return TrialResult(
         metrics={**result["metrics"], **costs},
         flops=sums["cost.flops"] - _flops(first),
         seconds=float(result["job_seconds"]),
@@ -48,12 +48,12 @@ def values_of(metrics: Metrics) -> dict[str, float]:
     return {name: float(row["value"]) for name, row in metrics.items()}
 
 
-def over_seeds(rows: Sequence[Found]) -> Found:
+def over_seeds(rows: Sequence[TrialResult]) -> TrialResult:
     """The mean over seeds of every metric that all have, with its t interval over seeds."""
     if len(rows) == 1:
         return rows[0]
     shared = set.intersection(*(set(row.metrics) for row in rows))
-    return Found(
+    return TrialResult(
         metrics={
             name: _mean([float(row.metrics[name]["value"]) for row in rows])
             for name in rows[0].metrics
@@ -68,6 +68,6 @@ def over_seeds(rows: Sequence[Found]) -> Found:
 
 
 def _mean(values: Sequence[float]) -> dict[str, Any]:
-    found, n = float(np.mean(values)), len(values)
+    mean, n = float(np.mean(values)), len(values)
     half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
-    return {"value": found, "low": found - half, "high": found + half, "n": n}
+    return {"value": mean, "low": mean - half, "high": mean + half, "n": n}

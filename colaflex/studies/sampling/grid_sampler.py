@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from colaflex.errors import UserError
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.planned import PlannedSampler, Tried
+from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
 from colaflex.studies.space.levels import all_values, even
 
 if TYPE_CHECKING:

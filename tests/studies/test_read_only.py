@@ -13,7 +13,7 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.studies.storage.journal import open_journal
-from colaflex.studies.storage.looking import NothingKept, look_into
+from colaflex.studies.storage.read_only import NothingStored, open_read_only
 from colaflex.studies.storage.storages import open_storage, without_password
 
 JOURNAL, SQLITE = "journal", "sqlite:///{folder}/study.db"
@@ -38,7 +38,7 @@ def add_trials(url: str, folder: Path, count: int) -> None:
 
 
 def trials_seen(url: str, folder: Path) -> int:
-    study = optuna.load_study(study_name="s", storage=look_into(url, folder))
+    study = optuna.load_study(study_name="s", storage=open_read_only(url, folder))
     return len(study.get_trials())
 
 
@@ -71,8 +71,8 @@ def test_a_database_that_is_being_written_is_seen_as_it_is_now(tmp_path: Path) -
     ],
 )
 def test_what_is_not_there_is_not_made(form: str, tmp_path: Path) -> None:
-    with pytest.raises(NothingKept, match="there is no"):
-        look_into(form.format(folder=tmp_path), tmp_path / "mistyped")
+    with pytest.raises(NothingStored, match="there is no"):
+        open_read_only(form.format(folder=tmp_path), tmp_path / "mistyped")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,7 +129,7 @@ def test_what_is_something_else_is_told_in_words(
     url = make(tmp_path)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match=said) as caught:
-        look_into(url, tmp_path)
+        open_read_only(url, tmp_path)
     assert "secret" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -182,7 +182,7 @@ def test_a_line_with_other_content_is_named_and_left(
     later = json.dumps({"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"a": 1}})
     text = path.read_text() + json.dumps(line) + "\n" + later + "\n"
     path.write_text(text)
-    for open_it in (lambda: look_into(JOURNAL, tmp_path), lambda: open_journal(path)):
+    for open_it in (lambda: open_read_only(JOURNAL, tmp_path), lambda: open_journal(path)):
         with pytest.raises(UserError, match=rf"journal\.log:{number}: no record of a study"):
             open_it()
     assert path.read_text() == text

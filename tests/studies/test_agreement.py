@@ -12,7 +12,7 @@ import pytest
 from colaflex.errors import UserError
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import SEARCH, Study, Where
-from colaflex.studies.work.shared import join
+from colaflex.studies.work.agreement import join
 
 WithStudy = Callable[..., Path]
 WORDS = ("the cat sat on the mat", "a dog ran to the park", "two birds sang in a tree")

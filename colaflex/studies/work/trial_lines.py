@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import TextIO
 
 from colaflex.runtime import terminal
-from colaflex.studies.arm import Limits
 from colaflex.studies.file.study_file import FRESH
-from colaflex.studies.objective import Attempt
-from colaflex.studies.point_words import point_in_words
-from colaflex.studies.study import Study, counts
-from colaflex.studies.trials import TrialRecord
-from colaflex.studies.work.worker import End
+from colaflex.studies.objective import Attempt, point_in_words
+from colaflex.studies.study import Study
+from colaflex.studies.trials import TrialRecord, counts
+from colaflex.studies.work.limits import End, Limits
+from colaflex.studies.work.worker import Events
 
-__all__ = ["Told"]
+__all__ = ["TrialLines"]
 
 
-class Told:
-    """Says on stderr how trials go, and keeps the checkpoints of the best one only.
+class TrialLines(Events):
+    """Says on stderr how trials go.
 
     Args:
         study: the study.
@@ -40,8 +37,8 @@ class Told:
 
     def begin(self) -> None:
         """Say what stands."""
-        found = counts(self.study.records(self.arm))
-        known = ", ".join(f"{number} {state}" for state, number in found.items() if number)
+        number_of = counts(self.study.records(self.arm))
+        known = ", ".join(f"{number} {state}" for state, number in number_of.items() if number)
         self._say(f"{self.arm}: {known or 'no trials yet'}{self._aim()}")
 
     def started(self, attempt: Attempt) -> None:
@@ -55,7 +52,6 @@ class Told:
         self._seconds.append(took)
         name = f"{self.study.folder_of(self.arm)}/{record.number:04d}"
         self._say(f"{name}: {self._outcome(record)} in {took:.0f} s{self._left()}")
-        self._tidy()
 
     def waiting(self, running: int) -> None:
         """Nothing to do until one of the trials that run elsewhere ends."""
@@ -63,10 +59,10 @@ class Told:
 
     def over(self, end: End) -> None:
         """The arm is over."""
-        found = counts(self.study.records(self.arm))
-        left = f"{found['waiting']} wait" if found["waiting"] else "none left"
+        number_of = counts(self.study.records(self.arm))
+        left = f"{number_of['waiting']} wait" if number_of["waiting"] else "none left"
         reasons = {
-            "trials": f"complete, with {found['complete']} of {self.limits.trials} trials",
+            "trials": f"complete, with {number_of['complete']} of {self.limits.trials} trials",
             "minutes": f"its {self.limits.minutes or 0:g} minutes are spent",
             "flops": f"its {self.limits.flops or 0:.3g} training FLOPs are spent",
             "sampler": "complete, every point of the plan was tried",
@@ -92,19 +88,19 @@ class Told:
 
     def _left(self) -> str:
         """What is left, as far as a number of trials says."""
-        found, aim = counts(self.study.records(self.arm)), self.limits.trials
+        number_of, aim = counts(self.study.records(self.arm)), self.limits.trials
         if self.arm == FRESH:
-            left = found["waiting"] + found["running"]
+            left = number_of["waiting"] + number_of["running"]
             return f"; {left} left" if left else "; none left"
         if aim is None:
-            return f"; {found['complete']} complete"
-        ended = found["complete"] + found["pruned"] + found["failed"]
+            return f"; {number_of['complete']} complete"
+        ended = number_of["complete"] + number_of["pruned"] + number_of["failed"]
         mean = sum(self._seconds) / len(self._seconds)
-        share = ended / max(1, found["complete"])
-        missing = max(0, aim - found["complete"])
-        at_once = max(1, found["running"] + 1)
+        share = ended / max(1, number_of["complete"])
+        missing = max(0, aim - number_of["complete"])
+        at_once = max(1, number_of["running"] + 1)
         minutes = missing * share * mean / at_once / 60
-        return f"; {found['complete']} of {aim} complete, about {minutes:.1f} minutes left"
+        return f"; {number_of['complete']} of {aim} complete, about {minutes:.1f} minutes left"
 
     def _aim(self) -> str:
         limits = self.limits
@@ -117,31 +113,9 @@ class Told:
         ]
         return f"; goes on to {' or '.join(part for part in parts if part)}"
 
-    def _tidy(self) -> None:
-        """Checkpoints take the room: of trials that have ended, only those of the best stay.
-
-        No trial ends meanwhile: it could be the best, and its checkpoints would be lost.
-        """
-        about = self.study.about(self.arm)
-        with about.lock:
-            records = self.study.records(self.arm)
-            best = None if self.arm == FRESH else self.study.best(self.arm)
-            for record in records:
-                ended = record.state in ("complete", "pruned", "failed")
-                if ended and (best is None or record.number != best.number):
-                    _remove_checkpoints(about.trial_folder(record.number))
-
     def _say(self, text: str) -> None:
         # To what stderr is now: while a bar is shown, that puts lines above it.
         terminal.say(f"{self.label}{text}", self.stream)
-
-
-def _remove_checkpoints(folder: Path) -> None:
-    """Of one trial's runs; what is a link stays, and what it leads to."""
-    for found in (folder / "checkpoints", *folder.glob("seed-*/checkpoints")):
-        parts = (folder.parent, folder, found.parent, found)
-        if found.is_dir() and not any(part.is_symlink() for part in parts):
-            shutil.rmtree(found, ignore_errors=True)
 
 
 def _seeds(attempt: Attempt) -> str:

@@ -17,7 +17,6 @@ from colaflex.files.writing import write_atomic
 from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import StudyFile
-from colaflex.studies.storage.ownership import all_trials
 from colaflex.studies.study import FRESH, Study
 from colaflex.training.stage_loss import Precision
 
@@ -88,7 +87,7 @@ def _precision(known: Any, asked: str, device: str) -> Precision:
 def _same_data(study: Study, arm: optuna.Study, name: str, say: Say) -> None:
     spec = study.file.fresh_spec if name == FRESH else study.file.trial_spec
     digest, known = data_digest(spec), study.data(name)
-    if known is None and (count := len(all_trials(arm))):
+    if known is None and (count := len(arm.get_trials(deepcopy=False))):
         say(
             f"note: {name}: nothing says on which data its {count} trials were made; the present "
             "data is taken to be theirs"
@@ -113,7 +112,7 @@ def _same_folder(study: Study, arm: optuna.Study, name: str) -> None:
         theirs = found.get(FOLDER) if isinstance(found, dict) else None
     except MissingFile:
         theirs = None
-        if not all_trials(arm) and any((about.folder / about.name).glob("*")):
+        if not arm.get_trials(deepcopy=False) and any((about.folder / about.name).glob("*")):
             theirs = "of a study that didn't say so yet"
     if theirs is not None and theirs != mine:
         raise UserError(

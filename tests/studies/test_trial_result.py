@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from colaflex.studies.work.found import found_in, over_seeds
+from colaflex.studies.work.trial_result import over_seeds, result_of_run
 
 
 def result(value: float, reused: bool = False, digest: str = "a") -> dict[str, Any]:
@@ -22,7 +22,7 @@ def result(value: float, reused: bool = False, digest: str = "a") -> dict[str, A
 
 
 def test_a_reused_stage_1_costs_as_much_but_is_counted_once() -> None:
-    own, found = found_in(result(0.5)), found_in(result(0.5, reused=True))
+    own, found = result_of_run(result(0.5)), result_of_run(result(0.5, reused=True))
     assert own.flops == found.flops == 40
     assert own.stage1 == found.stage1 == {"a": 100}
     assert (own.reused, found.reused) == (0, 1)
@@ -34,13 +34,14 @@ def test_a_reused_stage_1_costs_as_much_but_is_counted_once() -> None:
 def test_a_baseline_has_no_stage_1() -> None:
     whole = result(0.5)
     del whole["training"]["stages"][0]
-    assert found_in(whole | {"training": whole["training"] | {"flops": 40}}).stage1 == {}
+    assert result_of_run(whole | {"training": whole["training"] | {"flops": 40}}).stage1 == {}
 
 
 def test_over_seeds_is_the_mean_with_its_t_interval() -> None:
     """Of 1, 2, 3: mean 2, standard error 1/√3, t of 2 degrees of freedom 4.3027."""
     rows = [
-        found_in(result(value, digest=name)) for name, value in zip("abc", (1, 2, 3), strict=False)
+        result_of_run(result(value, digest=name))
+        for name, value in zip("abc", (1, 2, 3), strict=False)
     ]
     mean = over_seeds(rows)
     row = mean.metrics["x"]
@@ -52,13 +53,13 @@ def test_over_seeds_is_the_mean_with_its_t_interval() -> None:
 
 
 def test_what_only_some_seeds_measured_is_left_out() -> None:
-    one, two = found_in(result(1)), found_in(result(2))
+    one, two = result_of_run(result(1)), result_of_run(result(2))
     assert set(over_seeds([one, two]).metrics) >= {"x", "cost.flops"}
-    lacking = found_in(result(2) | {"metrics": {}})
+    lacking = result_of_run(result(2) | {"metrics": {}})
     assert "x" not in over_seeds([one, lacking]).metrics
 
 
 def test_why_a_metric_is_left_out_is_kept() -> None:
-    lacking = found_in(result(2) | {"metrics": {}, "left_out": {"x": "means nothing"}})
-    assert lacking.left_out == {"x": "means nothing"} and found_in(result(1)).left_out == {}
-    assert over_seeds([found_in(result(1)), lacking]).left_out == {"x": "means nothing"}
+    lacking = result_of_run(result(2) | {"metrics": {}, "left_out": {"x": "means nothing"}})
+    assert lacking.left_out == {"x": "means nothing"} and result_of_run(result(1)).left_out == {}
+    assert over_seeds([result_of_run(result(1)), lacking]).left_out == {"x": "means nothing"}
