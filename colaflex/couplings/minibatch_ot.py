@@ -36,11 +36,11 @@ class MinibatchOT(Coupling):
         """The noise, exchanged between the rows that have positions that count."""
         del draws
         rows = mask.any(1).nonzero()[:, 0]
-        clean, kept = data[rows].double(), mask[rows, :, None].double()
+        clean, counted = data[rows].double(), mask[rows, :, None].double()
         # |z - e|^2 over counted positions, less |z|^2, which no permutation changes.
         exchanged = noise[rows].double()
-        cost = kept.expand_as(clean).flatten(1) @ exchanged.square().flatten(1).T
-        cost = cost - 2 * (clean * kept).flatten(1) @ exchanged.flatten(1).T
+        cost = counted.expand_as(clean).flatten(1) @ exchanged.square().flatten(1).T
+        cost = cost - 2 * (clean * counted).flatten(1) @ exchanged.flatten(1).T
         _, chosen = linear_sum_assignment(cost.cpu().numpy())
         paired = noise.clone()
         paired[rows] = noise[rows[torch.from_numpy(chosen).to(rows.device)]]

@@ -13,9 +13,8 @@ from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.host.registry import registry
 from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.interfaces.hidden_matrices import hidden_matrices
+from colaflex.interfaces.connection import Connection, connection
 from colaflex.interfaces.language_model import LanguageModel
-from colaflex.interfaces.offers import Taken, taken
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Vocabulary
@@ -23,6 +22,7 @@ from colaflex.latent.coadaptation import Coadaptation
 from colaflex.latent.model import LatentModel
 from colaflex.runtime.memory_limit import SMALL, NoRoom, require_room_to_train, room_for
 from colaflex.spec import Spec
+from colaflex.training.optimizers import hidden_matrices
 
 __all__ = ["build_model", "skeleton", "trainable"]
 
@@ -103,7 +103,8 @@ def _take_offers(spec: Spec, representation: Representation, prior: Prior) -> No
     """Give the prior the readout and the reading of history that it chose."""
     assert spec.representation is not None
     assert spec.prior is not None
-    chosen, width, none = taken(spec.prior, spec.representation), prior.state_width, Taken()
+    chosen, none = connection(spec.prior, spec.representation), Connection()
+    width = prior.state_width
     if chosen == none:
         return
     readout = history = None

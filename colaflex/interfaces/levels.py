@@ -77,5 +77,5 @@ def grouped(values: Tensor, group: int) -> Tensor:
     """(batch, segments, ...) -> (batch, groups, group, ...), the last group filled with zeros."""
     missing = -values.shape[1] % group
     filler = values.new_zeros(values.shape[0], missing, *values.shape[2:])
-    found: Tensor = torch.cat([values, filler], 1).unflatten(1, (-1, group))
-    return found
+    groups: Tensor = torch.cat([values, filler], 1).unflatten(1, (-1, group))
+    return groups

@@ -74,8 +74,8 @@ class Readout(nn.Module, ABC):
             (..., block, dim), and (..., block) nats.
         """
         del content
-        found = self(states)
-        return found, found.new_zeros(found.shape[:-1])
+        mean = self(states)
+        return mean, mean.new_zeros(mean.shape[:-1])
 
     def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
         """(rows, block, dim): latents of contents drawn by what was said, where that is offered.

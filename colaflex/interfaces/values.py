@@ -111,16 +111,16 @@ class Segmentation:
 
     def rows(self, chosen: slice | Tensor) -> Segmentation:
         """The segments of some of the rows."""
-        held = (self.boundary_probability, self.states, self.level)
+        parts = (self.boundary_probability, self.states, self.level)
         return Segmentation(
-            self.lengths[chosen], *(None if each is None else each[chosen] for each in held)
+            self.lengths[chosen], *(None if each is None else each[chosen] for each in parts)
         )
 
     @cached_property
     def mask(self) -> Tensor:
         """(batch, segments) bool: segments that exist."""
-        held = self.lengths > 0
-        return held if self.level is None else held | (self.level > 0)
+        fine = self.lengths > 0
+        return fine if self.level is None else fine | (self.level > 0)
 
     @cached_property
     def starts(self) -> Tensor:

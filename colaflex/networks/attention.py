@@ -15,7 +15,7 @@ from colaflex.networks.rotary import rotate
 __all__ = ["KeyValues", "SelfAttention", "attention", "attention_mask", "causal_attention"]
 
 CAUSAL_CHUNK = 128
-"""Queries of one product of `causal_attention`: bounds the scores that are held at once."""
+"""Queries of one product of `causal_attention`: bounds the scores in memory at once."""
 
 
 def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -37,8 +37,8 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None =
         scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
         if mask is not None:
             scores = scores.masked_fill_(~mask, torch.finfo(scores.dtype).min)
-        found: Tensor = scores.softmax(-1) @ values
-        return found
+        mixed: Tensor = scores.softmax(-1) @ values
+        return mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ def causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of each position to itself and those before it, (rows, heads, positions, dim)."""
     if query.device.type != "cpu" or not (torch.is_grad_enabled() and query.requires_grad):
         return functional.scaled_dot_product_attention(query, keys, values, is_causal=True)
-    found, positions = [], torch.arange(query.shape[2])
+    parts, positions = [], torch.arange(query.shape[2])
     for part in positions.split(CAUSAL_CHUNK):
         end = int(part[-1]) + 1
         mask = positions[:end] <= part[:, None]
-        found.append(
+        parts.append(
             attention(query[:, :, part[0] : end], keys[:, :, :end], values[:, :, :end], mask)
         )
-    return torch.cat(found, 2)
+    return torch.cat(parts, 2)
 
 
 class SelfAttention(nn.Module):

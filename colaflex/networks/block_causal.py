@@ -64,8 +64,8 @@ class _Layer(nn.Module):
     ) -> tuple[Tensor, KeyValues]:
         """The layer's output and its own keys and values."""
         h, fresh = self.keys_values(x, modulation, table)
-        found = attend(self.attention.queries(h, table), fresh)
-        mixed = self.attention.output(found.transpose(1, 2).flatten(2))
+        heads = attend(self.attention.queries(h, table), fresh)
+        mixed = self.attention.output(heads.transpose(1, 2).flatten(2))
         gate, shift, scale, feed_gate = modulation.chunk(6, -1)[2:]
         x = torch.addcmul(x, gate, mixed.view_as(x))
         fed = self.feed.narrow(recomputed(self._widened, x, shift, scale)).view_as(x)
@@ -131,11 +131,11 @@ class BlockCausal(Network):
         layout = parallel_layout(blocks, block, samples, noisy.device)
         embedded = self.time(_sample_minor(times, samples))[..., None, :]
         at_zero = None if pinned is None else self.time(times.new_zeros(1, 1, 1, 1, self.n_times))
-        kept = None if pinned is None else _sample_minor(pinned, samples)[..., None]
+        clean = None if pinned is None else _sample_minor(pinned, samples)[..., None]
 
         def modulation(linear: nn.Module) -> Tensor:
             own: Tensor = linear(embedded)
-            return own if kept is None else torch.where(kept, linear(at_zero), own)
+            return own if clean is None else torch.where(clean, linear(at_zero), own)
 
         masks = _masks(layout, None if blind is None else blind.view(samples, -1).T)
         steps = torch.arange(blocks * block, device=noisy.device)
@@ -249,14 +249,14 @@ def _attend_chunks(past: KeyValues, layout: ParallelLayout, masks: list[Tensor])
         query, keys, values = (
             x.unflatten(2, (layout.samples, -1)) for x in (query, fresh.keys, fresh.values)
         )
-        found = []
+        parts = []
         for (first, last), before, mask in zip(layout.bounds, layout.history, masks, strict=True):
             chunk = slice(first, last)
             own = KeyValues(*(x[:, :, :, chunk].flatten(2, 3) for x in (keys, values)))
             seen = past.first(before).join(own)
             part = _seen(query[:, :, :, chunk].flatten(2, 3), seen, mask)
-            found.append(part.unflatten(2, (layout.samples, -1)))
-        return torch.cat(found, 3).flatten(2, 3)
+            parts.append(part.unflatten(2, (layout.samples, -1)))
+        return torch.cat(parts, 3).flatten(2, 3)
 
     return attend
 
@@ -295,10 +295,10 @@ def _attend_before(past: KeyValues, masks: Iterable[Tensor]) -> Attend:
     def attend(query: Tensor, fresh: KeyValues) -> Tensor:
         sizes = [mask.shape[2] for mask in masks]
         keys, values = fresh.keys.split(sizes, 2), fresh.values.split(sizes, 2)
-        found = []
+        parts = []
         for i, (part, mask) in enumerate(zip(query.split(sizes, 2), masks, strict=True)):
             so_far = KeyValues(torch.cat(keys[: i + 1], 2), torch.cat(values[: i + 1], 2))
-            found.append(_seen(part, past.join(so_far), mask))
-        return torch.cat(found, 2)
+            parts.append(_seen(part, past.join(so_far), mask))
+        return torch.cat(parts, 2)
 
     return attend

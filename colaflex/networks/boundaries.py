@@ -1,4 +1,4 @@
-"""How learned boundaries take part in what is made of the segments, so that losses teach them.
+"""How learned boundaries take part in the segments' vectors, so that losses teach them.
 
 References:
     H-Net (Hwang, Wang and Gu, 2025), section 2.2: confidence by a straight-through estimator, and

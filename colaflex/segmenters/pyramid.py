@@ -33,9 +33,9 @@ class Pyramid(Segmenter):
 
     def segment(self, tokens: TokenBatch, states: Tensor | None = None) -> Segmentation:
         """Segment every row, both levels."""
-        found = self.fine.segment(self._fine_batch(tokens), states)
-        both = levelled(spread(found.lengths, self.group), self.group)
-        return replace(found, lengths=both.lengths, level=both.level)
+        fine = self.fine.segment(self._fine_batch(tokens), states)
+        both = levelled(spread(fine.lengths, self.group), self.group)
+        return replace(fine, lengths=both.lengths, level=both.level)
 
     def losses(self, tokens: TokenBatch, segmentation: Segmentation) -> Losses:
         """Those of the fine segments' segmenter."""

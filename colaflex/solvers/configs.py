@@ -30,7 +30,7 @@ class OdeConfig(SolverConfig):
 
 
 class FixedStepConfig(OdeConfig):
-    """A solver that takes as many equal steps as it is told; `stages` evaluations each."""
+    """A solver that takes as many equal steps as are asked for; `stages` evaluations each."""
 
     stages: ClassVar[int]
 

@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from colaflex import hints
 from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.interfaces.capabilities import BaselineCapabilities
-from colaflex.interfaces.offers import taken
+from colaflex.interfaces.connection import connection
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Sampling, Tokenizer
 
@@ -174,7 +174,7 @@ def _offers(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     assert spec.representation is not None
     assert spec.prior is not None
     takes, makes = spec.prior.capabilities(), spec.representation.capabilities()
-    chosen, representation = taken(spec.prior, spec.representation), spec.representation.type
+    chosen, representation = connection(spec.prior, spec.representation), spec.representation.type
     choices = ("auto", "linear", *(makes.readouts if takes.readout else ()))
     if chosen.readout not in choices:
         message = f"the representation {representation} offers no readout {chosen.readout!r}"
@@ -215,7 +215,7 @@ def unfit_sampling(spec: Document, sampling: _Ways) -> Iterator[tuple[str, str, 
     if sampling.estimate == "draw" and takes:
         assert spec.prior is not None
         assert spec.representation is not None
-        readout = taken(spec.prior, spec.representation).readout
+        readout = connection(spec.prior, spec.representation).readout
         if readout in ("linear", *spec.representation.capabilities().undrawn):
             message = f"a {readout} readout says nothing of the text from which estimates are drawn"
             yield "estimate", message, "set it to mean, or prior.readout to auto"

@@ -27,11 +27,11 @@ class LastWord(Task):
 
     def items(self) -> Iterator[TaskItem]:
         """One item of each of the first documents that are long enough."""
-        found = False
+        empty = True
         for item in islice(self._items(), self.config.items):
-            found = True
+            empty = False
             yield item
-        if not found:
+        if empty:
             raise UserError(
                 f"the task {self.config.title}: no held-out document has "
                 f"{self.config.fewest_words} words; set a smaller fewest_words"

@@ -53,15 +53,15 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         UserError: the file is missing or holds no rows, or a line is not UTF-8 or no JSON object.
     """
-    found = False
+    empty = True
     try:
         for place, raw in lines_of(path):
             if raw.strip():
-                found = True
+                empty = False
                 yield Row(json_object(raw, place), place)
     except MissingFile as error:
         raise UserError(f"{error}{_neighbour(path)}") from None
-    if not found:
+    if empty:
         raise UserError(f"{path}: no rows; expected one JSON object a line")
 
 

@@ -1,4 +1,4 @@
-"""What tasks on stories of known facts share: where a story is cut, and what was told before."""
+"""What tasks on stories of known facts share: where a story is cut, and what was stated before."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class StoryTask(Task):
 
     def items(self) -> Iterator[TaskItem]:
         """The first stories that may be cut, each at one of its places in turn."""
-        found = False
+        empty = True
         for item in islice(self._items(), self.config.items):
-            found = True
+            empty = False
             yield item
-        if not found:
+        if empty:
             raise UserError(
                 f"the task {self.config.title}: no held-out story of this corpus gives an item "
                 f"({self.needs})"
@@ -77,7 +77,7 @@ class StoryTask(Task):
         """The first sentence of an answer, "" where there is none."""
         return next(iter(self.truth.sentences(answer.strip())), "")
 
-    def told(self, sentences: Sequence[str]) -> dict[str, str]:
+    def stated_before(self, sentences: Sequence[str]) -> dict[str, str]:
         """The facts that sentences from the story's beginning agree on, value by factor."""
         stated: dict[str, set[str]] = {}
         for place, sentence in enumerate(sentences):
@@ -90,7 +90,7 @@ class StoryTask(Task):
         return [
             place
             for place in range(1, len(sentences))
-            if self.told(sentences[:place]).keys()
+            if self.stated_before(sentences[:place]).keys()
             & (self.truth.facts(sentences[place], place) or {}).keys()
         ]
 

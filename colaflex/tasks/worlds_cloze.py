@@ -29,5 +29,5 @@ class WorldsCloze(StoryTask):
         del scorer
         before = self.truth.sentences(item.prompts[0])
         facts = self.truth.facts(self.first_sentence(answers[0]), len(before))
-        told = self.told(before)
-        return facts is not None and all(told.get(f, value) == value for f, value in facts.items())
+        stated = self.stated_before(before)
+        return facts is not None and all(stated.get(f, v) == v for f, v in facts.items())

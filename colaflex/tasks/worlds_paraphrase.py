@@ -43,4 +43,4 @@ class WorldsParaphrase(StoryTask):
         )
         if first is None or second is None:
             return False
-        return all(first.get(factor) == second.get(factor) for factor in self.told(before))
+        return all(first.get(factor) == second.get(factor) for factor in self.stated_before(before))

@@ -1,4 +1,4 @@
-"""Optimizers over named parameters: AdamW, or Muon for matrices with AdamW for the rest."""
+"""Optimizers over named parameters: AdamW, or Muon for hidden matrices with AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch.optim import AdamW, Optimizer
 from colaflex.training.distributed import gather, scatter_like
 from colaflex.training.muon import Muon
 
-__all__ = ["NamedGroup", "OptimizerName", "Optimizers", "build_optimizers"]
+__all__ = ["NamedGroup", "OptimizerName", "Optimizers", "build_optimizers", "hidden_matrices"]
 
 OptimizerName = Literal["adamw", "muon"]
+LAYERS = (nn.Linear, nn.MultiheadAttention, nn.RNNBase)
 log = logging.getLogger("colaflex")
 
 
@@ -142,3 +143,31 @@ def _fusible(groups: Sequence[Mapping[str, Any]]) -> bool:
         for group in groups
         for p in group["params"]
     )
+
+
+def hidden_matrices(model: nn.Module, vocabulary: int | None = None) -> frozenset[str]:
+    """Names of the matrices of layers that are neither at an end of the model nor zero.
+
+    Look-up tables are at an end, tied to an output or not; so are the outputs to the vocabulary,
+    with or without a symbol more. What is zero at first (gates, heads that begin with nothing) has
+    no directions yet. So this is asked of a model whose weights are new.
+
+    Args:
+        model: as it was built.
+        vocabulary: number of token ids; None where the model knows none.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Embedding(300, 8), torch.nn.Linear(8, 8))
+        >>> hidden_matrices(model, vocabulary=300)
+        frozenset({'1.weight'})
+    """
+    tables = {m.weight for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    outputs = set() if vocabulary is None else {vocabulary, vocabulary + 1}
+    inner = {
+        parameter
+        for layer in model.modules()
+        if isinstance(layer, LAYERS) and getattr(layer, "out_features", None) not in outputs
+        for parameter in layer.parameters(recurse=False)
+        if parameter.dim() == 2 and parameter not in tables and bool(parameter.any())
+    }
+    return frozenset(name for name, parameter in model.named_parameters() if parameter in inner)

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.callbacks import Callbacks, NoCallbacks
@@ -27,6 +26,7 @@ from colaflex.training.distributed import Processes
 from colaflex.training.interrupts import Interrupted, Interrupts
 from colaflex.training.memory import limit_kernel_cache, release_freed_memory
 from colaflex.training.metrics import MetricsLog
+from colaflex.training.optimizers import hidden_matrices
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Reached, Rungs
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch

@@ -23,13 +23,12 @@ from colaflex.corpora.worlds import Worlds
 from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions, TextGenerator
-from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.testing.probes import shake
 from colaflex.training.batches import TrainingBatches, evaluation_batches
-from colaflex.training.optimizers import NamedGroup, build_optimizers
+from colaflex.training.optimizers import NamedGroup, build_optimizers, hidden_matrices
 
 SIZE, END, MASK = 5, 0, 1
 CANVAS = 4

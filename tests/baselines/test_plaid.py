@@ -13,14 +13,13 @@ import colaflex
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
 from colaflex.corpora.worlds_process import World, WorldsConfig
-from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.statistics.draws import keyed_rng
 from colaflex.testing.probes import shake
-from colaflex.training.optimizers import NamedGroup, build_optimizers
+from colaflex.training.optimizers import NamedGroup, build_optimizers, hidden_matrices
 
 SIZE, END, MASK = 7, 0, 1
 NETWORK = {"type": "block_causal", "width": 16, "layers": 2, "heads": 2, "time_width": 16}

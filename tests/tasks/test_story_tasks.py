@@ -52,7 +52,7 @@ def test_cloze_is_right_where_the_next_sentence_agrees_with_what_was_told() -> N
         assert item.prompts[0].endswith(".")
         facts = truth.facts(item.truth, place)
         assert facts is not None
-        told = cloze.told(before)
+        told = cloze.stated_before(before)
         again = [factor for factor in facts if factor in told]
         assert again, "the place is one where a factor recurs"
         assert cloze.right(item, [f" {item.truth} More of it."], None)
@@ -101,7 +101,7 @@ def test_paraphrase_is_right_where_both_agree_on_what_was_told() -> None:
     paraphrase, truth = task("worlds_paraphrase", corpus), corpus.truth()
     for item in paraphrase.items():
         before = truth.sentences(item.prompts[0])
-        place, told = len(before), paraphrase.told(before)
+        place, told = len(before), paraphrase.stated_before(before)
         assert paraphrase.right(item, [item.truth, truth.reworded(item.truth, place)], None)
         for factor in truth.facts(item.truth, place):
             said = other_value(corpus, item.truth, place, factor)

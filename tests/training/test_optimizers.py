@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from colaflex.interfaces.hidden_matrices import hidden_matrices
-from colaflex.training.optimizers import NamedGroup, OptimizerName, Optimizers, build_optimizers
+from colaflex.training.optimizers import (
+    NamedGroup,
+    OptimizerName,
+    Optimizers,
+    build_optimizers,
+    hidden_matrices,
+)
 
 
 def network() -> nn.Sequential:

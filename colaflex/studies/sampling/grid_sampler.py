@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from colaflex.errors import UserError
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
-from colaflex.studies.space.levels import all_values, even
+from colaflex.studies.space.places import all_values, even
 
 if TYPE_CHECKING:
     from colaflex.studies.space.space import Space

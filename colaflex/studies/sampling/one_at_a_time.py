@@ -10,7 +10,7 @@ import numpy as np
 
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
-from colaflex.studies.space.levels import all_values, even, place_of, value_at
+from colaflex.studies.space.places import all_values, even, place_of, value_at
 
 if TYPE_CHECKING:
     from colaflex.studies.space.parameters import Parameter

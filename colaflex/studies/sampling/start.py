@@ -14,7 +14,7 @@ from pydantic import Field
 from colaflex.spec.training import Section
 from colaflex.statistics.draws import keyed_rng
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.space.levels import value_at
+from colaflex.studies.space.places import value_at
 
 if TYPE_CHECKING:
     import optuna

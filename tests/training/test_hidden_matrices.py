@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import colaflex
-from colaflex.interfaces.hidden_matrices import hidden_matrices
 from colaflex.interfaces.values import Vocabulary
+from colaflex.training.optimizers import hidden_matrices
 
 SIZE = 33
 VOCABULARY = Vocabulary(SIZE, 0, 1, tuple(map(str, range(SIZE))))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from colaflex.interfaces.configs import PriorConfig, RepresentationConfig
 
-__all__ = ["Taken", "taken"]
+__all__ = ["Connection", "connection"]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Connection:
     """A prior's choices, `auto` resolved.
 
     Attributes:
@@ -19,21 +19,21 @@ class Taken:
 
     Example:
         >>> spec = colaflex.Spec.parse({"corpus": "bible"})
-        >>> taken(spec.prior, spec.representation)
-        Taken(readout='categorical', history='states')
+        >>> connection(spec.prior, spec.representation)
+        Connection(readout='categorical', history='states')
     """
 
     readout: str = "linear"
     history: str = "latents"
 
 
-def taken(prior: PriorConfig, representation: RepresentationConfig) -> Taken:
+def connection(prior: PriorConfig, representation: RepresentationConfig) -> Connection:
     """The choices of a prior's `readout` and `history`; `auto` is the best that both have."""
-    takes, makes, own = prior.capabilities(), representation.capabilities(), Taken()
+    takes, makes, own = prior.capabilities(), representation.capabilities(), Connection()
     readout = getattr(prior, "readout", own.readout)
     history = getattr(prior, "history", own.history)
     if readout == "auto":
         readout = makes.readouts[0] if takes.readout and makes.readouts else own.readout
     if history == "auto":
         history = "states" if takes.history and makes.history else own.history
-    return Taken(readout, history)
+    return Connection(readout, history)
