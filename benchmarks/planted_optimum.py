@@ -28,7 +28,7 @@ from numpy.polynomial.hermite_e import hermegauss
 
 from colaflex.studies.explanation.drift import LAW, drift
 from colaflex.studies.explanation.evidence import evidence
-from colaflex.studies.explanation.values import Drift
+from colaflex.studies.explanation.explanation import Drift
 from colaflex.studies.trials import TrialRecord, records_of
 
 RESULTS = Path(__file__).parent / "results" / "planted_optimum.json"

@@ -53,7 +53,7 @@ def run_command(board: str, **options: Any) -> int:
     same folders, at any time: what is done is not repeated, what was begun goes on.
     """
     from colaflex.leaderboard.board import Board
-    from colaflex.leaderboard.grid import grid
+    from colaflex.leaderboard.cells import grid
 
     definition = Board.load(board)
     cells = grid(definition, options["rows"], options["budgets"], _integers(options["seeds"]))

@@ -211,7 +211,7 @@ def report_command(study: Path, **options: Any) -> None:
 
 def _summary(path: Path, options: dict[str, Any]) -> StudySummary:
     from colaflex.studies.storage.storages import storage_answers
-    from colaflex.studies.summarising import summarise
+    from colaflex.studies.summary_of_study import summarise
 
     with storage_answers():
         study, missing = _look(path, options["out"], options["storage"])

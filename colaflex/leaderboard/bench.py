@@ -14,7 +14,7 @@ from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cell_pool import BUSY, CellEnded, CellPool, Settings
-from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.cells import Cell
 from colaflex.leaderboard.matching import Match, Matcher
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record

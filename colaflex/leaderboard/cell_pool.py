@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from colaflex.files.reading import appending, inside
 from colaflex.files.writing import write_atomic
-from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.cells import Cell
 from colaflex.leaderboard.matching import Match
 from colaflex.leaderboard.tail import Tail
 from colaflex.runtime.pool import Ended, Pool

@@ -15,7 +15,7 @@ from colaflex.files.writing import write_atomic
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.grid import Cell, cell_spec
+from colaflex.leaderboard.cells import Cell, cell_spec
 from colaflex.leaderboard.record import within
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of

@@ -16,7 +16,7 @@ from colaflex.files.reading import MissingFile, parse_json
 from colaflex.files.yaml import read_file
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.cells import Cell
 from colaflex.leaderboard.record import (
     LONGEST_TEXT,
     MOST_SAMPLES,

@@ -9,7 +9,7 @@ from pathlib import Path
 from colaflex.errors import UserError
 from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.grid import Cell
+from colaflex.leaderboard.cells import Cell
 from colaflex.spec import Spec
 from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, prepared_batch

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from colaflex.errors import UserError
 from colaflex.files.reading import parse_json
 from colaflex.report.run_record import clean
-from colaflex.studies.explanation.values import Explanation
+from colaflex.studies.explanation.explanation import Explanation
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.trials import TrialRecord
 

@@ -92,7 +92,7 @@ def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 def run_folder(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of its first cell."""
     import colaflex
-    from colaflex.leaderboard.grid import grid
+    from colaflex.leaderboard.cells import grid
     from colaflex.leaderboard.matching import Matcher
 
     folder = tmp_path_factory.mktemp("cell")
@@ -105,7 +105,7 @@ def run_folder(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def small_record(small_board: Board, run_folder: Path) -> Record:
     """The record of that run."""
-    from colaflex.leaderboard.grid import grid
+    from colaflex.leaderboard.cells import grid
     from colaflex.leaderboard.record_of_run import build_record
 
     return build_record(small_board, grid(small_board)[0], run_folder)

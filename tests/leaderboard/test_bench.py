@@ -22,7 +22,7 @@ from colaflex.errors import UserError
 from colaflex.leaderboard.bench import Bench as Runner
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cell_pool import Settings
-from colaflex.leaderboard.grid import grid
+from colaflex.leaderboard.cells import grid
 from colaflex.leaderboard.record import Record, sealed, write_record
 from colaflex.leaderboard.records import load_records
 from colaflex.spec import Spec

@@ -14,7 +14,7 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.grid import grid
+from colaflex.leaderboard.cells import grid
 from colaflex.leaderboard.index import write_index
 from colaflex.leaderboard.record import MAX_BYTES, Record, write_record
 from colaflex.leaderboard.record_checks import record_problems

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from colaflex.studies.explanation.values import (
+from colaflex.studies.explanation.explanation import (
     Drift,
     Explanation,
     Importance,

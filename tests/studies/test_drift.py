@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from colaflex.studies.explanation.values import Drift
+from colaflex.studies.explanation.explanation import Drift
 
 
 def planted_optimum() -> Any:

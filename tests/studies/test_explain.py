@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 
 from colaflex.studies.explanation.explain import explain
-from colaflex.studies.explanation.values import Explanation
+from colaflex.studies.explanation.explanation import Explanation
 from colaflex.studies.objective import Point
 from colaflex.studies.trials import State, TrialRecord
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import made_up_studies as made_up
 import pytest
 
-from colaflex.studies.explanation.values import Interval
+from colaflex.studies.explanation.explanation import Interval
 from colaflex.studies.page.report import build_page
 from colaflex.studies.summary import SpaceRow, StudySummary, from_json, to_json
 

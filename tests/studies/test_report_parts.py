@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from colaflex.statistics.significance import welch_interval, welch_test
-from colaflex.studies.explanation.values import Drift, Interval
+from colaflex.studies.explanation.explanation import Drift, Interval
 from colaflex.studies.page.comparisons import gaps, retested
 from colaflex.studies.page.goals import GoalText, p_text
-from colaflex.studies.page.knobs import Knob, knobs_of, point_text, short_names
-from colaflex.studies.page.shades import bands_of
-from colaflex.studies.page.smoothing import smooth
-from colaflex.studies.page.spending import course, front
-from colaflex.studies.page.words import (
+from colaflex.studies.page.knob_axes import KnobAxis, knobs_of, point_text, short_names
+from colaflex.studies.page.sentences import (
     drift_answer,
     drift_verdict,
     gap_sentence,
@@ -26,6 +23,9 @@ from colaflex.studies.page.words import (
     interaction_sentence,
     optimism_sentence,
 )
+from colaflex.studies.page.shades import bands_of
+from colaflex.studies.page.smoothing import smooth
+from colaflex.studies.page.spending import course, front
 from colaflex.studies.summary import Goal
 
 GOAL = Goal(made_up.METRIC)
@@ -109,7 +109,7 @@ def test_knobs_are_axes() -> None:
     assert (prior.kind, dim.kind, loc.kind) == ("categories", "levels", "range")
     assert [dim.place({made_up.D: d}) for d in (8, 64)] == [0, 3]
     assert math.isnan(dim.place({})) and math.isnan(dim.place({made_up.D: 9}))
-    log = Knob("x", "x", "range", low=1.0, high=100.0, log=True)
+    log = KnobAxis("x", "x", "range", low=1.0, high=100.0, log=True)
     for knob in (log, loc, dim):
         for place in (1.0, 2.5):
             assert knob.at(knob.unit(place)) == pytest.approx(place)

@@ -13,10 +13,10 @@ from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.bell import Bell
 from colaflex.studies.explanation.category_drift import p_same_centre
 from colaflex.studies.explanation.evidence import Evidence, Knob
+from colaflex.studies.explanation.explanation import Drift, Interval, LevelOptimum
 from colaflex.studies.explanation.level_optima import Shape, level_optimum
 from colaflex.studies.explanation.nuisance import levels_of, nuisance_columns
 from colaflex.studies.explanation.slope import Slope, estimate_slope, without_slope
-from colaflex.studies.explanation.values import Drift, Interval, LevelOptimum
 
 __all__ = ["LAW", "MIN_TRIALS", "drift"]
 

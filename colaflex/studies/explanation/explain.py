@@ -7,10 +7,9 @@ from typing import Literal
 
 from colaflex.studies.explanation.drift import MIN_TRIALS, drift
 from colaflex.studies.explanation.evidence import SearchedSpace, evidence
-from colaflex.studies.explanation.importance import importances
-from colaflex.studies.explanation.interaction import interactions
+from colaflex.studies.explanation.explanation import Explanation
+from colaflex.studies.explanation.importance import importances, interactions
 from colaflex.studies.explanation.surface import fit_surface
-from colaflex.studies.explanation.values import Explanation
 from colaflex.studies.trials import TrialRecord
 
 __all__ = ["explain"]

@@ -10,7 +10,7 @@ from scipy.special import fdtr, fdtri
 
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.explanation.bell import Bell, Fit, Grid
-from colaflex.studies.explanation.values import Interval
+from colaflex.studies.explanation.explanation import Interval
 
 __all__ = ["Slope", "estimate_slope", "redrawn", "without_slope"]
 

@@ -14,7 +14,7 @@ from colaflex.metrics.numbers import tick
 from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, plots_available
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.page.goals import GoalText
-from colaflex.studies.page.knobs import Knob
+from colaflex.studies.page.knob_axes import KnobAxis
 from colaflex.studies.page.shades import Bands
 from colaflex.studies.page.slice_figures import placed
 from colaflex.studies.page.smoothing import smooth
@@ -33,7 +33,7 @@ _PAIRS = 15
 
 def contour_figures(
     records: Sequence[TrialRecord],
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobAxis],
     first: Sequence[frozenset[str]],
     text: GoalText,
     bands: Bands | None,
@@ -70,8 +70,8 @@ class _Pair:
     """Paints a pair: means where both settings have levels, else a smooth fit, else dots alone."""
 
     rows: Floats
-    across: Knob
-    up: Knob
+    across: KnobAxis
+    up: KnobAxis
     bands: Bands
     text: GoalText
 

@@ -21,7 +21,7 @@ from colaflex.report.drawing import (
     spread,
 )
 from colaflex.statistics.intervals import Floats
-from colaflex.studies.explanation.values import Drift, LevelOptimum
+from colaflex.studies.explanation.explanation import Drift, LevelOptimum
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.summary import Law
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from colaflex.report.drawing import Figure
 from colaflex.statistics.ranking import holm
-from colaflex.studies.explanation.values import Drift, Explanation
+from colaflex.studies.explanation.explanation import Drift, Explanation
 from colaflex.studies.page.drift_figures import curve_figures, drift_figure
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.importance_figures import importance_figure, interaction_figure
 from colaflex.studies.page.page_tables import interaction_rows, level_rows
-from colaflex.studies.page.words import (
+from colaflex.studies.page.sentences import (
     drift_answer,
     drift_verdict,
     importance_sentence,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, or_value, plots_available
-from colaflex.studies.explanation.values import Explanation
+from colaflex.studies.explanation.explanation import Explanation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

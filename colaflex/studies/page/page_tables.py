@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colaflex.metrics.numbers import MISSING, compact, duration
-from colaflex.studies.explanation.values import Drift, Explanation
+from colaflex.studies.explanation.explanation import Drift, Explanation
 from colaflex.studies.page.comparisons import Retested, objective
 from colaflex.studies.page.goals import GoalText, p_text
-from colaflex.studies.page.knobs import Knob, point_text, value_text
+from colaflex.studies.page.knob_axes import KnobAxis, point_text, value_text
+from colaflex.studies.page.sentences import interval_text
 from colaflex.studies.page.spending import own_flops, value_of
 from colaflex.studies.page.tradeoff_figures import front_of
-from colaflex.studies.page.words import interval_text
 from colaflex.studies.summary import StudySummary
 
 __all__ = [
@@ -61,7 +61,10 @@ class TrialRow:
 
 
 def arm_rows(
-    summary: StudySummary, fresh: Sequence[Retested], knobs: Sequence[Knob], text: GoalText | None
+    summary: StudySummary,
+    fresh: Sequence[Retested],
+    knobs: Sequence[KnobAxis],
+    text: GoalText | None,
 ) -> list[ArmRow]:
     """Every arm and every control, in their order."""
     names = dict.fromkeys([*summary.arms, *(row.arm for row in summary.fresh)])
@@ -72,7 +75,7 @@ def _arm_row(
     name: str,
     summary: StudySummary,
     fresh: Sequence[Retested],
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobAxis],
     text: GoalText | None,
 ) -> ArmRow:
     arm = summary.arms.get(name)
@@ -132,7 +135,7 @@ def interaction_rows(explanation: Explanation) -> list[tuple[str, str, str, str]
 
 
 def front_rows(
-    summary: StudySummary, texts: Sequence[GoalText], knobs: Sequence[Knob]
+    summary: StudySummary, texts: Sequence[GoalText], knobs: Sequence[KnobAxis]
 ) -> list[tuple[str, int, list[str], str]]:
     """(arm, trial, objectives, point) of the trials that none beats."""
     rows = []

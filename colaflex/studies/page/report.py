@@ -18,18 +18,18 @@ from colaflex.studies.page.history_figures import (
     spending_figure,
     trials_figure,
 )
-from colaflex.studies.page.knobs import Knob, knobs_of, point_text, short_names, value_text
+from colaflex.studies.page.knob_axes import KnobAxis, knobs_of, point_text, short_names, value_text
 from colaflex.studies.page.page_tables import (
     arm_rows,
     front_rows,
     space_rows,
     trial_rows,
 )
+from colaflex.studies.page.sentences import gap_sentence, optimism_sentence
 from colaflex.studies.page.shades import bands_of
 from colaflex.studies.page.slice_figures import slice_figures
 from colaflex.studies.page.spending import course
 from colaflex.studies.page.tradeoff_figures import cost_figure, pareto_figure
-from colaflex.studies.page.words import gap_sentence, optimism_sentence
 from colaflex.studies.summary import ArmSummary, StudySummary, tidy
 
 __all__ = ["build_page"]
@@ -75,7 +75,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
 def _headline(
     summary: StudySummary,
     fresh: Sequence[Retested],
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobAxis],
     texts: Sequence[GoalText],
 ) -> dict[str, Any]:
     """The best configuration, what it is worth, and what it is better than."""
@@ -121,7 +121,7 @@ def _history(
 
 
 def _landscape(
-    summary: StudySummary, texts: Sequence[GoalText], knobs: Sequence[Knob]
+    summary: StudySummary, texts: Sequence[GoalText], knobs: Sequence[KnobAxis]
 ) -> dict[str, Any]:
     """Slices and pairs of the search."""
     search = _search(summary)
@@ -150,7 +150,7 @@ def _short(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _partners(knobs: Sequence[Knob], pairs: Sequence[frozenset[str]]) -> dict[str, str]:
+def _partners(knobs: Sequence[KnobAxis], pairs: Sequence[frozenset[str]]) -> dict[str, str]:
     """For each setting the one it interacts with most; without a pair, the next one."""
     found = {}
     for place, knob in enumerate(knobs):
@@ -167,7 +167,7 @@ def _partners(knobs: Sequence[Knob], pairs: Sequence[frozenset[str]]) -> dict[st
 def _tradeoff(
     summary: StudySummary,
     texts: Sequence[GoalText],
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobAxis],
     colours: dict[str, str],
 ) -> dict[str, Any]:
     if not texts:

@@ -13,7 +13,7 @@ from colaflex.metrics.numbers import tick
 from colaflex.report.drawing import SERIES, Figure, draw, elide, plots_available
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.page.goals import GoalText
-from colaflex.studies.page.knobs import Knob, value_text
+from colaflex.studies.page.knob_axes import KnobAxis, value_text
 from colaflex.studies.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 def slice_figures(
     records: Sequence[TrialRecord],
-    knobs: Sequence[Knob],
+    knobs: Sequence[KnobAxis],
     partner: Mapping[str, str],
     text: GoalText,
 ) -> list[Figure]:
@@ -58,8 +58,8 @@ class _Slice:
     """Paints one slice."""
 
     points: Sequence[tuple[float, float, TrialRecord]]
-    knob: Knob
-    other: Knob | None
+    knob: KnobAxis
+    other: KnobAxis | None
     text: GoalText
 
     def __call__(self, axes: Axes) -> None:
@@ -105,7 +105,7 @@ class _Slice:
         return [(name, rows) for (_, name), rows in sorted(found.items())]
 
 
-def _group(other: Knob, place: float, places: Sequence[float]) -> tuple[int, str]:
+def _group(other: KnobAxis, place: float, places: Sequence[float]) -> tuple[int, str]:
     """Which group a trial is in, and what it is called."""
     if not math.isfinite(place):
         return 99, "without"
@@ -125,7 +125,7 @@ def _group(other: Knob, place: float, places: Sequence[float]) -> tuple[int, str
 
 
 def placed(
-    records: Sequence[TrialRecord], knob: Knob, text: GoalText
+    records: Sequence[TrialRecord], knob: KnobAxis, text: GoalText
 ) -> list[tuple[float, float, TrialRecord]]:
     """(place, objective as drawn, trial) of the complete trials in which a setting has meaning."""
     found = [

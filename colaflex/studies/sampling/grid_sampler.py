@@ -1,4 +1,8 @@
-"""Grid search: every combination of all choices, ranges at evenly spaced values."""
+"""Grid search: every combination of all choices, ranges at evenly spaced values.
+
+Optuna's grids know no keys that only some components have, its search by brute force no ranges
+without steps, and workers side by side try the same point in either.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from colaflex.errors import UserError
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
-from colaflex.studies.space.places import all_values, even
+from colaflex.studies.sampling.plan_sampler import PlanSampler, Tried
+from colaflex.studies.space.value_places import all_values, even
 
 if TYPE_CHECKING:
     from colaflex.studies.space.space import Space
@@ -21,7 +25,7 @@ __all__ = ["GridSampler"]
 MOST = 100_000
 
 
-class GridSampler(PlannedSampler):
+class GridSampler(PlanSampler):
     """Every point of a grid once, in an order that is drawn once for the study.
 
     Combinations that differ only in knobs without a meaning are one point.

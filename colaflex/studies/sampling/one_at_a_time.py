@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.plan_sampler import PlannedSampler, Tried
-from colaflex.studies.space.places import all_values, even, place_of, value_at
+from colaflex.studies.sampling.plan_sampler import PlanSampler, Tried
+from colaflex.studies.space.value_places import all_values, even, place_of, value_at
 
 if TYPE_CHECKING:
     from colaflex.studies.space.parameters import Parameter
@@ -24,7 +24,7 @@ AT_THE_EDGE = 0.75
 """Share of the way to the end of the values tried, beyond which the best may lie further out."""
 
 
-class OneAtATimeSampler(PlannedSampler):
+class OneAtATimeSampler(PlanSampler):
     """Tunes one knob with all others fixed at the best so far, then the next, in order.
 
     It begins with a given point. The budget is split evenly over passes, and in a pass over the

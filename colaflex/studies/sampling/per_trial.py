@@ -1,4 +1,7 @@
-"""A sampler whose proposals depend on the study's seed, the trial's number and its predecessors."""
+"""A sampler whose proposals depend on the study's seed, the trial's number and its predecessors.
+
+Optuna's samplers keep a generator from trial to trial, which a study that is stopped would lose.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,61 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["KeyedSampler"]
+__all__ = ["PerTrialSampler", "WrappedSampler"]
 
 
-class KeyedSampler(BaseSampler):
+class WrappedSampler(BaseSampler):
+    """Proposes what another sampler does, but for what a subclass knows better.
+
+    Args:
+        wrapped: the other sampler.
+    """
+
+    def __init__(self, wrapped: BaseSampler) -> None:
+        self.wrapped = wrapped
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Told to the other sampler."""
+        self.wrapped.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """That of the other sampler."""
+        return self.wrapped.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """What the other sampler proposes."""
+        return self.wrapped.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A single value of the other sampler."""
+        return self.wrapped.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Told to the other sampler."""
+        self.wrapped.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Told to the other sampler."""
+        self.wrapped.reseed_rng()
+
+
+class PerTrialSampler(WrappedSampler):
     """Makes a sampler anew for every trial, seeded by the study's seed and the trial's number.
 
     So nothing but the storage carries over from trial to trial: a study that was stopped goes on as
@@ -31,50 +85,18 @@ class KeyedSampler(BaseSampler):
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
         self._make, self._seed = make, seed
-        self._sampler = make(self._seed_of(0))
+        super().__init__(make(self._seed_of(0)))
 
     def _seed_of(self, number: int) -> int:
         return int(keyed_rng("trial", self._seed, number).integers(2**31))
 
     def __str__(self) -> str:
-        return str(self._sampler)
+        return str(self.wrapped)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Make this trial's sampler."""
-        self._sampler = self._make(self._seed_of(trial.number))
-        self._sampler.before_trial(study, trial)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """That of this trial's sampler."""
-        return self._sampler.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """What this trial's sampler proposes."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """A single value of this trial's sampler."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Told to the sampler."""
-        self._sampler.after_trial(study, trial, state, values)
+        self.wrapped = self._make(self._seed_of(trial.number))
+        super().before_trial(study, trial)
 
     def reseed_rng(self) -> None:
         """Nothing to do: seeds are those of trials."""

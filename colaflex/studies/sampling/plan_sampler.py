@@ -1,4 +1,7 @@
-"""Samplers that follow a plan: what comes next depends on the trials in the storage alone."""
+"""Samplers that follow a plan: what comes next depends on the trials in the storage alone.
+
+Optuna has none that workers can share without trying a point twice.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from colaflex.studies.space.space import Space
 
-__all__ = ["PlannedSampler", "Tried"]
+__all__ = ["PlanSampler", "Tried"]
 
 
 class Tried:
@@ -92,7 +95,7 @@ def _rounded(value: Value) -> Value:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-class PlannedSampler(BaseSampler, abc.ABC):
+class PlanSampler(BaseSampler, abc.ABC):
     """Proposes the next point of a plan that was not tried yet, whoever tried the others.
 
     A point that runs, waits, failed or was pruned counts as tried. When all are tried, the study is

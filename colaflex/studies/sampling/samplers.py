@@ -15,7 +15,7 @@ from colaflex.errors import UserError
 from colaflex.studies.sampling.grid_sampler import GridSampler
 from colaflex.studies.sampling.named import Kind, Named, check, options_of
 from colaflex.studies.sampling.one_at_a_time import OneAtATimeSampler
-from colaflex.studies.sampling.per_trial import KeyedSampler
+from colaflex.studies.sampling.per_trial import PerTrialSampler
 from colaflex.studies.sampling.start import Start, StartingSampler
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def build_sampler(
             found: BaseSampler = SAMPLERS[named.type].make(**{**seeds, **options})
         return found
 
-    keyed = KeyedSampler(make, seed)
+    keyed = PerTrialSampler(make, seed)
     return keyed if start is None else StartingSampler(keyed, space, start, seed)
 
 

@@ -1,9 +1,9 @@
-"""What is known before a study: where its first trials are drawn."""
+"""What is known before a study: where its first trials are drawn, which Optuna can't be told."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
@@ -14,7 +14,8 @@ from pydantic import Field
 from colaflex.spec.training import Section
 from colaflex.statistics.draws import keyed_rng
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.space.places import value_at
+from colaflex.studies.sampling.per_trial import WrappedSampler
+from colaflex.studies.space.value_places import value_at
 
 if TYPE_CHECKING:
     import optuna
@@ -94,7 +95,7 @@ def _around(parameter: Parameter, mean: float, spread: float, place: float) -> V
     return parameter.nearest(mean + spread * float(truncnorm.ppf(place, low, high)))
 
 
-class StartingSampler(BaseSampler):
+class StartingSampler(WrappedSampler):
     """Draws from a starting distribution until enough trials have ended, then asks another sampler.
 
     A starting trial depends on the seed and its number only. The other sampler is asked all along,
@@ -108,24 +109,19 @@ class StartingSampler(BaseSampler):
     """
 
     def __init__(self, wrapped: BaseSampler, space: Space, start: Start, seed: int) -> None:
-        self.wrapped, self.space, self.start, self.seed = wrapped, space, start, seed
+        super().__init__(wrapped)
+        self.space, self.start, self.seed = space, start, seed
         self._paths = {parameter.name: parameter.path for parameter in space.parameters}
         self._point: Point | None = None
 
     def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         """Decide whether this is a starting trial."""
-        self.wrapped.before_trial(study, trial)
+        super().before_trial(study, trial)
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         starts = len(ended) < self.start.trials
         self._point = (
             starting_point(self.space, self.start, self.seed, trial.number) if starts else None
         )
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """That of the other sampler."""
-        return self.wrapped.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self,
@@ -134,8 +130,8 @@ class StartingSampler(BaseSampler):
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """What the other sampler proposes; nothing in a starting trial."""
-        found = self.wrapped.sample_relative(study, trial, search_space)
-        return found if self._point is None else {}
+        proposed = super().sample_relative(study, trial, search_space)
+        return proposed if self._point is None else {}
 
     def sample_independent(
         self,
@@ -151,18 +147,4 @@ class StartingSampler(BaseSampler):
             value = known[path]
             if param_distribution._contains(param_distribution.to_internal_repr(value)):
                 return value
-        return self.wrapped.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Told to the other sampler, too."""
-        self.wrapped.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Nothing here is drawn from a generator that lasts."""
-        self.wrapped.reseed_rng()
+        return super().sample_independent(study, trial, param_name, param_distribution)

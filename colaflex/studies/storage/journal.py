@@ -1,4 +1,8 @@
-"""The journal of a study: a file that any number of processes append to, mended when torn."""
+"""Optuna's journal with a lock that a killed holder frees, mended where a line is torn.
+
+Optuna's own locks hold everybody up for 30 seconds then, and a torn line makes its journal
+unreadable for good.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one still lives."""
+"""Which process this is, and whether another one still lives; Optuna knows heartbeats only."""
 
 from __future__ import annotations
 

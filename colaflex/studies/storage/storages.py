@@ -1,4 +1,7 @@
-"""Where a study is stored: a journal file, a database, or Optuna's proxy before either."""
+"""Optuna's storages by URL: a journal file, a database, or a proxy before either.
+
+What is ours is what is said where they can't be opened, or answer no more.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.files.reading import appending
 from colaflex.studies.arm import Arm
 from colaflex.studies.objective import Attempt, Objective, Point, Pruned, StopSearch
-from colaflex.studies.sampling.plan_sampler import PlannedSampler
+from colaflex.studies.sampling.plan_sampler import PlanSampler
 from colaflex.studies.storage.claims import Claims, attributes_of
 from colaflex.studies.storage.ownership import Heartbeat, Owner, is_owned, reap
 from colaflex.studies.storage.storages import storage_answers, storage_failure
@@ -125,7 +125,7 @@ class Worker:
         if self.suggest is None or self.study._stop_flag:
             return False
         sampler = self.study.sampler
-        return not (isinstance(sampler, PlannedSampler) and sampler.is_exhausted(self.study))
+        return not (isinstance(sampler, PlanSampler) and sampler.is_exhausted(self.study))
 
     def _run(self, claims: Claims, trial: optuna.Trial) -> None:
         """Measure a trial and tell what came of it; it waits for others where we are stopped."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from colaflex.metrics.numbers import tick
-from colaflex.studies.explanation.values import Drift, Explanation, Importance, Interval
+from colaflex.studies.explanation.explanation import Drift, Explanation, Importance, Interval
 from colaflex.studies.page.comparisons import Gap, Retested
 from colaflex.studies.page.goals import GoalText, p_text
 from colaflex.studies.page.importance_figures import pair_text

@@ -12,7 +12,7 @@ from colaflex.report.drawing import elide, log_axis
 from colaflex.studies.objective import Point, Value
 from colaflex.studies.summary import SpaceRow, StudySummary
 
-__all__ = ["Knob", "knobs_of", "point_text", "short_names", "value_text"]
+__all__ = ["KnobAxis", "knobs_of", "point_text", "short_names", "value_text"]
 
 Kind = Literal["range", "levels", "categories"]
 
@@ -20,7 +20,7 @@ _DECADES = 100.0  # a logarithmic range beyond this ratio has ticks at powers of
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class KnobAxis:
     """A searched key.
 
     Attributes:
@@ -97,7 +97,7 @@ class Knob:
         axis.set_ticks(list(shown), [elide(value_text(self.levels[i]), 16) for i in shown])
 
 
-def knobs_of(summary: StudySummary) -> list[Knob]:
+def knobs_of(summary: StudySummary) -> list[KnobAxis]:
     """The searched keys in the order of the space; what can't vary is left out."""
     rows: dict[str, list[SpaceRow]] = {}
     for row in summary.space:
@@ -132,27 +132,29 @@ def value_text(value: Value | None) -> str:
     return value
 
 
-def point_text(point: Point, knobs: Sequence[Knob]) -> str:
+def point_text(point: Point, knobs: Sequence[KnobAxis]) -> str:
     """A point in words: the searched keys, then any others."""
     names = {knob.path: knob.name for knob in knobs}
     keys = [*(path for path in names if path in point), *(key for key in point if key not in names)]
     return ", ".join(f"{names.get(key, key)}\u00a0{value_text(point[key])}" for key in keys)
 
 
-def _knob(path: str, name: str, rows: Sequence[SpaceRow], summary: StudySummary) -> Knob | None:
+def _knob(path: str, name: str, rows: Sequence[SpaceRow], summary: StudySummary) -> KnobAxis | None:
     choices = tuple(dict.fromkeys((type(c), c) for row in rows for c in row.choices))
     ends = [end for row in rows for end in (row.low, row.high) if end is not None]
     levels = tuple(choice for _, choice in choices)
     if levels and not (ends and all(_is_number(level) for level in levels)):
         if all(_is_number(level) for level in levels):
             ordered = tuple(sorted(levels, key=float))
-            return Knob(path, name, "levels", ordered) if len(ordered) > 1 else None
-        return Knob(path, name, "categories", levels) if len(levels) > 1 else None
+            return KnobAxis(path, name, "levels", ordered) if len(ordered) > 1 else None
+        return KnobAxis(path, name, "categories", levels) if len(levels) > 1 else None
     places = [float(v) for v in (*levels, *_tried(path, summary)) if _is_number(v)]
     low, high = min([*ends, *places], default=0.0), max([*ends, *places], default=0.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         return None
-    return Knob(path, name, "range", (), low, high, log=low > 0 and any(row.log for row in rows))
+    return KnobAxis(
+        path, name, "range", (), low, high, log=low > 0 and any(row.log for row in rows)
+    )
 
 
 def _tried(path: str, summary: StudySummary) -> list[Value]:
