@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["one_line"]
 
@@ -27,6 +27,8 @@ def one_line(value: Any) -> str:
 def _brief(part: Any) -> str:
     if isinstance(part, Tensor):
         return _shape(part) if part.dim() else str(part)
+    if isinstance(part, nn.Module):
+        return type(part).__name__
     if isinstance(part, Mapping):
         return f"{{{', '.join(map(str, part))}}}"
     if isinstance(part, list | tuple):

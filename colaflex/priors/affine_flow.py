@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from zuko.transforms import LULinearTransform, MonotonicAffineTransform
 
+from colaflex.interfaces.one_line import one_line
 from colaflex.networks.causal import CausalTransformer
 
 __all__ = ["AffineFlow", "Places", "moved"]
@@ -26,6 +27,8 @@ class Places:
     first: Tensor
     count: Tensor
     size: int
+
+    __repr__ = one_line
 
     def within(self) -> Tensor:
         """(rows, size) bool: steps that belong to the run."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
@@ -48,6 +49,8 @@ class Prefix:
 
     cache: Cache
     state: Tensor
+
+    __repr__ = one_line
 
 
 class AutoregressiveLatent(Prior):

@@ -27,6 +27,14 @@ class AverageVelocity(PathPrior):
 
     The network's two times are t and the span d. A derived class draws the spans and makes the
     target of those that are not 0.
+
+    Example:
+        >>> from colaflex.interfaces.options import SamplingOptions
+        >>> prior = colaflex.build("prior", "shortcut", latent_dim=8, block_size=4)
+        >>> isinstance(prior, AverageVelocity)
+        True
+        >>> prior.sample(rows=2, blocks=3, options=SamplingOptions(steps=1)).shape
+        torch.Size([2, 12, 8])
     """
 
     config: AverageVelocityConfig

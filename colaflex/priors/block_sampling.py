@@ -23,6 +23,7 @@ from torch import Tensor
 
 from colaflex.errors import UserError
 from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
@@ -63,6 +64,8 @@ class PinnedNoise:
     shape: tuple[int, int]
     like: Tensor
     known: Known | None
+
+    __repr__ = one_line
 
     def __call__(self, step: int) -> Tensor:
         """See `Draw`."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.prior import Prior
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
@@ -31,9 +32,17 @@ class Prefix:
     cache: Cache
     state: Tensor
 
+    __repr__ = one_line
+
 
 class CausalStatePrior(Prior):
-    """Prior whose densities are conditioned by the causal state of all latents before."""
+    """Prior whose densities are conditioned by the causal state of all latents before.
+
+    Example:
+        >>> prior = colaflex.build("prior", "normalizing_flow", latent_dim=8, width=32)
+        >>> isinstance(prior, CausalStatePrior), prior.states(torch.zeros(3, 6, 8)).shape
+        (True, torch.Size([3, 6, 32]))
+    """
 
     def __init__(self, config: CausalStateConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.network import Network
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.readout import Readout
 from colaflex.priors.path import Masks, Predict
 from colaflex.priors.readout_calls import ReadoutCall
@@ -42,6 +43,8 @@ class Prefix:
 
     history: Any
     lengths: Tensor
+
+    __repr__ = one_line
 
 
 class LatentLift(nn.Module):
@@ -102,6 +105,13 @@ class Denoiser(nn.Module):
         recall: lifts an estimate of the clean latents (self-conditioning); None without.
         prediction: the velocity eps - z0 (or its average over a step), or the clean latents z0.
         time_scale: factor on the times that the network sees.
+
+    Example:
+        >>> network = colaflex.build("network", "block_causal", width=16, layers=1, heads=2)
+        >>> denoiser = Denoiser(network, latent_dim=8, prediction="x0")
+        >>> prefix = denoiser.commit(denoiser.begin(rows=2), torch.zeros(2, 3, 4, 8), counts=None)
+        >>> prefix.lengths
+        tensor([12, 12])
     """
 
     reader: nn.Module | None

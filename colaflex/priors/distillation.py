@@ -38,6 +38,11 @@ class DistilledPrior(PathPrior):
     Attributes:
         teacher: a frozen copy of the denoiser; None where the config needs no teacher.
         adopted: whether a trained teacher was adopted.
+
+    Example:
+        >>> prior = colaflex.build("prior", "rectified_flow", latent_dim=8)
+        >>> isinstance(prior, DistilledPrior), [phase.name for phase in prior.phases()]
+        (True, ['teacher', 'prior'])
     """
 
     teacher: Denoiser | None

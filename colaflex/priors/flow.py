@@ -24,7 +24,19 @@ __all__ = ["FlowPrior", "Path", "Predict"]
 
 
 class FlowPrior(PathPrior):
-    """Block-causal prior given by a velocity field v(z_t, t; history) from noise to data."""
+    """Block-causal prior given by a velocity field v(z_t, t; history) from noise to data.
+
+    Example:
+        >>> from colaflex.host.registry import registry
+        >>> class Absolute(FlowPrior):
+        ...     def objective(self, path, predict):
+        ...         predicted = predict(path.point(), path.times[..., None])
+        ...         return (predicted - path.velocity()).abs().mean(-1)
+        >>> config = registry().config("prior", {"type": "flow_matching", "readout": "linear"})
+        >>> prior = Absolute(config, latent_dim=8, build=registry().build)
+        >>> prior.sample(rows=2, blocks=1).shape
+        torch.Size([2, 16, 8])
+    """
 
     config: FlowPriorConfig
 

@@ -33,7 +33,14 @@ __all__ = ["FlowMatching"]
 
 
 class FlowMatching(FlowPrior):
-    """E ||v(z_t, t; history) - (eps - z0)||^2, or the same for z0, mean over channels."""
+    """E ||v(z_t, t; history) - (eps - z0)||^2, or the same for z0, mean over channels.
+
+    Example:
+        >>> from colaflex.interfaces.options import SamplingOptions
+        >>> prior = colaflex.build("prior", "flow_matching", latent_dim=8, solver="heun")
+        >>> prior.network_evaluations(SamplingOptions(steps=8, guidance=2.0))
+        32
+    """
 
     config: FlowMatchingConfig
 

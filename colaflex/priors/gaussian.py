@@ -20,6 +20,7 @@ from torch import distributed as dist
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
@@ -39,6 +40,8 @@ class Conditional:
 
     weight: Tensor
     root: Tensor
+
+    __repr__ = one_line
 
     def mean(self, features: Tensor, opens: Tensor) -> Tensor:
         """(rows, features), (rows,) bool -> (rows, block · dim)."""
@@ -109,6 +112,8 @@ class Prefix:
     window: Tensor
     lengths: Tensor
     conditional: Conditional
+
+    __repr__ = one_line
 
 
 class Gaussian(Prior):

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.noise import generator_for
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.path import Masks, Predict
 
@@ -65,6 +66,8 @@ class Integration:
     direction: Tensor | None = None
     shift: float = 0.0
     first: float = 0.0
+
+    __repr__ = one_line
 
     def shares(self) -> Tensor:
         """(steps + 1,) the edges, from 0 to 1, as shares of the way in the logarithm."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.one_line import one_line
 from colaflex.priors.flow_config import PathPriorConfig, Schedule
 
 __all__ = ["Masks", "Path", "Predict", "draw_masks", "draw_times"]
@@ -25,11 +26,18 @@ class Masks:
         pinned: (samples · batch, blocks, block) bool, positions whose latents are known.
         counted: (samples · batch, blocks, block) bool, positions that count in the loss.
         blind: (samples · batch,) bool, rows that see no history.
+
+    Example:
+        >>> masks = Masks.free(torch.ones(2, 3, 4, dtype=torch.bool))  # two rows of three blocks
+        >>> masks.repeat(samples=2)
+        Masks(pinned (4, 3, 4), counted (4, 3, 4), blind (4,))
     """
 
     pinned: Tensor
     counted: Tensor
     blind: Tensor
+
+    __repr__ = one_line
 
     @classmethod
     def free(cls, counted: Tensor) -> Masks:
@@ -78,12 +86,21 @@ class Path:
         noise: the noise each path starts from, of the same shape.
         times: (samples · batch, blocks) in (0, 1).
         masks: of the same rows.
+
+    Example:
+        >>> masks = Masks.free(torch.ones(2, 3, 4, dtype=torch.bool))
+        >>> data, noise = torch.zeros(2, 3, 4, 8), torch.ones(2, 3, 4, 8)
+        >>> path = Path(data, noise, times=torch.full((2, 3), 0.25), masks=masks)
+        >>> path.point().unique(), path.velocity().unique()
+        (tensor([0.2500]), tensor([1.]))
     """
 
     data: Tensor
     noise: Tensor
     times: Tensor
     masks: Masks
+
+    __repr__ = one_line
 
     def point(self, times: Tensor | None = None) -> Tensor:
         """z_t = (1 - t) z0 + t eps, pinned positions clean; at other times, if passed."""

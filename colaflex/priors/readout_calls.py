@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 
@@ -34,6 +35,8 @@ class ContentTargets:
     content: Tensor
     losses: list[Tensor] = field(default_factory=list)
 
+    __repr__ = one_line
+
     @classmethod
     def repeated(cls, content: Tensor, samples: int) -> ContentTargets:
         """The same for each noising; content is (batch, blocks, block, any)."""
@@ -59,6 +62,8 @@ class SaidRecorder:
     """
 
     said: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    __repr__ = one_line
 
     def read(self, head: Readout, states: Tensor) -> Tensor:
         """Hear the readout; see `ReadoutCall.read`."""

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,12 +74,28 @@ SHOWN = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """A value that holds a module and a function."""
+
+    module: nn.Module
+    function: Callable[[], object]
+
+    __repr__ = one_line
+
+
+SHOWN["Parts(module Linear, function dict)"] = Parts(nn.Linear(2, 2), dict)
+
+
 @pytest.mark.parametrize("shown", SHOWN)
 def test_a_value_shows_its_kind_and_its_shapes(shown: str) -> None:
     assert repr(SHOWN[shown]) == shown
 
 
-ROOMS = ("interfaces", "networks", "baselines", "couplings", "representations", "segmenters")
+ROOMS = (
+    *("baselines", "couplings", "interfaces", "networks", "priors", "representations"),
+    *("segmenters", "solvers"),
+)
 TENSORS = re.compile(r"(?!.*Callable).*(Tensor|nn\.Parameter)")
 
 

@@ -17,6 +17,13 @@ class Head(nn.Module, ABC):
 
     Attributes:
         term: name of its loss.
+
+    Example:
+        >>> from colaflex.interfaces.noise import SampleNoise
+        >>> prior = colaflex.build("prior", "autoregressive_latent", latent_dim=8)
+        >>> prefix, noise = prior.begin(rows=2), SampleNoise(("a", "b"))
+        >>> prior.head.sample(prefix.state, noise, position=0, steps=4).shape
+        torch.Size([2, 8])
     """
 
     term: ClassVar[str]
