@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -32,6 +33,8 @@ MAX_JSON = 256 << 20
 
 NO_VERIFY = "COLAFLEX_NO_VERIFY"
 """Environment variable: if set, large files are used without comparing them with their digests."""
+
+Pairs = list[tuple[str, Any]]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -140,13 +143,20 @@ def read_text(path: Path, limit: int) -> str:
         ) from None
 
 
-def parse_json(text: str | bytes, place: str | Path) -> Any:
+def parse_json(
+    text: str | bytes, place: str | Path, pairs: Callable[[Pairs], Any] | None = None
+) -> Any:
     """The value of a JSON document; raises UserError, which names the place, where it is none.
 
     NaN and Infinity, which JSON doesn't have, are refused, and so is nesting without end.
+
+    Args:
+        text: the document.
+        place: where it is from.
+        pairs: makes an object of its keys and values; a ValueError refuses them.
     """
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=pairs)
     except RecursionError:
         raise UserError(f"{place}: not JSON that can be read: nested too deeply") from None
     except ValueError as error:  # bad UTF-8 and integers of too many digits as well

@@ -14,22 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from colaflex.errors import UserError
 from colaflex.files.json_lines import kind_of
+from colaflex.files.json_problems import json_problems
 
 __all__ = ["checked"]
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Flops = Annotated[int | float, Field(ge=0)]
-
-_EXPECTED = {
-    "dict_type": "a map",
-    "model_type": "a map",
-    "list_type": "a list",
-    "string_type": "text",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "finite_number": "a finite number",
-}
+Flops = Annotated[float, Field(ge=0)]
 
 
 class _Shape(BaseModel):
@@ -135,17 +125,5 @@ def checked(value: Any, path: Path) -> dict[str, Any]:
         try:
             _adapter(path.name).validate_python(value)
         except ValidationError as error:
-            raise UserError(f"{path}: {_in_words(error)}") from None
+            raise UserError(f"{path}: {next(json_problems(error))}") from None
     return value
-
-
-def _in_words(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    key, kind = ".".join(map(str, first["loc"])), first["type"]
-    if kind == "missing":
-        return f"the key {key} is missing"
-    if kind == "extra_forbidden":
-        return f"{key}: there is no such key"
-    if kind in _EXPECTED:
-        return f"{key}: expected {_EXPECTED[kind]}, got {kind_of(first['input'])}"
-    return f"{key}: {first['msg']}"

@@ -82,9 +82,8 @@ def place_text(entry: Entry) -> str:
 def cost_texts(entry: Entry) -> list[str]:
     """What a row took: parameters, FLOPs, tokens, seeds (of how many), tuning runs."""
     of = f" of {len(entry.seeds) + len(entry.missing)}" if entry.missing else ""
-    runs = entry.first.tuning.get("runs")
     return [
         *map(compact, (entry.parameters, entry.flops, entry.tokens)),
         f"{len(entry.seeds)}{of}",
-        MISSING if runs is None else str(runs),
+        str(entry.first.tuning.runs),
     ]

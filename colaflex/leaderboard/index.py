@@ -43,8 +43,8 @@ def write_index(board: Board, path: Path | None = None) -> Path:
                 [
                     (
                         *(r.digest, r.file_name, r.row, r.family, r.budget, r.seed),
-                        *(r.matched["ok"], r.parameters["total"], r.training["flops"]),
-                        *(r.training[key] for key in ("tokens", "steps", "seconds")),
+                        *(r.matched.ok, r.parameters["total"], r.training.flops),
+                        *(r.training.tokens, r.training.steps, r.training.seconds),
                         *(r.spec_digest, r.data_digest),
                     )
                     for r in records
@@ -53,7 +53,7 @@ def write_index(board: Board, path: Path | None = None) -> Path:
             base.executemany(
                 "INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (r.digest, name, *(m[key] for key in ("value", "low", "high", "n")))
+                    (r.digest, name, m.value, m.low, m.high, m.n)
                     for r in records
                     for name, m in r.metrics.items()
                 ],

@@ -187,7 +187,7 @@ def _beside_real(row: Entry, column: Column, cell: Cell) -> Cell:
 
 def _costs(row: Entry) -> list[Cell]:
     numbers = *map(_sort, (row.parameters, row.flops, row.tokens)), str(len(row.seeds))
-    sorts = *numbers, str(row.first.tuning.get("runs", ""))
+    sorts = *numbers, str(row.first.tuning.runs)
     return [Cell(text, "", sort) for text, sort in zip(cost_texts(row), sorts, strict=True)]
 
 

@@ -95,12 +95,10 @@ def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
     """How it was measured: what all rows share, or what they hold instead."""
     records = [record for row in standings.rows for record in row.records]
     board = standings.board
-    tokenizers = [
-        f"{r.tokenizer.get('vocab_size', '?')} tokens, {_short(r.tokenizer)}" for r in records
-    ]
+    tokenizers = [f"{r.tokenizer.vocab_size} tokens, {r.tokenizer.digest[:12]}" for r in records]
     environments = [_machine(record.environment) for record in records]
     shared: list[tuple[str, list[str]]] = [
-        ("corpus", [record.components.get("corpus", {}).get("name", "") for record in records]),
+        ("corpus", [r.components["corpus"].name for r in records if "corpus" in r.components]),
         ("data digest", [record.data_digest[:12] for record in records]),
         ("tokenizer", tokenizers),
         ("protocol digest", [record.protocol[:12] for record in records]),
@@ -119,10 +117,6 @@ def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
         ("seeds", [", ".join(map(str, board.seeds))]),
         *((name, [v for v in dict.fromkeys(values) if v]) for name, values in shared),
     ]
-
-
-def _short(tokenizer: Mapping[str, Any]) -> str:
-    return str(tokenizer.get("digest", ""))[:12]
 
 
 def _machine(environment: Mapping[str, Any]) -> str:
@@ -213,12 +207,7 @@ def _by_speed(level: Level) -> list[tuple[str, Point]]:
 def _details(line: Line) -> dict[str, Any]:
     """What stands behind a row."""
     row, record = line.entry, line.entry.first
-    seconds = [float(each.training.get("seconds", math.nan)) for each in row.records]
-    plain = {
-        "parameters": dict(record.parameters),
-        "training": dict(record.training),
-        "components": dict(record.components),
-    }
+    seconds, plain = [each.training.seconds for each in row.records], record.as_json()
     return {
         "line": line,
         "ranked": describe(row.metric),
@@ -227,7 +216,7 @@ def _details(line: Line) -> dict[str, Any]:
         "minutes": duration(sum(seconds) / len(seconds)),
         "shares": parameter_shares(plain),
         "stages": stage_rows(plain),
-        "samples": sample_columns(record.samples),
+        "samples": sample_columns(plain["samples"]),
         "metrics": [
             ("over items", _signed(family_rows(row.metrics), row)),
             ("over seeds", _signed(family_rows(row.over_seeds), row)),
@@ -253,7 +242,7 @@ def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:
         (
             record.seed,
             signed(row.metric, value, row.likelihood),
-            compact(float(record.matched["flops"]["found"])),
+            compact(record.matched.flops.found),
             record.digest,
         )
         for record, value in zip(row.records, values, strict=True)

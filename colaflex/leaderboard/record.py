@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from colaflex.errors import UserError
-from colaflex.files.reading import read_text
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
+
+from colaflex.files.reading import parse_json, read_text
 from colaflex.files.writing import write_atomic
+from colaflex.interfaces.metric import Items, Measurement
 from colaflex.spec.canonical import sha256_of
 
 __all__ = [
-    "KEYS",
     "LONGEST_TEXT",
     "MAX_BYTES",
     "MOST_SAMPLES",
@@ -31,13 +39,129 @@ MAX_BYTES = 4 << 20
 LONGEST_TEXT = 20_000
 MOST_SAMPLES = 8
 
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
 
-@dataclass(frozen=True)
-class Record:
-    """One run of one row at one budget with one seed; mappings are as in the file.
+
+class _Part(BaseModel):
+    """A part of a record; what it holds besides its fields stays in the file."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class _Closed(_Part):
+    """A part of a record that holds its fields and nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Nearness(_Closed):
+    """What a board asks for, and what a run came to."""
+
+    asked: float
+    found: float
+
+
+class Matched(_Part):
+    """How near a run comes to what its board asks for."""
+
+    parameters: Nearness
+    flops: Nearness
+    ok: bool
+
+
+class Tuning(_Part):
+    """What it took to choose the row's options."""
+
+    runs: Count
+    flops: Amount
+    note: str
+
+
+class Tokenizer(_Part):
+    """The tokenizer's size, and its sha256."""
+
+    vocab_size: Annotated[int, Field(gt=0)]
+    digest: str
+
+
+class Component(_Part):
+    """A component by name, and what made the record."""
+
+    name: str = ""
+    distribution: str = ""
+    version: str = ""
+    component_version: str = ""
+
+
+class Cost(_Part):
+    """What training took."""
+
+    steps: Amount
+    tokens: Amount
+    flops: Amount
+    seconds: Amount
+
+
+class Stage(Cost):
+    """What a stage took, and whether another run's was taken."""
+
+    name: str = ""
+    reused: bool = False
+
+
+class Training(Cost):
+    """What training took, in all and by stage."""
+
+    stages: list[Stage]
+
+
+class Measured(_Closed):
+    """A metric's value with its interval, where one is known, over n items."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: Count
+
+    @property
+    def measurement(self) -> Measurement:
+        """With NaN for bounds that are not known."""
+        low, high = (math.nan if each is None else each for each in (self.low, self.high))
+        return Measurement(self.value, low, high, self.n)
+
+
+class Outcomes(_Closed):
+    """A metric's values and weights of single items; without weights each counts the same."""
+
+    values: list[float]
+    weights: list[Amount] | None
+
+    @model_validator(mode="after")
+    def _weigh_each(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.values):
+            raise ValueError("expected as many weights as values")
+        return self
+
+    @property
+    def items(self) -> Items:
+        """For tests and intervals."""
+        return Items.of(self.values, self.weights)
+
+
+class Sample(_Closed):
+    """A text, what stood before it, and where it is from."""
+
+    source: str
+    prompt: str
+    text: str
+
+
+class Record(_Closed):
+    """One run of one row at one budget with one seed.
 
     Attributes:
-        schema: version of this format.
+        version: of this format; `schema` in the file.
         board: name of the board.
         protocol: sha256 of what must be equal for rows to compare.
         row: name of the row.
@@ -45,44 +169,53 @@ class Record:
         seed: of weights, order and noise.
         budget: name of the budget.
         parameters: by part, and `total`.
-        matched: `parameters` and `flops`, each `asked` and `found`, and whether both are `ok`.
-        tuning: `runs`, `flops` and `note` of what it took to choose the row's options.
+        matched: how near it comes to what the board asks for.
+        tuning: what it took to choose the row's options.
         spec: resolved, plain data.
         spec_digest: identifies the experiment.
         data_digest: of corpus and tokenizer.
-        tokenizer: `vocab_size` and `digest`.
-        components: by section: name, distribution and versions.
+        tokenizer: its size and digest.
+        components: by section.
         place: the fields of `interfaces.capabilities.Place`, or None.
-        training: tokens, steps, flops, seconds, tokens_per_second and stages.
-        metrics: by name: value, low, high, n.
-        items: by metric: values and weights (or None) of single items.
-        samples: source, prompt and text of a few.
+        training: what it took.
+        metrics: by name.
+        items: outcomes of single items, by metric.
+        samples: a few texts.
         environment: machine and versions.
         digest: sha256 of the canonical JSON of all the other keys.
     """
 
-    schema: int
+    version: int = Field(alias="schema")
     board: str
     protocol: str
     row: str
     family: str
     seed: int
     budget: str
-    parameters: Mapping[str, int]
-    matched: Mapping[str, Any]
-    tuning: Mapping[str, Any]
-    spec: Mapping[str, Any]
+    parameters: dict[str, Count]
+    matched: Matched
+    tuning: Tuning
+    spec: dict[str, Any]
     spec_digest: str
     data_digest: str
-    tokenizer: Mapping[str, Any]
-    components: Mapping[str, Mapping[str, str]]
-    place: Mapping[str, Any] | None
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Mapping[str, Any]]
-    items: Mapping[str, Mapping[str, Any]]
-    samples: Sequence[Mapping[str, str]]
-    environment: Mapping[str, Any]
+    tokenizer: Tokenizer
+    components: dict[str, Component]
+    place: dict[str, Any] | None
+    training: Training
+    metrics: dict[str, Measured]
+    items: dict[str, Outcomes]
+    samples: Annotated[list[Sample], Field(max_length=MOST_SAMPLES)]
+    environment: dict[str, Any]
     digest: str
+
+    _json: dict[str, Any] = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_json(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        record = handler(data)
+        record._json = data
+        return record
 
     @property
     def cell(self) -> str:
@@ -94,12 +227,14 @@ class Record:
         """The name of its file."""
         return f"{self.cell}-{self.digest[:12]}.json"
 
+    @property
+    def measurements(self) -> dict[str, Measurement]:
+        """The metrics, for people and tables."""
+        return {name: measured.measurement for name, measured in self.metrics.items()}
+
     def as_json(self) -> dict[str, Any]:
-        """Plain data, as in the file."""
-        return asdict(self)
-
-
-KEYS = tuple(field.name for field in fields(Record))
+        """Plain data, exactly as in the file."""
+        return self._json
 
 
 def within(found: float, asked: float, tolerance: float) -> bool:
@@ -109,7 +244,7 @@ def within(found: float, asked: float, tolerance: float) -> bool:
 
 def sealed(content: Mapping[str, Any]) -> Record:
     """A record of all keys but the digest, which is added."""
-    return Record(**content, digest=sha256_of(dict(content)))
+    return Record.model_validate({**content, "digest": sha256_of(dict(content))})
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -128,21 +263,13 @@ def read_record(path: Path) -> Any:
     Raises:
         UserError: it is too large, or no JSON as JSON is defined (NaN, a key twice).
     """
-    text = read_text(path, MAX_BYTES)
-    try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no number of JSON")
+    return parse_json(read_text(path, MAX_BYTES), path, pairs=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         names = [key for key, _ in pairs]
         twice = next(key for key in names if names.count(key) > 1)
         raise ValueError(f"the key {twice!r} stands twice")
-    return found
+    return entries

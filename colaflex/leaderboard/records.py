@@ -55,8 +55,8 @@ def check_records(board: Board, paths: Iterable[Path]) -> list[Record]:
     """
     records, problems = [], []
     for path in paths:
-        record, found = checked_record(board, path)
-        problems += found
+        record, wrong = checked_record(board, path)
+        problems += wrong
         if record is not None:
             records.append(record)
     if problems:
@@ -74,7 +74,7 @@ def checked_record(board: Board, path: Path) -> tuple[Record | None, list[str]]:
     problems = [f"{path}: {problem}" for problem in record_problems(board, data)]
     if problems:
         return None, problems
-    return Record(**data), []
+    return Record.model_validate(data), []
 
 
 def add_records(board: Board, paths: Iterable[Path]) -> list[Path]:

@@ -15,10 +15,17 @@ from colaflex.leaderboard.solved_options import finer_option, knob, usual_width
 from colaflex.spec import Spec
 from colaflex.spec.training import Section
 
-__all__ = ["SHARED", "Row", "Tuning", "row_specs"]
+__all__ = ["Row", "Tuning", "is_shared", "row_specs"]
 
-SHARED = ("corpus", "tokenizer", "evaluation", "seed", "name", "spec_version", "requires")
-"""What a row can't set: it would be measured on something else than the others."""
+MEASURED = ("corpus", "tokenizer", "evaluation", "spec_version")
+"""Sections by which all rows are measured alike."""
+OF_RUNS = ("seed", "name", "requires")
+"""What runs have of their own, or need."""
+
+
+def is_shared(path: str) -> bool:
+    """Whether an option says how rows are measured: then it is the base spec's for all of them."""
+    return path.partition(".")[0] in MEASURED or path == "sampling.max_new_tokens"
 
 
 class Tuning(Section):
@@ -96,7 +103,7 @@ def _row_spec(row: Row, base: Spec, node: Node, path: KeyPath) -> Spec:
 def _unsettable(node: Node, path: KeyPath, key: str) -> Iterator[Problem]:
     if not all(key.split(".")):
         yield node.key_problem(path, "is no key path")
-    elif key.split(".")[0] in SHARED or key == "sampling.max_new_tokens":
+    elif is_shared(key) or key.partition(".")[0] in OF_RUNS:
         message = "a row can't set what all rows share"
         yield node.key_problem(path, message, "set it in the base spec")
     elif (key.endswith(".steps") and key.startswith("training")) or key == "training.steps":

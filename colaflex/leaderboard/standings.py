@@ -22,7 +22,6 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import BOUND, ESTIMATE, declared_likelihood, sign
-from colaflex.metrics.measurements import measurements_of
 from colaflex.metrics.names import describe
 from colaflex.metrics.rank import Direction
 from colaflex.report.run_record import clean
@@ -102,28 +101,27 @@ class Entry:
     @property
     def caveats(self) -> list[str]:
         """What keeps its figures from meaning what they seem to."""
-        size = self.first.tokenizer.get("vocab_size")
-        return caveats(self.metrics, size if isinstance(size, int) else None)
+        return caveats(self.metrics, self.first.tokenizer.vocab_size)
 
     @property
     def flops(self) -> float:
         """Training FLOPs of a run, stage 1 and teachers included: mean over seeds."""
-        return fmean(float(record.matched["flops"]["found"]) for record in self.records)
+        return fmean(record.matched.flops.found for record in self.records)
 
     @property
     def tokens(self) -> float:
         """Training tokens of a run: mean over seeds."""
-        return fmean(float(record.training.get("tokens", math.nan)) for record in self.records)
+        return fmean(record.training.tokens for record in self.records)
 
     @property
     def parameters(self) -> int:
         """Parameters of all parts."""
-        return int(self.first.parameters["total"])
+        return self.first.parameters["total"]
 
     @property
     def components(self) -> dict[str, str]:
         """Names of its components by kind, for people."""
-        return {kind: str(each.get("name", "")) for kind, each in self.first.components.items()}
+        return {kind: each.name for kind, each in self.first.components.items()}
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class Standings:
 
 def stand(board: Board, records: Sequence[Record]) -> Standings:
     """Rank the records of a board. All text in them is cleaned of unprintable characters."""
-    records = [Record(**clean(record.as_json())) for record in records]
+    records = [Record.model_validate(clean(record.as_json())) for record in records]
     data = _most(record.data_digest for record in records)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda one: (one.row, one.seed, one.digest)):
@@ -207,7 +205,7 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     own = [record for record in group if record.seed in board.seeds]
     seeds = {record.seed: record for record in reversed(own or group)}  # of two the first stays
     chosen = tuple(seeds[seed] for seed in sorted(seeds))
-    by_seed = tuple(measurements_of({"metrics": record.metrics}) for record in chosen)
+    by_seed = tuple(record.measurements for record in chosen)
     metric = next(
         (one.metric for one in board.rank if all(one.metric in each for each in by_seed)),
         board.rank[-1].metric,
@@ -260,7 +258,7 @@ def _unfair(board: Board, record: Record, protocol: str) -> str:
     if record.protocol != protocol:
         return f"another protocol ({record.protocol[:12]}, the board's is {protocol[:12]})"
     parameters = float(record.parameters["total"]), float(board.parameters)
-    flops = float(record.matched["flops"]["found"]), board.budgets.get(record.budget, math.nan)
+    flops = record.matched.flops.found, board.budgets.get(record.budget, math.nan)
     for what, (found, asked), bound in (
         ("parameters", parameters, board.tolerance.parameters),
         ("FLOPs", flops, board.tolerance.flops),
@@ -268,15 +266,13 @@ def _unfair(board: Board, record: Record, protocol: str) -> str:
         off = found / asked - 1
         if not abs(off) <= bound:
             return f"{what} {100 * off:+.1f} % off the board's ({100 * bound:g} % are allowed)"
-    return "" if record.matched["ok"] else "not matched, by its own record"
+    return "" if record.matched.ok else "not matched, by its own record"
 
 
 def _unmeasured(record: Record, metrics: Mapping[str, Measurement], metric: str) -> str:
     """Why a record can't be tested, or ""."""
     if metric not in metrics:
         return f"lacks {metric}"
-    if not math.isfinite(metrics[metric].value):
-        return f"{metric} is not finite"
     return "" if metric in record.items else f"holds no items of {metric}"
 
 
@@ -325,8 +321,7 @@ def _ends(metric: str) -> dict[str, float]:
 
 
 def _items(records: Sequence[Record], metric: str) -> list[Items]:
-    held = [record.items[metric] for record in records]
-    return [Items.of(each["values"], each.get("weights")) for each in held]
+    return [record.items[metric].items for record in records]
 
 
 def _table(metric: str, better: Direction, budget: str, rows: list[Entry]) -> Table:

@@ -73,7 +73,7 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "missing_seeds": list(row.missing),
         "parameters": row.parameters,
         **finite({"flops": row.flops, "tokens": row.tokens}),
-        "tuning": dict(row.first.tuning),
+        "tuning": row.first.as_json()["tuning"],
         "reason": row.reason,
         "caveats": row.caveats,
     }
@@ -126,7 +126,7 @@ def _csv_row(row: Entry, table: Table, shown: list[str]) -> list[Any]:
     rank, over = ("", "") if row.rank is None else (row.rank, table.over)
     head = [row.metric, row.budget, rank, row.tie, row.name, row.first.family]
     cost = [row.parameters, row.flops, row.tokens, " ".join(map(str, row.seeds))]
-    rest = [row.first.tuning.get("runs", ""), row.reason, row.digest]
+    rest = [row.first.tuning.runs, row.reason, row.digest]
     seeds = [*_three(row.over_seeds.get(row.metric))[1:], over]
     signs = [row.metric in row.bounds, row.metric in row.estimates]
     values = _three(row.metrics.get(row.metric))

@@ -286,12 +286,18 @@ def make_hostile(record: Plain) -> None:
     """Make every text of a record harmful that a stranger could choose."""
     texts = cycle(HOSTILE.values())
     for key in ("spec", "environment", "tuning", "training", "samples", "tokenizer"):
-        kept = {"runs", "note", "tokens", "seconds", "stages", "vocab_size", "digest"}
+        kept = {"runs", "note", "tokens", "seconds", "vocab_size", "digest"}
         if isinstance(record[key], dict):
             record[key] |= {k: spoil(v, texts) for k, v in record[key].items() if k in kept}
             record[key] |= {next(texts): spoil(k, texts) for k in list(record[key])}
+    stages = record["training"].pop("stages")
+    record["training"]["stages"] = [
+        {**stage, **spoil(stage, texts), "name": stage["name"] + next(texts)} for stage in stages
+    ]
+    *some, last, one = HOSTILE.values()
     record["samples"] = [
-        {"source": text, "prompt": text, "text": text} for text in HOSTILE.values()
+        *({"source": text, "prompt": text, "text": text} for text in some),
+        {"source": last, "prompt": one, "text": last + one},
     ]
     record["row"] = "".join(HOSTILE.values())
     record["family"] = HOSTILE["image"]

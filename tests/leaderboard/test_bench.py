@@ -139,23 +139,21 @@ def comparable(bench: Bench) -> dict[str, dict[str, Any]]:
 def test_every_cell_has_a_record_that_matches(benched: Bench) -> None:
     assert sorted(benched.records) == CELLS
     for record in benched.records.values():
-        assert record.matched["ok"] is True
+        assert record.matched.ok is True
         assert record.parameters["total"] == pytest.approx(24_000, rel=0.02)
-        assert record.training["flops"] == pytest.approx(3.2e8, rel=0.03)
-        stages = record.training["stages"]
-        assert sum(stage["flops"] for stage in stages) == record.training["flops"]
+        assert record.training.flops == pytest.approx(3.2e8, rel=0.03)
+        stages = record.training.stages
+        assert sum(stage.flops for stage in stages) == record.training.flops
 
 
 def test_stage_one_is_trained_once_a_seed_and_charged_to_each(benched: Bench) -> None:
     for seed in (0, 1):
         firsts = [
-            record.training["stages"][0]
-            for record in benched.records.values()
-            if record.seed == seed
+            record.training.stages[0] for record in benched.records.values() if record.seed == seed
         ]
-        assert [stage["name"] for stage in firsts] == ["representation"] * 2
-        assert sorted(stage["reused"] for stage in firsts) == [False, True]
-        assert len({stage["flops"] for stage in firsts}) == 1
+        assert [stage.name for stage in firsts] == ["representation"] * 2
+        assert sorted(stage.reused for stage in firsts) == [False, True]
+        assert len({stage.flops for stage in firsts}) == 1
     trained = [stage for stages in benched.trained().values() for stage in stages]
     assert sorted(trained) == ["prior"] * 4 + ["representation"] * 2
 

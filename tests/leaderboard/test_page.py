@@ -3,13 +3,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from colaflex.leaderboard.page import build_page
+from colaflex.leaderboard.record import Record
 from colaflex.leaderboard.standings import stand
 
 VOID = {"meta", "link", "br", "img", "input", "wbr", "hr"}
@@ -168,10 +168,12 @@ def test_hostile_text_stays_text(hostile: Any) -> None:
 
 def test_the_record_of_a_run_makes_a_page(small_board: Any, small_record: Any) -> None:
     items = {"generation.valid_sentences": {"values": [1.0, 0.0, 1.0, 2.0], "weights": [4.0] * 4}}
-    standings = stand(small_board, [replace(small_record, items=items)])
+    standings = stand(
+        small_board, [Record.model_validate({**small_record.as_json(), "items": items})]
+    )
     row = standings.rows[0]
     assert (row.rank, row.missing, row.reason) == (1, (1,), "")
     page = Page(build_page(standings))
     assert page.open == [] and {tag for tag, _ in page.elements} <= TAGS
     assert "lacks seed 1" in page.words and "Real text" in page.words
-    assert small_record.samples[0]["text"].split()[0] in page.words
+    assert small_record.samples[0].text.split()[0] in page.words
