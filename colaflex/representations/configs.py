@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,8 +18,7 @@ from colaflex.interfaces.search import SearchRange
 from colaflex.representations.pretrained_folder import absolute, content_digest
 
 __all__ = [
-    "OFFERED_READOUTS",
-    "UNDRAWN_READOUTS",
+    "TOKEN_CAPABILITIES",
     "AlignmentConfig",
     "ReadoutConfig",
     "SegmentAutoencoderConfig",
@@ -28,10 +28,13 @@ __all__ = [
     "TokenEmbeddingConfig",
 ]
 
-OFFERED_READOUTS = ("categorical", "chained", "through_decoder", "second_head")
-"""The readouts that all representations of tokens make; the first is what `auto` takes."""
-
-UNDRAWN_READOUTS = ("through_decoder", "second_head")
+TOKEN_CAPABILITIES = RepresentationCapabilities(
+    continuous_density=False,
+    readouts=("categorical", "chained", "through_decoder", "second_head"),
+    undrawn=("through_decoder", "second_head"),
+    history=True,
+)
+"""What all representations of tokens declare: what they make for priors; readouts, best first."""
 
 
 class ReadoutConfig(BaseModel):
@@ -188,13 +191,10 @@ class TextAEConfig(SegmentAutoencoderConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of tokens in segments of any length, causal over segments."""
-        return RepresentationCapabilities(
-            continuous_density=False,
+        return replace(
+            TOKEN_CAPABILITIES,
             token_states=self.token_layers > 0,
             levels=2,
-            readouts=OFFERED_READOUTS,
-            undrawn=UNDRAWN_READOUTS,
-            history=True,
         )
 
 
@@ -225,14 +225,12 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """A Gaussian posterior over tokens of any segment lengths, causal over segments."""
-        return RepresentationCapabilities(
+        return replace(
+            TOKEN_CAPABILITIES,
             continuous_density=True,
             token_states=self.token_layers > 0,
             levels=2,
             stage_one_options=("free_bits",) if self.free_bits else (),
-            readouts=OFFERED_READOUTS,
-            undrawn=UNDRAWN_READOUTS,
-            history=True,
         )
 
 
@@ -256,11 +254,8 @@ class TokenEmbeddingConfig(RepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, one a token."""
-        return RepresentationCapabilities(
-            continuous_density=False,
+        return replace(
+            TOKEN_CAPABILITIES,
             variable_length=False,
             token_aligned=True,
-            readouts=OFFERED_READOUTS,
-            undrawn=UNDRAWN_READOUTS,
-            history=True,
         )

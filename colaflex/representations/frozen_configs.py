@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
-from colaflex.representations.configs import (
-    OFFERED_READOUTS,
-    UNDRAWN_READOUTS,
-    SegmentDecoderConfig,
-)
+from colaflex.representations.configs import TOKEN_CAPABILITIES, SegmentDecoderConfig
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
 
 __all__ = ["FrozenBertConfig", "FrozenEncoderConfig", "FrozenT5Config"]
@@ -69,14 +66,11 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of the encoder's own tokens, blind to later blocks."""
-        return RepresentationCapabilities(
-            continuous_density=False,
+        return replace(
+            TOKEN_CAPABILITIES,
             reads="own_tokenizer",
             causality="causal" if self.block_size == 1 else "block_causal",
             block_size=self.block_size,
-            readouts=OFFERED_READOUTS,
-            undrawn=UNDRAWN_READOUTS,
-            history=True,
         )
 
     def tokenizer_file(self) -> Path | None:
