@@ -21,8 +21,9 @@ import torch
 from timing import gemm_peak, median_seconds
 
 from colaflex.host.registry import registry
-from colaflex.interfaces.language_model import ParameterGroup, Stage, StageStep
+from colaflex.interfaces.losses import Counts, Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.stage import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.spec.training import Training
 from colaflex.training.distributed import Processes
@@ -45,24 +46,28 @@ class FixedRows:
         return self.rows
 
 
-def stage_of(prior: Any, latents: LatentBatch) -> Stage:
+class FixedLatents(Stage):
     """A stage that trains the prior on fixed latents."""
 
-    def losses(batch: TokenBatch, step: StageStep) -> Any:
-        del batch
-        return prior.losses(latents, step.noise)
+    name = settings = "prior"
 
-    rows, length = latents.mask.shape
-    return Stage(
-        name="prior",
-        share=1.0,
-        settings="prior",
-        groups=[ParameterGroup("prior", list(prior.parameters()))],
-        prepare=lambda batch, step: batch,
-        counts=lambda batch: {"tokens": rows * length, "latents": rows * length, "rows": rows},
-        losses=losses,
-        flops=lambda batch: prior.training_flops(rows, length),
-    )
+    def __init__(self, prior: Any, latents: LatentBatch) -> None:
+        self.prior, self.latents = prior, latents
+        self.groups = [ParameterGroup("prior", list(prior.parameters()))]
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        """Every latent is learned."""
+        rows, length = self.latents.mask.shape
+        return {"tokens": rows * length, "latents": rows * length, "rows": rows}
+
+    def flops(self, batch: TokenBatch) -> int:
+        """The prior's."""
+        return int(self.prior.training_flops(*self.latents.mask.shape))
+
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        """The prior's."""
+        losses: Losses = self.prior.losses(self.latents, step.noise)
+        return losses
 
 
 class Bare:
@@ -129,7 +134,7 @@ def measure(given: argparse.Namespace, precision: str) -> dict[str, float]:
     memory = peak_memory_bytes() / 2**30  # before the loop below brings another optimizer state
     flops = prior.training_flops(given.batch, given.length)
     settings = Training(steps=10**6, batch_size=given.batch, warmup_steps=0).for_stage("prior")
-    plan = StagePlan(stage_of(prior, latents), settings, 10**6)
+    plan = StagePlan(FixedLatents(prior, latents), settings, 10**6)
     order = FixedRows(given.batch, given.length)
     holder: Any = torch.nn.ModuleDict({"prior": prior})
     holder.hidden = None

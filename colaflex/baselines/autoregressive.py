@@ -12,10 +12,11 @@ from colaflex.baselines.configs import AutoregressiveConfig
 from colaflex.baselines.continuation import gained_tokens, never_drawn, padded_prompts, tokens_seen
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.generation.token_sampling import draw_tokens
-from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.networks.causal import CausalTransformer
 

@@ -17,10 +17,11 @@ from colaflex.baselines.configs import MaskedDiffusionConfig
 from colaflex.baselines.masked_blocks import MaskedBlocks
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.errors import UserError
-from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import generator_for, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.networks.bidirectional import BidirectionalTransformer
 

@@ -24,11 +24,12 @@ from colaflex.baselines.plaid_sampling import Sampler
 from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.conformance import Conformance
-from colaflex.interfaces.language_model import BlockCost, GeneratedTokens, StageStep
+from colaflex.interfaces.language_model import BlockCost, GeneratedTokens
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 
 __all__ = ["Blocks", "Plaid"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from colaflex.interfaces.language_model import LanguageModel, ParameterGroup, Stage, StageStep
+from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Counts, Losses
+from colaflex.interfaces.stage import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 
 __all__ = ["SingleStageBaseline"]
@@ -40,24 +41,34 @@ class SingleStageBaseline(LanguageModel):
 
     def stages(self) -> Sequence[Stage]:
         """One stage, `baseline`, in which every weight learns."""
-        return [
-            Stage(
-                name="baseline",
-                share=1.0,
-                settings="baseline",
-                groups=[ParameterGroup("baseline", list(self.parameters()))],
-                prepare=lambda batch, step: batch,
-                counts=counts,
-                losses=self.losses,
-                flops=self.training_flops,
-            )
-        ]
+        return [BaselineStage(self)]
 
     def reconstruct(self, tokens: TokenBatch) -> None:
         """Nothing: there are no latents."""
         del tokens
 
 
-def counts(batch: TokenBatch) -> Counts:
-    """Tokens (end-of-text of complete rows included) and rows of a batch; no latents."""
-    return {"tokens": int(batch.lengths.sum()), "latents": 0, "rows": len(batch.lengths)}
+class BaselineStage(Stage):
+    """The one stage of a baseline.
+
+    Args:
+        model: all of which learns.
+    """
+
+    name = settings = "baseline"
+
+    def __init__(self, model: SingleStageBaseline) -> None:
+        self.model = model
+        self.groups = [ParameterGroup("baseline", list(model.parameters()))]
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        """Tokens, end-of-text of complete rows included, and rows; no latents."""
+        return {"tokens": int(batch.lengths.sum()), "latents": 0, "rows": len(batch.lengths)}
+
+    def flops(self, batch: TokenBatch) -> int:
+        """The baseline's."""
+        return self.model.training_flops(batch)
+
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        """The baseline's."""
+        return self.model.losses(batch, step)

@@ -12,7 +12,7 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
 from colaflex.latent.model import LatentModel
-from colaflex.latent.training import LatentTraining
+from colaflex.latent.whole_blocks import completed
 from colaflex.metrics.measurements import Measurements
 from colaflex.statistics.intervals import ratio
 from colaflex.training.batches import evaluation_batches
@@ -37,11 +37,8 @@ def denoising(model: LatentModel, index: TokenIndex, plan: EvaluationPlan) -> Me
     count = min(plan.documents, MOST_ROWS, len(index.split(plan.split)))
     batches = evaluation_batches(index, plan.split, plan.max_tokens, ROWS_AT_ONCE, count)
     for _, batch in batches:
-        whole = (
-            LatentTraining(model)
-            .complete(batch, model.prior.block_size, 0.0, Noise(plan.seed))
-            .to(model.device)
-        )
+        rows = completed(model, batch, model.prior.block_size, 0.0, Noise(plan.seed))
+        whole = rows.to(model.device)
         latents, posterior = model.encode(whole)
         # What a prior learns are drawn latents: only these have variance 1.
         noise = Noise(plan.seed, len(counts)).normal(

@@ -27,6 +27,7 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.task import TaskSource
 from colaflex.latent.model import LatentModel
+from colaflex.latent.segments import committed, encode_segments, prompt_segments
 from colaflex.metrics.measurements import Measurements, single
 from colaflex.metrics.names import SAMPLES, describe
 from colaflex.statistics.intervals import mean
@@ -168,13 +169,13 @@ class Evaluator:
         prior: Any = model.prior
         documents = self.held_out.first(self.plan.sweep_samples)
         with torch.no_grad():
-            segments = model.prompt_segments([d[: len(d) // 2 + 1] for d in documents])
-            latents, counts = model.encode_segments(segments)
+            segments = prompt_segments(model, [d[: len(d) // 2 + 1] for d in documents])
+            latents, counts = encode_segments(model, segments)
             whole = counts // prior.block_size * prior.block_size
             state = prior.begin(len(documents))
             if int(whole.max()):
                 known = latents[:, : int(whole.max())]
-                state = model.committed(state, known, segments, whole)
+                state = committed(model, state, known, segments, whole)
             keys = tuple(f"{self.plan.seed}:straightness:{i}" for i in range(len(documents)))
             values = prior.straightness(state, SampleNoise(keys))
         rows = values.tolist()

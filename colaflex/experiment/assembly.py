@@ -18,8 +18,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Vocabulary
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.runtime.memory_limit import SMALL, NoRoom, require_room_to_train, room_for
 from colaflex.spec import Spec
 from colaflex.training.optimizers import hidden_matrices
@@ -62,14 +61,14 @@ def _model(spec: Spec, vocabulary: Vocabulary) -> LanguageModel:
         needed["width"] = representation.token_width
     prior = _seeded(spec, spec.prior, latent_dim=spec.representation.latent_dim)
     _take_offers(spec, representation, prior)
-    return LatentModel(
+    return LatentLanguageModel(
         _seeded(spec, spec.segmenter, **needed),
         representation,
         prior,
         vocabulary,
-        _coadaptation(spec),
-        spec.training.for_stage("prior").max_tokens,
-        segments=segmenter,
+        segmenter,
+        training=spec.training,
+        max_tokens=spec.training.for_stage("prior").max_tokens,
         likelihood=spec.prior.capabilities().likelihood,
     )
 
@@ -129,18 +128,3 @@ def _drawn(spec: Spec, part: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(digest, "little") >> 1)
         yield
-
-
-def _coadaptation(spec: Spec) -> Coadaptation:
-    training = spec.training
-    return Coadaptation(
-        regime=training.regime,
-        lr_ratio=training.representation_lr_ratio,
-        gate=training.gradient_gate if training.gradient_gate.opens else None,
-        interval=(training.interval.joint_steps, training.interval.frozen_steps),
-        representation_weight=training.weights.representation,
-        prior_weight=training.weights.prior,
-        reference_kl=training.weights.reference_kl,
-        teacher_fraction=training.teacher_fraction,
-        prompt_rows=training.prompt_rows,
-    )

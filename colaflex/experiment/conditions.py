@@ -10,7 +10,7 @@ import torch
 
 from colaflex.host.metadata import ALLOW, REFUSE, STRICT
 from colaflex.training.distributed import Processes
-from colaflex.training.stage_loss import Precision
+from colaflex.training.hardware import Precision
 
 __all__ = [
     "CONDITIONS",

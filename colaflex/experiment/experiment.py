@@ -66,12 +66,11 @@ from colaflex.spec import Spec
 from colaflex.training.batches import TrainingBatches
 from colaflex.training.checkpoints import CheckpointStore
 from colaflex.training.distributed import Processes, Strategy, join_processes
-from colaflex.training.hardware import require_compiler, slow_settings
+from colaflex.training.hardware import Precision, require_compiler, slow_settings
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.memory import peak_memory_bytes
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Rungs
-from colaflex.training.stage_loss import Precision
 from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
 from colaflex.training.tensorboard import TensorBoard
 from colaflex.training.trainer import StageResult, Trainer, TrainerOptions, TrainingResult

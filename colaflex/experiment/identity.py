@@ -14,7 +14,7 @@ from colaflex.experiment.settings import chosen_precision
 from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.spec.canonical import components_of
-from colaflex.training.stage_loss import Precision
+from colaflex.training.hardware import Precision
 
 __all__ = ["WRITTEN_AT_ONCE", "claim", "describe", "identity_of", "precision_for", "rewrite"]
 

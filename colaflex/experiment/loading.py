@@ -24,6 +24,7 @@ from colaflex.generation.text import Generated, GenerationOptions, Tell, TextGen
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch, TokenBatch
+from colaflex.latent.segments import encode_prompts
 from colaflex.runtime.memory_limit import SMALL, NoRoom, room_for
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
@@ -124,7 +125,7 @@ class LoadedModel:
                 f"{limit} tokens are encoded"
             )
             warnings.warn(message, stacklevel=3)  # the caller, past no_grad
-        latents, counts = self._latent.encode_prompts(rows)
+        latents, counts = encode_prompts(self._latent, rows)
         positions = torch.arange(latents.shape[1], device=latents.device)
         return LatentBatch(latents, positions < counts[:, None])
 

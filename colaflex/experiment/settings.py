@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from colaflex.errors import UserError
-from colaflex.training.hardware import native_bf16
-from colaflex.training.stage_loss import Precision
+from colaflex.training.hardware import Precision, native_bf16
 
 __all__ = ["chosen_device", "chosen_precision"]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from colaflex.experiment.conditions import Conditions, precision_of
 from colaflex.files.writing import cache_dir
+from colaflex.training.hardware import Precision
 from colaflex.training.kept_weights import (
     DamagedWeights,
     digest_of,
@@ -24,7 +25,6 @@ from colaflex.training.kept_weights import (
     read_weights,
     write_weights,
 )
-from colaflex.training.stage_loss import Precision
 
 __all__ = [
     "PARTS",

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from colaflex.experiment.stage_cache import stage_one_path
 from colaflex.runtime.lock import FileLock
 from colaflex.training.callbacks import Record
+from colaflex.training.hardware import Precision
 from colaflex.training.progress import Progress
-from colaflex.training.stage_loss import Precision
 
 __all__ = ["ReleasingProgress", "StageOneHeld", "claimed"]
 

@@ -3,101 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from colaflex.interfaces.losses import Counts, Losses
-from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 
-__all__ = ["BlockCost", "GeneratedTokens", "LanguageModel", "ParameterGroup", "Stage", "StageStep"]
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters that share a learning rate.
-
-    Attributes:
-        name: part of the model they belong to, e.g. "prior" or "representation".
-        parameters: in a fixed order.
-        lr_ratio: factor on the stage's learning rate.
-
-    Example:
-        >>> part = torch.nn.Linear(8, 4)
-        >>> ParameterGroup("representation", list(part.parameters()), lr_ratio=0.1)
-        ParameterGroup(name 'representation', parameters [2], lr_ratio 0.1)
-    """
-
-    name: str
-    parameters: Sequence[nn.Parameter]
-    lr_ratio: float = 1.0
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True, slots=True)
-class StageStep:
-    """Where in a stage a step stands: what a stage's losses may depend on besides the batch.
-
-    Attributes:
-        index: step, from 0.
-        total: steps of the stage.
-        noise: the step's keyed draws.
-
-    Example:
-        >>> from colaflex.interfaces.noise import Noise
-        >>> step = StageStep(index=50, total=200, noise=Noise(seed=0, step=50, scope="prior"))
-        >>> step.index / step.total
-        0.25
-    """
-
-    index: int
-    total: int
-    noise: Noise
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of training; the trainer knows nothing else of a model.
-
-    Attributes:
-        name: e.g. "representation", "teacher", "prior".
-        share: of the training budget, where the spec gives the stage no steps of its own.
-        settings: name under `training.stages` whose settings hold ("prior" for its teacher too).
-        groups: what learns.
-        prepare: the batch as this stage wants it (completed to whole blocks, say).
-        counts: the divisors of the loss terms of a prepared batch.
-        losses: loss terms of a prepared batch.
-        start: called once before the stage's first step, not when resumed within it.
-        fit: called after `start`, under the same rule; gets batches of training data, from which
-            constants that the stage learns with are fitted.
-        refits: when `fit` is called again, as fractions of the stage's steps.
-        finish: called once after its last step; gets batches of training data (latent statistics).
-        flops: model FLOPs of one training step on a prepared batch.
-
-    Example:
-        >>> model = colaflex.load("runs/first").model
-        >>> stage = model.stages()[-1]
-        >>> stage.name, [group.name for group in stage.groups]
-        ('prior', ['prior', 'representation'])
-    """
-
-    name: str
-    share: float
-    settings: str
-    groups: Sequence[ParameterGroup]
-    prepare: Callable[[TokenBatch, StageStep], TokenBatch]
-    counts: Callable[[TokenBatch], Counts]
-    losses: Callable[[TokenBatch, StageStep], Losses]
-    flops: Callable[[TokenBatch], int]
-    start: Callable[[], None] = field(default=lambda: None)
-    fit: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
-    finish: Callable[[Iterator[TokenBatch]], None] = field(default=lambda batches: None)
-    refits: Sequence[float] = ()
+__all__ = ["BlockCost", "GeneratedTokens", "LanguageModel", "Reconstructed"]
 
 
 @dataclass(frozen=True, slots=True)

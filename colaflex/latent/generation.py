@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,8 @@ from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Known
-
-if TYPE_CHECKING:
-    from colaflex.latent.model import LatentModel, Segments
+from colaflex.latent.model import LatentModel
+from colaflex.latent.segments import Segments, committed, encode_segments, prompt_segments
 
 __all__ = ["BlockGenerator", "decoded_rows", "sampled_latents"]
 
@@ -137,7 +136,7 @@ class BlockGenerator:
                 latents = self._reencoded(rows)
                 _, decoder = self._decoded(rows, latents)
             latest = [segments[-latents.shape[1] :] for segments in rows.segments]
-            rows.prior = self.model.committed(rows.prior, latents, latest)
+            rows.prior = committed(self.model, rows.prior, latents, latest)
             rows.decoder = decoder
             yield self._emit(rows, fresh)
             known = None
@@ -147,7 +146,7 @@ class BlockGenerator:
 
     def _reencoded(self, rows: _Rows) -> Tensor:
         """The block's latents as the encoder has them from its tokens."""
-        latents, counts = self.model.encode_segments(rows.segments, rows.prompts)
+        latents, counts = encode_segments(self.model, rows.segments, rows.prompts)
         block = self.model.prior.block_size
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
         return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
@@ -163,13 +162,13 @@ class BlockGenerator:
         """Encode the prompts, commit their whole blocks, and pin what is left of them."""
         model, block = self.model, self.model.prior.block_size
         count, device = len(prompts), model.device
-        segments = model.prompt_segments(prompts)
-        latents, lengths = model.encode_segments(segments)
+        segments = prompt_segments(model, prompts)
+        latents, lengths = encode_segments(model, segments)
         whole = lengths // block * block
         longest = int(whole.max())
         prior, decoder = model.prior.begin(count), model.representation.begin_decoding(count)
         if longest:
-            prior = model.committed(prior, latents[:, :longest], segments, whole)
+            prior = committed(model, prior, latents[:, :longest], segments, whole)
             raw = model.raw(latents[:, :longest])
             _, decoder = model.representation.decode_next(raw, decoder, whole)
         rest = lengths - whole
@@ -240,5 +239,5 @@ def sampled_latents(
         logits, decoder = model.representation.decode_next(model.raw(drawn[-1]), decoder)
         best = logits.masked_fill(generator.banned, -torch.inf).argmax(-1).tolist()
         segments = [[generator.held(slots) for slots in row] for row in best]
-        prefix = model.committed(prefix, drawn[-1], segments)
+        prefix = committed(model, prefix, drawn[-1], segments)
     return torch.cat(drawn, 1)

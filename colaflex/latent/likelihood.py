@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,10 +23,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from colaflex.interfaces.noise import Noise, generator_for
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
-from colaflex.latent.training import LatentTraining
-
-if TYPE_CHECKING:
-    from colaflex.latent.model import LatentModel
+from colaflex.latent.model import LatentModel
+from colaflex.latent.whole_blocks import completed
 
 __all__ = ["SAMPLES", "density_change", "log_weights"]
 
@@ -99,8 +96,7 @@ def density_change(model: LatentModel, batch: TokenBatch) -> Tensor | None:
 def _whole_blocks(model: LatentModel, batch: TokenBatch) -> TokenBatch:
     """The rows as documents, completed; a window of a longer one is completed like its end."""
     rows = replace(batch.to("cpu"), complete=torch.ones(len(batch.lengths), dtype=torch.bool))
-    done = LatentTraining(model).complete(rows, model.prior.block_size, 0.0, Noise(0))
-    return done.to(model.device)
+    return completed(model, rows, model.prior.block_size, 0.0, Noise(0)).to(model.device)
 
 
 def _targets(

@@ -3,16 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from colaflex.interfaces.levels import grouped
+from colaflex.interfaces.levels import fine_lengths, fine_places, grouped, spread
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.latent.model import LatentModel
 
-__all__ = ["learned_segments", "whole_blocks", "whole_variable_blocks"]
+__all__ = ["completed", "learned_segments", "whole_blocks", "whole_variable_blocks"]
+
+
+def completed(
+    model: LatentModel, batch: TokenBatch, block: int, cut: float, noise: Noise
+) -> TokenBatch:
+    """Rows of whole blocks as the model segments them.
+
+    Args:
+        model: whose segmenter and slots they are for.
+        batch: rows as they were read.
+        block: segments of a block, coarse ones included.
+        cut: share of the rows in which a boundary is forced, where segments are aligned to one.
+        noise: of the step.
+    """
+
+    def fine(rows: TokenBatch) -> Segmentation:
+        return Segmentation(fine_lengths(model.cut(rows).lengths, group))
+
+    complete, group = whole_blocks, model.segments.group
+    if model.segments.variable:
+        complete = partial(whole_variable_blocks, cut=fine, device=model.device)
+    # Tokens are in fine segments alone, of which every block holds equally many.
+    whole = complete(
+        batch,
+        model.representation.slots,
+        fine_places(block, group),
+        end_of_text=model.vocabulary.end_of_text,
+        prompt_rows=cut if model.segments.aligned else 0.0,
+        noise=noise,
+    )
+    if whole.segments is None:
+        return whole
+    return replace(whole, segments=spread(whole.segments, group))
 
 
 def prompt_ends(draws: Tensor, batch: TokenBatch) -> Tensor:

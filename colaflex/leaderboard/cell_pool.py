@@ -17,7 +17,7 @@ from colaflex.runtime.pool import Ended, Pool
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
-    from colaflex.training.stage_loss import Precision
+    from colaflex.training.hardware import Precision
 
 __all__ = ["BUSY", "CellEnded", "CellPool", "Settings"]
 

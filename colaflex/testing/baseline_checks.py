@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.capabilities import Place
-from colaflex.interfaces.language_model import LanguageModel, Stage, StageStep
+from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.testing.probes import (
     demand_close,

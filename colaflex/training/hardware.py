@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from colaflex.errors import UserError
-from colaflex.training.stage_loss import Precision
 
 __all__ = [
+    "Precision",
     "compiler",
     "hardware",
     "native_bf16",
@@ -22,6 +23,9 @@ __all__ = [
     "slow_settings",
     "usable_cores",
 ]
+
+Precision = Literal["fp32", "bf16"]
+"""Of a step's arithmetic; weights and optimizer stay in fp32."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")

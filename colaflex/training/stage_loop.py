@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from colaflex.interfaces.language_model import LanguageModel, StageStep
+from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Unit
 from colaflex.interfaces.noise import Noise, generator_for
+from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.checkpoints import Checkpoint, Position
 from colaflex.training.distributed import Processes, gather
 from colaflex.training.ema import Ema
-from colaflex.training.hardware import native_bf16
+from colaflex.training.hardware import Precision, native_bf16
 from colaflex.training.metrics import Window
 from colaflex.training.optimizers import NamedGroup, build_optimizers
-from colaflex.training.stage_loss import Precision, StageLoss
 from colaflex.training.stage_plan import BatchOrder, StagePlan, StageSettings
 
 __all__ = ["Share", "StageLoop", "Totals", "gather_state", "prepared_batch"]
@@ -68,6 +68,42 @@ def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, sha
     prepared = plan.stage.prepare(raw, whole).rows(own)
     noise = Noise(seed, step, plan.stage.name, first, total, plan.steps)
     return prepared, StageStep(step, plan.steps, noise), int(raw.lengths[own].sum())
+
+
+class StageLoss(nn.Module):
+    """The objective sum_k weight_k · total_k / count_k of a stage: what DDP, FSDP2, compile wrap.
+
+    The model is a submodule so that a wrapper finds its parameters; the stage does the work.
+    """
+
+    def __init__(self, model: nn.Module, stage: Stage, precision: Precision = "fp32") -> None:
+        super().__init__()
+        self.model = model
+        self.stage = stage
+        self._bf16 = precision == "bf16"
+
+    def forward(
+        self, batch: TokenBatch, step: StageStep, divisors: Mapping[str, int | Tensor]
+    ) -> tuple[Tensor, tuple[str, ...], Tensor]:
+        """The objective, and its terms for the record.
+
+        Args:
+            batch: a prepared batch, or one share of it.
+            step: where the stage stands.
+            divisors: counts of the whole batch by unit, none of them 0.
+
+        Returns:
+            The objective; names of the terms and of the whole; their values, without gradient.
+        """
+        with torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=self._bf16):
+            terms = self.stage.losses(batch, step)
+        means = {name: term.total / divisors[term.per] for name, term in terms.items()}
+        weighted = [term.weight * means[name] for name, term in terms.items() if term.weight]
+        objective = torch.stack(weighted).sum()
+        # The whole comes last, so that a term that is not finite is named before it.
+        names = (*(f"loss.{name}" for name in means), "loss")
+        values = torch.stack([value.detach().float() for value in (*means.values(), objective)])
+        return objective, names, values
 
 
 class StageLoop:

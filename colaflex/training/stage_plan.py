@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from colaflex.errors import UserError
-from colaflex.interfaces.language_model import Stage
+from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.optimizers import OptimizerName
 from colaflex.training.schedules import Schedule, learning_rate_factor

@@ -23,6 +23,7 @@ from colaflex.training.checkpoints import (
     Position,
 )
 from colaflex.training.distributed import Processes
+from colaflex.training.hardware import Precision
 from colaflex.training.interrupts import Interrupted, Interrupts
 from colaflex.training.memory import limit_kernel_cache, release_freed_memory
 from colaflex.training.metrics import MetricsLog
@@ -30,7 +31,6 @@ from colaflex.training.optimizers import hidden_matrices
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Reached, Rungs
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch
-from colaflex.training.stage_loss import Precision
 from colaflex.training.stage_plan import BatchOrder, StagePlan
 
 __all__ = ["StageResult", "Trainer", "TrainerOptions", "TrainingResult"]

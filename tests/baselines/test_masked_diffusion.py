@@ -23,8 +23,8 @@ from colaflex.corpora.worlds import Worlds
 from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.errors import UserError
 from colaflex.generation.text import GenerationOptions, TextGenerator
-from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.testing.probes import shake
 from colaflex.training.batches import TrainingBatches, evaluation_batches

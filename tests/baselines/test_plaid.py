@@ -13,9 +13,9 @@ import colaflex
 from colaflex.baselines.noise_schedule import signal_and_noise
 from colaflex.baselines.plaid import Blocks, Plaid
 from colaflex.corpora.worlds_process import World, WorldsConfig
-from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.statistics.draws import keyed_rng
 from colaflex.testing.probes import shake

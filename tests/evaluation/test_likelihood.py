@@ -16,7 +16,8 @@ from colaflex.evaluation.likelihood import document_likelihoods, likelihood_metr
 from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
-from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel, Stage
+from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel
+from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 
 PLAN = EvaluationPlan(documents=7, max_tokens=512)

@@ -17,6 +17,7 @@ from colaflex.errors import UserError
 from colaflex.experiment.loading import LoadedModel
 from colaflex.interfaces.values import LatentBatch
 from colaflex.latent.model import LatentModel
+from colaflex.latent.segments import encode_prompts
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_text_that_is_too_long_is_heard_from_its_end_with_a_warning(model: Loa
     with pytest.warns(UserWarning, match=r"1 of 2 texts .* only their last 64 tokens") as told:
         latents = model.encode(["The painter", long])
     assert [warning.filename for warning in told] == [__file__]
-    heard, counts = model.model.encode_prompts([tokens[-64:]])
+    heard, counts = encode_prompts(model.model, [tokens[-64:]])
     assert latents.mask.sum(1).tolist()[1] == int(counts[0]) == 16
     torch.testing.assert_close(latents.values[1], heard[0], atol=1e-5, rtol=1e-5)
     with warnings.catch_warnings():

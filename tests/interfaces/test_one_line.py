@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 import colaflex
-from colaflex.interfaces.language_model import ParameterGroup, Reconstructed
+from colaflex.interfaces.language_model import Reconstructed
 from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.prior import Known, NoiseLevel
 from colaflex.interfaces.representation import Encoding
+from colaflex.interfaces.stage import ParameterGroup
 from colaflex.interfaces.values import (
     LatentBatch,
     Posterior,

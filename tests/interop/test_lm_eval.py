@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from colaflex.cli.new_plugin import PackageNames, render
 from colaflex.errors import UserError
 from colaflex.experiment.loading import LoadedModel, load
-from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel, Stage
+from colaflex.interfaces.language_model import GeneratedTokens, LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 
 pytest.importorskip("lm_eval", reason="needs the extra lm-eval: pip install 'colaflex[lm-eval]'")

@@ -11,8 +11,8 @@ import colaflex
 from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import TokenBatch, Vocabulary
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.spec.training import Training
 
 END, MASK = 0, 1
 VOCABULARY = Vocabulary(12, end_of_text=END, mask=MASK)
@@ -20,7 +20,7 @@ DIM = 4
 
 
 def small_model(
-    plan: Coadaptation | None = None,
+    training: Training | None = None,
     prior: str = "flow_matching",
     size: int = 2,
     block: int = 2,
@@ -28,7 +28,7 @@ def small_model(
     representation: str = "text_vae",
     run: int = 0,
     **options: Any,
-) -> LatentModel:
+) -> LatentLanguageModel:
     """The same weights at every call; they are all random, so that nothing is hidden by zeros."""
     shape = {"width": 32, "layers": 2, "heads": 2, "time_width": 16}
     if representation == "token_embedding":
@@ -41,7 +41,7 @@ def small_model(
         segments = registry().config("segmenter", {"type": "pyramid", "run": run, "fine": segments})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LatentModel(
+        model = LatentLanguageModel(
             registry().build(segments),
             colaflex.build(
                 "representation",
@@ -59,9 +59,9 @@ def small_model(
                 network={"type": "block_causal", **shape},
             ),
             VOCABULARY,
-            plan,
-            max_tokens,
             segments.capabilities(),
+            training=training,
+            max_tokens=max_tokens,
         )
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -73,7 +73,7 @@ def small_model(
     return model
 
 
-def token_bias(model: LatentModel) -> Tensor:
+def token_bias(model: LatentLanguageModel) -> Tensor:
     """The bias of every token's logit."""
     part: Any = model.representation
     bias: Tensor = part.bias if hasattr(part, "bias") else part.unembedding.bias

@@ -19,7 +19,8 @@ from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.prior import Known
 from colaflex.latent.generation import BlockGenerator
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.latent.segments import encode_prompts, encode_segments, prompt_segments
 
 STEPS = SamplingOptions(steps=2, guidance=1.5)
 WARM = TokenSampling(temperature=1.0)
@@ -35,7 +36,7 @@ PROMPTS: list[list[int]] = [
 
 
 @functools.cache
-def model(double: bool = True, endless: bool = True, **options: Any) -> LatentModel:
+def model(double: bool = True, endless: bool = True, **options: Any) -> LatentLanguageModel:
     made = small_model(**options)
     if endless:
         with torch.no_grad():
@@ -44,7 +45,7 @@ def model(double: bool = True, endless: bool = True, **options: Any) -> LatentMo
 
 
 def generate(
-    made: LatentModel,
+    made: LatentLanguageModel,
     prompts: Sequence[Sequence[int]],
     tokens: TokenSampling = WARM,
     new: int = 9,
@@ -66,7 +67,7 @@ def generate(
 
 
 def latents_and_logits(
-    made: LatentModel, prompts: Any, new: int, latent: SamplingOptions = STEPS
+    made: LatentLanguageModel, prompts: Any, new: int, latent: SamplingOptions = STEPS
 ) -> Any:
     """What the generator samples and decodes, by block: keys of the rows, latents, logits."""
     found: list[tuple[tuple[str, ...], Tensor, Tensor]] = []
@@ -91,13 +92,13 @@ def latents_and_logits(
 
 @torch.no_grad()
 def uncached(
-    made: LatentModel, prompt: list[int], new: int, key: str, latent: SamplingOptions
+    made: LatentLanguageModel, prompt: list[int], new: int, key: str, latent: SamplingOptions
 ) -> Any:
     """Blocks of one row, everything before encoded, committed and decoded anew at every block."""
-    (segments,) = made.prompt_segments([prompt])
+    (segments,) = prompt_segments(made, [prompt])
     block, banned = made.prior.block_size, BlockGenerator(made, STEPS, WARM, new).banned
     given = sum(map(len, segments))
-    history, _ = made.encode_prompts([prompt])
+    history, _ = encode_prompts(made, [prompt])
     blocks, tokens = [], []
     while len(tokens) < new:
         whole = history.shape[1] // block * block
@@ -120,7 +121,7 @@ def uncached(
             tokens += segments[-1]
         blocks.append((drawn[0], logits[0]))
         if latent.reencode:
-            history, _ = made.encode_segments([segments], [given])
+            history, _ = encode_segments(made, [segments], [given])
     return blocks, tokens[:new]
 
 
@@ -212,13 +213,13 @@ def test_a_long_prompt_is_heard_from_its_end_and_every_token_counts_as_seen() ->
 @torch.no_grad()
 def test_the_tail_of_a_prompt_is_pinned() -> None:
     made = model()
-    latents, counts = made.encode_prompts(PROMPTS)
+    latents, counts = encode_prompts(made, PROMPTS)
     found, _ = latents_and_logits(made, PROMPTS, 1)
     _, drawn, _ = found[0]
     assert counts.tolist() == [0, 2, 1, 4, 4, 12]
     assert torch.equal(drawn[2, 0], latents[2, 0]) and not torch.equal(drawn[2, 1], latents[2, 1])
     odd = [[5, 6, 7, 8, 9]]  # a short segment, then the rest of the block
-    tail, _ = made.encode_prompts(odd)
+    tail, _ = encode_prompts(made, odd)
     assert torch.equal(latents_and_logits(made, odd, 1)[0][0][1][0, 0], tail[0, 2])
 
 

@@ -11,17 +11,18 @@ from small_models import DIM, END, VOCABULARY, rows, step_noise
 
 import colaflex
 from colaflex.host.registry import registry
-from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import StageStep
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.latent.segments import encode_prompts, encode_segments, prompt_segments
+from colaflex.spec.training import Training
 
 LENGTHS, BLOCK, MOST = [17, 9, 1, 12, 20], 2, 3
 PROMPTS = [[2, 3, 4], [5], [], [2, 3, 4, 5, 6, 7, 8, 9], [3, 3, 3, 3, 9, 8, 7]]
 
 
-def model(regime: Any = "joint", **options: Any) -> LatentModel:
+def model(regime: Any = "joint", **options: Any) -> LatentLanguageModel:
     """Random weights, the same at every call, in float64."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -37,14 +38,14 @@ def model(regime: Any = "joint", **options: Any) -> LatentModel:
             embedding_dim=8,
             token_layers=1,
         )
-        made = LatentModel(
+        made = LatentLanguageModel(
             registry().build(config, width=representation.token_width, vocabulary=VOCABULARY),
             representation,
             colaflex.build("prior", "gaussian", latent_dim=DIM, block_size=BLOCK),
             VOCABULARY,
-            Coadaptation(regime, **options),
-            24,
             config.capabilities(),
+            training=Training(regime=regime, **options),
+            max_tokens=24,
         ).double()
         with torch.no_grad():
             for name, parameter in made.named_parameters():
@@ -54,7 +55,7 @@ def model(regime: Any = "joint", **options: Any) -> LatentModel:
     return made
 
 
-def stage_losses(made: LatentModel, name: str, batch: TokenBatch | None = None) -> Any:
+def stage_losses(made: LatentLanguageModel, name: str, batch: TokenBatch | None = None) -> Any:
     stage = next(stage for stage in made.stages() if stage.name == name)
     batch = rows(LENGTHS) if batch is None else batch
     step = StageStep(0, 10, step_noise(batch))
@@ -62,7 +63,7 @@ def stage_losses(made: LatentModel, name: str, batch: TokenBatch | None = None) 
     return stage, prepared, stage.losses(prepared, step)
 
 
-def moved_by(made: LatentModel, name: str) -> set[str]:
+def moved_by(made: LatentLanguageModel, name: str) -> set[str]:
     """The parameters that a stage moves, by the first two parts of their names."""
     stage = next(stage for stage in made.stages() if stage.name == name)
     learning = {id(p) for group in stage.groups for p in group.parameters}
@@ -103,7 +104,7 @@ def test_scorer_and_token_states_are_frozen_after_stage_one(regime: Any) -> None
 
 
 def test_a_reference_reads_with_its_own_states() -> None:
-    made = model(reference_kl=0.5)
+    made = model(weights={"reference_kl": 0.5})
     next(s for s in made.stages() if s.name == "prior").start()
     term = stage_losses(made, "prior")[2]["reference_kl"]
     assert term.total.item() == pytest.approx(0, abs=1e-9)
@@ -150,7 +151,7 @@ def test_a_prompts_latents_depend_on_nothing_behind_it() -> None:
         forced = torch.arange(20)[None] == cut
         whole = TokenBatch(text, torch.tensor([20]), torch.tensor([False]), forced)
         inside, _ = made.encode(whole)
-        alone, counts = made.encode_prompts([text[0, :cut].tolist()])
+        alone, counts = encode_prompts(made, [text[0, :cut].tolist()])
         count = int(counts[0])
         torch.testing.assert_close(inside.values[0, :count], alone[0], atol=1e-9, rtol=0)
 
@@ -178,13 +179,13 @@ def test_a_row_generates_the_same_alone_and_beside_others() -> None:
 @torch.no_grad()
 def test_latents_of_given_segments_are_those_of_the_text() -> None:
     made = model()
-    latents, counts = made.encode_prompts(PROMPTS)
-    again, same = made.encode_segments(made.prompt_segments(PROMPTS))
+    latents, counts = encode_prompts(made, PROMPTS)
+    again, same = encode_segments(made, prompt_segments(made, PROMPTS))
     assert torch.equal(counts, same)
     assert torch.equal(latents, again)
     # Segments that a decoder made, which the scorer would have cut otherwise.
-    other, counts = made.encode_segments([[[2], [3, 4], [5, 6, 7]]])
+    other, counts = encode_segments(made, [[[2], [3, 4], [5, 6, 7]]])
     assert counts.tolist() == [3]
     assert torch.isfinite(other).all()
-    longer, _ = made.encode_segments([[[2], [3, 4], [5, 6, 7], [8]]])
+    longer, _ = encode_segments(made, [[[2], [3, 4], [5, 6, 7], [8]]])
     torch.testing.assert_close(longer[:, :3], other, atol=1e-9, rtol=0)

@@ -14,18 +14,22 @@ from small_models import END, VOCABULARY, rows, small_model, step_noise
 
 from colaflex.host.registry import registry
 from colaflex.interfaces.levels import coarse_places, fine_lengths, fine_places, levelled
+from colaflex.interfaces.losses import Losses
+from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
 from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.latent.generation import BlockGenerator
-from colaflex.latent.model import LatentModel
-from colaflex.latent.training import LatentTraining
-from colaflex.latent.whole_blocks import learned_segments, whole_blocks
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.latent.segments import encode_prompts, encode_segments
+from colaflex.latent.whole_blocks import completed, learned_segments, whole_blocks
 
 WORDS = ("", "", *(f" {'the' if i % 3 else 'word'}{'.' * (i % 4 == 0)}" for i in range(10)))
 
 
 @functools.cache
-def model(run: int = 2, blocks: int = 1, size: int = 2, phrase: bool = False) -> LatentModel:
+def model(
+    run: int = 2, blocks: int = 1, size: int = 2, phrase: bool = False
+) -> LatentLanguageModel:
     made = small_model(run=run, block=(run + 1) * blocks, size=size).double()
     if phrase:
         fine = {"type": "phrase", "max_tokens": size}
@@ -36,9 +40,9 @@ def model(run: int = 2, blocks: int = 1, size: int = 2, phrase: bool = False) ->
     return made
 
 
-def completed(made: LatentModel, batch: TokenBatch, seed: int = 0) -> TokenBatch:
+def whole(made: LatentLanguageModel, batch: TokenBatch, seed: int = 0) -> TokenBatch:
     noise = step_noise(batch, seed=seed)
-    return LatentTraining(made).complete(batch, made.prior.block_size, 0.5, noise)
+    return completed(made, batch, made.prior.block_size, 0.5, noise)
 
 
 @st.composite
@@ -55,7 +59,7 @@ def test_no_block_separates_a_coarse_latent_from_its_run(
 ) -> None:
     made = model(run, blocks, 3, phrase)
     block, group = made.prior.block_size, run + 1
-    done = completed(made, batch, seed)
+    done = whole(made, batch, seed)
     found = made.segment(done)
     assert found.lengths.shape[1] % block == 0
     assert not (found.count % block).any()
@@ -109,7 +113,7 @@ def test_a_prompt_has_the_latents_that_training_has_behind_the_same_boundary(cut
     ends = torch.tensor([False])
     whole = TokenBatch(tokens, torch.tensor([16]), ends, forced)
     learned = made.encode(whole)[0]
-    prompt, count = made.encode_prompts([tokens[0, :cut].tolist()])
+    prompt, count = encode_prompts(made, [tokens[0, :cut].tolist()])
     fine = -(-cut // 2)
     assert int(count) == fine + -(-fine // 2)
     torch.testing.assert_close(prompt[0], learned.values[0, : int(count)], atol=1e-12, rtol=0)
@@ -120,7 +124,7 @@ def test_a_prompt_has_the_latents_that_training_has_behind_the_same_boundary(cut
         tokens[0, end - size : end].tolist()
         for end, size in zip(ends_at, found.lengths[0].tolist(), strict=True)
     ][: int(found.count[0])]
-    again, _ = made.encode_segments([cuts], [cut])
+    again, _ = encode_segments(made, [cuts], [cut])
     torch.testing.assert_close(again, learned.values[:, : again.shape[1]], atol=1e-12, rtol=0)
 
 
@@ -147,18 +151,19 @@ def test_the_prior_is_told_the_levels_and_counts_are_of_both() -> None:
     made = small_model(run=2, block=3)
     heard: list[LatentBatch] = []
     losses = made.prior.losses
+
+    def listening(latents: LatentBatch, noise: Noise | None = None) -> Losses:
+        heard.append(latents)
+        return losses(latents, noise)
+
+    made.prior.losses = listening  # type: ignore[method-assign]
     batch = rows([12, 7])
     *_, stage = made.stages()
     prepared = stage.prepare(batch, type("Step", (), {"noise": step_noise(batch)})())
     assert stage.counts(prepared)["tokens"] == int(prepared.lengths.sum())
-    training, segmentation = LatentTraining(made), made.segment(prepared)
+    segmentation = made.segment(prepared)
     step: Any = type("Step", (), {"noise": step_noise(batch), "index": 0, "total": 1})()
-    training._prior_losses(
-        prepared,
-        step,
-        lambda latents, noise: heard.append(latents) or losses(latents, noise),
-        training.plan,
-    )
+    stage.losses(prepared, step)
     assert torch.equal(heard[0].level, segmentation.level)
     fine = fine_lengths(segmentation.lengths, 3)
     assert torch.equal(fine.sum(1), prepared.lengths)

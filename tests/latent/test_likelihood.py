@@ -13,20 +13,20 @@ import colaflex
 from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch, TokenBatch, Vocabulary
+from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.latent.likelihood import log_weights
-from colaflex.latent.model import LatentModel
 
 DRAWS = 10_000
 SIZE = VOCABULARY.size + 1  # logits of a slot, end-of-segment among them
 
 
-def plane(block: int) -> LatentModel:
+def plane(block: int) -> LatentLanguageModel:
     """Latents of one channel, one a token, under a prior that has seen some correlated ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         shape: dict[str, Any] = {"width": 16, "heads": 2, "embedding_dim": 8}
         segments = registry().config("segmenter", {"type": "fixed_patch", "size": 1})
-        model = LatentModel(
+        model = LatentLanguageModel(
             registry().build(segments),
             colaflex.build(
                 "representation",
@@ -38,7 +38,7 @@ def plane(block: int) -> LatentModel:
             ),
             colaflex.build("prior", "gaussian", latent_dim=1, block_size=block, context=2),
             VOCABULARY,
-            segments=segments.capabilities(),
+            segments.capabilities(),
             likelihood="exact",
         ).double()
         seen = torch.randn(64, 4, 1, dtype=torch.float64).cumsum(1) * 0.6
@@ -53,7 +53,7 @@ def plane(block: int) -> LatentModel:
     return model.eval()
 
 
-def on_a_grid(model: LatentModel, batch: TokenBatch, counted: int) -> tuple[float, float]:
+def on_a_grid(model: LatentLanguageModel, batch: TokenBatch, counted: int) -> tuple[float, float]:
     """log p and the evidence lower bound of one row of two latents, integrated numerically."""
     axis = torch.linspace(-9, 9, 181, dtype=torch.float64)
     points = torch.cartesian_prod(axis, axis)[..., None]
@@ -99,7 +99,7 @@ def test_what_completes_a_block_is_not_the_documents() -> None:
     assert float(weights.logsumexp(0)) - math.log(DRAWS) == pytest.approx(evidence, abs=0.05)
 
 
-def exact(**options: Any) -> LatentModel:
+def exact(**options: Any) -> LatentLanguageModel:
     """A small model whose prior is Gaussian."""
     model = small_model(**options)
     model.prior = colaflex.build(
@@ -109,7 +109,7 @@ def exact(**options: Any) -> LatentModel:
     return model.eval()
 
 
-def levelled_out(model: LatentModel) -> LatentModel:
+def levelled_out(model: LatentLanguageModel) -> LatentLanguageModel:
     """Its posterior is its prior, and its decoder gives all logits alike."""
     with torch.no_grad():
         for part in (model.representation.posterior, model.representation.unembedding):
@@ -141,14 +141,14 @@ def test_the_ends_of_short_segments_count_too() -> None:
     vocabulary = Vocabulary(12, end_of_text=END, mask=1, texts=texts)
     segments = registry().config("segmenter", {"type": "phrase", "max_tokens": 4})
     shape: dict[str, Any] = {"width": 16, "heads": 2, "embedding_dim": 8, "latent_dim": DIM}
-    model = LatentModel(
+    model = LatentLanguageModel(
         registry().build(segments, vocabulary=vocabulary),
         colaflex.build(
             "representation", "text_vae", vocabulary=vocabulary, max_segment_tokens=4, **shape
         ),
         colaflex.build("prior", "gaussian", latent_dim=DIM, block_size=2),
         vocabulary,
-        segments=segments.capabilities(),
+        segments.capabilities(),
         likelihood="exact",
     ).eval()
     levelled_out(model)

@@ -7,7 +7,8 @@ from small_models import DIM, END, rows, small_model
 
 from colaflex.experiment.result import parameter_counts
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent.coadaptation import Coadaptation
+from colaflex.latent.segments import encode_prompts
+from colaflex.spec.training import Training, Weights
 
 
 def test_parts_partition_the_model() -> None:
@@ -22,7 +23,7 @@ def test_parts_partition_the_model() -> None:
 def test_what_is_frozen_counts_nowhere() -> None:
     plain = small_model()
     counts = parameter_counts(plain)
-    helped = small_model(Coadaptation(reference_kl=0.1), prior="rectified_flow")
+    helped = small_model(Training(weights=Weights(reference_kl=0.1)), prior="rectified_flow")
     # A reference encoder and a teacher are there, and learn nothing.
     assert helped.reference is not None
     sizes = {name: p.numel() for name, p in helped.named_parameters()}
@@ -44,14 +45,14 @@ def test_what_is_frozen_counts_nowhere() -> None:
 def test_prompts_are_encoded_each_on_its_own() -> None:
     model = small_model().double()
     prompts = [[2, 3, 4, 5, 6], [], list(range(2, 12)) * 4, [7]]
-    latents, counts = model.encode_prompts(prompts)
+    latents, counts = encode_prompts(model, prompts)
     assert counts.tolist() == [3, 0, 12, 1]
-    assert model.encode_prompts([[], []])[0].shape == (2, 0, DIM)
+    assert encode_prompts(model, [[], []])[0].shape == (2, 0, DIM)
     for row, prompt in enumerate(prompts):
-        alone, count = model.encode_prompts([prompt])
+        alone, count = encode_prompts(model, [prompt])
         own = latents[row, : int(count[0])]
         torch.testing.assert_close(alone[0, : int(count[0])], own, atol=1e-9, rtol=0)
-    heard, _ = model.encode_prompts([prompts[2][-24:]])
+    heard, _ = encode_prompts(model, [prompts[2][-24:]])
     torch.testing.assert_close(heard[0], latents[2, :12], atol=1e-9, rtol=0)
 
 
@@ -78,9 +79,9 @@ def test_the_first_line_of_its_repr_says_what_it_is_made_of() -> None:
     first, *tree = repr(model).splitlines()
     counts = parameter_counts(model)
     assert first == (
-        f"LatentModel: segmenter FixedPatch (0 parameters), "
+        f"LatentLanguageModel: segmenter FixedPatch (0 parameters), "
         f"representation TextVAE ({counts['representation']:,} parameters), "
         f"prior FlowMatching ({counts['prior']:,} parameters)"
     )
-    assert tree[0] == "LatentModel("
+    assert tree[0] == "LatentLanguageModel("
     assert any(line.startswith("  (prior): FlowMatching(") for line in tree)

@@ -9,22 +9,23 @@ import torch
 from small_models import END, rows, small_model, step_noise
 from torch import Tensor
 
-from colaflex.interfaces.language_model import Stage, StageStep
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
+from colaflex.interfaces.stage import Stage, StageStep
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.latent.segments import encode_prompts
+from colaflex.spec.training import Training
 
 POINTS = pytest.mark.parametrize("name", ["text_ae", "token_embedding"])
 LENGTHS = [9, 4, 1, 12, 7]
 
 
-def losses(model: LatentModel, stage: Stage) -> tuple[Any, Any]:
+def losses(model: LatentLanguageModel, stage: Stage) -> tuple[Any, Any]:
     batch = rows(LENGTHS)
     step = StageStep(0, 10, step_noise(batch))
     prepared = stage.prepare(batch, step)
     return stage.losses(prepared, step), prepared
 
 
-def learning(model: LatentModel, terms: Any) -> set[str]:
+def learning(model: LatentLanguageModel, terms: Any) -> set[str]:
     model.zero_grad()
     total: Tensor = sum(t.weight * t.total for t in terms.values())  # type: ignore[assignment]
     total.backward()
@@ -37,7 +38,7 @@ def learning(model: LatentModel, terms: Any) -> set[str]:
 
 @POINTS
 def test_both_stages_go_without_a_rate_and_an_entropy(name: str) -> None:
-    model = small_model(Coadaptation(), representation=name)
+    model = small_model(Training(), representation=name)
     masked = {"masked"} if name == "text_ae" else set()
     first, second = model.stages()
     terms, _ = losses(model, first)
@@ -52,7 +53,7 @@ def test_both_stages_go_without_a_rate_and_an_entropy(name: str) -> None:
 @POINTS
 @pytest.mark.parametrize("regime", ["joint", "frozen"])
 def test_the_prior_learns_the_clean_latents_in_every_regime(name: str, regime: Any) -> None:
-    model = small_model(Coadaptation(regime), representation=name)
+    model = small_model(Training(regime=regime), representation=name)
     seen: list[Tensor] = []
     inner = model.prior.losses
 
@@ -88,8 +89,8 @@ def test_latents_cross_the_border_with_mean_zero_and_variance_one(name: str) -> 
 def test_a_prompts_latents_do_not_depend_on_what_follows(name: str) -> None:
     model = small_model(representation=name).double()
     text = [2, 3, 4, 5, 6, 7, 8]
-    together, counts = model.encode_prompts([text[:3], text])
-    alone, _ = model.encode_prompts([text[:3]])
+    together, counts = encode_prompts(model, [text[:3], text])
+    alone, _ = encode_prompts(model, [text[:3]])
     torch.testing.assert_close(together[0, : counts[0]], alone[0], atol=1e-9, rtol=0)
     back = model.reconstruct(rows([8, 5]))
     assert back.counted.tolist() == [8, 5]

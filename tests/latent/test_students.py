@@ -11,9 +11,8 @@ from small_models import rows, small_model
 from torch import Tensor
 
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
-from colaflex.spec.training import StageSettings
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.spec.training import Interval, StageSettings, Training
 from colaflex.training.callbacks import NoCallbacks
 from colaflex.training.stage_plan import StagePlan, plan_stages
 from colaflex.training.trainer import Trainer, TrainerOptions
@@ -32,7 +31,7 @@ class Same:
 class Snapshots(NoCallbacks):
     """The weights of each part at the end of each stage."""
 
-    def __init__(self, model: LatentModel) -> None:
+    def __init__(self, model: LatentLanguageModel) -> None:
         self.model = model
         self.found: dict[str, dict[str, Tensor]] = {}
 
@@ -41,7 +40,7 @@ class Snapshots(NoCallbacks):
         self.found[result["stage"]] = {name: value.clone() for name, value in state.items()}
 
 
-def trained(model: LatentModel, folder: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+def trained(model: LatentLanguageModel, folder: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
     """Weights after each stage, and the FLOPs that the trainer has counted."""
     plans = plan_stages(model.stages(), lambda name: SETTINGS)
     seen = Snapshots(model)
@@ -65,7 +64,10 @@ REGIMES = ("joint", "interval", "scratch", "frozen")
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_student_learns_the_latents_that_its_teacher_knows(regime: Any, tmp_path: Path) -> None:
-    model = small_model(Coadaptation(regime, interval=(1, 1)), prior="rectified_flow")
+    model = small_model(
+        Training(regime=regime, interval=Interval(joint_steps=1, frozen_steps=1)),
+        prior="rectified_flow",
+    )
     start = {name: value.clone() for name, value in model.state_dict().items()}
     weights, flops = trained(model, tmp_path)
     before = weights.get("representation", start)
@@ -73,7 +75,7 @@ def test_a_student_learns_the_latents_that_its_teacher_knows(regime: Any, tmp_pa
     assert ("representation" in parts) == (regime != "frozen")
     assert moved(weights["teacher"], weights["prior"]) == {"prior"}
     # What is charged is what is done: of the representation, an encoder's pass.
-    frozen = small_model(Coadaptation("frozen"), prior="rectified_flow")
+    frozen = small_model(Training(regime="frozen"), prior="rectified_flow")
     _, cheapest = trained(frozen, tmp_path / "frozen")
     assert flops["prior"] == cheapest["prior"]
     assert (flops["teacher"] > cheapest["teacher"]) == (regime != "frozen")
@@ -81,7 +83,7 @@ def test_a_student_learns_the_latents_that_its_teacher_knows(regime: Any, tmp_pa
 
 def test_an_adopted_teacher_keeps_the_representation_at_rest(tmp_path: Path) -> None:
     teacher = small_model()
-    model = small_model(Coadaptation("joint"), prior="rectified_flow")
+    model = small_model(Training(regime="joint"), prior="rectified_flow")
     model.prior.adopt_teacher(teacher.prior)
     assert [stage.name for stage in model.stages()] == ["representation", "prior"]
     weights, _ = trained(model, tmp_path)
@@ -89,6 +91,6 @@ def test_an_adopted_teacher_keeps_the_representation_at_rest(tmp_path: Path) -> 
 
 
 def test_priors_without_a_teacher_learn_along_with_the_representation(tmp_path: Path) -> None:
-    model = small_model(Coadaptation("joint"), prior="consistency")
+    model = small_model(Training(regime="joint"), prior="consistency")
     weights, _ = trained(model, tmp_path)
     assert moved(weights["representation"], weights["prior"]) == {"prior", "representation"}

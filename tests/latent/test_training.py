@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,29 +9,23 @@ import torch
 from small_models import DIM, rows, small_model, step_noise
 from torch import Tensor
 
-from colaflex.interfaces.language_model import Stage, StageStep
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import Posterior, TokenBatch
-from colaflex.latent.coadaptation import Coadaptation
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.latent.whole_blocks import learned_segments
+from colaflex.spec.training import GradientGate, Interval, Training, Weights
 
 LENGTHS = [9, 4, 1, 12, 7]
 FEW = rows([6, 4, 3] * 2)
 
 
-@dataclass(frozen=True)
-class Gate:
+def gate_at(opening: float) -> GradientGate:
     """A gate that stands still."""
-
-    opening: float
-
-    def value(self, progress: float) -> float:
-        assert 0 <= progress < 1
-        return self.opening
+    return GradientGate(start=opening, shape="constant")
 
 
-def stage_of(model: LatentModel, name: str) -> Stage:
+def stage_of(model: LatentLanguageModel, name: str) -> Stage:
     return next(stage for stage in model.stages() if stage.name == name)
 
 
@@ -41,7 +34,9 @@ def prepared(stage: Stage, batch: TokenBatch, index: int = 0, total: int = 10) -
     return stage.prepare(batch, step), step
 
 
-def losses(model: LatentModel, name: str, index: int = 0, batch: TokenBatch | None = None) -> Any:
+def losses(
+    model: LatentLanguageModel, name: str, index: int = 0, batch: TokenBatch | None = None
+) -> Any:
     stage = stage_of(model, name)
     return stage.losses(*prepared(stage, batch or rows(LENGTHS), index))
 
@@ -50,7 +45,7 @@ def objective(terms: Any) -> Tensor:
     return sum((t.weight * t.total for t in terms.values()), torch.zeros(()))
 
 
-def gradients(model: LatentModel, value: Tensor) -> dict[str, Tensor]:
+def gradients(model: LatentLanguageModel, value: Tensor) -> dict[str, Tensor]:
     model.zero_grad()
     value.backward()
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -77,7 +72,9 @@ REGIMES: tuple[Any, ...] = ("joint", "frozen", "interval", "scratch")
 def test_an_interval_costs_what_lies_between_resting_and_learning() -> None:
     cost = {}
     for regime in REGIMES:
-        model = small_model(Coadaptation(regime, interval=(1, 3)))
+        model = small_model(
+            Training(regime=regime, interval=Interval(joint_steps=1, frozen_steps=3))
+        )
         stage = stage_of(model, "prior")
         cost[regime] = stage.flops(prepared(stage, rows(LENGTHS))[0])
     assert cost["scratch"] == cost["joint"]
@@ -88,7 +85,12 @@ def test_an_interval_costs_what_lies_between_resting_and_learning() -> None:
 @pytest.mark.parametrize("prior", ["flow_matching", "rectified_flow"])
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_regime_says_what_learns(regime: Any, prior: str) -> None:
-    plan = Coadaptation(regime, lr_ratio=0.5, interval=(2, 3), teacher_fraction=0.4)
+    plan = Training(
+        regime=regime,
+        representation_lr_ratio=0.5,
+        interval=Interval(joint_steps=2, frozen_steps=3),
+        teacher_fraction=0.4,
+    )
     model = small_model(plan, prior)
     stages = list(model.stages())
     first = [] if regime == "scratch" else ["representation"]
@@ -126,7 +128,7 @@ def test_a_regime_says_what_learns(regime: Any, prior: str) -> None:
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_losses_add_up_however_the_rows_are_split(regime: Any) -> None:
-    model = small_model(Coadaptation(regime, reference_kl=0.1)).double()
+    model = small_model(Training(regime=regime, weights=Weights(reference_kl=0.1))).double()
     batch, total = rows(LENGTHS), len(LENGTHS)
     with torch.no_grad():
         for parameter in model.representation.parameters():
@@ -147,7 +149,7 @@ def test_losses_add_up_however_the_rows_are_split(regime: Any) -> None:
 
 @pytest.mark.parametrize("gate", [0.0, 0.25, 1.0])
 def test_as_far_as_the_gate_opens_the_rate_becomes_the_entropy(gate: float) -> None:
-    plan = Coadaptation(representation_weight=2.0, prior_weight=3.0, gate=Gate(gate))
+    plan = Training(weights=Weights(representation=2.0, prior=3.0), gradient_gate=gate_at(gate))
     model = small_model(plan, rate_weight=0.5, mask_weight=0.25)
     model.shift.normal_(generator=torch.Generator().manual_seed(0))
     model.scale.copy_(torch.linspace(0.5, 2, DIM))
@@ -209,7 +211,7 @@ def test_the_base_of_stage_two_holds_the_scale_where_it_was_fitted(bits: float) 
     assert growth.item() == pytest.approx(count * DIM, rel=1e-5)  # alone, it knows no end
 
 
-def trained(model: LatentModel, name: str, steps: int, rate: float) -> None:
+def trained(model: LatentLanguageModel, name: str, steps: int, rate: float) -> None:
     """A stage from its start to its end, on the same few rows."""
     stage, batch = stage_of(model, name), FEW
     learned = [{"params": list(g.parameters), "lr": rate * g.lr_ratio} for g in stage.groups]
@@ -226,7 +228,7 @@ def trained(model: LatentModel, name: str, steps: int, rate: float) -> None:
     stage.finish(prepared(stage, batch, index)[0] for index in range(8))
 
 
-def mean_square(model: LatentModel) -> float:
+def mean_square(model: LatentLanguageModel) -> float:
     batch, _ = prepared(stage_of(model, "prior"), FEW)
     posterior, mask = model.encode(batch)[1], model.segment(batch).mask
     return posterior.mean[mask].square().mean().item()
@@ -234,7 +236,7 @@ def mean_square(model: LatentModel) -> float:
 
 def test_the_default_regime_keeps_the_latents_scale() -> None:
     # So large a weight shows in 60 steps what 1e-3 shows in thousands: entropy alone makes it 2.9.
-    model = small_model(Coadaptation(), rate_weight=0.05)
+    model = small_model(Training(), rate_weight=0.05)
     trained(model, "representation", 120, 5e-3)
     before = mean_square(model)
     trained(model, "prior", 60, 2e-3)
@@ -249,7 +251,7 @@ def test_the_gate_lets_exactly_its_share_of_the_priors_gradient_through(prior: s
     found = {}
     term = {"cnf": "nll", "consistency": "consistency"}.get(prior, "flow")
     for opening in (0.0, 0.25, 1.0):
-        model = small_model(Coadaptation(gate=Gate(opening)), prior=prior)
+        model = small_model(Training(gradient_gate=gate_at(opening)), prior=prior)
         terms = losses(model, "prior")
         found[opening] = terms[term].total.item(), gradients(model, terms[term].total)
     values = [value for value, _ in found.values()]
@@ -265,7 +267,7 @@ def test_the_gate_lets_exactly_its_share_of_the_priors_gradient_through(prior: s
 
 
 def test_the_reference_is_the_encoder_at_the_end_of_stage_one() -> None:
-    model = small_model(Coadaptation(reference_kl=0.3), prior="cnf")
+    model = small_model(Training(weights=Weights(reference_kl=0.3)), prior="cnf")
     with torch.no_grad():
         model.representation.posterior.bias.add_(0.5)  # what stage 1 has learned
     assert losses(model, "warm_start")["reference_kl"].total > 0
@@ -318,7 +320,7 @@ def test_a_stage_without_steps_leaves_the_border() -> None:
 
 
 def test_from_scratch_the_border_follows_the_encoder() -> None:
-    model = small_model(Coadaptation("scratch"))
+    model = small_model(Training(regime="scratch"))
     stage = stage_of(model, "prior")
     data = [prepared(stage, rows([14, 20, 9, 17] * 20), i)[0] for i in range(4)]
     assert stage.refits and all(0 < share < 1 for share in stage.refits)
@@ -334,4 +336,4 @@ def test_from_scratch_the_border_follows_the_encoder() -> None:
         joined = torch.cat(drawn).detach()
         assert joined.mean(0).abs().max() < 6 / len(joined) ** 0.5
         assert (joined.var(0) - 1).abs().max() < 12 / len(joined) ** 0.5
-    assert not stage_of(small_model(Coadaptation("joint")), "prior").refits
+    assert not stage_of(small_model(Training(regime="joint")), "prior").refits

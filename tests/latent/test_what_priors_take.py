@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import colaflex
+from colaflex.latent.segments import committed, encode_segments, open_rows, prompt_segments
 from colaflex.spec import Spec
 
 TAKES = {
@@ -82,14 +83,14 @@ def test_a_prompt_is_read_as_training_reads_it(run: Path) -> None:
     """What a prefix is told of a prompt's segments is what training tells of the same ones."""
     model = colaflex.load(run).model
     tokens = [5, 9, 17, 33, 8, 61, 12]
-    (segments,) = model.prompt_segments([tokens])
+    (segments,) = prompt_segments(model, [tokens])
     told: list[torch.Tensor] = []
     kept = model.prior.commit_told
     model.prior.commit_told = lambda state, z, content, counts=None: told.append(content)
-    latents, counts = model.encode_segments([segments])
-    model.committed(model.prior.begin(1), latents, [segments], counts)
+    latents, counts = encode_segments(model, [segments])
+    committed(model, model.prior.begin(1), latents, [segments], counts)
     model.prior.commit_told = kept
-    batch = model._batch([tokens])
+    batch = open_rows(model, [tokens])
     expected = model.representation.content(batch, model.cut(batch))
     count = int(counts[0])
     assert torch.equal(told[0][:, :count], expected[:, :count])

@@ -19,9 +19,10 @@ from colaflex.experiment.assembly import build_model
 from colaflex.experiment.stage_cache import StageOne, load_stage_one, save_stage_one
 from colaflex.host.registry import registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.interfaces.language_model import Stage, StageStep
+from colaflex.interfaces.losses import Counts, Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
@@ -46,17 +47,30 @@ class Always:
         return self.rows
 
 
-def repeated(stage: Stage) -> Stage:
-    """The stage with the noise of its first step at every step."""
+class Repeated(Stage):
+    """A stage with the noise of its first step at every step."""
 
-    def first(step: StageStep) -> StageStep:
-        return replace(step, noise=replace(step.noise, step=0))
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.name, self.settings, self.share = stage.name, stage.settings, stage.share
+        self.groups, self.refits = stage.groups, stage.refits
+        self.start, self.fit, self.finish = stage.start, stage.fit, stage.finish
 
-    return replace(
-        stage,
-        prepare=lambda batch, step: stage.prepare(batch, first(step)),
-        losses=lambda batch, step: stage.losses(batch, first(step)),
-    )
+    def prepare(self, batch: TokenBatch, step: StageStep) -> TokenBatch:
+        return self.stage.prepare(batch, _first(step))
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        return self.stage.counts(batch)
+
+    def flops(self, batch: TokenBatch) -> int:
+        return self.stage.flops(batch)
+
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        return self.stage.losses(batch, _first(step))
+
+
+def _first(step: StageStep) -> StageStep:
+    return replace(step, noise=replace(step.noise, step=0))
 
 
 @cache
@@ -109,7 +123,7 @@ class Rehearsal:
         """Every stage for `STEPS` steps, a checkpoint before the last of them."""
         settings = self.spec.training.for_stage
         plans = [
-            StagePlan(repeated(stage), settings(stage.settings), STEPS) for stage in model.stages()
+            StagePlan(Repeated(stage), settings(stage.settings), STEPS) for stage in model.stages()
         ]
         options = TrainerOptions(
             self.folder,

@@ -24,8 +24,9 @@ from colaflex.corpora.token_index import prepare_data
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.experiment.assembly import build_model
 from colaflex.host.registry import registry
-from colaflex.interfaces.language_model import LanguageModel, Stage, StageStep
+from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
 from colaflex.latent.model import LatentModel
 from colaflex.leaderboard.board import Board

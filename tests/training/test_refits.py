@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_model import Stop, TinyModel, final_state, records, train, with_settings
+from tiny_model import Prediction, Stop, TinyModel, final_state, records, train, with_settings
 
-from colaflex.interfaces.language_model import Stage
+from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.interrupts import Interrupted
 
@@ -24,15 +23,23 @@ class Refitted(TinyModel):
         self.still, self.fitted = still, 0
 
     def stages(self) -> Sequence[Stage]:
-        first, last = super().stages()
-        return [first, replace(last, fit=self._fit, refits=(1 / 3, 0.5, 0.55, 0.01))]
+        first, _ = super().stages()
+        return [first, RefittedPrediction(self)]
+
+
+class RefittedPrediction(Prediction):
+    """Fits the mean, unless its model is still."""
+
+    model: Refitted
+    refits = (1 / 3, 0.5, 0.55, 0.01)
 
     @torch.no_grad()
-    def _fit(self, batches: Iterator[TokenBatch]) -> None:
-        self.fitted += 1
-        if not self.still:
-            seen = [self.embedding(batch.tokens).mean((0, 1)) for batch in batches]
-            self.mean.copy_(torch.stack(seen).mean(0))
+    def fit(self, batches: Iterator[TokenBatch]) -> None:
+        model = self.model
+        model.fitted += 1
+        if not model.still:
+            seen = [model.embedding(batch.tokens).mean((0, 1)) for batch in batches]
+            model.mean.copy_(torch.stack(seen).mean(0))
 
 
 SETTINGS = [with_settings(), with_settings(ema_decay=0.9, accumulate=2, optimizer="muon")]

@@ -22,8 +22,8 @@ from tiny_model import (
 )
 
 from colaflex.errors import RunFailure, UserError
-from colaflex.interfaces.language_model import StageStep
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.stage import StageStep
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.schedules import learning_rate_factor
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.interfaces.language_model import LanguageModel, ParameterGroup, Stage, StageStep
+from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.stage import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
 from colaflex.training.distributed import Processes
 from colaflex.training.stage_plan import StagePlan, plan_stages
@@ -89,50 +90,7 @@ class TinyModel(LanguageModel):
         self.gradient_checkpointing = False
 
     def stages(self) -> Sequence[Stage]:
-        representation = [*self.embedding.parameters(), *self.mix.parameters()]
-        prior = [*self.predict.parameters(), self.scale]
-        return [
-            Stage(
-                "representation",
-                1.0,
-                "representation",
-                [ParameterGroup("representation", representation)],
-                self.prepare,
-                self.counts,
-                self.denoise,
-                lambda batch: batch.tokens.numel(),
-                start=lambda: self._start(0),
-                finish=self._finish,
-            ),
-            Stage(
-                "prior",
-                1.0,
-                "prior",
-                [
-                    ParameterGroup("prior", prior),
-                    ParameterGroup("representation", representation, 0.5),
-                ],
-                self.prepare,
-                self.counts,
-                self.predict_next,
-                lambda batch: 2 * batch.tokens.numel(),
-                start=lambda: self._start(1),
-            ),
-        ]
-
-    def _start(self, stage: int) -> None:
-        self.starts[stage] += 1
-
-    @torch.no_grad()
-    def _finish(self, batches: Iterator[TokenBatch]) -> None:
-        for batch in batches:
-            self.mean += self.embedding(batch.tokens).mean((0, 1))
-
-    def prepare(self, batch: TokenBatch, step: StageStep) -> TokenBatch:
-        return batch
-
-    def counts(self, batch: TokenBatch) -> Counts:
-        return {"tokens": int(batch.lengths.sum()), "rows": len(batch.lengths)}
+        return [Denoising(self), Prediction(self)]
 
     def _poisoned(self, losses: dict[str, LossTerm], step: StageStep) -> Losses:
         if self.poison is not None:
@@ -180,6 +138,61 @@ class TinyModel(LanguageModel):
 
     def log_likelihood(self, tokens: TokenBatch) -> Tensor | None:
         return None
+
+
+class TinyStage(Stage):
+    """One of the tiny model's."""
+
+    number = 0
+
+    def __init__(self, model: TinyModel) -> None:
+        self.model = model
+        self.representation = [*model.embedding.parameters(), *model.mix.parameters()]
+
+    def start(self) -> None:
+        self.model.starts[self.number] += 1
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        return {"tokens": int(batch.lengths.sum()), "rows": len(batch.lengths)}
+
+    def flops(self, batch: TokenBatch) -> int:
+        return (self.number + 1) * batch.tokens.numel()
+
+
+class Denoising(TinyStage):
+    """Stage "representation"."""
+
+    name = settings = "representation"
+
+    def __init__(self, model: TinyModel) -> None:
+        super().__init__(model)
+        self.groups = [ParameterGroup("representation", self.representation)]
+
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        return self.model.denoise(batch, step)
+
+    @torch.no_grad()
+    def finish(self, batches: Iterator[TokenBatch]) -> None:
+        for batch in batches:
+            self.model.mean += self.model.embedding(batch.tokens).mean((0, 1))
+
+
+class Prediction(TinyStage):
+    """Stage "prior"."""
+
+    number = 1
+    name = settings = "prior"
+
+    def __init__(self, model: TinyModel) -> None:
+        super().__init__(model)
+        prior = [*model.predict.parameters(), model.scale]
+        self.groups = [
+            ParameterGroup("prior", prior),
+            ParameterGroup("representation", self.representation, 0.5),
+        ]
+
+    def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
+        return self.model.predict_next(batch, step)
 
 
 class Stop:

@@ -18,7 +18,7 @@ from colaflex.host.registry import registry
 from colaflex.spec import Spec
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import FRESH, Study
-from colaflex.training.stage_loss import Precision
+from colaflex.training.hardware import Precision
 
 __all__ = ["data_digest", "fingerprints", "join"]
 

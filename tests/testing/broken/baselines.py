@@ -8,24 +8,19 @@ import torch
 from broken.unigram_config import UnigramConfig
 from torch import nn
 
+from colaflex.baselines.single_stage import SingleStageBaseline
 from colaflex.interfaces.capabilities import BaselineCapabilities, Place
-from colaflex.interfaces.language_model import (
-    GeneratedTokens,
-    LanguageModel,
-    ParameterGroup,
-    Stage,
-)
+from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.noise import SampleNoise, row_keys
 from colaflex.interfaces.values import Vocabulary
 
 
-class Unigram(LanguageModel):
+class Unigram(SingleStageBaseline):
     """Sound."""
 
     def __init__(self, config: UnigramConfig, *, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
+        super().__init__(vocabulary)
         self.logits = nn.Linear(1, vocabulary.size)
 
     def log_p(self):
@@ -37,28 +32,11 @@ class Unigram(LanguageModel):
     def losses(self, batch, step):
         return {"nll": LossTerm(-self.log_likelihood(batch).sum(), "tokens")}
 
-    def flops(self, batch):
+    def training_flops(self, batch):
         return 6 * self.vocabulary.size * batch.tokens.numel()
-
-    def stages(self):
-        return [
-            Stage(
-                "baseline",
-                1.0,
-                "baseline",
-                [ParameterGroup("baseline", list(self.parameters()))],
-                lambda batch, step: batch,
-                lambda batch: {"tokens": int(batch.lengths.sum())},
-                self.losses,
-                self.flops,
-            )
-        ]
 
     def parts(self):
         return {"logits": self.logits}
-
-    def reconstruct(self, tokens):
-        return None
 
     def probabilities(self):
         banned = torch.arange(self.vocabulary.size) == self.vocabulary.mask
@@ -143,7 +121,7 @@ class NeverEnds(Unigram):
 
 
 class CostsNothing(Unigram):
-    def flops(self, batch):
+    def training_flops(self, batch):
         return 0
 
 
