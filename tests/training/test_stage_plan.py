@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import Settings, TinyModel, with_settings
 
 from colaflex.errors import UserError
+from colaflex.interfaces.stage import Stage
 from colaflex.spec.training import Training
 from colaflex.training.stage_plan import StagePlan, plan_stages
 
 
+def _of_share(share: float) -> Stage:
+    _, stage = TinyModel().stages()
+    stage.share = share
+    return stage
+
+
 @given(steps=st.integers(0, 10_000), shares=st.lists(st.floats(0.01, 1), min_size=1, max_size=5))
 def test_stages_with_the_same_settings_divide_their_steps(steps: int, shares: list[float]) -> None:
-    (stage, _) = TinyModel().stages()
-    stages = [dataclasses.replace(stage, share=share, settings="prior") for share in shares]
+    stages = [_of_share(share) for share in shares]
     plans = plan_stages(stages, lambda name: with_settings(steps=steps))
     assert sum(plan.steps for plan in plans) == steps
     for plan, share in zip(plans, shares, strict=True):

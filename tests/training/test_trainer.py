@@ -125,7 +125,7 @@ def test_a_crash_in_finish_repeats_only_what_is_not_saved(tmp_path: Path) -> Non
     def crash(batches: Any) -> None:
         raise OSError("power cut")
 
-    model._finish = crash  # type: ignore[method-assign]
+    model.finish = crash  # type: ignore[method-assign]
     with pytest.raises(OSError, match="power cut"):
         train(tmp_path / "cut", model=model)
     assert train(tmp_path / "cut", resume=True).as_json()["tokens"] == whole.as_json()["tokens"]

@@ -92,6 +92,11 @@ class TinyModel(LanguageModel):
     def stages(self) -> Sequence[Stage]:
         return [Denoising(self), Prediction(self)]
 
+    @torch.no_grad()
+    def finish(self, batches: Iterator[TokenBatch]) -> None:
+        for batch in batches:
+            self.mean += self.embedding(batch.tokens).mean((0, 1))
+
     def _poisoned(self, losses: dict[str, LossTerm], step: StageStep) -> Losses:
         if self.poison is not None:
             stage, at, name = self.poison
@@ -171,10 +176,8 @@ class Denoising(TinyStage):
     def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
         return self.model.denoise(batch, step)
 
-    @torch.no_grad()
     def finish(self, batches: Iterator[TokenBatch]) -> None:
-        for batch in batches:
-            self.model.mean += self.model.embedding(batch.tokens).mean((0, 1))
+        self.model.finish(batches)
 
 
 class Prediction(TinyStage):
