@@ -85,7 +85,7 @@ def test_configs_import_no_torch_and_are_described(site: Any, tmp_path: Path, ki
 
 def test_there_is_a_template_for_every_kind_with_a_config_base() -> None:
     bases = [getattr(configs, name) for name in configs.__all__]
-    assert {base.kind for base in bases} == set(SUMMARIES)
+    assert {base.kind for base in bases if hasattr(base, "kind")} == set(SUMMARIES)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - set(SUMMARIES)))
