@@ -1,7 +1,7 @@
 """The files that one training step runs through: python benchmarks/step_trace.py [SPEC] [STAGE].
 
 By default a step of the prior of `flow_matching` with its own linear readout, on `text_vae`. A file
-counts, with all its lines, when a function of it is called between the trainer's step and its end.
+counts, with all its lines, when code of it runs between the batch and the updated weights.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 import colaflex
-from colaflex.experiment.experiment import run
-from colaflex.experiment.options import RunOptions
+from colaflex.experiment.experiment import Experiment, RunOptions
 from colaflex.spec import Spec
 from colaflex.training.progress import SilentProgress
+from colaflex.training.stage_loop import StageLoop
 
 ROOT = Path(colaflex.__file__).parent
 SPEC = """
@@ -31,40 +31,34 @@ prior:
   history: latents
   block_size: 2
   network: {type: block_causal, width: 32, layers: 2, heads: 2}
-training: {steps: 10, batch_size: 4, max_tokens: 64, log_every: 1}
-evaluation: {documents: 4, samples: 2, judge: {steps: 2, width: 8, heads: 1}}
+training: {steps: 10, batch_size: 4, max_tokens: 64}
 """
 
 
-class Tracer(SilentProgress):
-    """Notes the files whose functions are called in the stage's third step and what follows it."""
-
-    def __init__(self, stage: str) -> None:
-        self.stage, self.files = stage, set[str]()
-        self._here = False
-
-    def begin(self, stage: str, done: int, total: int) -> None:
-        """Note which stage it is."""
-        self._here = stage == self.stage
-
-    def advance(self, done: int) -> None:
-        """After the second step begin to note, after the third leave off."""
-        if self._here and done in (2, 3):
-            sys.settrace(self._note if done == 2 else None)
-
-    def _note(self, frame: FrameType, event: str, argument: object) -> None:
-        self.files.add(frame.f_globals.get("__file__", ""))  # of generated code as well
-
-
 def files_of_a_step(spec: Spec, stage: str) -> list[tuple[str, int]]:
-    """(path, lines) of every file of the package that one step of the trainer runs through."""
-    tracer = Tracer(stage)
+    """(path, lines) of every file of the package of which the stage's second step runs code."""
+    called: set[str] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        del event, argument
+        called.add(frame.f_code.co_filename)
+
     with tempfile.TemporaryDirectory() as folder:
-        options = RunOptions(device="cpu", precision="fp32", report=False)
-        run(spec, Path(folder) / "run", options, tracer)
-    found = sorted(Path(name) for name in tracer.files if Path(name).is_relative_to(ROOT))
+        options = RunOptions(device="cpu", precision="fp32")
+        experiment = Experiment(spec, Path(folder) / "run", options, SilentProgress())
+        plan = next(plan for plan in experiment.plans() if plan.stage.name == stage)
+        plan.stage.start()
+        order, world = experiment.order(plan), experiment.processes
+        with StageLoop(experiment.model, plan, order, spec.seed, world) as loop:
+            loop.step(0)
+            sys.settrace(note)
+            try:
+                loop.step(1)
+            finally:
+                sys.settrace(None)
+    paths = sorted(Path(name) for name in called if Path(name).is_relative_to(ROOT))
     return [
-        (str(path.relative_to(ROOT.parent)), len(path.read_text().splitlines())) for path in found
+        (str(path.relative_to(ROOT.parent)), len(path.read_text().splitlines())) for path in paths
     ]
 
 
@@ -74,13 +68,11 @@ def main() -> None:
     parser.add_argument("spec", nargs="?", type=Path)
     parser.add_argument("stage", nargs="?", default="prior")
     given = parser.parse_args()
-    if given.spec is None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "step.yaml"
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.spec or Path(folder) / "step.yaml"
+        if given.spec is None:
             path.write_text(SPEC)
-            files = files_of_a_step(Spec.load(path), given.stage)
-    else:
-        files = files_of_a_step(Spec.load(given.spec), given.stage)
+        files = files_of_a_step(Spec.load(path), given.stage)
     for name, lines in files:
         print(f"{lines:6,}  {name}")
     print(f"{sum(lines for _, lines in files):6,}  lines of {len(files)} files")
