@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.standings import Entry, Table
-from colaflex.leaderboard.tradeoffs import Point, front
+from colaflex.leaderboard.tradeoffs import Point, front_line
 from colaflex.metrics.likelihood import sign
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import compact
@@ -95,7 +95,9 @@ def pareto_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks)
             axes.plot([row.flops], [y], marker, color=colour, ms=6.5, zorder=3)
             labels.append(Label(row.flops, y, _name(row), colour))
         nominal = [board.budgets[row.budget] for row in rows]
-        best = front([(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign)
+        best = front_line(
+            [(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign
+        )
         steps = [labels[i].x for i in best], [labels[i].y for i in best]
         axes.step(*steps, where="post", color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
         _finish(axes, "training FLOPs of a run", up.text)
@@ -129,7 +131,7 @@ def speed_figure(
             axes.plot(xs, ys, marker, color=colour, ms=5)
             best = max(range(len(ys)), key=lambda i: sign * ys[i])
             labels.append(Label(xs[best], ys[best], elide(name), colour))
-        best_of_all = [every[i] for i in front(every, 1.0, sign)]
+        best_of_all = [every[i] for i in front_line(every, 1.0, sign)]
         axes.step(
             *zip(*best_of_all, strict=True),
             where="pre",
@@ -176,7 +178,7 @@ def diversity_figure(
             colour, marker = looks(name)
             places = [(across.at(p.x), up.at(p.y)) for p in points]
             axes.plot(*zip(*places, strict=True), marker, color=colour, ms=3.5, alpha=0.35, mew=0)
-            kept = [places[i] for i in front(places, 1.0, sign)]
+            kept = [places[i] for i in front_line(places, 1.0, sign)]
             axes.plot(*zip(*kept, strict=True), "-", color=colour, lw=1.6, marker=marker, ms=5)
             labels.append(Label(*max(kept, key=lambda place: sign * place[1]), elide(name), colour))
         quality, diversity = real

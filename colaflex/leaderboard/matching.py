@@ -80,8 +80,8 @@ class Matcher:
         def solve() -> dict[str, Any]:
             return asdict(self._solve(cell))
 
-        found = self._kept("match", {**content, "spec": start.digest(self.data.digest)}, solve)
-        return Match(**found)
+        solved = self._solved("match", {**content, "spec": start.digest(self.data.digest)}, solve)
+        return Match(**solved)
 
     def spec(self, cell: Cell, values: Mapping[str, Any]) -> Spec:
         """The spec of a cell with solved values."""
@@ -91,17 +91,17 @@ class Matcher:
         from colaflex.leaderboard.steps import solve_steps
 
         size = self._size(cell.row)
-        found = solve_steps(self.board, cell, self.spec(cell, size["values"]))
-        steps = {f"training.stages.{name}.steps": count for name, count in found.steps.items()}
+        solved = solve_steps(self.board, cell, self.spec(cell, size["values"]))
+        steps = {f"training.stages.{name}.steps": count for name, count in solved.steps.items()}
         values = {**size["values"], **steps}
         spec, digest, board = self.spec(cell, values), self.data.digest, self.board
         latent = spec.baseline is None and spec.training.regime != "scratch"
         return Match(
             values,
             size["parameters"],
-            found.flops,
+            solved.flops,
             within(size["parameters"], board.parameters, board.tolerance.parameters)
-            and within(found.flops, board.budgets[cell.budget], board.tolerance.flops),
+            and within(solved.flops, board.budgets[cell.budget], board.tolerance.flops),
             spec.digest(digest),
             spec.stage1_digest(digest) if latent else "",
         )
@@ -112,7 +112,7 @@ class Matcher:
 
             return asdict(solve_size(self.board, row, self.data.tokenizer))
 
-        return self._kept("size", self._row(row), solve)
+        return self._solved("size", self._row(row), solve)
 
     def _row(self, name: str) -> dict[str, Any]:
         row, board = self.board.rows[name], self.board
@@ -125,19 +125,19 @@ class Matcher:
             "tolerance": board.tolerance.model_dump(),
         }
 
-    def _kept(
+    def _solved(
         self, what: str, content: Mapping[str, Any], solve: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         path = inside(
             self.folder.parent, f"{self.folder.name}/{what}-{sha256_of(content)[:32]}.json"
         )
         try:
-            found = read_json(path)
-            if isinstance(found, dict) and found.pop("sha256", None) == sha256_of(found):
-                return found
+            solved = read_json(path)
+            if isinstance(solved, dict) and solved.pop("sha256", None) == sha256_of(solved):
+                return solved
         except UserError:
             pass  # not solved yet, or not readable: solved anew
-        found = solve()
+        solved = solve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps({**found, "sha256": sha256_of(found)}, indent=1) + "\n")
-        return found
+        write_atomic(path, json.dumps({**solved, "sha256": sha256_of(solved)}, indent=1) + "\n")
+        return solved

@@ -41,7 +41,7 @@ def solve_size(board: Board, row: str, tokenizer: Tokenizer) -> Size:
         return Size({}, count({}))
     width, fine = knobs[0], knobs[1] if len(knobs) > 1 else None
     asked = board.parameters
-    found: list[tuple[float, float, Size]] = []
+    sizes_by_distance: list[tuple[float, float, Size]] = []
     for wide in _neighbours(width, asked, lambda n: count({width.path: width.value(n)})):
         at: Values = {width.path: width.value(wide)}
         sizes = [Size(at, count(at))]
@@ -49,8 +49,10 @@ def solve_size(board: Board, row: str, tokenizer: Tokenizer) -> Size:
             sizes += _finer(fine, at, asked, count)
         size = min(sizes, key=lambda size: abs(size.parameters - asked))
         off = abs(size.parameters / asked - 1)
-        found.append((max(0.0, off - board.tolerance.parameters / 4), _moved(size, fine), size))
-    return min(found, key=lambda item: item[:2])[2]
+        sizes_by_distance.append(
+            (max(0.0, off - board.tolerance.parameters / 4), _moved(size, fine), size)
+        )
+    return min(sizes_by_distance, key=lambda item: item[:2])[2]
 
 
 def _finer(fine: Knob, at: Values, asked: int, count: Callable[[Values], int]) -> Iterator[Size]:

@@ -10,8 +10,9 @@ from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Entry
 from colaflex.metrics.names import SAMPLES, beside, place
 from colaflex.metrics.numbers import tick
+from colaflex.statistics.front import front
 
-__all__ = ["Level", "Point", "front", "frontier", "levels", "timed"]
+__all__ = ["Level", "Point", "front_line", "frontier", "levels", "timed"]
 
 _SPEEDS = ("speed.tokens_per_second", "speed.generation_tokens_per_second")
 Settings = tuple[tuple[str, float], ...]
@@ -92,23 +93,16 @@ def timed(row: Entry, quality: str) -> list[Point]:
     return sorted(points, key=lambda point: point.x.value)
 
 
-def front(points: Sequence[tuple[float, float]], x_sign: float, y_sign: float) -> list[int]:
-    """Indices of the points that none beats in both values, in the order of x.
+def front_line(points: Sequence[tuple[float, float]], x_sign: float, y_sign: float) -> list[int]:
+    """Indices of the points that none beats in both values, in the order of x; equal ones once.
 
     Args:
         points: (x, y) of each.
         x_sign: 1 where more of x is better, -1 where less is.
         y_sign: likewise.
     """
-    order = sorted(
-        range(len(points)), key=lambda i: (-x_sign * points[i][0], -y_sign * points[i][1])
-    )
-    best, kept = -math.inf, []
-    for index in order:
-        if y_sign * points[index][1] > best:
-            best = y_sign * points[index][1]
-            kept.append(index)
-    return sorted(kept, key=lambda index: points[index][0])
+    first = {points[index]: index for index in reversed(front(points, (x_sign, y_sign)))}
+    return sorted(first.values(), key=lambda index: points[index][0])
 
 
 def levels(rows: Mapping[str, Sequence[Point]], y_sign: float) -> list[Level]:

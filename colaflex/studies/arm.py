@@ -37,15 +37,15 @@ class Arm:
     def reached(self, number: int) -> str:
         """The checkpoints and results that a trial has written; "" where there are none."""
         folder = self.trial_folder(number)
-        found = [*folder.glob("checkpoints/[!.]*"), *folder.glob("seed-*/checkpoints/[!.]*")]
-        found += [*folder.glob("result.json"), *folder.glob("seed-*/result.json")]
-        return " ".join(sorted(str(path.relative_to(folder)) for path in found))
+        paths = [*folder.glob("checkpoints/[!.]*"), *folder.glob("seed-*/checkpoints/[!.]*")]
+        paths += [*folder.glob("result.json"), *folder.glob("seed-*/result.json")]
+        return " ".join(sorted(str(path.relative_to(folder)) for path in paths))
 
     def changed(self, number: int) -> float:
         """When a trial last wrote something; 0 where it has written nothing."""
         folder = self.trial_folder(number)
-        found = [folder, *folder.glob("*"), *folder.glob("seed-*/*"), *folder.glob("checkpoints/*")]
-        times = [path.lstat().st_mtime for path in found if path.exists()]
+        paths = [folder, *folder.glob("*"), *folder.glob("seed-*/*"), *folder.glob("checkpoints/*")]
+        times = [path.lstat().st_mtime for path in paths if path.exists()]
         return max(times, default=0.0)
 
     def trial_folder(self, number: int) -> Path:

@@ -27,8 +27,8 @@ def write_best(spec: Spec, point: Point, path: Path) -> None:
     Raises:
         UserError: another file stands there, or none can be written.
     """
-    said = [f"#   {key}: {value}" for key, value in point.items()]
-    head = "\n".join([f"{_MARK}, set over the spec {spec.name!r}:", *map(_one_line, said)])
+    values = [f"#   {key}: {value}" for key, value in point.items()]
+    head = "\n".join([f"{_MARK}, set over the spec {spec.name!r}:", *map(_one_line, values)])
     try:
         if path.exists() and not _ours(path):
             raise UserError(

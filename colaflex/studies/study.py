@@ -107,11 +107,11 @@ class Study:
         trials = study.get_trials(deepcopy=False)
         # Those that lost their worker wait for another one, who will say so in the storage.
         dead = {trial.number for trial in trials if is_dead(trial)}
-        found = records_of(trials)
-        for record in found:
+        records = records_of(trials)
+        for record in records:
             if record.state == "complete" and len(record.values) != len(self.file.objectives):
                 raise UserError(f"trial {record.number} of {arm} is damaged: it has no value")
-        return [replace(r, state="waiting") if r.number in dead else r for r in found]
+        return [replace(r, state="waiting") if r.number in dead else r for r in records]
 
     @property
     def begun(self) -> bool:
@@ -122,8 +122,8 @@ class Study:
         """Digest of the data that the trials of an arm were made on, as far as the storage says."""
         if self.title(arm) not in self._names():
             return None
-        found = self._load(self.title(arm)).user_attrs.get(DATA)
-        return found if isinstance(found, str) else None
+        digest = self._load(self.title(arm)).user_attrs.get(DATA)
+        return digest if isinstance(digest, str) else None
 
     def remember_data(self, arm: str, digest: str) -> None:
         """Say in the storage which data the trials of an arm are made on."""
@@ -167,12 +167,12 @@ class Study:
 
     def optima(self) -> dict[str, Point]:
         """The points that are run again on fresh seeds: of every arm, and of the controls."""
-        found: dict[str, Point] = {}
+        points: dict[str, Point] = {}
         for name in self.arms:
             best = self.best(name)
             if best is not None:
-                found[name] = best.point
-        return {**found, **self.file.points}
+                points[name] = best.point
+        return {**points, **self.file.points}
 
     def fresh_attempts(self) -> list[Attempt]:
         """The runs on fresh seeds and the test split of all optima, each point once."""

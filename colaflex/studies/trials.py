@@ -92,7 +92,7 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord:
     known["point"] = known.get("point", trial.params)
     state = STATES[trial.state.name]
     metrics = known.pop("metrics", {})  # many, and cheaper to look at than to validate
-    found = {
+    fields = {
         "number": trial.number,
         "state": state,
         "values": (trial.values or ()) if state == "complete" else (),
@@ -100,7 +100,7 @@ def record_of(trial: optuna.trial.FrozenTrial) -> TrialRecord:
         **known,
     }
     try:
-        record = _adapter().validate_python(found)
+        record = _adapter().validate_python(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

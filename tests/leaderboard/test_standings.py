@@ -18,7 +18,7 @@ from colaflex.leaderboard.page import build_page
 from colaflex.leaderboard.references import references
 from colaflex.leaderboard.standings import Entry, Standings, over_seeds
 from colaflex.leaderboard.table import ESTIMATED, as_csv, as_json, print_standings
-from colaflex.leaderboard.tradeoffs import Point, front, levels
+from colaflex.leaderboard.tradeoffs import Point, front_line, levels
 
 METRIC = "generation.coherent_documents"
 
@@ -422,10 +422,10 @@ def points(*pairs: tuple[float, float]) -> list[Point]:
 
 def test_the_front_is_what_none_beats_in_both() -> None:
     places = [(1.0, 1.0), (2.0, 3.0), (3.0, 2.0), (2.0, 2.0), (4.0, 2.0)]
-    assert front(places, 1, 1) == [1, 4]
-    assert front(places, -1, 1) == [0, 1]
-    assert front(places, -1, -1) == [0]
-    assert front([], 1, 1) == []
+    assert front_line(places, 1, 1) == [1, 4]
+    assert front_line(places, -1, 1) == [0, 1]
+    assert front_line(places, -1, -1) == [0]
+    assert front_line([], 1, 1) == []
 
 
 def test_levels_are_what_all_half_and_the_best_reach_each_at_its_fastest() -> None:

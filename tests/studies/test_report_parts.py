@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from colaflex.statistics.front import front
 from colaflex.statistics.significance import welch_interval, welch_test
 from colaflex.studies.explanation.explanation import Drift, Interval
 from colaflex.studies.page.comparisons import gaps, retested
+from colaflex.studies.page.contour_figures import bands_of, smooth
 from colaflex.studies.page.goals import GoalText, p_text
 from colaflex.studies.page.knob_axes import KnobAxis, knobs_of, point_text, short_names
 from colaflex.studies.page.sentences import (
@@ -23,9 +25,7 @@ from colaflex.studies.page.sentences import (
     interaction_sentence,
     optimism_sentence,
 )
-from colaflex.studies.page.shades import bands_of
-from colaflex.studies.page.smoothing import smooth
-from colaflex.studies.page.spending import course, front
+from colaflex.studies.page.spending import course
 from colaflex.studies.summary import Goal
 
 GOAL = Goal(made_up.METRIC)

@@ -135,16 +135,16 @@ class Bell:
             loss: of the sum of squares.
         """
         gains = np.stack([self.gains(y[:, None], w, grid)[..., 0] for w in grid.widths])
-        found = np.nonzero(gains >= gains.max() - loss)
+        near = np.nonzero(gains >= gains.max() - loss)
 
         def ends(values: Floats, at: np.ndarray) -> tuple[float, float]:
             first, last = max(int(at.min()) - 1, 0), min(int(at.max()) + 1, len(values) - 1)
             return float(values[first]), float(values[last])
 
         return Grid(
-            np.geomspace(*ends(grid.widths, found[0]), 6),
-            np.linspace(*ends(grid.centres, found[1]), 21),
-            np.linspace(*ends(grid.slopes, found[2]), 41),
+            np.geomspace(*ends(grid.widths, near[0]), 6),
+            np.linspace(*ends(grid.centres, near[1]), 21),
+            np.linspace(*ends(grid.slopes, near[2]), 41),
         )
 
     def fit(self, y: Floats, grid: Grid, slope: float) -> Fit:

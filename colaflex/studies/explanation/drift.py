@@ -42,21 +42,21 @@ class _Pooled:
     slope: Slope
 
 
-def drift(found: Evidence, of: Knob, along: Knob, seed: int = 0) -> tuple[Drift | None, list[str]]:
+def drift(trials: Evidence, of: Knob, along: Knob, seed: int = 0) -> tuple[Drift | None, list[str]]:
     """The drift of the best `of` along `along`, and what has to be said of it.
 
     One bell over `of` is fitted to all trials; its centre moves by `slope` per unit of `along`,
     which has an intercept a level, and the effects of all other settings are added.
 
     Args:
-        found: the trials.
+        trials: the trials.
         of: a continuous setting.
         along: another setting.
         seed: of the resampling.
     """
     rows = of.known & along.known
     name = f"whether the best {of.path} depends on {along.path} can't be said"
-    x, y = of.x[rows], found.sign * found.y[rows]
+    x, y = of.x[rows], trials.sign * trials.y[rows]
     if len(y) < MIN_TRIALS:
         return None, [f"{name}: it takes {MIN_TRIALS} trials, and there are {len(y)}."]
     if len(np.unique(along.x[rows])) < 2:
@@ -65,7 +65,7 @@ def drift(found: Evidence, of: Knob, along: Knob, seed: int = 0) -> tuple[Drift 
         return None, [f"{name}: it takes 4 values of {of.path}, and there are fewer."]
     if np.ptp(y) <= 1e-12 * np.abs(y).max():
         return None, [f"{name}: the objective is the same in all trials."]
-    others = [knob for knob in found.knobs if knob.path not in (of.path, along.path)]
+    others = [knob for knob in trials.knobs if knob.path not in (of.path, along.path)]
     v = along.x[rows]
     intercepts = _intercepts(v, bool(along.labels))
     room = (len(y) - intercepts.shape[1] - 4) // 3
@@ -77,7 +77,7 @@ def drift(found: Evidence, of: Knob, along: Knob, seed: int = 0) -> tuple[Drift 
     slope = (without_slope if along.labels else estimate_slope)(bell, y, of.low, of.high, seed)
     effects = nuisance @ slope.fit.weights[intercepts.shape[1] :]
     pooled = _Pooled(x, v, y, effects, _groups(v, along), bell, slope)
-    levels = _levels(pooled, of, along, found.sign)
+    levels = _levels(pooled, of, along, trials.sign)
     p = slope.p_value
     if along.labels:
         p = p_same_centre(x, y, effects, pooled.groups, slope.fit, (of.low, of.high), seed)
@@ -133,24 +133,24 @@ def _levels(pooled: _Pooled, of: Knob, along: Knob, sign: int) -> tuple[LevelOpt
     return tuple(levels)
 
 
-def _notes(found: Drift, slope: Slope, dropped: list[str]) -> list[str]:
+def _notes(drift: Drift, slope: Slope, dropped: list[str]) -> list[str]:
     """What has to be said of it."""
-    pair = f"{found.of} along {found.along}"
+    pair = f"{drift.of} along {drift.along}"
     notes = []
     if slope.optimum_p_value > 0.05:
         notes.append(
-            f"{pair}: no value of {found.of} was clearly better than others"
+            f"{pair}: no value of {drift.of} was clearly better than others"
             f" (p = {slope.optimum_p_value:.2g}), so that its best value is hardly known."
         )
-    if math.isinf(found.slope.low) or math.isinf(found.slope.high):
+    if math.isinf(drift.slope.low) or math.isinf(drift.slope.high):
         notes.append(f"{pair}: the trials set no bound to the slope on one side or both.")
-    edges = [level.label for level in found.levels if level.at_edge]
+    edges = [level.label for level in drift.levels if level.at_edge]
     if edges:
         notes.append(
             f"{pair}: at {', '.join(edges)} the best value lies at an end of the range, or beyond;"
             " a wider range would tell."
         )
-    few = [level.label for level in found.levels if level.trials < 3]
+    few = [level.label for level in drift.levels if level.trials < 3]
     if few:
         notes.append(f"{pair}: fewer than 3 trials at {', '.join(few)}.")
     if dropped:

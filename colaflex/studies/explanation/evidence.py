@@ -111,7 +111,7 @@ def evidence(
     ranges: dict[str, list[BaseDistribution]] = {}
     for parameter in space.parameters:
         ranges.setdefault(parameter.path, []).append(parameter.distribution)
-    knobs = [_knob(path, found, used) for path, found in ranges.items()]
+    knobs = [_knob(path, distributions, used) for path, distributions in ranges.items()]
     return Evidence(
         np.array([r.values[0] for r in used], dtype=np.float64),
         1 if direction == "higher" else -1,
@@ -156,13 +156,15 @@ def _numbers(path: str, ranges: list[BaseDistribution], values: list[float]) -> 
     x = np.array(values, np.float64)
     ends = [float(x[np.isfinite(x)].min()), float(x[np.isfinite(x)].max())]
     log = continuous = False
-    for found in ranges:
-        if isinstance(found, FloatDistribution | IntDistribution):
-            ends += [float(found.low), float(found.high)]
-            log = log or found.log
-            continuous = continuous or isinstance(found, FloatDistribution)
-        elif isinstance(found, CategoricalDistribution):
-            ends += [float(choice) for choice in found.choices if isinstance(choice, int | float)]
+    for distribution in ranges:
+        if isinstance(distribution, FloatDistribution | IntDistribution):
+            ends += [float(distribution.low), float(distribution.high)]
+            log = log or distribution.log
+            continuous = continuous or isinstance(distribution, FloatDistribution)
+        elif isinstance(distribution, CategoricalDistribution):
+            ends += [
+                float(choice) for choice in distribution.choices if isinstance(choice, int | float)
+            ]
     levels = np.unique([*ends, *x[np.isfinite(x)]])
     if levels[0] > 0 and not continuous:
         log = log or path.rpartition(".")[2] in LOGARITHMIC or _evener_in_log(levels)

@@ -33,16 +33,16 @@ def explain(
         direction: which objectives are better.
         seed: of all resampling.
     """
-    found = evidence(records, space, direction)
-    notes, trials = list(found.notes), len(found.y)
+    columns = evidence(records, space, direction)
+    notes, trials = list(columns.notes), len(columns.y)
     if trials < MIN_TRIALS:
         notes.append(f"An explanation takes {MIN_TRIALS} complete trials, and there are {trials}.")
         return Explanation(trials, notes=tuple(notes))
-    surface = fit_surface(found)
+    surface = fit_surface(columns)
     if surface is None:
         notes.append("Nothing to explain: the objective or all settings are the same everywhere.")
         return Explanation(trials, notes=tuple(notes))
-    for knob in found.knobs:
+    for knob in columns.knobs:
         if len(knob.levels) < 2:
             notes.append(f"{knob.path} had one value in all trials.")
     if surface.explained < LITTLE:
@@ -51,11 +51,11 @@ def explain(
             " variance; how they share it is hardly known."
         )
     drifts = []
-    for of in found.knobs:
-        for along in found.knobs:
+    for of in columns.knobs:
+        for along in columns.knobs:
             if of.continuous and along is not of:
-                result, said = drift(found, of, along, seed)
-                notes += said
+                result, remarks = drift(columns, of, along, seed)
+                notes += remarks
                 drifts += [] if result is None else [result]
     return Explanation(
         trials,

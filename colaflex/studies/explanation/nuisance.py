@@ -29,19 +29,19 @@ def nuisance_columns(
         y: (rows,) what was measured.
         room: columns at most.
     """
-    found = [(knob.path, _columns(knob, rows, 2)) for knob in knobs]
-    if sum(columns.shape[1] for _, columns in found) > room:
-        found = [(knob.path, _columns(knob, rows, 1)) for knob in knobs]
-    found = [(path, columns) for path, columns in found if columns.shape[1]]
-    found.sort(key=lambda item: -_explained(item[1], y))
-    kept, dropped, used = [np.empty((len(y), 0))], [], 0
-    for path, columns in found:
+    columns_of = [(knob.path, _columns(knob, rows, 2)) for knob in knobs]
+    if sum(columns.shape[1] for _, columns in columns_of) > room:
+        columns_of = [(knob.path, _columns(knob, rows, 1)) for knob in knobs]
+    columns_of = [(path, columns) for path, columns in columns_of if columns.shape[1]]
+    columns_of.sort(key=lambda item: -_explained(item[1], y))
+    chosen, dropped, used = [np.empty((len(y), 0))], [], 0
+    for path, columns in columns_of:
         if used + columns.shape[1] > room:
             dropped.append(path)
         else:
-            kept.append(columns)
+            chosen.append(columns)
             used += columns.shape[1]
-    return np.concatenate(kept, 1), dropped
+    return np.concatenate(chosen, 1), dropped
 
 
 def levels_of(x: Floats) -> Floats:

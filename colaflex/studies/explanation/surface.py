@@ -72,7 +72,7 @@ class Surface:
     def without(self, flat: Sequence[Term]) -> Surface:
         """The surface fitted without some f."""
         keep = [not any(term is left for left in flat) for term in self.terms]
-        terms = tuple(term for term, kept in zip(self.terms, keep, strict=True) if kept)
+        terms = tuple(term for term, stays in zip(self.terms, keep, strict=True) if stays)
         start = self.variances[np.array([*keep, True])]
         return Surface(self.y, terms, _variances(self.y, terms, start, STEPS // 2))
 
@@ -85,8 +85,8 @@ class Surface:
         root = np.linalg.inv(np.linalg.cholesky(information)).T
         drawn = rng.standard_normal((VARIANCES, len(information))) @ root.T
         each = -(-times // VARIANCES)
-        found = [self._squares(self.variances * np.exp(moved), rng, each) for moved in drawn]
-        return np.concatenate(found)[:times]
+        squares = [self._squares(self.variances * np.exp(moved), rng, each) for moved in drawn]
+        return np.concatenate(squares)[:times]
 
     def _information(self) -> Floats:
         """On the logarithms of the variances; they may be off by a factor e, for all we know."""
@@ -128,13 +128,13 @@ class Surface:
         return (1 + int((score(drawn) >= measured).sum())) / (1 + times)
 
 
-def fit_surface(found: Evidence) -> Surface | None:
+def fit_surface(trials: Evidence) -> Surface | None:
     """Fit it; None where nothing varies."""
-    spread = float(found.y.std()) if len(found.y) else 0.0
-    bases = [(knob.path, basis) for knob in found.knobs if (basis := basis_of(knob)) is not None]
-    if not bases or spread <= 1e-12 * float(np.abs(found.y).max()):
+    spread = float(trials.y.std()) if len(trials.y) else 0.0
+    bases = [(knob.path, basis) for knob in trials.knobs if (basis := basis_of(knob)) is not None]
+    if not bases or spread <= 1e-12 * float(np.abs(trials.y).max()):
         return None
-    y = (found.y - found.y.mean()) / spread
+    y = (trials.y - trials.y.mean()) / spread
     terms = [Term.of((path,), basis) for path, basis in bases]
     for (first, one), (second, other) in combinations(bases, 2):
         product = one.times(other)

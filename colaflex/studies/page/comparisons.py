@@ -54,8 +54,8 @@ def objective(record: TrialRecord, index: int, goal: Goal) -> float:
     """A record's value of a goal; NaN where it has none."""
     if index < len(record.values):
         return record.values[index]
-    found = measurements_of({"metrics": record.metrics}).get(goal.metric)
-    return found.value if found is not None else math.nan
+    measured = measurements_of({"metrics": record.metrics}).get(goal.metric)
+    return measured.value if measured is not None else math.nan
 
 
 def retested(summary: StudySummary, index: int = 0) -> list[Retested]:

@@ -1,4 +1,4 @@
-"""Figures of the objective over each pair of settings."""
+"""Figures of the objective over each pair of settings, in shades: the better, the stronger."""
 
 from __future__ import annotations
 
@@ -15,20 +15,52 @@ from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, plots_
 from colaflex.statistics.intervals import Floats
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.knob_axes import KnobAxis
-from colaflex.studies.page.shades import Bands
 from colaflex.studies.page.slice_figures import placed
-from colaflex.studies.page.smoothing import smooth
 from colaflex.studies.trials import TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FEWEST", "contour_figures"]
+__all__ = ["FEWEST", "Bands", "bands_of", "contour_figures", "smooth"]
 
 FEWEST = 10
 """Trials without which nothing is fitted to a pair."""
 
 _PAIRS = 15
+_BANDS = 7
+_PENALTIES = tuple(10.0**power for power in (-2, -1, 0, 1, 2))
+_FOLDS = 5
+_NEAR = 0.22
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Shades of an objective: edges from worst to best, the stronger the better."""
+
+    edges: tuple[float, ...]
+
+    @property
+    def shades(self) -> list[float]:
+        """Opacity of each band; also of what is beyond the first and the last edge."""
+        count = len(self.edges) + 1
+        return [0.04 + 0.74 * place / (count - 1) for place in range(count)]
+
+    def shade(self, value: float) -> float:
+        """The opacity of a value."""
+        rising = self.edges[-1] >= self.edges[0]
+        beyond = sum(value >= edge if rising else value <= edge for edge in self.edges)
+        return self.shades[beyond]
+
+
+def bands_of(values: Sequence[float], sign: float) -> Bands | None:
+    """Equal steps from a poor value to the best one; None where all values are the same."""
+    known = np.array([value for value in values if math.isfinite(value)])
+    if len(known) < 2 or known.min() == known.max():
+        return None
+    low, high = np.quantile(known, [0.15, 1.0] if sign > 0 else [0.85, 0.0])
+    if low == high:
+        low = known.min() if sign > 0 else known.max()
+    return Bands(tuple(float(edge) for edge in np.linspace(low, high, _BANDS + 1)[:-1]))
 
 
 def contour_figures(
@@ -156,3 +188,49 @@ class _Pair:
         sign = self.text.goal.sign
         best = self.rows[int(np.argmax(sign * self.rows[:, 2]))]
         axes.plot([best[0]], [best[1]], "o", mfc="none", mec=SERIES[1], ms=9, mew=1.6)
+
+
+def smooth(
+    places: Floats, values: Floats, steps: Floats, reach: tuple[float, float] = (_NEAR, _NEAR)
+) -> Floats | None:
+    """Values on a grid over the unit square, NaN far from all trials; None where nothing fits.
+
+    A thin-plate spline whose smoothness predicts left-out trials best, held within the range of
+    the values: what the other settings do to the objective is noise to it.
+
+    Args:
+        places: (trials, 2) in the unit square.
+        values: of the trials.
+        steps: of the grid, along both axes.
+        reach: how far along each axis a trial is near.
+    """
+    from scipy.spatial.distance import cdist
+
+    if len(values) < 4 or any(np.ptp(places[:, axis]) == 0 for axis in (0, 1)):
+        return None
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    try:
+        errors = [_left_out(places, values, penalty) for penalty in _PENALTIES]
+        fitted = _fit(places, values, _PENALTIES[int(np.argmin(errors))], grid)
+    except (np.linalg.LinAlgError, ValueError):  # all trials on one line
+        return None
+    fitted = np.clip(fitted, values.min(), values.max())
+    fitted[cdist(grid / reach, places / reach).min(axis=1) > 1] = np.nan
+    return np.asarray(fitted.reshape(len(steps), len(steps)))
+
+
+def _left_out(places: Floats, values: Floats, penalty: float) -> float:
+    """The squared error of predicting each fifth of the trials from the others."""
+    error, fold = 0.0, np.arange(len(values)) % _FOLDS
+    for left in range(min(_FOLDS, len(values))):
+        others = fold != left
+        predicted = _fit(places[others], values[others], penalty, places[~others])
+        error += float(np.sum((predicted - values[~others]) ** 2))
+    return error
+
+
+def _fit(places: Floats, values: Floats, penalty: float, at: Floats) -> Floats:
+    from scipy.interpolate import RBFInterpolator
+
+    spline = RBFInterpolator(places, values, kernel="thin_plate_spline", smoothing=penalty)
+    return np.asarray(spline(at), dtype=np.float64)

@@ -52,33 +52,35 @@ def explained(
     summary: StudySummary, text: GoalText | None, names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Figures, tables and sentences of the explanation; empty where there is none."""
-    told = summary.explanation
-    if told is None or text is None:
+    explanation = summary.explanation
+    if explanation is None or text is None:
         return {
             **dict.fromkeys(("importance", "importances", "interactions", "drifts"), ()),
             **dict.fromkeys(("important", "together"), ""),
-            "notes": told.notes if told else (),
+            "notes": explanation.notes if explanation else (),
         }
-    told = _corrected(told)
-    figures = (importance_figure(told, names), interaction_figure(told, names))
-    drifts = sorted(told.drifts, key=lambda one: one.law is None)
+    explanation = _corrected(explanation)
+    figures = (importance_figure(explanation, names), interaction_figure(explanation, names))
+    drifts = sorted(explanation.drifts, key=lambda one: one.law is None)
     return {
         "importance": [figure for figure in figures if figure is not None],
-        "importances": [(one.name, interval_text(one, 100, 1)) for one in told.importances],
-        "interactions": interaction_rows(told),
-        "important": importance_sentence(told, names),
-        "together": interaction_sentence(told, names),
+        "importances": [(one.name, interval_text(one, 100, 1)) for one in explanation.importances],
+        "interactions": interaction_rows(explanation),
+        "important": importance_sentence(explanation, names),
+        "together": interaction_sentence(explanation, names),
         "drifts": [_panel(place, one, summary, text, names) for place, one in enumerate(drifts)],
-        "notes": told.notes,
+        "notes": explanation.notes,
     }
 
 
-def _corrected(told: Explanation) -> Explanation:
+def _corrected(explanation: Explanation) -> Explanation:
     """The same with the p-values of interactions corrected for the number of pairs (Holm)."""
-    known = {i: one.p_value for i, one in enumerate(told.interactions)}
+    known = {i: one.p_value for i, one in enumerate(explanation.interactions)}
     p = holm({i: value for i, value in known.items() if math.isfinite(value)})
-    pairs = (replace(one, p_value=p.get(i, math.nan)) for i, one in enumerate(told.interactions))
-    return replace(told, interactions=tuple(pairs))
+    pairs = (
+        replace(one, p_value=p.get(i, math.nan)) for i, one in enumerate(explanation.interactions)
+    )
+    return replace(explanation, interactions=tuple(pairs))
 
 
 def _panel(

@@ -89,12 +89,12 @@ def goal_texts(summary: StudySummary, fresh: Iterable[Measurement] = ()) -> list
     """The objectives of a study; decimals follow the intervals of trials and of fresh seeds."""
     texts = []
     for place, goal in enumerate(summary.goals):
-        found = [] if place else list(fresh)
+        measured = [] if place else list(fresh)
         for arm in summary.arms.values():
             for record in arm.records:
                 named = {"metrics": {k: v for k, v in record.metrics.items() if k == goal.metric}}
-                found += measurements_of(named).values()
-        texts.append(GoalText(goal, decimals(found, describe(goal.metric).unit)))
+                measured += measurements_of(named).values()
+        texts.append(GoalText(goal, decimals(measured, describe(goal.metric).unit)))
     return texts
 
 

@@ -103,8 +103,8 @@ def knobs_of(summary: StudySummary) -> list[KnobAxis]:
     for row in summary.space:
         rows.setdefault(row.path, []).append(row)
     names = short_names(rows)
-    found = (_knob(path, names[path], group, summary) for path, group in rows.items())
-    return [knob for knob in found if knob is not None]
+    axes = (_knob(path, names[path], group, summary) for path, group in rows.items())
+    return [knob for knob in axes if knob is not None]
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

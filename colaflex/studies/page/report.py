@@ -9,7 +9,7 @@ from typing import Any
 from colaflex.files.templates import page_templates
 from colaflex.report.drawing import Figure, plots_available
 from colaflex.studies.page.comparisons import Retested, gaps, objective, retested
-from colaflex.studies.page.contour_figures import contour_figures
+from colaflex.studies.page.contour_figures import bands_of, contour_figures
 from colaflex.studies.page.explained import explained
 from colaflex.studies.page.goals import GoalText, goal_texts
 from colaflex.studies.page.history_figures import (
@@ -26,7 +26,6 @@ from colaflex.studies.page.page_tables import (
     trial_rows,
 )
 from colaflex.studies.page.sentences import gap_sentence, optimism_sentence
-from colaflex.studies.page.shades import bands_of
 from colaflex.studies.page.slice_figures import slice_figures
 from colaflex.studies.page.spending import course
 from colaflex.studies.page.tradeoff_figures import cost_figure, pareto_figure
@@ -113,11 +112,11 @@ def _history(
     if not texts:
         return {"history": []}
     courses = {name: course(arm.records, texts[0].goal) for name, arm in summary.arms.items()}
-    found = (
+    figures = (
         trials_figure(courses, texts[0], colours),
         spending_figure(courses, texts[0], colours),
     )
-    return {"history": _known(found)}
+    return {"history": _known(figures)}
 
 
 def _landscape(
@@ -127,8 +126,12 @@ def _landscape(
     search = _search(summary)
     if search is None or not texts:
         return {"slices": [], "pairs": [], "bands": [], "worst": 0.0}
-    told, text = summary.explanation, texts[0]
-    pairs = [frozenset((one.first, one.second)) for one in told.interactions] if told else []
+    explanation, text = summary.explanation, texts[0]
+    pairs = (
+        [frozenset((one.first, one.second)) for one in explanation.interactions]
+        if explanation
+        else []
+    )
     scaled = [
         text.scale * objective(record, 0, text.goal)
         for record in search.records
@@ -152,7 +155,7 @@ def _short(value: float) -> float:
 
 def _partners(knobs: Sequence[KnobAxis], pairs: Sequence[frozenset[str]]) -> dict[str, str]:
     """For each setting the one it interacts with most; without a pair, the next one."""
-    found = {}
+    partners = {}
     for place, knob in enumerate(knobs):
         others = [each.path for each in knobs if each.path != knob.path]
         known = [path for pair in pairs if knob.path in pair for path in pair - {knob.path}]
@@ -160,8 +163,8 @@ def _partners(knobs: Sequence[KnobAxis], pairs: Sequence[frozenset[str]]) -> dic
         if best is None and others:
             best = others[place % len(others)]
         if best is not None:
-            found[knob.path] = best
-    return found
+            partners[knob.path] = best
+    return partners
 
 
 def _tradeoff(

@@ -1,4 +1,4 @@
-"""What a study found, in sentences."""
+"""Study results in sentences."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def interval_text(one: Interval | Importance, scale: float = 1.0, places: int = 
 
 def gap_sentence(gap: Gap, rows: Sequence[Retested], text: GoalText) -> str:
     """Whether the best point of the search is better than another row, on fresh seeds."""
-    found = gap.difference
-    bounds = text.gap_interval(found)
-    if not math.isfinite(found.value):
+    difference = gap.difference
+    bounds = text.gap_interval(difference)
+    if not math.isfinite(difference.value):
         return ""
-    said = f"Against {gap.arm}: {text.gap(found.value)}"
+    sentence = f"Against {gap.arm}: {text.gap(difference.value)}"
     if not bounds:
         fewest = min(len(row.values) for row in rows if row.arm in (rows[0].arm, gap.arm))
-        return f"{said}, without an interval: {_count(fewest, 'fresh seed')} of one of the two."
+        return f"{sentence}, without an interval: {_count(fewest, 'fresh seed')} of one of the two."
     known = f"(95 % interval {bounds}, {p_text(gap.p_value)})"
     if gap.p_value >= LEVEL:
-        return f"{said} {known}: these seeds can't tell the two apart."
-    ahead = found.value * text.goal.sign > 0
-    return f"{said}, {'better' if ahead else 'worse'} {known}."
+        return f"{sentence} {known}: these seeds can't tell the two apart."
+    ahead = difference.value * text.goal.sign > 0
+    return f"{sentence}, {'better' if ahead else 'worse'} {known}."
 
 
 def optimism_sentence(row: Retested, text: GoalText) -> str:
@@ -57,13 +57,13 @@ def optimism_sentence(row: Retested, text: GoalText) -> str:
     if not math.isfinite(row.seen):
         return ""
     rosy = text.goal.sign * (row.seen - row.measured.value)
-    said = f"The search itself saw {text.value(row.seen)} on validation, "
+    sentence = f"The search itself saw {text.value(row.seen)} on validation, "
     if text.number(abs(rosy)).strip("0.") == "":
-        return said + "the same."
+        return sentence + "the same."
     amount = text.gap(abs(rosy)).removeprefix("+")
     if rosy > 0:
-        return f"{said}{amount} better than fresh seeds: the best of many is partly luck."
-    return f"{said}{amount} worse than fresh seeds."
+        return f"{sentence}{amount} better than fresh seeds: the best of many is partly luck."
+    return f"{sentence}{amount} worse than fresh seeds."
 
 
 def importance_sentence(explanation: Explanation, names: Mapping[str, str]) -> str:
@@ -71,11 +71,11 @@ def importance_sentence(explanation: Explanation, names: Mapping[str, str]) -> s
     known = [one for one in explanation.importances if math.isfinite(one.value)]
     if not known:
         return ""
-    said = [
+    settings = [
         f"{names.get(one.name, one.name)} ({_percent(one.value, one.low, one.high)})"
         for one in known[:3]
     ]
-    return f"What matters most, as shares of what the settings explain: {', '.join(said)}."
+    return f"What matters most, as shares of what the settings explain: {', '.join(settings)}."
 
 
 def interaction_sentence(explanation: Explanation, names: Mapping[str, str]) -> str:
@@ -90,12 +90,12 @@ def interaction_sentence(explanation: Explanation, names: Mapping[str, str]) -> 
             "No pair is known to act together: the effects may simply add up (nearest to it: "
             f"{pair_text(most.first, most.second, names)}, {p_text(most.p_value)})."
         )
-    said = [
+    pairs = [
         f"{pair_text(one.first, one.second, names)} "
         f"({_percent(one.share.value, one.share.low, one.share.high)}, {p_text(one.p_value)})"
         for one in clear[:3]
     ]
-    return f"Pairs that explain together what neither does alone: {', '.join(said)}."
+    return f"Pairs that explain together what neither does alone: {', '.join(pairs)}."
 
 
 def drift_answer(drift: Drift, names: Mapping[str, str]) -> str:
@@ -136,10 +136,10 @@ def drift_verdict(drift: Drift) -> str:
 
 
 def _percent(value: float, low: float, high: float) -> str:
-    said = f"{_fixed(100 * value, 0)} %"
+    text = f"{_fixed(100 * value, 0)} %"
     if math.isfinite(low) and math.isfinite(high):
-        said += f" [{_fixed(100 * low, 0)}, {_fixed(100 * high, 0)}]"
-    return said
+        text += f" [{_fixed(100 * low, 0)}, {_fixed(100 * high, 0)}]"
+    return text
 
 
 def _fixed(value: float, places: int) -> str:

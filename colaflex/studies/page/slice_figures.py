@@ -99,10 +99,10 @@ class _Slice:
         other = self.other
         places = [other.place(record.point) for _, _, record in self.points]
         named = [_group(other, place, places) for place in places]
-        found: dict[tuple[int, str], list[tuple[float, float]]] = {}
+        groups: dict[tuple[int, str], list[tuple[float, float]]] = {}
         for key, (x, y, _) in zip(named, self.points, strict=True):
-            found.setdefault(key, []).append((x, y))
-        return [(name, rows) for (_, name), rows in sorted(found.items())]
+            groups.setdefault(key, []).append((x, y))
+        return [(name, rows) for (_, name), rows in sorted(groups.items())]
 
 
 def _group(other: KnobAxis, place: float, places: Sequence[float]) -> tuple[int, str]:
@@ -114,23 +114,23 @@ def _group(other: KnobAxis, place: float, places: Sequence[float]) -> tuple[int,
     known = np.array([each for each in places if math.isfinite(each)])
     low, high = (float(edge) for edge in np.quantile(known, [1 / 3, 2 / 3]))
 
-    def said(edge: float) -> str:
+    def edge_text(edge: float) -> str:
         if other.kind == "range":
             return tick(float(f"{edge:.2g}"))
         return value_text(other.levels[round(edge)])
 
     if place <= low:
-        return 0, f"≤ {said(low)}"
-    return (1, f"to {said(high)}") if place <= high else (2, f"> {said(high)}")
+        return 0, f"≤ {edge_text(low)}"
+    return (1, f"to {edge_text(high)}") if place <= high else (2, f"> {edge_text(high)}")
 
 
 def placed(
     records: Sequence[TrialRecord], knob: KnobAxis, text: GoalText
 ) -> list[tuple[float, float, TrialRecord]]:
     """(place, objective as drawn, trial) of the complete trials in which a setting has meaning."""
-    found = [
+    rows = [
         (knob.place(r.point), text.scale * objective(r, 0, text.goal), r)
         for r in records
         if r.state == "complete"
     ]
-    return [row for row in found if math.isfinite(row[0]) and math.isfinite(row[1])]
+    return [row for row in rows if math.isfinite(row[0]) and math.isfinite(row[1])]

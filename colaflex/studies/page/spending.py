@@ -1,16 +1,16 @@
-"""What an arm had spent by each trial, what it had found by then, and which trials none beats."""
+"""What an arm had spent by each trial, and its best value by then."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.summary import Goal
 from colaflex.studies.trials import TrialRecord
 
-__all__ = ["Step", "course", "front", "own_flops", "value_of"]
+__all__ = ["Step", "course", "own_flops", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +59,3 @@ def value_of(record: TrialRecord, goal: Goal) -> float:
 def own_flops(record: TrialRecord) -> float:
     """Training FLOPs of a trial with the stages 1 it stands on, whoever trained them."""
     return record.flops + math.fsum(record.stage1.values())
-
-
-def front(rows: Iterable[Sequence[float]], signs: Sequence[float]) -> list[int]:
-    """Indices of the rows that no other is at least as good as in all values and better in one.
-
-    Args:
-        rows: values of each; one with a value that is not finite is left out.
-        signs: of each value, 1 where more is better, -1 where less is.
-    """
-    signed = [tuple(sign * v for sign, v in zip(signs, row, strict=True)) for row in rows]
-    known = [index for index, row in enumerate(signed) if all(map(math.isfinite, row))]
-    return [
-        index
-        for index in known
-        if not any(
-            signed[other] != signed[index]
-            and all(o >= v for o, v in zip(signed[other], signed[index], strict=True))
-            for other in known
-        )
-    ]

@@ -16,10 +16,11 @@ from colaflex.report.drawing import (
     plots_available,
     write_labels,
 )
+from colaflex.statistics.front import front
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.history_figures import compute_axis
-from colaflex.studies.page.spending import front, own_flops
+from colaflex.studies.page.spending import own_flops
 from colaflex.studies.summary import ArmSummary
 from colaflex.studies.trials import TrialRecord
 
@@ -36,8 +37,8 @@ def front_of(arms: Mapping[str, ArmSummary], texts: Sequence[GoalText]) -> list[
     """(arm, number) of the complete trials that none beats in all objectives, best of the first."""
     trials = [(name, record) for name, arm in arms.items() for record in complete(arm.records)]
     rows = [[objective(r, i, text.goal) for i, text in enumerate(texts)] for _, r in trials]
-    kept = front(rows, [text.goal.sign for text in texts])
-    order = sorted(kept, key=lambda index: -texts[0].goal.sign * rows[index][0])
+    on_front = front(rows, [text.goal.sign for text in texts])
+    order = sorted(on_front, key=lambda index: -texts[0].goal.sign * rows[index][0])
     return [(trials[index][0], trials[index][1].number) for index in order]
 
 
@@ -87,7 +88,7 @@ def cost_figure(
 
 def _figure(
     key: str,
-    said: tuple[str, str],
+    words: tuple[str, str],
     points: _Points,
     signs: tuple[float, float],
     axes_of: tuple[GoalText | None, str],
@@ -127,4 +128,4 @@ def _figure(
         axes.set_ylabel(up)
         write_labels(axes, labels)
 
-    return Figure(*said, draw(key, said[0], paint, _SIZE))
+    return Figure(*words, draw(key, words[0], paint, _SIZE))

@@ -68,11 +68,11 @@ class _Walk:
 
     def point(self, changes: dict[str, Value] | None = None) -> Point:
         """The point of the best values with some others."""
-        values, found = {**self._best, **(changes or {})}, dict[str, Value]()
+        values, point = {**self._best, **(changes or {})}, dict[str, Value]()
         for parameter in self._space.parameters:
-            if parameter.active(found):
-                found[parameter.path] = values[parameter.name]
-        return found
+            if parameter.active(point):
+                point[parameter.path] = values[parameter.name]
+        return point
 
     def visit(self, points: Iterable[Point]) -> Generator[Point, None, int]:
         """Go over points: gives those that nobody tried, returns how many are new to the walk."""

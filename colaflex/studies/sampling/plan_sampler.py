@@ -82,8 +82,8 @@ class Tried:
     def value(self, point: Point) -> float:
         """Mean over its complete trials; the worst where there are none."""
         values = self._values.get(self.key(point), [])
-        found = math.fsum(values) / len(values) if values else -math.inf
-        return -math.inf if math.isnan(found) else found
+        mean = math.fsum(values) / len(values) if values else -math.inf
+        return -math.inf if math.isnan(mean) else mean
 
     def best(self) -> Point | None:
         """The best point; None where none is complete."""
@@ -128,9 +128,9 @@ class PlanSampler(BaseSampler, abc.ABC):
         Trials which began earlier, and have not said yet what they try, take the next ones.
         """
         tried = self._tried(study, trial.number)
-        found = next(islice(self.proposals(tried), tried.undecided, None), None)
+        proposal = next(islice(self.proposals(tried), tried.undecided, None), None)
         again = tried.best() or next(self.proposals(Tried(self.space, (), 1, 0)))
-        self._point = again if found is None else found
+        self._point = again if proposal is None else proposal
 
     def _tried(self, study: optuna.Study, asking: int) -> Tried:
         sign = 1 if study.directions[0].name == "MAXIMIZE" else -1

@@ -34,9 +34,9 @@ PRUNERS: Mapping[str, Kind] = {
 
 def check_pruner(named: Named) -> str:
     """What is wrong with a pruner's name or options, with the nearest right one; or nothing."""
-    found = check(named, PRUNERS, "pruner")
-    if found:
-        return found
+    problem = check(named, PRUNERS, "pruner")
+    if problem:
+        return problem
     options = named.options
     for name in ("min_resource", "max_resource"):
         if isinstance(options.get(name), str) and options[name] != "auto":
@@ -68,8 +68,8 @@ def build_pruner(named: Named | None, rungs: int) -> BasePruner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         options = {**_defaults(named.type, rungs), **named.options}
-        found: BasePruner = PRUNERS[named.type].make(**options)
-    return found
+        pruner: BasePruner = PRUNERS[named.type].make(**options)
+    return pruner
 
 
 def _defaults(name: str, rungs: int) -> dict[str, Any]:

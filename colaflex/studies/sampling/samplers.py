@@ -58,9 +58,9 @@ STARTUP = 10
 
 def check_sampler(named: Named) -> str:
     """What is wrong with a sampler's name or options, with the nearest right one; or nothing."""
-    found = check(named, SAMPLERS, "sampler")
-    if found:
-        return found
+    problem = check(named, SAMPLERS, "sampler")
+    if problem:
+        return problem
     options = named.options
     if named.type == "tpe" and options.get("group") and options.get("multivariate") is False:
         return "group of sampler tpe is for `multivariate: true`; leave one of them out"
@@ -109,8 +109,8 @@ def build_sampler(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             seeds = {"seed": own_seed, **defaults(own_seed)}
-            found: BaseSampler = SAMPLERS[named.type].make(**{**seeds, **options})
-        return found
+            sampler: BaseSampler = SAMPLERS[named.type].make(**{**seeds, **options})
+        return sampler
 
     keyed = PerTrialSampler(make, seed)
     return keyed if start is None else StartingSampler(keyed, space, start, seed)
@@ -145,23 +145,26 @@ def _defaults(name: str, space: Space, startup: int, seed: int) -> Callable[[int
     """What we choose where the options don't say, given the seed of a trial."""
     match name:
         case "tpe":
-            found: dict[str, Any] = {
+            options: dict[str, Any] = {
                 "multivariate": True,
                 "group": space.conditional,
                 "n_startup_trials": startup,
             }
         case "gp":
-            found = {"n_startup_trials": startup, "warn_independent_sampling": False}
+            options = {"n_startup_trials": startup, "warn_independent_sampling": False}
         case "cmaes":
-            found = {"n_startup_trials": startup, "warn_independent_sampling": False}
+            options = {"n_startup_trials": startup, "warn_independent_sampling": False}
             return lambda own: {
-                **found,
+                **options,
                 "independent_sampler": optuna.samplers.TPESampler(seed=own),
             }
         case "sobol":
             # One sequence for all trials of all workers: its seed is the study's.
-            found = {"seed": seed, "scramble": True, "warn_independent_sampling": False}
-            return lambda own: {**found, "independent_sampler": optuna.samplers.RandomSampler(own)}
+            options = {"seed": seed, "scramble": True, "warn_independent_sampling": False}
+            return lambda own: {
+                **options,
+                "independent_sampler": optuna.samplers.RandomSampler(own),
+            }
         case _:
-            found = {}
-    return lambda _: found
+            options = {}
+    return lambda _: options

@@ -67,25 +67,25 @@ def field_at(spec: Spec, path: str) -> SpecField:
         UnknownKey: there is none; names the nearest.
     """
     keys = path.split(".")
-    found = SpecField(Shape(model=Spec), spec)
+    spec_field = SpecField(Shape(model=Spec), spec)
     for index, key in enumerate(keys):
-        inner = _inner(found, key)
+        inner = _inner(spec_field, key)
         if inner is None:
-            raise UnknownKey(path, _near(spec, found, keys, index))
-        found = inner
-    return found
+            raise UnknownKey(path, _near(spec, spec_field, keys, index))
+        spec_field = inner
+    return spec_field
 
 
-def _inner(found: SpecField, key: str) -> SpecField | None:
+def _inner(spec_field: SpecField, key: str) -> SpecField | None:
     """The field of a field."""
-    value, shape = found.value, found.shape
+    value, shape = spec_field.value, spec_field.shape
     model = type(value) if isinstance(value, BaseModel) else shape.model
     if model is not None:
         name = _names(model).get(key)
         if name is None:
             return None
-        held = getattr(value, name) if isinstance(value, BaseModel) else None
-        return SpecField(shapes_of(model)[key], held, model, name)
+        inner_value = getattr(value, name) if isinstance(value, BaseModel) else None
+        return SpecField(shapes_of(model)[key], inner_value, model, name)
     if shape.item is None:
         return None
     if shape.is_map:
@@ -103,9 +103,13 @@ def _names(model: type[BaseModel]) -> dict[str, str]:
     return fields
 
 
-def _near(spec: Spec, found: SpecField, keys: list[str], index: int) -> str:
+def _near(spec: Spec, spec_field: SpecField, keys: list[str], index: int) -> str:
     """The nearest key: beside the one that failed, or anywhere of the last one's name."""
-    model = type(found.value) if isinstance(found.value, BaseModel) else found.shape.model
+    model = (
+        type(spec_field.value)
+        if isinstance(spec_field.value, BaseModel)
+        else spec_field.shape.model
+    )
     beside = list(_names(model)) if model is not None else []
     close = hints.nearest(keys[index], beside)
     if close:
@@ -117,32 +121,34 @@ def _near(spec: Spec, found: SpecField, keys: list[str], index: int) -> str:
     return nearest(keys[index], beside)
 
 
-def own_range(found: SpecField) -> SearchRange:
+def own_range(spec_field: SpecField) -> SearchRange:
     """What `default` means: what the field's author gave, else its literals or its bounds.
 
     Raises:
         UserError: there is nothing to go by; tells how to give a range.
     """
-    given = None if found.owner is None else _given(found.owner, found.name)
-    if given is not None:
-        return given
-    shape = found.shape
+    search_range = (
+        None if spec_field.owner is None else _search_range_of(spec_field.owner, spec_field.name)
+    )
+    if search_range is not None:
+        return search_range
+    shape = spec_field.shape
     if shape.slot is not None:
         raise UserError(f"`default` is no {shape.slot}; name those to choose from, [a, b]")
-    if not found.is_number:
+    if not spec_field.is_number:
         words = [word for word in shape.words if isinstance(word, bool | int | float | str)]
         if shape.scalars and bool in shape.scalars:
             words += [False, True]
         if words:
             return SearchRange(choices=words)
         raise UserError(f"the field has no range of its own; {HOW}")
-    low, high = _bounds(found)
+    low, high = _bounds(spec_field)
     if low is None or high is None or shape.words or not low < high:
         raise UserError(f"the field has no range of its own, it takes {shape.expected}; {HOW}")
     return SearchRange(low=low, high=high, log=low > 0 and high / low > DECADES)
 
 
-def _given(owner: type[BaseModel], name: str) -> SearchRange | None:
+def _search_range_of(owner: type[BaseModel], name: str) -> SearchRange | None:
     """The mark of a field, or of the one that it stands for in a base of its class."""
     for cls in owner.__mro__:
         if not (issubclass(cls, BaseModel) and name in cls.model_fields):
@@ -153,13 +159,13 @@ def _given(owner: type[BaseModel], name: str) -> SearchRange | None:
     return None
 
 
-def _bounds(found: SpecField) -> tuple[float | None, float | None]:
+def _bounds(spec_field: SpecField) -> tuple[float | None, float | None]:
     """Least and largest value; None where there is none, as at the open end of numbers."""
     low: float | None = None
     high: float | None = None
-    if found.owner is None:
+    if spec_field.owner is None:
         return low, high
-    field, whole = found.owner.model_fields[found.name], found.is_integer
+    field, whole = spec_field.owner.model_fields[spec_field.name], spec_field.is_integer
     for marker in _markers(field.annotation, tuple(field.metadata)):
         match marker:
             case annotated_types.Ge(least):
@@ -175,13 +181,13 @@ def _bounds(found: SpecField) -> tuple[float | None, float | None]:
 
 def _markers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[Any]:
     """The constraints of the numbers within an annotation."""
-    found: list[Any] = []
+    markers: list[Any] = []
     for marker in metadata:
-        found.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
+        markers.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
     if annotation in (int, float):
-        yield from found
+        yield from markers
     elif hasattr(annotation, "__metadata__"):
-        yield from _markers(get_args(annotation)[0], (*annotation.__metadata__, *found))
+        yield from _markers(get_args(annotation)[0], (*annotation.__metadata__, *markers))
     elif get_origin(annotation) not in (None, type):
         for part in get_args(annotation):
-            yield from _markers(part, tuple(found))
+            yield from _markers(part, tuple(markers))

@@ -87,8 +87,8 @@ class Parameter:
             case FloatDistribution(low=low, high=high, log=log, step=step):
                 return trial.suggest_float(self.name, low, high, step=step, log=log)
             case CategoricalDistribution(choices=choices):
-                found: Value = trial.suggest_categorical(self.name, choices)  # type: ignore[assignment]
-                return found
+                choice: Value = trial.suggest_categorical(self.name, choices)  # type: ignore[assignment]
+                return choice
         raise TypeError(f"{self.name} can't be drawn from {self.distribution}")
 
     def nearest(self, value: object) -> Value:

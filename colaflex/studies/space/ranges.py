@@ -58,7 +58,7 @@ class _Reader:
     def __init__(self, node: Node, path: str, spec: Spec) -> None:
         self.node, self.path, self.spec = node, path, spec
         self.where: KeyPath = ("space", path)
-        self.found = field_at(spec, path)
+        self.field = field_at(spec, path)
         self.problems: list[Problem] = []
 
     def read(self) -> Searched | None:
@@ -78,7 +78,7 @@ class _Reader:
 
     def _default(self) -> Searched | None:
         try:
-            own = own_range(self.found)
+            own = own_range(self.field)
         except UserError as error:
             self._report(self.node.origin, str(error))
             return None
@@ -106,27 +106,27 @@ class _Reader:
         if not nodes:
             self._report(self.node.origin, "expected at least one choice")
             return None
-        found: dict[Value, Choice] = {}
+        choices: dict[Value, Choice] = {}
         for index, node in enumerate(nodes):
             tried = self._tried(node, index)
             if tried is None:
                 continue
-            held = tried.value
-            choice = Choice(node, _identity(held))
-            label = _label(node, held)
-            other = label in found and found[label].identity != choice.identity
-            if other and isinstance(held, ComponentConfig):
+            spec_value = tried.value
+            choice = Choice(node, _identity(spec_value))
+            label = _label(node, spec_value)
+            other = label in choices and choices[label].identity != choice.identity
+            if other and isinstance(spec_value, ComponentConfig):
                 label = f"{label} {json.dumps(node.plain, sort_keys=True)}"
-            if label in found:
+            if label in choices:
                 self._report(node.origin, f"{label} stands twice", "remove one", index)
                 continue
-            found[label] = choice
-        return Searched(CategoricalDistribution(list(found)), found) if found else None
+            choices[label] = choice
+        return Searched(CategoricalDistribution(list(choices)), choices) if choices else None
 
     def _tried(self, node: Node, *more: str | int) -> SpecField | None:
         """What the spec holds once a value is set; None where it refuses it."""
-        if self.found.shape.slot is not None and not isinstance(node.value, str | dict):
-            message = f"expected {self.found.shape.expected}"
+        if self.field.shape.slot is not None and not isinstance(node.value, str | dict):
+            message = f"expected {self.field.shape.expected}"
             self._report(node.origin, message, "", *more)
             return None
         try:
@@ -151,26 +151,26 @@ class _Reader:
         self.problems += resolver.problems
         if not isinstance(settings, RangeSettings):
             return None
-        if not self.found.is_number or self.found.shape.slot is not None:
+        if not self.field.is_number or self.field.shape.slot is not None:
             hint = "list the choices: [a, b]"
-            message = f"a range needs a number, the field takes {self.found.shape.expected}"
+            message = f"a range needs a number, the field takes {self.field.shape.expected}"
             self._report(self.node.origin, message, hint)
             return None
         return self._spread(settings, self.node.entries)
 
     def _spread(self, settings: RangeSettings, nodes: Mapping[str, Node]) -> Searched | None:
         low, high, step, log = settings.low, settings.high, settings.step, settings.log
-        for key, message, hint in _faults(settings, self.found):
+        for key, message, hint in _faults(settings, self.field):
             origin = nodes[key].origin if key in nodes else self.node.origin
             self._report(origin, message, hint, key)
         if self.problems:
             return None
         for key in ("low", "high"):
-            end = int(getattr(settings, key)) if self.found.is_integer else getattr(settings, key)
+            end = int(getattr(settings, key)) if self.field.is_integer else getattr(settings, key)
             self._tried(Node(end, nodes[key].origin, nodes[key].key), key)
         if self.problems:
             return None
-        if self.found.is_integer:
+        if self.field.is_integer:
             return Searched(IntDistribution(int(low), int(high), log, int(step or 1)))
         return Searched(FloatDistribution(low, high, log, step))
 
@@ -182,14 +182,14 @@ def read_range(node: Node, path: str, spec: Spec) -> tuple[Searched | None, list
         UnknownKey: the spec has no such key.
     """
     reader = _Reader(node, path, spec)
-    found = reader.read()
-    return (None if reader.problems else found), reader.problems
+    searched = reader.read()
+    return (None if reader.problems else searched), reader.problems
 
 
-def _faults(settings: RangeSettings, found: SpecField) -> Iterator[tuple[str, str, str]]:
+def _faults(settings: RangeSettings, spec_field: SpecField) -> Iterator[tuple[str, str, str]]:
     """What is wrong with a range, with the key that it is wrong at."""
     low, high, step = settings.low, settings.high, settings.step
-    if found.is_integer:
+    if spec_field.is_integer:
         for key in ("low", "high", "step"):
             value = getattr(settings, key)
             if value is not None and not float(value).is_integer():
@@ -214,20 +214,20 @@ def _faults(settings: RangeSettings, found: SpecField) -> Iterator[tuple[str, st
             yield "step", f"a step of {step:g} doesn't fit from {low:g} to {high:g}", hint
 
 
-def _label(node: Node, held: Any) -> Value:
+def _label(node: Node, spec_value: Any) -> Value:
     """What a choice is called in the storage, where values are scalars."""
-    if isinstance(held, ComponentConfig):
-        return held.type
-    if isinstance(held, bool | int | float):
-        return held
+    if isinstance(spec_value, ComponentConfig):
+        return spec_value.type
+    if isinstance(spec_value, bool | int | float):
+        return spec_value
     if isinstance(node.value, str):
         return node.value
     return json.dumps(node.plain, sort_keys=True)
 
 
-def _identity(held: Any) -> str:
+def _identity(spec_value: Any) -> str:
     """Of what a choice says beyond its label."""
-    if isinstance(held, bool | int | float | str):
+    if isinstance(spec_value, bool | int | float | str):
         return ""
     known = registry()
-    return sha256_of([canonical(held, known), components_of(held, known)])
+    return sha256_of([canonical(spec_value, known), components_of(spec_value, known)])

@@ -128,7 +128,7 @@ def _own(parameter: Parameter, spec: Spec) -> Value:
 
 def _same(spec: Spec, path: str, node: Node, value: object) -> bool:
     try:
-        found: object = field_at(spec.override({path: node}), path).value
+        spec_value: object = field_at(spec.override({path: node}), path).value
     except UserError:
         return False
-    return found == value
+    return spec_value == value

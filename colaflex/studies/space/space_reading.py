@@ -75,18 +75,18 @@ class _Reader:
         if not entries:
             message = "expected a map of key paths, each with choices, a range, or `default`"
             self.problems.append(Problem(self.node.origin, ("space",), message))
-        found: dict[str, list[Parameter]] = {}
+        by_path: dict[str, list[Parameter]] = {}
         for path in sorted(entries, key=lambda path: path.count(".")):
             problem = self._refusal(path)
             if problem is not None:
                 self.problems.append(problem)
                 continue
-            found[path] = self._parameters(path)
-            self.parameters += found[path]
+            by_path[path] = self._parameters(path)
+            self.parameters += by_path[path]
         # As in the file, but components first: what they have depends on them.
-        order = [*(p for p in found if p in self.components)]
-        order += [p for p in entries if p in found and p not in self.components]
-        self.parameters = [parameter for path in order for parameter in found[path]]
+        order = [*(p for p in by_path if p in self.components)]
+        order += [p for p in entries if p in by_path and p not in self.components]
+        self.parameters = [parameter for path in order for parameter in by_path[path]]
 
     def _refusal(self, path: str) -> Problem | None:
         """Why a key can't be searched, whatever its values."""
@@ -203,13 +203,13 @@ def _named(
     if len(groups) == 1 and not partial:
         searched = groups[0][0]
         return [Parameter(path, path, searched.distribution, choices=searched.choices)]
-    found = []
+    parameters = []
     for searched, combinations in groups:
         labels = [",".join(str(label) for _, label in chosen) for chosen in combinations]
         component = "+".join(dict.fromkeys(labels))
         name = path if len(groups) == 1 else f"{path}@{component}"
         when = frozenset(combinations)
-        found.append(
+        parameters.append(
             Parameter(path, name, searched.distribution, component, when, searched.choices)
         )
-    return found
+    return parameters

@@ -29,10 +29,10 @@ def value_at(distribution: BaseDistribution, place: float) -> Value:
             return choice
         case FloatDistribution(low=low, high=high, step=None, log=log):
             if log:
-                found = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
+                number = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
             else:
-                found = low + place * (high - low)
-            return float(min(max(found, low), high))
+                number = low + place * (high - low)
+            return float(min(max(number, low), high))
         case FloatDistribution(low=low, high=high, step=float(step)):
             return float(min(low + index * step, high))
         case IntDistribution(low=low, high=high, log=True):

@@ -1,1 +1,1 @@
-"""Where trials are kept, and whose they are."""
+"""Where trials are stored, and whose they are."""

@@ -168,5 +168,5 @@ def attributes_of(attempt: Attempt) -> dict[str, Any]:
 
 
 def _key(attributes: Mapping[str, Any]) -> str:
-    asked = [attributes.get(name) for name in ("point", "seeds", "split")]
-    return json.dumps(asked, sort_keys=True)
+    identity = [attributes.get(name) for name in ("point", "seeds", "split")]
+    return json.dumps(identity, sort_keys=True)

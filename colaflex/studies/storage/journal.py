@@ -187,15 +187,15 @@ def mend(path: Path) -> int:
     lock = FlockLock(path)
     lock.acquire()
     try:
-        kept, torn = bytearray(), []
+        whole_lines, torn = bytearray(), []
         for line in BytesIO(path.read_bytes()):
             whole = _whole_part(line)
-            kept += whole
+            whole_lines += whole
             if len(whole) < len(line):
                 torn.append(line[: len(line) - len(whole)])
         if torn:
             _keep_torn(path, b"\n".join(torn))
-            write_atomic(path, bytes(kept))
+            write_atomic(path, bytes(whole_lines))
             log.warning("%s: %d broken lines moved to %s", path, len(torn), torn_path(path))
         return len(torn)
     finally:

@@ -220,14 +220,14 @@ def note_span(study: optuna.Study, trial: FrozenTrial, end: float) -> None:
 
 def spans_of(trial: FrozenTrial) -> list[Span]:
     """All times in which a trial ran, the present one included."""
-    found = _earlier(trial)
+    spans = _earlier(trial)
     if trial.datetime_start is None or trial.state == TrialState.WAITING:
-        return found
+        return spans
     begin = trial.datetime_start.timestamp()
-    if not any(abs(begin - start) < SAME for start, _ in found):  # else its end is known better
+    if not any(abs(begin - start) < SAME for start, _ in spans):  # else its end is known better
         end = min(datetime.now(), trial.datetime_complete or datetime.now())
-        found.append((begin, end.timestamp()))
-    return found
+        spans.append((begin, end.timestamp()))
+    return spans
 
 
 def earlier_seconds(trial: FrozenTrial) -> float:

@@ -167,8 +167,8 @@ def _database(
             )
         except (IntegrityError, OperationalError, ProgrammingError) as error:
             # Two workers that start at once may both make the tables, or fill them.
-            said = str(error.orig)
-            race = isinstance(error, IntegrityError) or "already exists" in said
+            message = str(error.orig)
+            race = isinstance(error, IntegrityError) or "already exists" in message
             if left and race:
                 time.sleep(random.uniform(0.1, 0.5))
                 continue

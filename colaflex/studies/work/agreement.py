@@ -74,14 +74,14 @@ def fingerprints(file: StudyFile) -> dict[str, str]:
 
 
 def _precision(known: Any, asked: str, device: str) -> Precision:
-    found = chosen_precision(asked if known is None or asked != "auto" else known, device)
-    if known is not None and found != known:
+    chosen = chosen_precision(asked if known is None or asked != "auto" else known, device)
+    if known is not None and chosen != known:
         raise UserError(
-            f"--precision {found}: the trials of this study are in {known}, and those of another "
+            f"--precision {chosen}: the trials of this study are in {known}, and those of another "
             "precision don't compare: leave --precision out, or begin another study with another "
             "--out"
         )
-    return found
+    return chosen
 
 
 def _same_data(study: Study, arm: optuna.Study, name: str, say: Say) -> None:
@@ -108,8 +108,8 @@ def _same_folder(study: Study, arm: optuna.Study, name: str) -> None:
     path = about.folder / f"{about.name}.json"
     mine = arm.user_attrs.get(FOLDER)
     try:
-        found = read_json(path, MOST)
-        theirs = found.get(FOLDER) if isinstance(found, dict) else None
+        content = read_json(path, MOST)
+        theirs = content.get(FOLDER) if isinstance(content, dict) else None
     except MissingFile:
         theirs = None
         if not arm.get_trials(deepcopy=False) and any((about.folder / about.name).glob("*")):

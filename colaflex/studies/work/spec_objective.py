@@ -130,8 +130,8 @@ def _seeded(spec: Spec, seed: int) -> Spec:
 
 def _result_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> TrialResult:
     """What a run had measured, and what it had cost, when it was given up."""
-    digest, kept = experiment.stage1_digest, experiment.kept
-    first = reached.flops.get(STAGE1, 0 if kept is None else kept.cost.flops)
+    digest, known = experiment.stage1_digest, experiment.kept
+    first = reached.flops.get(STAGE1, 0 if known is None else known.cost.flops)
     return TrialResult(
         metrics,
         flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
