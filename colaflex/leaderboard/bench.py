@@ -13,9 +13,9 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.cell_matching import Match, Matcher
 from colaflex.leaderboard.cell_pool import BUSY, CellEnded, CellPool, Settings
 from colaflex.leaderboard.cells import Cell
-from colaflex.leaderboard.matching import Match, Matcher
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files

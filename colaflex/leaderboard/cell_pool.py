@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from colaflex.files.reading import appending, inside
 from colaflex.files.writing import write_atomic
+from colaflex.leaderboard.cell_matching import Match
 from colaflex.leaderboard.cells import Cell
-from colaflex.leaderboard.matching import Match
 from colaflex.leaderboard.tail import Tail
 from colaflex.runtime.pool import Ended, Pool
 from colaflex.spec import Spec

@@ -17,6 +17,7 @@ __all__ = [
     "StopSearch",
     "TrialResult",
     "Value",
+    "is_number",
     "point_in_words",
 ]
 
@@ -109,3 +110,8 @@ def point_in_words(point: Point) -> str:
     names = [end if ends.count(end) == 1 else path for path, end in zip(point, ends, strict=True)]
     values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in point.values()]
     return ", ".join(f"{n} {v}" for n, v in zip(names, values, strict=True))
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number; a bool is one to Python, not to people."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -92,8 +92,8 @@ def small_board(tmp_path_factory: pytest.TempPathFactory) -> Board:
 def run_folder(small_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of its first cell."""
     import colaflex
+    from colaflex.leaderboard.cell_matching import Matcher
     from colaflex.leaderboard.cells import grid
-    from colaflex.leaderboard.matching import Matcher
 
     folder = tmp_path_factory.mktemp("cell")
     matcher, cell = Matcher(small_board, folder / "matches"), grid(small_board)[0]

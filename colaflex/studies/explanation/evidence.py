@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 
 from colaflex.statistics.intervals import Floats
+from colaflex.studies.objective import is_number
 from colaflex.studies.trials import TrialRecord
 
 __all__ = ["Booleans", "Evidence", "Knob", "SearchedParameter", "SearchedSpace", "evidence"]
@@ -145,7 +146,7 @@ def _knob(path: str, ranges: list[BaseDistribution], used: list[TrialRecord]) ->
     values = [record.point.get(path) for record in used]
     if all(value is None for value in values):
         return None
-    if all(value is None or _is_number(value) for value in values):
+    if all(value is None or is_number(value) for value in values):
         return _numbers(path, ranges, [math.nan if v is None else float(v) for v in values])
     labels = sorted({str(value) for value in values if value is not None})
     codes = [math.nan if value is None else labels.index(str(value)) for value in values]
@@ -171,10 +172,6 @@ def _numbers(path: str, ranges: list[BaseDistribution], values: list[float]) -> 
     if log:
         x, ends = np.log(x), [math.log(end) for end in ends]
     return Knob(path, x, min(ends), max(ends), log, continuous)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _evener_in_log(levels: Floats) -> bool:

@@ -1,1 +1,1 @@
-"""The page of a study."""
+"""The page of a study: one file without scripts, which Optuna's plots and dashboard are not."""

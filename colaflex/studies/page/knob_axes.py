@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from colaflex.metrics.numbers import tick
 from colaflex.report.drawing import elide, log_axis
-from colaflex.studies.objective import Point, Value
+from colaflex.studies.objective import Point, Value, is_number
 from colaflex.studies.summary import SpaceRow, StudySummary
 
 __all__ = ["KnobAxis", "knobs_of", "point_text", "short_names", "value_text"]
@@ -58,7 +58,7 @@ class KnobAxis:
         if value is None:
             return math.nan
         if self.kind == "range":
-            return float(value) if _is_number(value) else math.nan
+            return float(value) if _is_finite(value) else math.nan
         return next((i for i, level in enumerate(self.levels) if _same(level, value)), math.nan)
 
     def unit(self, place: float) -> float:
@@ -143,12 +143,12 @@ def _knob(path: str, name: str, rows: Sequence[SpaceRow], summary: StudySummary)
     choices = tuple(dict.fromkeys((type(c), c) for row in rows for c in row.choices))
     ends = [end for row in rows for end in (row.low, row.high) if end is not None]
     levels = tuple(choice for _, choice in choices)
-    if levels and not (ends and all(_is_number(level) for level in levels)):
-        if all(_is_number(level) for level in levels):
+    if levels and not (ends and all(_is_finite(level) for level in levels)):
+        if all(_is_finite(level) for level in levels):
             ordered = tuple(sorted(levels, key=float))
             return KnobAxis(path, name, "levels", ordered) if len(ordered) > 1 else None
         return KnobAxis(path, name, "categories", levels) if len(levels) > 1 else None
-    places = [float(v) for v in (*levels, *_tried(path, summary)) if _is_number(v)]
+    places = [float(v) for v in (*levels, *_tried(path, summary)) if _is_finite(v)]
     low, high = min([*ends, *places], default=0.0), max([*ends, *places], default=0.0)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         return None
@@ -162,8 +162,8 @@ def _tried(path: str, summary: StudySummary) -> list[Value]:
     return [record.point[path] for record in records if path in record.point]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_finite(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)
 
 
 def _same(one: Value, other: Value) -> bool:

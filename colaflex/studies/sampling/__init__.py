@@ -1,1 +1,1 @@
-"""Samplers and pruners by name, starting distributions, one knob at a time."""
+"""Optuna's samplers and pruners by name; ours: starting distributions, grids, a knob at a time."""

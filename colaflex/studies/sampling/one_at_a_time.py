@@ -1,4 +1,7 @@
-"""The control of a joint search: one knob after the other, as it is done by hand."""
+"""The control of a joint search: one knob after the other, as it is done by hand.
+
+Optuna has no such sampler.
+"""
 
 from __future__ import annotations
 

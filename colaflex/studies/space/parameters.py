@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 
 from colaflex.files.yaml import Node
-from colaflex.studies.objective import Value
+from colaflex.studies.objective import Value, is_number
 
 __all__ = ["ALWAYS", "Choice", "Combination", "Parameter"]
 
@@ -97,7 +97,7 @@ class Parameter:
         Of choices, the same, else the nearest number, else the middle one (of words, the first);
         of a range, the value within it, else its middle.
         """
-        number = float(value) if _is_number(value) else None  # type: ignore[arg-type]
+        number = float(value) if is_number(value) else None  # type: ignore[arg-type]
         match self.distribution:
             case CategoricalDistribution(choices=choices):
                 return _nearest_choice(list(choices), value, number)  # type: ignore[arg-type]
@@ -116,15 +116,11 @@ class Parameter:
         }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _nearest_choice(choices: list[Value], value: object, number: float | None) -> Value:
     for choice in choices:
         if type(choice) is type(value) and choice == value:
             return choice
-    numbers = [choice for choice in choices if _is_number(choice)]
+    numbers = [choice for choice in choices if is_number(choice)]
     if not numbers:
         return choices[0]
     if number is None:

@@ -1,4 +1,7 @@
-"""When a search is over: what it may spend, what it has spent so far, and when it is hopeless."""
+"""When a search is over: what it may spend, what it has spent so far, and when it is hopeless.
+
+Optuna's limits are a number of trials, and a time of one process only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A worker: claims trials one after the other, measures them and says what they came to."""
+"""A worker: claims trials one after the other, measures them and says what they came to.
+
+In place of Optuna's `optimize`, which makes a new trial every time and goes on with none.
+"""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import colaflex
 from colaflex.errors import UserError
 from colaflex.experiment.result import parameter_counts
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.cell_matching import Matcher
 from colaflex.leaderboard.cells import Cell
-from colaflex.leaderboard.matching import Matcher
 from colaflex.leaderboard.row import Row
 from colaflex.leaderboard.solved_options import knob
 
