@@ -331,7 +331,7 @@ def colaflex_components() -> list[Component]:
             "task",
             name,
             "colaflex.tasks.generative:GenerativeTask",
-            f"colaflex.tasks.paper_config:{config}",
+            f"colaflex.tasks.paper:{config}",
             summary,
         )
         for name, config, summary in PAPER_TASKS

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import SegmenterCapabilities
 from colaflex.interfaces.component import ComponentConfig, Slot
-from colaflex.interfaces.configs import SegmenterConfig
+from colaflex.interfaces.configs import SegmenterConfig, heads_divide_width
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -74,6 +74,8 @@ class EntropyConfig(SegmenterConfig):
     width: int = Field(64, ge=8, le=4096, description="Channels of the language model.")
     layers: int = Field(2, ge=1, le=48, description="Its layers.")
     heads: int = Field(2, ge=1, le=64, description="Its attention heads.")
+
+    _heads_divide_width = model_validator(mode="after")(heads_divide_width)
 
     def capabilities(self) -> SegmenterCapabilities:
         """Variable length, learned in stage 1."""
