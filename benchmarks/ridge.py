@@ -25,7 +25,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from colaflex.files.writing import write_atomic
 from colaflex.statistics.draws import keyed_rng
 from colaflex.studies.objective import Point
-from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.sampling.samplers import build_sampler
 from colaflex.studies.sampling.start import Centre, Start
 from colaflex.studies.space.parameters import Parameter

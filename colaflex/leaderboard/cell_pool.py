@@ -12,17 +12,19 @@ from colaflex.files.reading import appending, inside
 from colaflex.files.writing import write_atomic
 from colaflex.leaderboard.cell_matching import Match
 from colaflex.leaderboard.cells import Cell
-from colaflex.leaderboard.tail import Tail
 from colaflex.runtime.pool import Ended, Pool
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
     from colaflex.training.hardware import Precision
 
-__all__ = ["BUSY", "CellEnded", "CellPool", "Settings"]
+__all__ = ["BUSY", "CellEnded", "CellPool", "Settings", "Tail"]
 
 BUSY = 75
 """Exit code of a cell whose folder, or stage 1, another process has."""
+BLOCK = 1 << 16
+LONGEST = 200
+"""Characters of a line that is shown."""
 CellEnded = Ended[Cell]
 
 
@@ -41,6 +43,33 @@ class Settings:
     workers: int = 1
     device: str = "auto"
     precision: str = "auto"
+
+
+class Tail:
+    """What is appended to a file from now on.
+
+    Args:
+        path: of the file, which may not be there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = path.stat().st_size if path.exists() else 0
+
+    def last(self) -> str:
+        """The last whole line since the last call, cut where it is long; "" where there is none."""
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(self._read, size - BLOCK))
+                raw = file.read()
+        except OSError:
+            return ""
+        whole, end, _ = raw.rpartition(b"\n")
+        self._read = size - len(raw) + len(whole) + len(end)
+        lines = whole.decode(errors="replace").split("\n")
+        said = [line.rpartition("\r")[2].strip() for line in lines]
+        return next((line for line in reversed(said) if line), "")[:LONGEST]
 
 
 class CellPool(Pool[Cell]):

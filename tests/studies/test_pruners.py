@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from colaflex.errors import UserError
-from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import PRUNERS, build_pruner, check_pruner
+from colaflex.studies.sampling.sampler_options import Named
 
 TRIALS = 40
 RUNGS: dict[str, tuple[int, dict[str, Any]]] = {

@@ -14,7 +14,7 @@ import pytest
 from spaces import CHOICES, CONDITIONAL, KNOBS, loss, run
 
 from colaflex.errors import UserError
-from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.sampling.samplers import SAMPLERS, build_sampler, check_sampler
 from colaflex.studies.sampling.start import Centre, Start
 from colaflex.studies.space.space import Space

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from scipy import stats
 from spaces import CONDITIONAL, KNOBS, loss, run
 
-from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.sampling.samplers import SAMPLERS, build_sampler
 from colaflex.studies.sampling.start import Centre, Start, starting_point
 from colaflex.studies.space.parameters import Parameter

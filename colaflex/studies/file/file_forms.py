@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from colaflex.files.problems import Problem
 from colaflex.files.yaml import Node
-from colaflex.studies.sampling.named import long_form
+from colaflex.studies.sampling.sampler_options import long_form
 
 __all__ = ["as_written", "full_form"]
 

@@ -13,8 +13,8 @@ from colaflex.metrics.rank import Rank, out_of_reach
 from colaflex.spec import Spec
 from colaflex.studies.file.file_forms import as_written
 from colaflex.studies.file.study_keys import StudyKeys
-from colaflex.studies.sampling.named import Named
 from colaflex.studies.sampling.pruners import check_pruner
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.sampling.samplers import check_sampler, unfit
 from colaflex.studies.space.space import Space
 

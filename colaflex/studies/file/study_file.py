@@ -18,7 +18,7 @@ from colaflex.studies.file.study_keys import StudyKeys
 from colaflex.studies.file.study_specs import study_specs
 from colaflex.studies.file.study_start import settled_start
 from colaflex.studies.objective import Point
-from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.space.space import Space
 
 __all__ = ["FRESH", "SEARCH", "StudyFile"]

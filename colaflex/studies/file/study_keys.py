@@ -9,7 +9,7 @@ from pydantic import Field
 from colaflex.metrics.rank import Rank
 from colaflex.spec.definition import Definition
 from colaflex.spec.training import Section
-from colaflex.studies.sampling.named import Named
+from colaflex.studies.sampling.sampler_options import Named
 from colaflex.studies.sampling.start import Start
 
 __all__ = ["Budget", "Control", "Fresh", "StudyKeys"]

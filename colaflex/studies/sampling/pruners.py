@@ -11,7 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from colaflex.errors import UserError
-from colaflex.studies.sampling.named import Kind, Named, check, options_of
+from colaflex.studies.sampling.sampler_options import Kind, Named, check, options_of
 
 __all__ = ["PRUNERS", "build_pruner", "check_pruner"]
 

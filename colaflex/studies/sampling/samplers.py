@@ -13,9 +13,9 @@ from optuna.samplers import BaseSampler
 
 from colaflex.errors import UserError
 from colaflex.studies.sampling.grid_sampler import GridSampler
-from colaflex.studies.sampling.named import Kind, Named, check, options_of
 from colaflex.studies.sampling.one_at_a_time import OneAtATimeSampler
 from colaflex.studies.sampling.per_trial import PerTrialSampler
+from colaflex.studies.sampling.sampler_options import Kind, Named, check, options_of
 from colaflex.studies.sampling.start import Start, StartingSampler
 
 if TYPE_CHECKING:

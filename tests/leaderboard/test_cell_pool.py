@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from colaflex.leaderboard.tail import LONGEST, Tail
+from colaflex.leaderboard.cell_pool import LONGEST, Tail
 
 
 def test_the_last_whole_line_of_what_is_new(tmp_path: Path) -> None:
