@@ -67,7 +67,7 @@ def trials_figure(
             if line:
                 axes.step(*zip(*line, strict=True), where="post", color=colour, lw=1.6)
                 labels.append(Label(*line[-1], elide(name, 20), colour))
-        _finish(axes, "trial", text.axis)
+        plane_axes(axes, "trial", text.axis)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         write_labels(axes, labels)
 
@@ -97,7 +97,7 @@ def spending_figure(
             axes.step(*zip(*line, strict=True), where="post", color=colours[name], lw=1.8)
             axes.plot(*line[-1], "o", color=colours[name], ms=4.5)
             labels.append(Label(*line[-1], elide(name, 20), colours[name]))
-        _finish(axes, "training FLOPs spent by the arm", text.axis)
+        plane_axes(axes, "training FLOPs spent by the arm", text.axis)
         compute_axis(axes.xaxis)
         axes.set_xlim(0, 1.08 * end)
         write_labels(axes, labels)
@@ -126,14 +126,7 @@ def fresh_figure(
                 axes.plot(
                     [scale * row.seen], [place], "D", ms=5.5, mfc="none", mec=COLOURS["ink"], mew=1
                 )
-        axes.set_yticks(range(len(rows)), [elide(row.arm, 22) for row in rows])
-        axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.grid(axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.margins(x=0.06)
-        axes.set_xlabel(text.axis)
+        row_axes(axes, [elide(row.arm, 22) for row in rows], text.axis)
 
     title = f"{text.title} on fresh seeds"
     seen = any(math.isfinite(row.seen) for row in rows)
@@ -163,7 +156,20 @@ def _with_values(courses: Mapping[str, Sequence[Step]]) -> dict[str, Sequence[St
     return {name: steps for name, steps in courses.items() if counted[name]}
 
 
-def _finish(axes: Axes, across: str, up: str) -> None:
+def row_axes(axes: Axes, names: Sequence[str], across: str) -> None:
+    """A row for each name, the first on top, with what is measured along the other axis."""
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.06)
+    axes.set_xlabel(across)
+
+
+def plane_axes(axes: Axes, across: str, up: str) -> None:
+    """Two measures against each other."""
     axes.grid(axis="both")
     axes.margins(x=0.08, y=0.08)
     axes.set_xlabel(across)

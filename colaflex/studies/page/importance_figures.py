@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, elide, or_value, plots_available
+from colaflex.report.drawing import SERIES, Figure, draw, elide, or_value, plots_available
 from colaflex.studies.explanation.explanation import Explanation
+from colaflex.studies.page.history_figures import row_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,16 +50,9 @@ def _dots(key: str, title: str, across: str, rows: Sequence[_Row]) -> Figure | N
             ends = [100 * or_value(end, value) for end in (low, high)]
             axes.plot(ends, [place, place], color=SERIES[0], lw=2.6, alpha=0.4)
             axes.plot([100 * value], [place], "o", color=SERIES[0], ms=5.5)
-        axes.set_yticks(range(len(shown)), [elide(row[0], 30) for row in shown])
-        axes.tick_params(axis="y", labelcolor=COLOURS["ink"])
-        axes.set_ylim(len(shown) - 0.4, -0.6)
         left = min(0.0, *(100 * or_value(row[2], row[1]) for row in shown))
         axes.set_xlim(left=left)
-        axes.margins(x=0.06)
-        axes.grid(axis="x")
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel(across)
+        row_axes(axes, [elide(row[0], 30) for row in shown], across)
 
     left_out = len(rows) - len(shown)
     note = "bar: 95 % interval" + (f"; {left_out} more in the table" if left_out else "")

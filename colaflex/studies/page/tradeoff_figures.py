@@ -19,7 +19,7 @@ from colaflex.report.drawing import (
 from colaflex.statistics.front import front
 from colaflex.studies.page.comparisons import objective
 from colaflex.studies.page.goals import GoalText
-from colaflex.studies.page.history_figures import compute_axis
+from colaflex.studies.page.history_figures import compute_axis, plane_axes
 from colaflex.studies.page.spending import own_flops
 from colaflex.studies.summary import ArmSummary
 from colaflex.studies.trials import TrialRecord
@@ -122,10 +122,7 @@ def _figure(
             log_axis(axes.xaxis)
         elif across is None or across.unit in ("FLOPs", ""):
             compute_axis(axes.xaxis)
-        axes.grid(axis="both")
-        axes.margins(0.08)
-        axes.set_xlabel("training FLOPs of a trial" if across is None else across.axis)
-        axes.set_ylabel(up)
+        plane_axes(axes, "training FLOPs of a trial" if across is None else across.axis, up)
         write_labels(axes, labels)
 
     return Figure(*words, draw(key, words[0], paint, _SIZE))
