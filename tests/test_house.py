@@ -7,16 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import get_args
 
 import annotated_types
 import pytest
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from colaflex.host.builtin import colaflex_components
 from colaflex.host.registry import registry
 from colaflex.spec.sections import Document
+from colaflex.testing.config_checks import number_constraints
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "colaflex"
@@ -85,20 +85,6 @@ def test_every_module_says_what_it_is_and_what_is_public(path: Path) -> None:
     assert only_docstring or path.stem == "__main__" or "__all__" in assigned
 
 
-def numbers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The constraints of every int or float within an annotation."""
-    found: list[Any] = []
-    for marker in metadata:
-        found.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
-    if annotation in (int, float):
-        yield tuple(found)
-    elif hasattr(annotation, "__metadata__"):
-        yield from numbers(get_args(annotation)[0], (*annotation.__metadata__, *found))
-    elif get_origin(annotation) not in (None, type):
-        for part in get_args(annotation):
-            yield from numbers(part, tuple(found))
-
-
 def models(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
     """A model and those nested in it."""
     yield cls
@@ -118,7 +104,7 @@ def test_every_option_is_described_and_bounded(name: str, model: type[BaseModel]
     assert model.model_config.get("extra") == "forbid", name
     for key, field in model.model_fields.items():
         assert (field.description or "").endswith("."), f"{name}.{key}"
-        for constraints in numbers(field.annotation, tuple(field.metadata)):
+        for constraints in number_constraints(field.annotation, tuple(field.metadata)):
             assert any(isinstance(c, BOUNDS) for c in constraints), f"{name}.{key} has no bounds"
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import annotated_types
 from pydantic import BaseModel
 
 from colaflex.errors import UserError
 from colaflex.files.problems import nearest
 from colaflex.spec import Spec
+from colaflex.spec.shapes import shapes_of
 
 __all__ = ["Knob", "finer_option", "knob", "usual_width"]
 
 WIDTHS = ("width", "network.width", "transformer.width")
 FINE = ("feed_forward_ratio", "ratio")
+LARGEST = 1e9
 FINEST = 64
 """A number that is no integer is solved in parts of 1 / 64."""
 
@@ -60,9 +61,10 @@ def knob(spec: Spec, path: str) -> Knob:
     whole = isinstance(value, int)
     heads = getattr(holder, "heads", None) if key == "width" else None
     unit = (2 * heads if isinstance(heads, int) else 1) if whole else 1 / FINEST
-    low, high = _bounds(holder, key)
-    least = max(1, -int(-low // unit)) if low > 0 else 1
-    return Knob(path, unit, least, int(high // unit), max(least, round(value / unit)), whole)
+    bounds = shapes_of(type(holder))[key].bounds
+    least = max(1, -int(-(bounds.low or 0.0) // unit))
+    most = int((LARGEST if bounds.high is None else bounds.high) // unit)
+    return Knob(path, unit, least, most, max(least, round(value / unit)), whole)
 
 
 def _holder(spec: Spec, path: str) -> tuple[BaseModel, str]:
@@ -82,17 +84,6 @@ def _holder(spec: Spec, path: str) -> tuple[BaseModel, str]:
             raise UserError(f"{'.'.join(keys[: index + 1])} holds nothing more")
         holder = value
     raise UserError(f"{path!r} is no key path")
-
-
-def _bounds(holder: BaseModel, key: str) -> tuple[float, float]:
-    low, high = 0.0, 1e9
-    for marker in type(holder).model_fields[key].metadata:
-        match marker:
-            case annotated_types.Ge(least) | annotated_types.Gt(least):
-                low = float(least)  # type: ignore[arg-type]
-            case annotated_types.Le(most) | annotated_types.Lt(most):
-                high = float(most)  # type: ignore[arg-type]
-    return low, high
 
 
 def usual_width(spec: Spec) -> str | None:

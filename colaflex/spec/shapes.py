@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from colaflex.interfaces.component import AbsentMeans, ComponentConfig, FormerDefault, Slot
 
-__all__ = ["Shape", "shape_of", "shapes_of"]
+__all__ = ["Bounds", "Shape", "shape_of", "shapes_of"]
 
 NoneType = type(None)
 NAMES: dict[Any, str] = {
@@ -27,11 +27,51 @@ NAMES: dict[Any, str] = {
     NoneType: "null",
 }
 BETWEEN = {
-    ("from", "to"): " from {} to {}",
-    ("from", "below"): " from {} to below {}",
-    ("above", "to"): " above {}, at most {}",
-    ("above", "below"): " above {} and below {}",
+    (False, False): " from {} to {}",
+    (False, True): " from {} to below {}",
+    (True, False): " above {}, at most {}",
+    (True, True): " above {} and below {}",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The numbers that a field takes.
+
+    Attributes:
+        low: the least; None where there is none.
+        high: the greatest; None where there is none.
+        above: whether `low` itself is out.
+        below: whether `high` itself is out.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    below: bool = False
+
+    @classmethod
+    def of(cls, metadata: Iterable[Any]) -> Bounds:
+        """The bounds among what annotates a field."""
+        bounds = cls()
+        for marker in metadata:
+            match marker:
+                case annotated_types.Ge(least) | annotated_types.Gt(least):
+                    above = isinstance(marker, annotated_types.Gt)
+                    bounds = replace(bounds, low=least, above=above)  # type: ignore[arg-type]
+                case annotated_types.Le(most) | annotated_types.Lt(most):
+                    below = isinstance(marker, annotated_types.Lt)
+                    bounds = replace(bounds, high=most, below=below)  # type: ignore[arg-type]
+        return bounds
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return BETWEEN[self.above, self.below].format(self.low, self.high)
+        if self.low is not None:
+            return f" > {self.low}" if self.above else f" >= {self.low}"
+        if self.high is not None:
+            return f" < {self.high}" if self.below else f" <= {self.high}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +84,7 @@ class Shape:
         item: what the items of a list or map are.
         is_map: whether `item` is of a map with free keys.
         scalars: scalar types that are taken; None where nothing is known.
+        bounds: of the numbers that are taken.
         words: literal values that are taken.
         expected: what a value should be, in words.
         default: the field's default; of a component, its name.
@@ -57,6 +98,7 @@ class Shape:
     item: Shape | None = None
     is_map: bool = False
     scalars: frozenset[type] | None = frozenset()
+    bounds: Bounds = Bounds()
     words: tuple[Any, ...] = ()
     expected: str = ""
     default: Any = None
@@ -138,13 +180,14 @@ def _plain(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
         item = _shape(arguments[0], ())
         fixed = container is tuple and Ellipsis not in arguments
         count = f" of {len(arguments)}" if fixed else ""
-        lengths = _bounds(metadata, length=True)
+        lengths = _lengths(metadata)
         return Shape(item=item, expected=f"a list{count}{lengths}, each {item.expected}")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return Shape(model=annotation, expected=f"a map with {', '.join(annotation.model_fields)}")
     if annotation in NAMES:
-        bounds = _bounds(metadata) if annotation in (int, float) else ""
-        return Shape(scalars=frozenset({annotation}), expected=NAMES[annotation] + bounds)
+        bounds = Bounds.of(metadata) if annotation in (int, float) else Bounds()
+        expected = f"{NAMES[annotation]}{bounds}"
+        return Shape(scalars=frozenset({annotation}), bounds=bounds, expected=expected)
     return Shape(scalars=None, expected=getattr(annotation, "__name__", str(annotation)))
 
 
@@ -161,35 +204,18 @@ def _union(parts: list[Shape]) -> Shape:
         item=first("item"),
         is_map=bool(first("is_map")),
         scalars=scalars,
+        bounds=next((part.bounds for part in parts if part.bounds != Bounds()), Bounds()),
         words=tuple(word for part in parts for word in part.words),
         expected=" or ".join(dict.fromkeys(part.expected for part in parts)),
     )
 
 
-def _bounds(metadata: tuple[Any, ...], *, length: bool = False) -> str:
-    low: tuple[str, Any] | None = None
-    high: tuple[str, Any] | None = None
+def _lengths(metadata: tuple[Any, ...]) -> str:
+    parts = []
     for marker in metadata:
         match marker:
-            case annotated_types.MinLen(least) if length:
-                low = ("at least", least)
-            case annotated_types.MaxLen(most) if length:
-                high = ("at most", most)
-            case annotated_types.Ge(least) if not length:
-                low = ("from", least)
-            case annotated_types.Gt(least) if not length:
-                low = ("above", least)
-            case annotated_types.Le(most) if not length:
-                high = ("to", most)
-            case annotated_types.Lt(most) if not length:
-                high = ("below", most)
-    if length:
-        parts = [f"{word} {number}" for word, number in filter(None, (low, high))]
-        return f" of {' and '.join(parts)}" if parts else ""
-    if low and high:
-        return BETWEEN[low[0], high[0]].format(low[1], high[1])
-    if low:
-        return f" >= {low[1]}" if low[0] == "from" else f" > {low[1]}"
-    if high:
-        return f" <= {high[1]}" if high[0] == "to" else f" < {high[1]}"
-    return ""
+            case annotated_types.MinLen(least):
+                parts.append(f"at least {least}")
+            case annotated_types.MaxLen(most):
+                parts.append(f"at most {most}")
+    return f" of {' and '.join(sorted(parts))}" if parts else ""

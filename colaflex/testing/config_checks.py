@@ -20,7 +20,7 @@ from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "number_constraints"]
 
 DECLARED = {
     "segmenter": capabilities.SegmenterCapabilities,
@@ -85,8 +85,8 @@ def bounded(subject: Subject) -> None:
     """Every number has bounds, so that nonsense is refused before training."""
     for model in models(subject.config_class):
         for name, field in model.model_fields.items():
-            for numbers in _numbers(field.annotation, tuple(field.metadata)):
-                if not any(isinstance(c, BOUNDS) for c in numbers):
+            for constraints in number_constraints(field.annotation, tuple(field.metadata)):
+                if not any(isinstance(c, BOUNDS) for c in constraints):
                     raise Fault(f"{model.__name__}.{name} is a number without bounds")
 
 
@@ -143,18 +143,20 @@ def models(cls: type[BaseModel]) -> Iterator[type[BaseModel]]:
                 yield from models(part)
 
 
-def _numbers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+def number_constraints(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """The constraints of every int or float within an annotation."""
-    numbers: list[Any] = []
+    constraints: list[Any] = []
     for marker in metadata:
-        numbers.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
+        constraints.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
     if annotation in (int, float):
-        yield tuple(numbers)
+        yield tuple(constraints)
     elif hasattr(annotation, "__metadata__"):
-        yield from _numbers(get_args(annotation)[0], (*annotation.__metadata__, *numbers))
+        yield from number_constraints(
+            get_args(annotation)[0], (*annotation.__metadata__, *constraints)
+        )
     elif get_origin(annotation) not in (None, type):
         for part in get_args(annotation):
-            yield from _numbers(part, tuple(numbers))
+            yield from number_constraints(part, tuple(constraints))
 
 
 CHECKS = tuple(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import annotated_types
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from colaflex import hints
 from colaflex.errors import UserError
@@ -142,7 +140,7 @@ def own_range(spec_field: SpecField) -> SearchRange:
         if words:
             return SearchRange(choices=words)
         raise UserError(f"the field has no range of its own; {HOW}")
-    low, high = _bounds(spec_field)
+    low, high = _closed_ends(spec_field)
     if low is None or high is None or shape.words or not low < high:
         raise UserError(f"the field has no range of its own, it takes {shape.expected}; {HOW}")
     return SearchRange(low=low, high=high, log=low > 0 and high / low > DECADES)
@@ -159,35 +157,14 @@ def _search_range_of(owner: type[BaseModel], name: str) -> SearchRange | None:
     return None
 
 
-def _bounds(spec_field: SpecField) -> tuple[float | None, float | None]:
+def _closed_ends(spec_field: SpecField) -> tuple[float | None, float | None]:
     """Least and largest value; None where there is none, as at the open end of numbers."""
-    low: float | None = None
-    high: float | None = None
     if spec_field.owner is None:
-        return low, high
-    field, whole = spec_field.owner.model_fields[spec_field.name], spec_field.is_integer
-    for marker in _markers(field.annotation, tuple(field.metadata)):
-        match marker:
-            case annotated_types.Ge(least):
-                low = least  # type: ignore[assignment]
-            case annotated_types.Gt(least) if whole:
-                low = least + 1  # type: ignore[operator]
-            case annotated_types.Le(most):
-                high = most  # type: ignore[assignment]
-            case annotated_types.Lt(most) if whole:
-                high = most - 1  # type: ignore[operator]
+        return None, None
+    bounds, step = spec_field.shape.bounds, 1 if spec_field.is_integer else None
+    low, high = bounds.low, bounds.high
+    if bounds.above and low is not None:
+        low = None if step is None else low + step
+    if bounds.below and high is not None:
+        high = None if step is None else high - step
     return low, high
-
-
-def _markers(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[Any]:
-    """The constraints of the numbers within an annotation."""
-    markers: list[Any] = []
-    for marker in metadata:
-        markers.extend(marker.metadata if isinstance(marker, FieldInfo) else [marker])
-    if annotation in (int, float):
-        yield from markers
-    elif hasattr(annotation, "__metadata__"):
-        yield from _markers(get_args(annotation)[0], (*annotation.__metadata__, *markers))
-    elif get_origin(annotation) not in (None, type):
-        for part in get_args(annotation):
-            yield from _markers(part, tuple(markers))
