@@ -6,7 +6,7 @@ from colaflex.errors import UserError
 from colaflex.interfaces.configs import ScorerConfig
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.scorers.matching import meant_option, most_similar, normalised
+from colaflex.scorers.answers import meant_option, most_similar, normalised
 
 __all__ = ["BestOption", "BestOptionConfig"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from colaflex.interfaces.configs import ScorerConfig
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.scorers.matching import first_word, meant_option, normalised
+from colaflex.scorers.answers import first_word, meant_option, normalised
 
 __all__ = ["Exact", "ExactConfig"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colaflex.scorers.matching import (
+from colaflex.scorers.answers import (
     RULES,
     first_word,
     meant_option,
