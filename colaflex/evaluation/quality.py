@@ -51,7 +51,7 @@ class Quality:
         tell: Tell = lambda done, total: None,
     ) -> None:
         self.data, self.truth, self.plan, self.say, self.tell = data, truth, plan, say, tell
-        self._settings = plan.judge if plan.samples and truth is None else None
+        self._settings = plan.judged_by if plan.samples and truth is None else None
         if self._settings is not None:
             require_documents(len(data.index.splits["judge"]))
 

@@ -54,26 +54,14 @@ def evaluator(
 
 
 def _plan(spec: Spec, split: Split) -> EvaluationPlan:
-    section = spec.evaluation
     return EvaluationPlan(
+        **{**dict(spec.evaluation), "likelihood": _likelihood(spec)},
         split=split,
-        samples=section.samples,
-        documents=section.documents,
-        prompt_tokens=section.prompt_tokens,
-        sweep_steps=section.sweep_steps,
-        sweep_drawn_steps=section.sweep_drawn_steps,
-        sweep_guidance=section.sweep_guidance,
-        sweep_temperature=section.sweep_temperature,
-        sweep_grid=section.sweep_grid,
         guided=_guided(spec),
         draws=_draws(spec),
-        sweep_samples=section.sweep_samples,
-        bootstrap=section.bootstrap,
-        likelihood=_likelihood(spec),
-        judge=judge_settings(spec),
+        judged_by=judge_settings(spec),
         max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
         seed=spec.seed,
-        tasks=section.tasks,
         patch=patch_of(spec.segmenter),
     )
 
@@ -178,7 +166,7 @@ def evaluate_tasks(
             say("warning: the corpus is not the one that this run was trained on")
         texts = HeldOutTexts(data.index.split(split), data.tokenizer)
         source = replace(source, documents=texts, truth=corpus.truth())
-    plan = replace(_plan(spec, split), tasks=tasks)
+    plan = _plan(spec, split).model_copy(update={"tasks": tuple(tasks)})
     suite = TaskSuite(plan, source, loaded.options)
     return suite.measure(loaded.model, loaded.tokenizer, say, progress)
 

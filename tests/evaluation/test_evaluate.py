@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def evaluator(finished: Path) -> Evaluator:
 
 
 def with_plan(evaluator: Evaluator, **changes: object) -> Evaluator:
-    plan = replace(PLAN, **changes)  # type: ignore[arg-type]
+    plan = PLAN.model_copy(update=changes)
     return Evaluator(evaluator.model, evaluator.data, evaluator.corpus, evaluator.options, plan)
 
 
@@ -100,7 +99,9 @@ class Stranger(Corpus):
 
 def test_a_strangers_corpus_measures_texts_itself(evaluator: Evaluator) -> None:
     arguments = (evaluator.model, evaluator.data, Stranger(), evaluator.options)
-    found = Evaluator(*arguments, replace(PLAN, judge=JudgeSettings())).run().metrics
+    found = (
+        Evaluator(*arguments, PLAN.model_copy(update={"judged_by": JudgeSettings()})).run().metrics
+    )
     rows = ("model", "real", "oracle_latents", "trigram", "bigram", "unigram", "marked")
     names = {f"generation.{row}.vowels".replace(".model.", ".") for row in rows}
     assert names < set(found)
@@ -153,6 +154,6 @@ def test_a_judge_without_documents_is_refused_at_once(finished: Path, tmp_path: 
     data = prepare_data(corpus, path=str(finished / "tokenizer.json"))
     arguments = (model.model, data, corpus, model.options)
     with pytest.raises(UserError, match="a judge needs 20 or more"):
-        Evaluator(*arguments, replace(PLAN, judge=JudgeSettings()))
-    for plan in (replace(PLAN, judge=JudgeSettings(), samples=0), PLAN):
+        Evaluator(*arguments, PLAN.model_copy(update={"judged_by": JudgeSettings()}))
+    for plan in (PLAN.model_copy(update={"judged_by": JudgeSettings(), "samples": 0}), PLAN):
         Evaluator(*arguments, plan)

@@ -32,7 +32,7 @@ split = SplitIndex(held, offsets, np.full(documents, length))
 names = ("train", "validation", "test", "judge")
 data = Data(tokenizer, TokenIndex(dict.fromkeys(names, split), tokenizer.end_of_text, ""), "")
 judge = JudgeSettings(steps=2, width=8, heads=1, layers=1, max_tokens=64)
-plan = EvaluationPlan(documents=64, bootstrap=100, judge=judge)
+plan = EvaluationPlan(documents=64, bootstrap=100, judged_by=judge)
 found = text_rows.Sources.__new__(text_rows.Sources)
 found.data, found.plan = data, plan
 found.options = text_rows.GenerationOptions(max_new_tokens=20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from colaflex.evaluation.sweeps import sweep_points
 from colaflex.generation.text import GenerationOptions
 from colaflex.latent.model import LatentModel
 
+NONE = {"sweep_steps": (), "sweep_guidance": ()}
 OPTIONS = GenerationOptions(steps=3, guidance=1.5, temperature=0.2)
 PLAN = EvaluationPlan(
     sweep_steps=(1, 4), sweep_guidance=(1.0, 2.5), sweep_temperature=(0.0, 0.7), guided=True
@@ -41,7 +41,11 @@ def test_one_setting_moves_and_the_others_stay(flow: LatentModel) -> None:
 
 def test_a_grid_has_every_pair_besides(flow: LatentModel) -> None:
     plan = EvaluationPlan(
-        sweep_guidance=(1.0, 2.0), sweep_temperature=(0.0, 0.5, 1.0), sweep_grid=True, guided=True
+        sweep_steps=(),
+        sweep_guidance=(1.0, 2.0),
+        sweep_temperature=(0.0, 0.5, 1.0),
+        sweep_grid=True,
+        guided=True,
     )
     points = {p.name: p.options for p in sweep_points(flow, OPTIONS, plan)}
     assert len(points) == 2 + 3 + 2 * 3
@@ -51,13 +55,13 @@ def test_a_grid_has_every_pair_besides(flow: LatentModel) -> None:
 
 def test_drawn_steps_are_steps_by_drawn_estimates(flow: LatentModel) -> None:
     said: list[str] = []
-    plan = EvaluationPlan(sweep_drawn_steps=(2, 4), draws=True)
+    plan = EvaluationPlan(**NONE, sweep_drawn_steps=(2, 4), draws=True)
     points = {p.name: p.options for p in sweep_points(flow, OPTIONS, plan, said.append)}
     assert points == {
         "at_drawn_steps.2": OPTIONS.but(steps=2, estimate="draw"),
         "at_drawn_steps.4": OPTIONS.but(steps=4, estimate="draw"),
     }
-    assert sweep_points(flow, OPTIONS, replace(plan, draws=False), said.append) == []
+    assert sweep_points(flow, OPTIONS, plan.model_copy(update={"draws": False}), said.append) == []
     assert said == ["evaluation: no sweep over drawn_steps, as this model draws no estimates"]
 
 
@@ -77,11 +81,11 @@ def test_what_changes_nothing_is_left_out_with_a_word(finished: Path, guided: bo
 
 
 def test_guidance_shows_in_what_sampling_costs(flow: LatentModel) -> None:
-    plan = EvaluationPlan(sweep_guidance=(2.0,))
+    plan = EvaluationPlan(sweep_steps=(), sweep_guidance=(2.0,))
     assert [p.name for p in sweep_points(flow, OPTIONS, plan)] == ["at_guidance.2"]
 
 
 def test_nothing_asked_for_is_nothing_said(flow: LatentModel) -> None:
     said: list[str] = []
-    assert sweep_points(flow, OPTIONS, EvaluationPlan(), said.append) == []
+    assert sweep_points(flow, OPTIONS, EvaluationPlan(**NONE), said.append) == []
     assert said == []
