@@ -173,4 +173,4 @@ def test_a_stranger_ships_a_task_file_as_a_component(site: Any, stored: Path) ->
     assert json.loads(done.stdout)["accuracy"]["value"] == 0.5
     (site.path / "quiz/quiz.yaml").write_text("data: quiz.jsonl\nanswr: option\n")
     done = site.run("score", "quiz", str(stored), "--json")
-    assert done.returncode == 2 and "quiz.yaml:2:1: unknown key 'answr'" in done.stderr
+    assert done.returncode == 2 and "quiz.yaml:2:1: answr: unknown key" in done.stderr
