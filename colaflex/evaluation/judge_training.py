@@ -32,7 +32,7 @@ from colaflex.files.writing import cache_dir
 from colaflex.interfaces.metric import Measurement
 from colaflex.statistics.draws import keyed_rng
 from colaflex.statistics.intervals import ratio
-from colaflex.training.kept_weights import DamagedWeights, read_weights, write_weights
+from colaflex.training.cached_weights import DamagedWeights, read_weights, write_weights
 from colaflex.training.muon import Muon
 
 __all__ = ["JudgeCost", "judge_cost", "require_documents", "train_judge"]

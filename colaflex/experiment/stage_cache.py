@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from colaflex.experiment.conditions import Conditions, precision_of
 from colaflex.files.writing import cache_dir
-from colaflex.training.hardware import Precision
-from colaflex.training.kept_weights import (
+from colaflex.training.cached_weights import (
     DamagedWeights,
     digest_of,
     known_of,
     read_weights,
     write_weights,
 )
+from colaflex.training.hardware import Precision
 
 __all__ = [
     "PARTS",

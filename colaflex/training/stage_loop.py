@@ -21,7 +21,7 @@ from colaflex.training.checkpoints import Checkpoint, Position
 from colaflex.training.distributed import Processes, gather
 from colaflex.training.ema import Ema
 from colaflex.training.hardware import Precision, native_bf16
-from colaflex.training.metrics import Window
+from colaflex.training.metrics_log import Window
 from colaflex.training.optimizers import NamedGroup, build_optimizers
 from colaflex.training.stage_plan import BatchOrder, StagePlan, StageSettings
 

@@ -26,7 +26,7 @@ from colaflex.training.distributed import Processes
 from colaflex.training.hardware import Precision
 from colaflex.training.interrupts import Interrupted, Interrupts
 from colaflex.training.memory import limit_kernel_cache, release_freed_memory
-from colaflex.training.metrics import MetricsLog
+from colaflex.training.metrics_log import MetricsLog
 from colaflex.training.optimizers import hidden_matrices
 from colaflex.training.progress import Progress, SilentProgress
 from colaflex.training.rungs import Reached, Rungs

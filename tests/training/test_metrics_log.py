@@ -13,7 +13,7 @@ import torch
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.training.distributed import Processes
-from colaflex.training.metrics import MetricsLog, Window
+from colaflex.training.metrics_log import MetricsLog, Window
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

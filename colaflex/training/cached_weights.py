@@ -21,7 +21,7 @@ DIGEST = "weights"
 
 
 class DamagedWeights(Exception):
-    """A file of kept weights can't be used; says why."""
+    """A file of cached weights can't be used; says why."""
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:
