@@ -169,7 +169,7 @@ class StageFields(Section):
 
 
 class StageSettings(StageFields):
-    """One stage, fully resolved."""
+    """One stage, fully resolved; 0 switches `clip_norm` and `ema_decay` off."""
 
     steps: int = Field(..., ge=0, description="Optimizer steps of the stage.")
 

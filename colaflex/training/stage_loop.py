@@ -17,13 +17,14 @@ from colaflex.interfaces.losses import Unit
 from colaflex.interfaces.noise import Noise, generator_for
 from colaflex.interfaces.stage import Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
+from colaflex.spec.training import StageSettings
 from colaflex.training.checkpoints import Checkpoint, Position
 from colaflex.training.distributed import Processes, gather
 from colaflex.training.ema import Ema
 from colaflex.training.hardware import Precision, native_bf16
 from colaflex.training.metrics_log import Window
 from colaflex.training.optimizers import NamedGroup, build_optimizers
-from colaflex.training.stage_plan import BatchOrder, StagePlan, StageSettings
+from colaflex.training.stage_plan import BatchOrder, StagePlan
 
 __all__ = ["Share", "StageLoop", "Totals", "gather_state", "prepared_batch"]
 

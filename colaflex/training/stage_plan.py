@@ -9,45 +9,10 @@ from typing import Protocol
 from colaflex.errors import UserError
 from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
-from colaflex.training.optimizers import OptimizerName
-from colaflex.training.schedules import Schedule, learning_rate_factor
+from colaflex.spec.training import StageSettings
+from colaflex.training.schedules import learning_rate_factor
 
-__all__ = ["BatchOrder", "StagePlan", "StageSettings", "plan_stages"]
-
-
-class StageSettings(Protocol):
-    """The settings of one stage, fully resolved; 0 switches `clip_norm` and `ema_decay` off."""
-
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def learning_rate(self) -> float: ...  # noqa: D102
-    @property
-    def betas(self) -> tuple[float, float]: ...  # noqa: D102
-    @property
-    def weight_decay(self) -> float: ...  # noqa: D102
-    @property
-    def clip_norm(self) -> float: ...  # noqa: D102
-    @property
-    def warmup_steps(self) -> int: ...  # noqa: D102
-    @property
-    def lr_schedule(self) -> Schedule: ...  # noqa: D102
-    @property
-    def final_lr_ratio(self) -> float: ...  # noqa: D102
-    @property
-    def decay_fraction(self) -> float: ...  # noqa: D102
-    @property
-    def optimizer(self) -> OptimizerName: ...  # noqa: D102
-    @property
-    def accumulate(self) -> int: ...  # noqa: D102
-    @property
-    def ema_decay(self) -> float: ...  # noqa: D102
-    @property
-    def gradient_checkpointing(self) -> bool: ...  # noqa: D102
-    @property
-    def compile(self) -> bool: ...  # noqa: D102
+__all__ = ["BatchOrder", "StagePlan", "plan_stages"]
 
 
 class BatchOrder(Protocol):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.stage import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
+from colaflex.spec.training import StageSettings
 from colaflex.training.distributed import Processes
 from colaflex.training.stage_plan import StagePlan, plan_stages
 from colaflex.training.trainer import Trainer, TrainerOptions, TrainingResult
@@ -26,23 +25,13 @@ from colaflex.training.trainer import Trainer, TrainerOptions, TrainingResult
 VOCABULARY, WIDTH = 11, 8
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(StageSettings):
+    """Settings for a few steps of a tiny model."""
+
     steps: int = 6
     batch_size: int = 8
     learning_rate: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
     warmup_steps: int = 2
-    lr_schedule: Any = "cosine"
-    final_lr_ratio: float = 0.1
-    decay_fraction: float = 0.2
-    optimizer: Any = "adamw"
-    accumulate: int = 1
-    ema_decay: float = 0.0
-    gradient_checkpointing: bool = False
-    compile: bool = False
 
 
 class Rows:
@@ -263,4 +252,4 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def with_settings(**changes: Any) -> Settings:
-    return dataclasses.replace(Settings(), **changes)
+    return Settings(**changes)
