@@ -25,21 +25,19 @@ from colaflex.errors import UserError
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.prior import Known
-from colaflex.interfaces.readout import EndingReadout
+from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import VelocityField
-from colaflex.priors.denoiser import Denoiser, EstimateLift, Prefix
+from colaflex.priors.denoiser import Denoiser, Prefix
 
 __all__ = [
+    "BlockSampler",
     "Draw",
     "Estimate",
     "LastCall",
     "PinnedNoise",
-    "drawn_estimates",
     "grid_times",
     "last_mean",
-    "readout_end",
     "renoised",
-    "velocity_field",
 ]
 
 Draw = Callable[[int], Tensor]
@@ -79,102 +77,102 @@ class PinnedNoise:
         return torch.where(self.known.mask[..., None], self.known.values, points)
 
 
-def velocity_field(
-    denoiser: Denoiser,
-    prefix: Prefix,
-    guidance: float = 1.0,
-    pinned: Tensor | None = None,
-    condition: Tensor | None = None,
-) -> VelocityField:
-    """The (guided) velocity of the next block.
+@dataclass(frozen=True)
+class BlockSampler:
+    """The next block, as samplers ask a denoiser about it.
 
-    With self-conditioning, each call reads the estimate that the one before made.
-
-    Args:
+    Attributes:
         denoiser: asked at a scalar time, or (n_times,) where it conditions on several.
         prefix: what stands before the block; guidance is off in rows where that is nothing.
         guidance: g in g · conditional + (1 - g) · unconditional.
-        pinned: (rows, block) bool, positions at rest; none by default.
+        pinned: (rows, block) bool, positions at rest; None where there are none.
         condition: (rows, block, width), added to the lifted points.
     """
 
-    def plain(condition: Tensor | None) -> VelocityField:
-        made = denoiser.guided(denoiser.head, prefix, guidance, condition)
+    denoiser: Denoiser
+    prefix: Prefix
+    guidance: float = 1.0
+    pinned: Tensor | None = None
+    condition: Tensor | None = None
+
+    def field(self) -> VelocityField:
+        """The velocity; with self-conditioning, each call reads the last one's estimate."""
+        recall = self.denoiser.recall
+        if recall is None:
+            return self._field(self.condition)
+        estimate: Tensor | None = None
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = _block_times(denoiser, time, points, pinned)
-            prediction = denoiser.predicted(made(points, times), points, times)
-            moved = denoiser.velocity(prediction, points, denoiser.noise_time(times))
-            return moved if pinned is None else torch.where(pinned[..., None], 0.0, moved)
+            nonlocal estimate
+            moved = self._field(self._with(estimate))(time, points)
+            if recall.guidance != 1.0 and estimate is not None:
+                plain = self._field(self.condition)(time, points)
+                moved = torch.lerp(plain, moved, recall.guidance)
+            estimate = points - time.to(points.dtype) * moved
+            return moved
 
         return velocity
 
-    if denoiser.recall is None:
-        return plain(condition)
-    return _recalling(plain, denoiser.recall, condition)
+    def _field(self, condition: Tensor | None) -> VelocityField:
+        denoiser = self.denoiser
+        output = denoiser.guided(denoiser.head, self.prefix, self.guidance, condition)
 
+        def velocity(time: Tensor, points: Tensor) -> Tensor:
+            times = self._times(time, points)
+            prediction = denoiser.predicted(output(points, times), points, times)
+            moved = denoiser.velocity(prediction, points, denoiser.noise_time(times))
+            return moved if self.pinned is None else torch.where(self.pinned[..., None], 0.0, moved)
 
-def _recalling(
-    plain: Callable[[Tensor | None], VelocityField], recall: EstimateLift, condition: Tensor | None
-) -> VelocityField:
-    """A field that is conditioned on its last estimate, too."""
-    last: Tensor | None = None
+        return velocity
 
-    def velocity(time: Tensor, points: Tensor) -> Tensor:
-        nonlocal last
-        moved = plain(_with_estimate(condition, recall, last))(time, points)
-        if recall.guidance != 1.0 and last is not None:
-            moved = torch.lerp(plain(condition)(time, points), moved, recall.guidance)
-        last = points - time.to(points.dtype) * moved
-        return moved
+    def estimates(self, noise: SampleNoise) -> Estimate:
+        """Clean latents, drawn from what the readout says.
 
-    return velocity
+        Raises:
+            UserError: the denoiser has no readout.
+        """
+        head = self.denoiser.readout
+        if head is None:
+            raise UserError(
+                "estimate: a linear readout says nothing of the text from which estimates could be "
+                "drawn; ask for mean"
+            )
+        last: Tensor | None = None
 
+        def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
+            nonlocal last
+            said = self._said(head, self._with(last), time, points)
+            try:
+                last = head.drawn(said, noise, f"flow content {step}").to(points.dtype)
+            except NotImplementedError as error:
+                raise UserError(f"estimate: {error}; ask for mean") from None
+            return last
 
-def drawn_estimates(
-    denoiser: Denoiser,
-    prefix: Prefix,
-    noise: SampleNoise,
-    guidance: float = 1.0,
-    pinned: Tensor | None = None,
-    condition: Tensor | None = None,
-) -> Estimate:
-    """Clean latents of the next block, drawn from what the readout says, guided.
+        return estimate
 
-    Raises:
-        UserError: the denoiser has no readout.
-    """
-    head, recall = denoiser.readout, denoiser.recall
-    if head is None:
-        raise UserError(
-            "estimate: a linear readout says nothing of the text from which estimates could be "
-            "drawn; ask for mean"
-        )
-    last: Tensor | None = None
+    def end(self, time: Tensor, points: Tensor) -> Tensor:
+        """The end that a readout gives, without the estimate of self-conditioning."""
+        head = self.denoiser.head
+        assert isinstance(head, EndingReadout)
+        return head.end(self._said(head, self.condition, time, points)).to(points.dtype)
 
-    def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-        nonlocal last
-        read = condition if recall is None else _with_estimate(condition, recall, last)
-        said = denoiser.guided(head.said, prefix, guidance, read)(
-            points, _block_times(denoiser, time, points, pinned)
-        )
-        try:
-            last = head.drawn(said, noise, f"flow content {step}").to(points.dtype)
-        except NotImplementedError as error:
-            raise UserError(f"estimate: {error}; ask for mean") from None
-        return last
+    def _said(
+        self, head: Readout, condition: Tensor | None, time: Tensor, points: Tensor
+    ) -> Tensor:
+        guided = self.denoiser.guided(head.said, self.prefix, self.guidance, condition)
+        return guided(points, self._times(time, points))
 
-    return estimate
+    def _with(self, estimate: Tensor | None) -> Tensor | None:
+        """The condition, and an estimate lifted, where the denoiser reads one."""
+        if estimate is None or self.denoiser.recall is None:
+            return self.condition
+        lifted: Tensor = self.denoiser.recall(estimate)
+        return lifted if self.condition is None else self.condition + lifted
 
-
-def _with_estimate(
-    condition: Tensor | None, recall: EstimateLift, estimate: Tensor | None
-) -> Tensor | None:
-    """The condition, and an estimate lifted, where there is one."""
-    if estimate is None:
-        return condition
-    lifted: Tensor = recall(estimate)
-    return lifted if condition is None else condition + lifted
+    def _times(self, time: Tensor, points: Tensor) -> Tensor:
+        """(1 or rows, 1 or block, n_times) scaled: a time for all, 0 at pinned positions."""
+        times = (self.denoiser.time_scale * time).to(points.dtype).reshape(1, 1, -1)
+        return times if self.pinned is None else torch.where(self.pinned[..., None], 0.0, times)
 
 
 class LastCall:
@@ -194,32 +192,6 @@ class LastCall:
         """The field's velocity there."""
         self.time, self.points = time, points
         return self._field(time, points)
-
-
-def readout_end(
-    denoiser: Denoiser,
-    prefix: Prefix,
-    time: Tensor,
-    points: Tensor,
-    guidance: float = 1.0,
-    pinned: Tensor | None = None,
-    condition: Tensor | None = None,
-) -> Tensor:
-    """The end that a readout gives at some points, guided.
-
-    It is asked by the points alone: without the estimate of self-conditioning.
-    """
-    head = denoiser.head
-    assert isinstance(head, EndingReadout)
-    made = denoiser.guided(head.said, prefix, guidance, condition)
-    said = made(points, _block_times(denoiser, time, points, pinned))
-    return head.end(said).to(points.dtype)
-
-
-def _block_times(denoiser: Denoiser, time: Tensor, points: Tensor, pinned: Tensor | None) -> Tensor:
-    """(1 or rows, 1 or block, n_times) scaled: a time for all, 0 at pinned positions."""
-    times = (denoiser.time_scale * time).to(points.dtype).reshape(1, 1, -1)
-    return times if pinned is None else torch.where(pinned[..., None], 0.0, times)
 
 
 def last_mean(field: VelocityField, drawn: Estimate | None, steps: int) -> Estimate:

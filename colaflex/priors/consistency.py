@@ -82,7 +82,7 @@ class Consistency(DistilledPrior):
         A readout's is held at t = 0, where it would divide by nothing.
         """
         moved = times[..., None, None] * velocity
-        if self.reads_out:
+        if self.denoiser.readout is not None:
             moved = moved * (times / HELD_BELOW).clamp(max=1.0)[..., None, None]
         return points - moved
 
@@ -102,7 +102,9 @@ class Consistency(DistilledPrior):
         What is linear in the point is held where t is small, by t; a readout could say the same of
         all points, so that the map would be consistent and tell nothing.
         """
-        return earlier.where(times >= TEXT_BELOW, 0.0) if self.reads_out else earlier
+        if self.denoiser.readout is None:
+            return earlier
+        return earlier.where(times >= TEXT_BELOW, 0.0)
 
     def _target(self, predict: Predict, before: Tensor, earlier: Tensor) -> Tensor:
         """f(z_r, r): the network's F in it is held constant, the point z_r is not."""

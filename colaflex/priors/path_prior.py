@@ -1,40 +1,23 @@
-"""Base of the priors that learn on paths between noise and data: losses, history, samples.
-
-What the network's prediction means its denoiser says; how a sample is made of it, derived classes.
-"""
+"""Base of the priors that learn on straight paths between noise and data: draws and losses."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
-from colaflex.interfaces.network import Network
-from colaflex.interfaces.noise import Noise, SampleNoise
-from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.prior import Known, NoiseLevel, Prior, PriorPhase
-from colaflex.interfaces.readout import EndingReadout, Readout
-from colaflex.interfaces.solver import Coupling, VelocityField
+from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.prior import NoiseLevel, PriorPhase
+from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.block_sampling import (
-    Draw,
-    LastCall,
-    PinnedNoise,
-    drawn_estimates,
-    grid_times,
-    last_mean,
-    readout_end,
-    renoised,
-    velocity_field,
-)
-from colaflex.priors.denoiser import SMALLEST_TIME, Denoiser, LatentLift, Prefix
+from colaflex.priors.denoiser import SMALLEST_TIME
+from colaflex.priors.denoising_prior import DenoisingPrior
 from colaflex.priors.flow_config import PathPriorConfig
 from colaflex.priors.path import Masks, Path, Predict, draw_masks, draw_times
 from colaflex.priors.readout_calls import ContentTargets, ReadoutCall, content_of
@@ -56,73 +39,12 @@ class MatchingPhase(PriorPhase):
         return self.prior.matching_flops(batch, segments)
 
 
-class PathPrior(Prior):
-    """Block-causal prior given by a field of velocities along paths from noise to data.
-
-    Attributes:
-        denoiser: what learns. Its parts are the prior's own modules, `network`, `lift`, `head`
-            and so on: by these names checkpoints and optimizers know their weights.
-    """
-
-    n_times: ClassVar[int] = 1
-    learns_ends: ClassVar[bool] = True
-    """Whether its readout learns the text wherever a sampler's last step may ask for an end."""
-
-    denoiser: Denoiser
-    network: Network
-    lift: LatentLift
-    head: nn.Module
+class PathPrior(DenoisingPrior):
+    """Learns which way the data is from points on the paths; by default, by flow matching."""
 
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
-        super().__init__()
-        self.config, self.latent_dim, self.block_size = config, latent_dim, config.block_size
-        network: Network = build(config.network, n_times=self.n_times)
+        super().__init__(config, latent_dim=latent_dim, build=build)
         self.coupling: Coupling = build(config.coupling)
-        denoiser = Denoiser(network, latent_dim, self.prediction, self.time_scale)
-        object.__setattr__(self, "denoiser", denoiser)  # not registered: its parts are
-        self.register_parts()
-
-    @property
-    def prediction(self) -> Literal["velocity", "x0"]:
-        """What the network predicts; see `Denoiser`."""
-        return "velocity"
-
-    @property
-    def time_scale(self) -> float:
-        """Factor on the times that the network sees."""
-        return 1.0
-
-    def register_parts(self) -> None:
-        """Make the denoiser's parts modules of the prior; to be called when one is put in."""
-        for name, part in self.denoiser.named_children():
-            self.add_module(name, part)
-
-    # What the representation offers.
-
-    @property
-    def state_width(self) -> int:
-        """Channels of the network's states."""
-        return self.network.width
-
-    @property
-    def reads_out(self) -> bool:
-        """Whether clean latents are predicted through a readout."""
-        return self.denoiser.readout is not None
-
-    @property
-    def needs_content(self) -> bool:
-        """Where it has a readout, or reads its history by the representation's module."""
-        return self.reads_out or self.denoiser.reader is not None
-
-    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
-        """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
-        if readout is not None:
-            self.denoiser.head = readout
-        if history is not None:
-            self.denoiser.reader = history
-        self.register_parts()
-
-    # Training.
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """By default, those of flow matching."""
@@ -152,7 +74,7 @@ class PathPrior(Prior):
             predict: the network's prediction there, given the batch's history.
         """
         predicted = predict(path.point(), path.times[..., None])
-        if self.prediction == "x0":
+        if self.denoiser.prediction == "x0":
             return (predicted - path.data).square().mean(-1)
         return self.weighed(predicted - path.velocity(), path.times).square().mean(-1)
 
@@ -163,7 +85,7 @@ class PathPrior(Prior):
             error: (samples · batch, blocks, block, dim).
             times: (samples · batch, blocks).
         """
-        if not self.reads_out:
+        if self.denoiser.readout is None:
             return error
         return error * (times / times.clamp(min=SMALLEST_TIME))[..., None, None]
 
@@ -209,7 +131,7 @@ class PathPrior(Prior):
 
     def content_targets(self, latents: LatentBatch, samples: int) -> ContentTargets | None:
         """What a readout is to learn of a batch, repeated for each noising; None without."""
-        if not self.reads_out:
+        if self.denoiser.readout is None:
             return None
         return ContentTargets.repeated(self.blocks(content_of(latents)), samples)
 
@@ -295,97 +217,3 @@ class PathPrior(Prior):
             nats = None if targets is None else targets.mean().flatten(1)
             levels.append(NoiseLevel(logit, error.mean(-1).flatten(1), nats))
         return levels
-
-    # Sampling.
-
-    def begin(self, rows: int) -> Prefix:
-        """An empty prefix."""
-        return self.denoiser.begin(rows)
-
-    def commit(self, state: Prefix, latents: Tensor, counts: Tensor | None = None) -> Prefix:
-        """Append clean latents to the prefix."""
-        if self.denoiser.reader is not None:
-            raise ValueError("this prior reads its history by what latents stand for: commit_told")
-        return self.denoiser.commit(state, self.blocks(latents), counts)
-
-    def commit_told(
-        self, state: Prefix, latents: Tensor, content: Tensor, counts: Tensor | None = None
-    ) -> Prefix:
-        """Append clean latents, or what they stand for, to the prefix."""
-        read = latents if self.denoiser.reader is None else content
-        return self.denoiser.commit(state, self.blocks(read), counts)
-
-    def select(self, state: Prefix, rows: Tensor) -> Prefix:
-        """The prefix of some of the rows."""
-        return Prefix(state.history.select(rows), state.lengths[rows])
-
-    def sample_block(
-        self,
-        state: Prefix,
-        noise: SampleNoise,
-        options: SamplingOptions,
-        known: Known | None = None,
-    ) -> Tensor:
-        """Descend from noise to data along the guided field; see `Prior.sample_block`."""
-        return self.descended(state, noise, options, known)
-
-    def descended(
-        self,
-        state: Prefix,
-        noise: SampleNoise,
-        options: SamplingOptions,
-        known: Known | None,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """The same where something is added to the lifted points; see `field`."""
-        shape = (self.block_size, self.latent_dim)
-        draw = PinnedNoise(noise, shape, self.lift.weight, known)
-        pinned = None if known is None else known.mask
-        asked = (options.guidance, pinned, condition)
-        field = LastCall(self.field(state, *asked))
-        if options.along_the_flow:
-            points = self.descend(field, draw, options.steps)
-        else:
-            times, drawn = grid_times(options.grid, options.steps), None
-            if options.estimate == "draw":
-                drawn = drawn_estimates(self.denoiser, state, noise, *asked)
-            estimate = last_mean(field, drawn, options.steps)
-            points = renoised(estimate, draw, times, options.renoise)
-        if self.ends_apart:
-            time = self.end_time(field.time)
-            points = readout_end(self.denoiser, state, time, field.points, *asked)
-        return draw.pin(points)
-
-    @abstractmethod
-    def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
-        """From noise to data.
-
-        Args:
-            field: (time, points) -> velocity, 0 at pinned positions; see `field`.
-            draw: the noise to begin with, draw(0), and further noise.
-            steps: intervals of [0, 1].
-        """
-
-    def field(
-        self,
-        state: Prefix,
-        guidance: float = 1.0,
-        pinned: Tensor | None = None,
-        condition: Tensor | None = None,
-    ) -> VelocityField:
-        """The (guided) velocity field of the next block given a prefix; see `velocity_field`."""
-        return velocity_field(self.denoiser, state, guidance, pinned, condition)
-
-    @property
-    def ends_apart(self) -> bool:
-        """Whether the readout is asked once more, for the end of a sample."""
-        return self.learns_ends and isinstance(self.head, EndingReadout)
-
-    def end_time(self, time: Tensor) -> Tensor:
-        """Where a readout is asked for an end, if the field was asked last at this time."""
-        return time
-
-    def network_evaluations(self, options: SamplingOptions) -> int | None:
-        """Network evaluations per block: one a step and for an end, times guidance branches."""
-        steps = options.steps + self.ends_apart
-        return steps * (1 if options.guidance == 1.0 else 2)

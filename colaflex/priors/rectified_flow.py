@@ -60,7 +60,7 @@ class RectifiedFlow(DistilledPrior, FlowMatching):
 
         And what its readout says there, repeated for each noising of the student.
         """
-        recorder = SaidRecorder() if self.reads_out else None
+        recorder = SaidRecorder() if self.denoiser.readout is not None else None
         guidance = self.config.teacher_guidance
         velocity = self.teacher_field(history, path.masks, guidance, recorder)
         ends = self.follow(velocity, path.pin(path.noise), self.config.teacher_steps)

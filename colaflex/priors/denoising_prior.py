@@ -1,0 +1,184 @@
+"""Base of the priors that sample blocks by a denoiser; how they learn, `PathPrior` says."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from colaflex.interfaces.component import Builder
+from colaflex.interfaces.network import Network
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.prior import Known, Prior
+from colaflex.interfaces.readout import EndingReadout, Readout
+from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.block_sampling import (
+    BlockSampler,
+    Draw,
+    LastCall,
+    PinnedNoise,
+    grid_times,
+    last_mean,
+    renoised,
+)
+from colaflex.priors.denoiser import Denoiser, LatentLift, Prefix
+from colaflex.priors.flow_config import PathPriorConfig
+
+__all__ = ["DenoisingPrior"]
+
+
+class DenoisingPrior(Prior):
+    """Block-causal prior that goes from noise to data by the predictions of a denoiser.
+
+    Attributes:
+        denoiser: what learns. Its parts are the prior's own modules, `network`, `lift`, `head`
+            and so on: by these names checkpoints and optimizers know their weights.
+    """
+
+    n_times: ClassVar[int] = 1
+    learns_ends: ClassVar[bool] = True
+    """Whether its readout learns the text wherever a sampler's last step may ask for an end."""
+
+    denoiser: Denoiser
+    network: Network
+    lift: LatentLift
+    head: nn.Module
+
+    def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
+        super().__init__()
+        self.config, self.latent_dim, self.block_size = config, latent_dim, config.block_size
+        network: Network = build(config.network, n_times=self.n_times)
+        denoiser = Denoiser(network, latent_dim, self.prediction, self.time_scale)
+        object.__setattr__(self, "denoiser", denoiser)  # not registered: its parts are
+        self.register_parts()
+
+    @property
+    def prediction(self) -> Literal["velocity", "x0"]:
+        """What the network predicts; see `Denoiser`."""
+        return "velocity"
+
+    @property
+    def time_scale(self) -> float:
+        """Factor on the times that the network sees."""
+        return 1.0
+
+    def register_parts(self) -> None:
+        """Make the denoiser's parts modules of the prior; to be called when one is put in."""
+        for name, part in self.denoiser.named_children():
+            self.add_module(name, part)
+
+    # What the representation offers.
+
+    @property
+    def state_width(self) -> int:
+        """Channels of the network's states."""
+        return self.network.width
+
+    @property
+    def needs_content(self) -> bool:
+        """Where it has a readout, or reads its history by the representation's module."""
+        return self.denoiser.readout is not None or self.denoiser.reader is not None
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
+        if readout is not None:
+            self.denoiser.head = readout
+        if history is not None:
+            self.denoiser.reader = history
+        self.register_parts()
+
+    # Sampling.
+
+    def begin(self, rows: int) -> Prefix:
+        """An empty prefix."""
+        return self.denoiser.begin(rows)
+
+    def commit(self, state: Prefix, latents: Tensor, counts: Tensor | None = None) -> Prefix:
+        """Append clean latents to the prefix."""
+        if self.denoiser.reader is not None:
+            raise ValueError("this prior reads its history by what latents stand for: commit_told")
+        blocks = latents.unflatten(1, (-1, self.block_size))
+        return self.denoiser.commit(state, blocks, counts)
+
+    def commit_told(
+        self, state: Prefix, latents: Tensor, content: Tensor, counts: Tensor | None = None
+    ) -> Prefix:
+        """Append clean latents, or what they stand for, to the prefix."""
+        read = latents if self.denoiser.reader is None else content
+        return self.denoiser.commit(state, read.unflatten(1, (-1, self.block_size)), counts)
+
+    def select(self, state: Prefix, rows: Tensor) -> Prefix:
+        """The prefix of some of the rows."""
+        return Prefix(state.history.select(rows), state.lengths[rows])
+
+    def sample_block(
+        self,
+        state: Prefix,
+        noise: SampleNoise,
+        options: SamplingOptions,
+        known: Known | None = None,
+    ) -> Tensor:
+        """Descend from noise to data along the guided field; see `Prior.sample_block`."""
+        return self.descended(state, noise, options, known)
+
+    def descended(
+        self,
+        state: Prefix,
+        noise: SampleNoise,
+        options: SamplingOptions,
+        known: Known | None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """The same where something is added to the lifted points; see `field`."""
+        shape = (self.block_size, self.latent_dim)
+        draw = PinnedNoise(noise, shape, self.lift.weight, known)
+        pinned = None if known is None else known.mask
+        sampler = BlockSampler(self.denoiser, state, options.guidance, pinned, condition)
+        field = LastCall(self.field(state, options.guidance, pinned, condition))
+        if options.along_the_flow:
+            points = self.descend(field, draw, options.steps)
+        else:
+            times, drawn = grid_times(options.grid, options.steps), None
+            if options.estimate == "draw":
+                drawn = sampler.estimates(noise)
+            estimate = last_mean(field, drawn, options.steps)
+            points = renoised(estimate, draw, times, options.renoise)
+        if self.ends_apart:
+            points = sampler.end(self.end_time(field.time), field.points)
+        return draw.pin(points)
+
+    @abstractmethod
+    def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
+        """From noise to data.
+
+        Args:
+            field: (time, points) -> velocity, 0 at pinned positions; see `field`.
+            draw: the noise to begin with, draw(0), and further noise.
+            steps: intervals of [0, 1].
+        """
+
+    def field(
+        self,
+        state: Prefix,
+        guidance: float = 1.0,
+        pinned: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> VelocityField:
+        """The (guided) velocity field of the next block given a prefix; see `BlockSampler`."""
+        return BlockSampler(self.denoiser, state, guidance, pinned, condition).field()
+
+    @property
+    def ends_apart(self) -> bool:
+        """Whether the readout is asked once more, for the end of a sample."""
+        return self.learns_ends and isinstance(self.head, EndingReadout)
+
+    def end_time(self, time: Tensor) -> Tensor:
+        """Where a readout is asked for an end, if the field was asked last at this time."""
+        return time
+
+    def network_evaluations(self, options: SamplingOptions) -> int | None:
+        """Network evaluations per block: one a step and for an end, times guidance branches."""
+        steps = options.steps + self.ends_apart
+        return steps * (1 if options.guidance == 1.0 else 2)
