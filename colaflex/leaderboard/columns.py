@@ -60,7 +60,7 @@ def columns(
     """What ranks, then what the board shows as far as any row has it."""
     rows: list[Entry | Reference] = [row for table in tables for row in table.rows]
     better = {table.metric: table.better for table in tables}
-    found = []
+    shown = []
     for name in dict.fromkeys([metric, *board.metrics]):
         measured = [row.metrics[name] for row in rows if name in row.metrics]
         if not measured and name != metric:
@@ -68,8 +68,8 @@ def columns(
         measured += [reference.metrics[name] for reference in beside if name in reference.metrics]
         info = describe(name)
         arrow = _ARROWS.get(better.get(name, info.better or ""), "")
-        found.append(Column(name, info, arrow, decimals(measured, info.unit)))
-    return found
+        shown.append(Column(name, info, arrow, decimals(measured, info.unit)))
+    return shown
 
 
 def place_text(entry: Entry) -> str:

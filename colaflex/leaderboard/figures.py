@@ -178,9 +178,9 @@ def diversity_figure(
             colour, marker = looks(name)
             places = [(across.at(p.x), up.at(p.y)) for p in points]
             axes.plot(*zip(*places, strict=True), marker, color=colour, ms=3.5, alpha=0.35, mew=0)
-            kept = [places[i] for i in front_line(places, 1.0, sign)]
-            axes.plot(*zip(*kept, strict=True), "-", color=colour, lw=1.6, marker=marker, ms=5)
-            labels.append(Label(*max(kept, key=lambda place: sign * place[1]), elide(name), colour))
+            best = [places[i] for i in front_line(places, 1.0, sign)]
+            axes.plot(*zip(*best, strict=True), "-", color=colour, lw=1.6, marker=marker, ms=5)
+            labels.append(Label(*max(best, key=lambda place: sign * place[1]), elide(name), colour))
         quality, diversity = real
         if quality and diversity and math.isfinite(quality.value * diversity.value):
             place = across.at(diversity), up.at(quality)

@@ -34,8 +34,8 @@ def write_index(board: Board, path: Path | None = None) -> Path:
     path = path or board.results.with_suffix(".sqlite")
     records = load_records(board)
     with TemporaryDirectory() as folder:
-        made = Path(folder) / "index.sqlite"
-        base = sqlite3.connect(made)
+        temporary = Path(folder) / "index.sqlite"
+        base = sqlite3.connect(temporary)
         try:
             base.executescript(TABLES)
             base.executemany(
@@ -62,5 +62,5 @@ def write_index(board: Board, path: Path | None = None) -> Path:
         finally:
             base.close()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, made.read_bytes())
+        write_atomic(path, temporary.read_bytes())
     return path

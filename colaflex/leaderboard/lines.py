@@ -198,15 +198,15 @@ def _sort(value: float) -> str:
 def _pair_rows(table: Table) -> list[PairRow]:
     """Of each ranked row the p against every one above it."""
     ranked = table.ranked
-    found = []
+    pairs = []
     for index, row in enumerate(ranked):
         cells = []
         for other in ranked[:index]:
             p = table.p_of(row.name, other.name)
             gap = f"{other.name} against {row.name}"
             cells.append((_p_text(p), table.differ(row.name, other.name), gap))
-        found.append(PairRow(row.name, place_text(row), cells))
-    return found
+        pairs.append(PairRow(row.name, place_text(row), cells))
+    return pairs
 
 
 def _p_text(p: float | None) -> str:

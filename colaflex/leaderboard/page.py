@@ -87,8 +87,8 @@ def _context(standings: Standings) -> dict[str, Any]:
 
 def _filters(lines: Sequence[Line]) -> list[tuple[str, list[str]]]:
     """Of every filter that tells lines apart, its values."""
-    found = ((name, sorted({line.filters[name] for line in lines})) for name in FILTERS)
-    return [(name, values) for name, values in found if len(values) > 1]
+    filters = ((name, sorted({line.filters[name] for line in lines})) for name in FILTERS)
+    return [(name, values) for name, values in filters if len(values) > 1]
 
 
 def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
@@ -124,8 +124,8 @@ def _machine(environment: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {environment[key]}" for key in keys if environment.get(key))
 
 
-def _figures(found: Iterable[Figure | None]) -> list[Figure]:
-    return [figure for figure in found if figure is not None]
+def _figures(figures: Iterable[Figure | None]) -> list[Figure]:
+    return [figure for figure in figures if figure is not None]
 
 
 def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
@@ -185,9 +185,9 @@ def _diversity(standings: Standings, rows: Sequence[Entry]) -> str:
     return next((n for n in order if any(f"generation.{n}" in row.metrics for row in rows)), "")
 
 
-def _level_rows(quality: str, found: Sequence[Level]) -> list[LevelRow]:
+def _level_rows(quality: str, levels_reached: Sequence[Level]) -> list[LevelRow]:
     info = describe(f"generation.{quality}")
-    every = [p.y for level in found for p in level.fastest.values() if p]
+    every = [p.y for level in levels_reached for p in level.fastest.values() if p]
     places = decimals(every, info.unit)
     return [
         LevelRow(
@@ -195,7 +195,7 @@ def _level_rows(quality: str, found: Sequence[Level]) -> list[LevelRow]:
             [(name, compact(p.x.value), p.text) for name, p in _by_speed(level)],
             [name for name, point in level.fastest.items() if point is None],
         )
-        for level in found
+        for level in levels_reached
     ]
 
 

@@ -128,14 +128,15 @@ def _samples(folder: RunFolder) -> list[dict[str, str]]:
     lines = [parse_json(line, path) for line in text.split("\n") if line.strip()]
     if not all(isinstance(line, dict) for line in lines):
         raise UserError(f"{path}: expected one JSON object a line")
-    kept: list[dict[str, str]] = []
+    samples: list[dict[str, str]] = []
     counts: dict[str, int] = {}
     sources = dict.fromkeys(str(line.get("source", "")) for line in lines)
     own = max(1, MOST_SAMPLES - OF_OTHERS * (len(sources) - 1))
     for line in lines:
         source = str(line.get("source", ""))
         counts[source] = counts.get(source, 0) + 1
-        if counts[source] <= (own if source == "model" else OF_OTHERS) and len(kept) < MOST_SAMPLES:
+        most = own if source == "model" else OF_OTHERS
+        if counts[source] <= most and len(samples) < MOST_SAMPLES:
             texts = {key: str(line.get(key, "")) for key in ("source", "prompt", "text")}
-            kept.append({key: text[:LONGEST_TEXT] for key, text in texts.items()})
-    return kept
+            samples.append({key: text[:LONGEST_TEXT] for key, text in texts.items()})
+    return samples

@@ -36,10 +36,10 @@ class Reference:
 
 def references(tables: list[Table]) -> list[Reference]:
     """The references of tables of one metric; one that is the same at all budgets is one row."""
-    found: dict[str, list[Reference]] = {}
+    by_name: dict[str, list[Reference]] = {}
     for table in tables:
         for reference in _at_budget(table):
-            known = found.setdefault(reference.name, [])
+            known = by_name.setdefault(reference.name, [])
             if known and known[-1].metrics == reference.metrics:
                 known[-1] = Reference(
                     reference.name,
@@ -49,7 +49,7 @@ def references(tables: list[Table]) -> list[Reference]:
                 )
             else:
                 known.append(reference)
-    return [each for name in sorted(found, key=row_order) for each in found[name]]
+    return [each for name in sorted(by_name, key=row_order) for each in by_name[name]]
 
 
 def _at_budget(table: Table) -> list[Reference]:
@@ -71,19 +71,19 @@ def _at_budget(table: Table) -> list[Reference]:
 
 
 def _by_reference(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Measurement]]:
-    found: dict[str, dict[str, Measurement]] = {}
+    by_reference: dict[str, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
         if at.family == "generation" and at.row != "model" and not at.point:
-            found.setdefault(at.row, {})[at.canonical] = measured
-    return found
+            by_reference.setdefault(at.row, {})[at.canonical] = measured
+    return by_reference
 
 
 def _over_seeds(seeds: list[dict[str, Measurement]]) -> dict[str, Measurement]:
     """The seeds' mean; where they all say the same, the interval over items stands."""
-    found = {}
+    means = {}
     for name in seeds[0]:
         measured = [each[name] for each in seeds if name in each]
         values = [each.value for each in measured]
-        found[name] = measured[0] if len(set(values)) == 1 else over_seeds(name, values)
-    return found
+        means[name] = measured[0] if len(set(values)) == 1 else over_seeds(name, values)
+    return means

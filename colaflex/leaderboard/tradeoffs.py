@@ -50,13 +50,13 @@ def by_settings(
     metrics: Mapping[str, Measurement], family: str
 ) -> dict[Settings, dict[str, Measurement]]:
     """The metrics of a family that belong to a sweep, by setting."""
-    found: dict[Settings, dict[str, Measurement]] = {}
+    by_setting: dict[Settings, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
         own = at.row == "model" and at.axis != SAMPLES
         if at.family == family and at.point and own and math.isfinite(measured.value):
-            found.setdefault(at.point, {})[at.metric] = measured
-    return found
+            by_setting.setdefault(at.point, {})[at.metric] = measured
+    return by_setting
 
 
 def frontier(row: Entry, quality: str, diversity: str) -> list[Point]:
@@ -68,10 +68,10 @@ def frontier(row: Entry, quality: str, diversity: str) -> list[Point]:
         diversity: likewise.
     """
     points: list[Point] = []
-    for settings, found in by_settings(row.metrics, "generation").items():
+    for settings, metrics in by_settings(row.metrics, "generation").items():
         axes = {axis for axis, _ in settings}
-        if axes <= {"guidance", "temperature"} and quality in found and diversity in found:
-            points.append(Point(settings, found[diversity], found[quality]))
+        if axes <= {"guidance", "temperature"} and quality in metrics and diversity in metrics:
+            points.append(Point(settings, metrics[diversity], metrics[quality]))
     own = [row.metrics.get(f"generation.{name}") for name in (diversity, quality)]
     if points:  # the row's own texts may be more than a point's
         own[0] = beside(row.metrics, f"generation.{diversity}", points[0].x.n)
@@ -85,10 +85,10 @@ def timed(row: Entry, quality: str) -> list[Point]:
     own = row.metrics.get(f"generation.{quality}")
     points = [Point((), speed, own)] if speed and own else []
     speeds = by_settings(row.metrics, "speed")
-    for settings, found in by_settings(row.metrics, "generation").items():
+    for settings, metrics in by_settings(row.metrics, "generation").items():
         rate = speeds.get(settings, {}).get("tokens_per_second")
-        if rate and quality in found:
-            points.append(Point(settings, rate, found[quality]))
+        if rate and quality in metrics:
+            points.append(Point(settings, rate, metrics[quality]))
     points = [p for p in points if p.x.value > 0 and math.isfinite(p.x.value * p.y.value)]
     return sorted(points, key=lambda point: point.x.value)
 

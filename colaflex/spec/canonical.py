@@ -62,18 +62,18 @@ def canonical(value: Any, registry: Registry, *, contents: bool = True) -> Any:
 
 def components_of(value: Any, registry: Registry, path: KeyPath = ()) -> dict[str, list[str]]:
     """[distribution:name, version] of every component in a model, by key path."""
-    found: dict[str, list[str]] = {}
+    components: dict[str, list[str]] = {}
     if isinstance(value, ComponentConfig):
         entry = registry.entry_of(value)
-        found[dotted(path)] = [entry.qualified, entry.component.version]
+        components[dotted(path)] = [entry.qualified, entry.component.version]
     if isinstance(value, BaseModel):
         for key, item in _fields(value):
-            found |= components_of(item, registry, (*path, key))
+            components |= components_of(item, registry, (*path, key))
     elif isinstance(value, Mapping | list | tuple):
         items: Mapping[Any, Any] = value if isinstance(value, Mapping) else dict(enumerate(value))
         for key, item in items.items():
-            found |= components_of(item, registry, (*path, key))
-    return found
+            components |= components_of(item, registry, (*path, key))
+    return components
 
 
 def sha256_of(data: Any) -> str:
@@ -104,7 +104,7 @@ def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:
 
 
 def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, Any]:
-    found = {}
+    changed = {}
     shapes = shapes_of(type(model))
     for key, value in _fields(model):
         shape = shapes[key]
@@ -116,8 +116,8 @@ def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, 
             continue
         reduced = canonical(value, registry, contents=contents)
         if reduced is not None or value is None:
-            found[key] = reduced
-    return found
+            changed[key] = reduced
+    return changed
 
 
 def _says_nothing(value: Any, default: Any, shape: Shape, registry: Registry) -> bool:
@@ -139,8 +139,8 @@ def _unsaid(default: Any, shape: Shape) -> Any:
     if not isinstance(default, BaseModel):
         return default
     inner = shapes_of(type(default))
-    held = {key: (item, _unsaid(item, inner[key])) for key, item in _fields(default)}
-    changed = {key: unsaid for key, (item, unsaid) in held.items() if unsaid is not item}
+    values = {key: (item, _unsaid(item, inner[key])) for key, item in _fields(default)}
+    changed = {key: unsaid for key, (item, unsaid) in values.items() if unsaid is not item}
     return default.model_copy(update=changed) if changed else default
 
 
@@ -161,7 +161,7 @@ def _content(path: Path) -> str | None:
 
 def _recorded(run: Path) -> dict[str, Any]:
     try:
-        found = read_json(run / "result.json")
+        result = read_json(run / "result.json")
     except UserError:
         return {}  # no finished run there: the caller decides what that means
-    return found if isinstance(found, dict) else {}
+    return result if isinstance(result, dict) else {}

@@ -178,15 +178,15 @@ class Resolver:
         self.report(node.key, path, f"unknown key{of}", hint)
 
     def _types_with(self, kind: str, key: str) -> list[str]:
-        found = []
+        types = []
         for name in self.registry.names(kind):
             try:
                 cls = self.registry.config_class(kind, name)
             except UserError:
                 continue  # a broken plugin is no help to whoever mistyped a key
             if key in shapes_of(cls):
-                found.append(name)
-        return found
+                types.append(name)
+        return types
 
     def _explain(
         self, cls: type[BaseModel], node: Node, path: KeyPath, item: Any, clean: bool

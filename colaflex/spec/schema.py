@@ -87,11 +87,11 @@ def json_schema(registry: Registry) -> dict[str, Any]:
 def _referenced(root: JsonSchemaValue, definitions: dict[str, Any]) -> set[str]:
     """The definitions that the schema leads to."""
     used: set[str] = set()
-    waiting = [root]
-    while waiting:
-        found = set(REFERENCE.findall(json.dumps(waiting.pop()))) - used
-        used |= found
-        waiting += [definitions[name] for name in found]
+    unvisited = [root]
+    while unvisited:
+        references = set(REFERENCE.findall(json.dumps(unvisited.pop()))) - used
+        used |= references
+        unvisited += [definitions[name] for name in references]
     return used
 
 
@@ -115,10 +115,10 @@ def _link_slots(definition: JsonSchemaValue, model: type[BaseModel]) -> None:
         old = definition["properties"][key]
         link = _linked(shape)
         if link is not None:
-            kept = {name: old[name] for name in ("description", "default", "title") if name in old}
+            texts = {name: old[name] for name in ("description", "default", "title") if name in old}
             nullable = any(option.get("type") == "null" for option in old.get("anyOf", ()))
             branch = {"anyOf": [link, {"type": "null"}]} if nullable else link
-            definition["properties"][key] = {**kept, **branch}
+            definition["properties"][key] = {**texts, **branch}
 
 
 def _linked(shape: Shape) -> dict[str, Any] | None:

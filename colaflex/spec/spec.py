@@ -100,8 +100,8 @@ class Spec(Document):
         """
         layers = Layers(registry())
         tree = layers.load(Path(path))
-        found = [read_set(argument) for argument in sets]
-        return cls._of(tree, layers, found, misfits, SavedResolver(registry()))
+        overrides = [read_set(argument) for argument in sets]
+        return cls._of(tree, layers, overrides, misfits, SavedResolver(registry()))
 
     @classmethod
     def of_record(cls, mapping: Mapping[str, Any]) -> Self:
@@ -196,11 +196,11 @@ class Spec(Document):
     @property
     def warnings(self) -> list[str]:
         """What will work, but hardly as meant."""
-        found = list(warnings(self))
+        lines = list(warnings(self))
         run = self._stage1_run
         if run is not None and not (run / "spec.yaml").is_file():
-            found.append(f"representation.from: there is no run in {run}")
-        return found
+            lines.append(f"representation.from: there is no run in {run}")
+        return lines
 
     @property
     def stage1_run(self) -> Path | None:

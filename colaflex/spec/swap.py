@@ -99,5 +99,5 @@ def _prune(node: Node, shape: Shape) -> Node:
     if shape.model is None or not isinstance(node.value, dict):
         return node
     known = shapes_of(shape.model)
-    kept = {key: _prune(item, known[key]) for key, item in node.value.items() if key in known}
-    return replace(node, value=kept)
+    entries = {key: _prune(item, known[key]) for key, item in node.value.items() if key in known}
+    return replace(node, value=entries)

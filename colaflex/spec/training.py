@@ -268,17 +268,17 @@ class Training(StageFields):
         neither prior nor regime changes them.
         """
         values = {key: getattr(self, key) for key in StageFields.model_fields}
-        given = self.stages.get(name)
+        overrides = self.stages.get(name)
         for key in values:
-            own = getattr(given, key, None)
+            own = getattr(overrides, key, None)
             values[key] = values[key] if own is None else own
         steps = self._steps(name)
         values["warmup_steps"] = min(values["warmup_steps"], steps // 2)
         return StageSettings(**values, steps=steps)
 
     def _steps(self, name: str) -> int:
-        given = self.stages.get(name)
-        own, share = getattr(given, "steps", None), getattr(given, "share", None)
+        overrides = self.stages.get(name)
+        own, share = getattr(overrides, "steps", None), getattr(overrides, "share", None)
         if own is not None:
             return int(own)
         if share is None and name == "prior" and self.regime != "scratch":

@@ -131,8 +131,8 @@ def _named(
     message = check(named)
     if not message:
         return
-    told = [o for o in named.options if re.search(rf"(?<!\w){re.escape(o)}(?!\w)", message)]
-    where = (*path, "options", told[0]) if told else (*path, "type")
+    options = [o for o in named.options if re.search(rf"(?<!\w){re.escape(o)}(?!\w)", message)]
+    where = (*path, "options", options[0]) if options else (*path, "type")
     yield as_written(node.problem(where, message))
 
 

@@ -37,8 +37,8 @@ def study_specs(
             problems += error.problems
             specs[name] = base
     space = Space(())
-    given = node.child("space")
-    entry = given if given is not None and given.value is not None else None
+    section = node.child("space")
+    entry = section if section is not None and section.value is not None else None
     entry = entry or default_space(specs["trials"], node.origin)
     try:
         space = read_space(entry, specs["trials"])
