@@ -31,7 +31,6 @@ from colaflex.statistics.significance import (
     paired_test,
     row_value,
     unpaired_test,
-    welch_test,
 )
 
 __all__ = [
@@ -42,15 +41,14 @@ __all__ = [
     "compare",
     "holm",
     "over",
-    "p_value",
     "rank",
 ]
 
 LEVEL = 0.05
 """How often at most a board of equal rows shows any difference as significant."""
 
-Outcomes = Sequence[Items] | Sequence[float]
-"""A row's outcomes, one a seed: item by item, or where items are unknown the seeds' values."""
+Outcomes = Sequence[Items]
+"""A row's outcomes item by item, one a seed."""
 
 Over = Literal["seeds", "items"]
 """What tests generalise over: to further trainings, or to further items of these trainings."""
@@ -89,16 +87,6 @@ def holm(p: Mapping[K, float]) -> dict[K, float]:
 def over(rows: Iterable[Outcomes]) -> Over:
     """What rows are compared over: seeds, if all of them have several."""
     return "seeds" if all(len(outcomes) > 1 for outcomes in rows) else "items"
-
-
-def p_value(one: Outcomes, other: Outcomes, permutations: int = PERMUTATIONS) -> float:
-    """Two-sided p of two rows; the same whichever comes first.
-
-    Over seeds where both have several, else over items: in pairs where both have as many, which
-    then are the same ones (those of one board), else unpaired. By the seeds' values alone (Welch)
-    where the items of either are unknown.
-    """
-    return _p_value(one, other, over((one, other)), permutations)
 
 
 def compare(rows: Mapping[str, Outcomes], level: float = LEVEL) -> dict[tuple[str, str], float]:
@@ -158,21 +146,18 @@ def rank(
 
 
 def _p_value(one: Outcomes, other: Outcomes, unit: Over, permutations: int) -> float:
-    left = [each for each in one if isinstance(each, Items)]
-    right = [each for each in other if isinstance(each, Items)]
-    if len(left) < len(one) or len(right) < len(other) or not left or not right:
-        return welch_test(_values(one), _values(other))
+    """Two-sided p of two rows; the same whichever comes first.
+
+    Over items in pairs where both have as many, which then are the same ones (those of one board),
+    else unpaired.
+    """
     if unit == "seeds":
-        return hierarchical_test(left, right, permutations)
-    sizes = {len(items.values) for items in (*left, *right)}
+        return hierarchical_test(one, other, permutations)
+    sizes = {len(items.values) for items in (*one, *other)}
     chosen = paired_test if len(sizes) == 1 else unpaired_test
-    return chosen(left, right, permutations=permutations)
-
-
-def _values(outcomes: Outcomes) -> list[float]:
-    return [row_value([each]) if isinstance(each, Items) else float(each) for each in outcomes]
+    return chosen(one, other, permutations=permutations)
 
 
 def _mean(outcomes: Outcomes) -> float:
-    values = _values(outcomes)
+    values = [row_value([each]) for each in outcomes]
     return math.fsum(values) / len(values) if values else math.nan
