@@ -36,7 +36,6 @@ class SegmentAutoencoder(SegmentDecoder):
         config: sizes, and how the decoder's input is disturbed in training.
         vocabulary: the tokens.
         max_segment_tokens: slots of a segment.
-        channels: outputs of the encoder's head, for each latent.
         group: where the first of so many segments is coarse, their number; 1 for one level.
 
     Example:
@@ -54,7 +53,6 @@ class SegmentAutoencoder(SegmentDecoder):
         *,
         vocabulary: Vocabulary,
         max_segment_tokens: int,
-        channels: int,
         group: int = 1,
     ) -> None:
         super().__init__(config, vocabulary, max_segment_tokens)
@@ -65,7 +63,7 @@ class SegmentAutoencoder(SegmentDecoder):
         self.token_encoder: CausalTransformer | None = None
         self.join = nn.Linear(self.slots * inner, width)
         self.encoder = CausalTransformer(width, config.encoder_layers, config.heads)
-        self.posterior = nn.Linear(width, channels)
+        self.posterior = nn.Linear(width, self.posterior_channels)
         self._add_decoder()
         nn.init.normal_(self.embedding.weight, std=1.0)
         self.levels = CoarseLatents(group, width, inner) if group > 1 else None
@@ -75,6 +73,11 @@ class SegmentAutoencoder(SegmentDecoder):
         self.alignment: Alignment | None = None
         if config.alignment != "none":
             self.alignment = Alignment(config.alignment, vocabulary, width)
+
+    @property
+    def posterior_channels(self) -> int:
+        """Outputs of the encoder's head, for each latent."""
+        return self.latent_dim
 
     @abstractmethod
     def _posterior(self, states: Tensor) -> Posterior:

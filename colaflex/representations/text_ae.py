@@ -11,8 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from colaflex.interfaces.values import Posterior, Vocabulary
-from colaflex.representations.configs import TextAEConfig
+from colaflex.interfaces.values import Posterior
 from colaflex.representations.segment_autoencoder import SegmentAutoencoder
 from colaflex.representations.segment_decoder import wide
 
@@ -25,22 +24,6 @@ class TextAE(SegmentAutoencoder):
     A LayerNorm without affine fixes the scale, without which the encoder would outgrow the noise.
     Priors learn the clean latents.
     """
-
-    def __init__(
-        self,
-        config: TextAEConfig,
-        *,
-        vocabulary: Vocabulary,
-        max_segment_tokens: int,
-        group: int = 1,
-    ) -> None:
-        super().__init__(
-            config,
-            vocabulary=vocabulary,
-            max_segment_tokens=max_segment_tokens,
-            channels=config.latent_dim,
-            group=group,
-        )
 
     def _posterior(self, states: Tensor) -> Posterior:
         return Posterior(functional.layer_norm(wide(self.posterior(states)), (self.latent_dim,)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.losses import Losses, LossTerm
-from colaflex.interfaces.values import Posterior, Vocabulary
+from colaflex.interfaces.values import Posterior
 from colaflex.representations.configs import TextVAEConfig
 from colaflex.representations.segment_autoencoder import SegmentAutoencoder
 from colaflex.representations.segment_decoder import wide
@@ -30,21 +30,10 @@ class TextVAE(SegmentAutoencoder):
 
     config: TextVAEConfig
 
-    def __init__(
-        self,
-        config: TextVAEConfig,
-        *,
-        vocabulary: Vocabulary,
-        max_segment_tokens: int,
-        group: int = 1,
-    ) -> None:
-        super().__init__(
-            config,
-            vocabulary=vocabulary,
-            max_segment_tokens=max_segment_tokens,
-            channels=config.latent_dim * (2 if config.log_snr == "learned" else 1),
-            group=group,
-        )
+    @property
+    def posterior_channels(self) -> int:
+        """Means, and log-variances where these are learned."""
+        return self.latent_dim * (2 if self.config.log_snr == "learned" else 1)
 
     def _posterior(self, states: Tensor) -> Posterior:
         out = wide(self.posterior(states))
