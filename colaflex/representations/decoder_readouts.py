@@ -14,12 +14,7 @@ from torch.nn import functional
 from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.representations.token_content import TokenSlots
 
-__all__ = [
-    "DecoderReadout",
-    "Realisation",
-    "SecondHead",
-    "ThroughDecoder",
-]
+__all__ = ["DecoderReadout", "Realisation", "SecondHead", "ThroughDecoder"]
 
 
 @dataclass(frozen=True)

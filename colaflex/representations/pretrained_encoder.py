@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from colaflex.errors import UserError
 
-__all__ = [
-    "BertEncoder",
-    "PretrainedEncoder",
-    "T5Encoder",
-    "transformers_library",
-]
+__all__ = ["BertEncoder", "PretrainedEncoder", "T5Encoder", "transformers_library"]
 
 
 def transformers_library() -> Any:

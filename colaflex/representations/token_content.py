@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.levels import coarse_places
 
-__all__ = [
-    "TokenHistory",
-    "TokenSlots",
-]
+__all__ = ["TokenHistory", "TokenSlots"]
 
 
 @dataclass(frozen=True, slots=True)
