@@ -14,7 +14,7 @@ from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cell_matching import Match, Matcher
-from colaflex.leaderboard.cell_pool import BUSY, CellEnded, CellPool, Settings
+from colaflex.leaderboard.cell_pool import BUSY, CellEnd, CellPool, Settings
 from colaflex.leaderboard.cells import Cell
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
@@ -196,7 +196,7 @@ class Bench:
         match = self.matches[cell]
         self.pool.start_cell(cell, self.matcher.spec(cell, match.values), match)
 
-    def _after(self, ended: CellEnded) -> None:
+    def _after(self, ended: CellEnd) -> None:
         """Take note of a process that has ended."""
         cell = ended.job
         if ended.code == BUSY:
@@ -258,7 +258,7 @@ class Bench:
                 "back as it was, or move this away"
             )
 
-    def _reason(self, ended: CellEnded) -> str:
+    def _reason(self, ended: CellEnd) -> str:
         log = self.pool.log(ended.job)
         lines = _end(log).splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")

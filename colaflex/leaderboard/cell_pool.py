@@ -12,20 +12,20 @@ from colaflex.files.reading import appending, inside
 from colaflex.files.writing import write_atomic
 from colaflex.leaderboard.cell_matching import Match
 from colaflex.leaderboard.cells import Cell
-from colaflex.runtime.pool import Ended, Pool
+from colaflex.runtime.pool import Pool, ProcessEnd
 from colaflex.spec import Spec
 
 if TYPE_CHECKING:
     from colaflex.training.hardware import Precision
 
-__all__ = ["BUSY", "CellEnded", "CellPool", "Settings", "Tail"]
+__all__ = ["BUSY", "CellEnd", "CellPool", "Settings", "Tail"]
 
 BUSY = 75
 """Exit code of a cell whose folder, or stage 1, another process has."""
 BLOCK = 1 << 16
 LONGEST = 200
 """Characters of a line that is shown."""
-CellEnded = Ended[Cell]
+CellEnd = ProcessEnd[Cell]
 
 
 @dataclass(frozen=True, slots=True)

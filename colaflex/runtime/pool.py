@@ -15,13 +15,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Generic, TypeVar
 
-__all__ = ["Ended", "Pool", "when_to_stop"]
+__all__ = ["Pool", "ProcessEnd", "when_to_stop"]
 
 Job = TypeVar("Job", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(Generic[Job]):
+class ProcessEnd(Generic[Job]):
     """A process that has ended.
 
     Attributes:
@@ -100,14 +100,14 @@ class Pool(Generic[Job]):
         )
         self._running[job] = _Running(process, time.monotonic())
 
-    def ended(self) -> Iterator[Ended[Job]]:
+    def ended(self) -> Iterator[ProcessEnd[Job]]:
         """The processes that have ended since the last call."""
         for job, running in list(self._running.items()):
             code = running.process.poll()
             if code is not None:
                 running.ask_to_stop()
                 del self._running[job]
-                yield Ended(job, code, time.monotonic() - running.began)
+                yield ProcessEnd(job, code, time.monotonic() - running.began)
 
     def stop(self) -> None:
         """Ask all to stop; they are still to be waited for."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from colaflex.runtime.pool import Ended, Pool
+from colaflex.runtime.pool import Pool, ProcessEnd
 
 MODULE = """
 import os, signal, sys, time
@@ -44,9 +44,9 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool[str]]
     made.kill()
 
 
-def rest(pool: Pool[str], seconds: float = 60.0) -> dict[str, Ended[str]]:
+def rest(pool: Pool[str], seconds: float = 60.0) -> dict[str, ProcessEnd[str]]:
     """All that end, by job."""
-    found: dict[str, Ended[str]] = {}
+    found: dict[str, ProcessEnd[str]] = {}
     until = time.monotonic() + seconds
     while len(pool) and time.monotonic() < until:
         found |= {ended.job: ended for ended in pool.ended()}
@@ -86,7 +86,7 @@ def test_one_that_is_asked_to_stop_does_and_one_that_does_not_hear_is_killed(
     for log in logs:
         wait_for(log, "waits")
     pool.stop()
-    found: dict[str, Ended[str]] = {}
+    found: dict[str, ProcessEnd[str]] = {}
     until = time.monotonic() + 60
     while not found and time.monotonic() < until:
         found = {ended.job: ended for ended in pool.ended()}

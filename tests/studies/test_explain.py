@@ -25,17 +25,17 @@ RATE, KIND, CAUSAL = "training.learning_rate", "prior", "prior.causal"
 
 
 @dataclass(frozen=True)
-class Searched:
+class KeyValues:
     path: str
     distribution: BaseDistribution
 
 
 @dataclass(frozen=True)
 class Space:
-    parameters: tuple[Searched, ...] = (
-        Searched(DIM, CategoricalDistribution((8, 16, 32))),
-        Searched(LOC, FloatDistribution(-1.0, 3.0)),
-        Searched(SNR, CategoricalDistribution((1, 2, 3, 4))),
+    parameters: tuple[KeyValues, ...] = (
+        KeyValues(DIM, CategoricalDistribution((8, 16, 32))),
+        KeyValues(LOC, FloatDistribution(-1.0, 3.0)),
+        KeyValues(SNR, CategoricalDistribution((1, 2, 3, 4))),
     )
 
 
@@ -187,9 +187,9 @@ def test_where_loc_does_not_matter_nothing_is_claimed() -> None:
 def test_a_category_has_optima_and_a_p_value_but_no_slope() -> None:
     space = Space(
         (
-            Searched(KIND, CategoricalDistribution(("flow_matching", "rectified_flow"))),
-            Searched(CAUSAL, CategoricalDistribution((True, False))),
-            Searched(LOC, FloatDistribution(-1.0, 3.0)),
+            KeyValues(KIND, CategoricalDistribution(("flow_matching", "rectified_flow"))),
+            KeyValues(CAUSAL, CategoricalDistribution((True, False))),
+            KeyValues(LOC, FloatDistribution(-1.0, 3.0)),
         )
     )
 
@@ -210,8 +210,8 @@ def test_a_category_has_optima_and_a_p_value_but_no_slope() -> None:
 def test_a_category_that_moves_nothing_is_called_one_in_few_studies() -> None:
     space = Space(
         (
-            Searched(KIND, CategoricalDistribution(("a", "b", "c"))),
-            Searched(LOC, FloatDistribution(-1.0, 3.0)),
+            KeyValues(KIND, CategoricalDistribution(("a", "b", "c"))),
+            KeyValues(LOC, FloatDistribution(-1.0, 3.0)),
         )
     )
     p = [
@@ -230,9 +230,9 @@ def test_a_category_that_moves_nothing_is_called_one_in_few_studies() -> None:
 def test_ranges_on_a_log_scale_are_explained_there() -> None:
     space = Space(
         (
-            Searched(RATE, FloatDistribution(1e-5, 1e-1, log=True)),
-            Searched("training.batch", IntDistribution(1, 64, log=True)),
-            Searched(DIM, IntDistribution(4, 64)),
+            KeyValues(RATE, FloatDistribution(1e-5, 1e-1, log=True)),
+            KeyValues("training.batch", IntDistribution(1, 64, log=True)),
+            KeyValues(DIM, IntDistribution(4, 64)),
         )
     )
 
@@ -254,9 +254,9 @@ def test_settings_that_have_no_meaning_in_some_trials() -> None:
     """A prior without a schedule has no location."""
     space = Space(
         (
-            Searched(KIND, CategoricalDistribution(("flow_matching", "gaussian"))),
-            Searched(LOC, FloatDistribution(-1.0, 3.0)),
-            Searched(DIM, CategoricalDistribution((8, 16, 32))),
+            KeyValues(KIND, CategoricalDistribution(("flow_matching", "gaussian"))),
+            KeyValues(LOC, FloatDistribution(-1.0, 3.0)),
+            KeyValues(DIM, CategoricalDistribution((8, 16, 32))),
         )
     )
     records = []

@@ -13,7 +13,7 @@ from scipy import stats
 from colaflex.statistics.front import front
 from colaflex.statistics.significance import welch_interval, welch_test
 from colaflex.studies.explanation.explanation import Drift, Interval
-from colaflex.studies.page.comparisons import gaps, retested
+from colaflex.studies.page.comparisons import fresh_results, gaps
 from colaflex.studies.page.contour_figures import bands_of, smooth
 from colaflex.studies.page.goals import GoalText, p_text
 from colaflex.studies.page.knob_axes import KnobAxis, knobs_of, point_text, short_names
@@ -32,7 +32,7 @@ GOAL = Goal(made_up.METRIC)
 
 
 def test_fresh_seeds_are_compared_as_scipy_does() -> None:
-    rows = retested(made_up.ridge())
+    rows = fresh_results(made_up.ridge())
     first, other = rows[0].values, rows[2].values
     ours, theirs = gaps(rows)[1], stats.ttest_ind(first, other, equal_var=False)
     bounds = theirs.confidence_interval()
@@ -174,12 +174,12 @@ def test_numbers_in_words() -> None:
     assert text.gap(0.0321) == "+3.2 points" and text.gap(-0.0321) == "−3.2 points"
     assert text.gap(0.0) == "0.0 points" and text.value(0.5) == "50.0 %"
     assert p_text(0.0002) == "p\u00a0<\u00a00.001" and p_text(0.25) == "p\u00a0=\u00a00.25"
-    row = retested(made_up.ridge())[0]
+    row = fresh_results(made_up.ridge())[0]
     assert "points better than fresh seeds" in optimism_sentence(row, text)
 
 
 def test_what_is_said_of_a_difference() -> None:
-    text, rows = GoalText(GOAL, 1), retested(made_up.ridge())
+    text, rows = GoalText(GOAL, 1), fresh_results(made_up.ridge())
 
     def said(one: tuple[float, ...], other: tuple[float, ...]) -> str:
         pair = [replace(rows[0], values=one), replace(rows[2], values=other)]

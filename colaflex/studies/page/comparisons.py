@@ -17,11 +17,11 @@ from colaflex.studies.objective import Point
 from colaflex.studies.summary import FreshRow, Goal, StudySummary
 from colaflex.studies.trials import TrialRecord
 
-__all__ = ["Gap", "Retested", "gaps", "objective", "retested"]
+__all__ = ["FreshResult", "Gap", "fresh_results", "gaps", "objective"]
 
 
 @dataclass(frozen=True, slots=True)
-class Retested:
+class FreshResult:
     """A point on fresh seeds.
 
     Attributes:
@@ -58,16 +58,16 @@ def objective(record: TrialRecord, index: int, goal: Goal) -> float:
     return measured.value if measured is not None else math.nan
 
 
-def retested(summary: StudySummary, index: int = 0) -> list[Retested]:
+def fresh_results(summary: StudySummary, index: int = 0) -> list[FreshResult]:
     """The fresh rows that have any value of a goal."""
     if index >= len(summary.goals):
         return []
     goal = summary.goals[index]
-    rows = [_retested(summary, row, index, goal) for row in summary.fresh]
+    rows = [_fresh_result(summary, row, index, goal) for row in summary.fresh]
     return [row for row in rows if row.values]
 
 
-def gaps(rows: Sequence[Retested]) -> list[Gap]:
+def gaps(rows: Sequence[FreshResult]) -> list[Gap]:
     """The first row minus each other one (Welch's t over seeds)."""
     return [
         Gap(
@@ -79,14 +79,14 @@ def gaps(rows: Sequence[Retested]) -> list[Gap]:
     ]
 
 
-def _retested(summary: StudySummary, row: FreshRow, index: int, goal: Goal) -> Retested:
+def _fresh_result(summary: StudySummary, row: FreshRow, index: int, goal: Goal) -> FreshResult:
     every = [objective(record, index, goal) for record in row.records]
     values = tuple(value for value in every if math.isfinite(value))
     ends = (0.0, 1.0) if describe(goal.metric).unit == "share" else (-math.inf, math.inf)
     arm = summary.arms.get(row.arm)
     best = arm.best if arm is not None else None
     splits = dict.fromkeys(record.split for record in row.records)
-    return Retested(
+    return FreshResult(
         row.arm,
         row.point,
         values,

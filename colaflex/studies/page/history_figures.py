@@ -18,7 +18,7 @@ from colaflex.report.drawing import (
     plots_available,
     write_labels,
 )
-from colaflex.studies.page.comparisons import Retested
+from colaflex.studies.page.comparisons import FreshResult
 from colaflex.studies.page.goals import GoalText
 from colaflex.studies.page.spending import Step
 
@@ -108,7 +108,7 @@ def spending_figure(
 
 
 def fresh_figure(
-    rows: Sequence[Retested], text: GoalText, colours: Mapping[str, str]
+    rows: Sequence[FreshResult], text: GoalText, colours: Mapping[str, str]
 ) -> Figure | None:
     """Fresh seeds of every row, their mean with its interval, and what the search saw."""
     if not rows or not plots_available():

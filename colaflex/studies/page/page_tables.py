@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from colaflex.metrics.numbers import MISSING, compact, duration
 from colaflex.studies.explanation.explanation import Drift, Explanation
-from colaflex.studies.page.comparisons import Retested, objective
+from colaflex.studies.page.comparisons import FreshResult, objective
 from colaflex.studies.page.goals import GoalText, p_text
 from colaflex.studies.page.knob_axes import KnobAxis, point_text, value_text
 from colaflex.studies.page.sentences import interval_text
@@ -62,7 +62,7 @@ class TrialRow:
 
 def arm_rows(
     summary: StudySummary,
-    fresh: Sequence[Retested],
+    fresh: Sequence[FreshResult],
     knobs: Sequence[KnobAxis],
     text: GoalText | None,
 ) -> list[ArmRow]:
@@ -74,7 +74,7 @@ def arm_rows(
 def _arm_row(
     name: str,
     summary: StudySummary,
-    fresh: Sequence[Retested],
+    fresh: Sequence[FreshResult],
     knobs: Sequence[KnobAxis],
     text: GoalText | None,
 ) -> ArmRow:

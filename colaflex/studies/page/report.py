@@ -8,9 +8,9 @@ from typing import Any
 
 from colaflex.files.templates import page_templates
 from colaflex.report.drawing import Figure, plots_available
-from colaflex.studies.page.comparisons import Retested, gaps, objective, retested
+from colaflex.studies.page.comparisons import FreshResult, fresh_results, gaps, objective
 from colaflex.studies.page.contour_figures import bands_of, contour_figures
-from colaflex.studies.page.explained import explained
+from colaflex.studies.page.explanation_section import explanation_section
 from colaflex.studies.page.goals import GoalText, goal_texts
 from colaflex.studies.page.history_figures import (
     arm_colours,
@@ -44,7 +44,7 @@ def build_page(summary: StudySummary) -> str:
 
 
 def _context(summary: StudySummary) -> dict[str, Any]:
-    fresh = retested(summary)
+    fresh = fresh_results(summary)
     texts = goal_texts(summary, [row.measured for row in fresh])
     knobs = knobs_of(summary)
     paths = list(dict.fromkeys(row.path for row in summary.space))
@@ -63,7 +63,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
         "names": names,
         **_headline(summary, fresh, knobs, texts),
         **_history(summary, texts, colours),
-        **explained(summary, texts[0] if texts else None, names),
+        **explanation_section(summary, texts[0] if texts else None, names),
         **_landscape(summary, texts, knobs),
         **_tradeoff(summary, texts, knobs, colours),
         "trials": [(name, trial_rows(summary, name, texts, paths)) for name in summary.arms],
@@ -73,7 +73,7 @@ def _context(summary: StudySummary) -> dict[str, Any]:
 
 def _headline(
     summary: StudySummary,
-    fresh: Sequence[Retested],
+    fresh: Sequence[FreshResult],
     knobs: Sequence[KnobAxis],
     texts: Sequence[GoalText],
 ) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _headline(
         "further": [
             (text, row)
             for place, text in enumerate(texts)
-            for row in (retested(summary, place) if place else ())
+            for row in (fresh_results(summary, place) if place else ())
             if first is not None and row.arm == first.arm
         ],
         "gaps": [(gap, gap_sentence(gap, fresh, texts[0])) for gap in compared],

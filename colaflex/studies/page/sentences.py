@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from colaflex.metrics.numbers import tick
 from colaflex.studies.explanation.explanation import Drift, Explanation, Importance, Interval
-from colaflex.studies.page.comparisons import Gap, Retested
+from colaflex.studies.page.comparisons import FreshResult, Gap
 from colaflex.studies.page.goals import GoalText, p_text
 from colaflex.studies.page.importance_figures import pair_text
 
@@ -35,7 +35,7 @@ def interval_text(one: Interval | Importance, scale: float = 1.0, places: int = 
     return f"{value} [{low}, {high}]"
 
 
-def gap_sentence(gap: Gap, rows: Sequence[Retested], text: GoalText) -> str:
+def gap_sentence(gap: Gap, rows: Sequence[FreshResult], text: GoalText) -> str:
     """Whether the best point of the search is better than another row, on fresh seeds."""
     difference = gap.difference
     bounds = text.gap_interval(difference)
@@ -52,7 +52,7 @@ def gap_sentence(gap: Gap, rows: Sequence[Retested], text: GoalText) -> str:
     return f"{sentence}, {'better' if ahead else 'worse'} {known}."
 
 
-def optimism_sentence(row: Retested, text: GoalText) -> str:
+def optimism_sentence(row: FreshResult, text: GoalText) -> str:
     """How much better the search saw the point than fresh seeds do."""
     if not math.isfinite(row.seen):
         return ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from colaflex.errors import UserError
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.plan_sampler import PlanSampler, Tried
+from colaflex.studies.sampling.plan_sampler import PlanSampler, TriedPoints
 from colaflex.studies.space.value_places import all_values, even
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class GridSampler(PlanSampler):
         self._grid = list(itertools.product(*axes))
         random.Random(seed).shuffle(self._grid)
 
-    def proposals(self, tried: Tried) -> Iterator[Point]:
+    def proposals(self, tried: TriedPoints) -> Iterator[Point]:
         """The points of the grid that were not tried."""
         return tried.new(self._point_of(values) for values in self._grid)
 

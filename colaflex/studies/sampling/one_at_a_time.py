@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from colaflex.studies.objective import Point, Value
-from colaflex.studies.sampling.plan_sampler import PlanSampler, Tried
+from colaflex.studies.sampling.plan_sampler import PlanSampler, TriedPoints
 from colaflex.studies.space.value_places import all_values, even, place_of, value_at
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class OneAtATimeSampler(PlanSampler):
         self.ends = all(parameter.is_finite for parameter in space.parameters)
         self.origin, self.trials, self.passes = origin, trials, passes
 
-    def proposals(self, tried: Tried) -> Iterator[Point]:
+    def proposals(self, tried: TriedPoints) -> Iterator[Point]:
         """The untried points of passes without end, then all others, the nearest first."""
         walk = _Walk(self.space, self.origin, tried)
         yield from walk.visit([walk.point()])
@@ -62,7 +62,7 @@ class OneAtATimeSampler(PlanSampler):
 class _Walk:
     """Where the walk is: the best value so far of every knob, by its name in the storage."""
 
-    def __init__(self, space: Space, origin: Point, tried: Tried) -> None:
+    def __init__(self, space: Space, origin: Point, tried: TriedPoints) -> None:
         self._space, self._tried = space, tried
         self._best = {p.name: p.nearest(origin.get(p.path)) for p in space.parameters}
         self._seen: set[Hashable] = set()

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from colaflex.studies.space.space import Space
 
-__all__ = ["PlanSampler", "Tried"]
+__all__ = ["PlanSampler", "TriedPoints"]
 
 
-class Tried:
+class TriedPoints:
     """The points that were tried, and how good they are; greater is better here.
 
     Args:
@@ -113,7 +113,7 @@ class PlanSampler(BaseSampler, abc.ABC):
         self._point: Point = {}
 
     @abc.abstractmethod
-    def proposals(self, tried: Tried) -> Iterator[Point]:
+    def proposals(self, tried: TriedPoints) -> Iterator[Point]:
         """Points that were not tried, in the order of the plan; each counts as tried once given."""
 
     def is_exhausted(self, study: optuna.Study) -> bool:
@@ -129,12 +129,12 @@ class PlanSampler(BaseSampler, abc.ABC):
         """
         tried = self._tried(study, trial.number)
         proposal = next(islice(self.proposals(tried), tried.undecided, None), None)
-        again = tried.best() or next(self.proposals(Tried(self.space, (), 1, 0)))
+        again = tried.best() or next(self.proposals(TriedPoints(self.space, (), 1, 0)))
         self._point = again if proposal is None else proposal
 
-    def _tried(self, study: optuna.Study, asking: int) -> Tried:
+    def _tried(self, study: optuna.Study, asking: int) -> TriedPoints:
         sign = 1 if study.directions[0].name == "MAXIMIZE" else -1
-        return Tried(self.space, study.get_trials(deepcopy=False), sign, asking)
+        return TriedPoints(self.space, study.get_trials(deepcopy=False), sign, asking)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -29,7 +29,7 @@ from colaflex.studies.objective import Value
 from colaflex.studies.space.fields import SpecField, field_at, own_range
 from colaflex.studies.space.parameters import Choice
 
-__all__ = ["DEFAULT_WORD", "Searched", "read_range"]
+__all__ = ["DEFAULT_WORD", "KeyValues", "read_range"]
 
 DEFAULT_WORD = "default"
 EXPECTED = "expected a list of choices, a range {low: .., high: ..}, or `default`"
@@ -45,7 +45,7 @@ class RangeSettings(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class KeyValues:
     """The values of a key in one variant of the spec."""
 
     distribution: BaseDistribution
@@ -61,7 +61,7 @@ class _Reader:
         self.field = field_at(spec, path)
         self.problems: list[Problem] = []
 
-    def read(self) -> Searched | None:
+    def read(self) -> KeyValues | None:
         value = self.node.value
         if value == DEFAULT_WORD:
             return self._default()
@@ -76,7 +76,7 @@ class _Reader:
     def _report(self, origin: Origin, message: str, hint: str = "", *more: str | int) -> None:
         self.problems.append(Problem(origin, (*self.where, *more), message, hint))
 
-    def _default(self) -> Searched | None:
+    def _default(self) -> KeyValues | None:
         try:
             own = own_range(self.field)
         except UserError as error:
@@ -102,7 +102,7 @@ class _Reader:
             return False
         return True
 
-    def _choices(self, nodes: list[Node]) -> Searched | None:
+    def _choices(self, nodes: list[Node]) -> KeyValues | None:
         if not nodes:
             self._report(self.node.origin, "expected at least one choice")
             return None
@@ -121,7 +121,7 @@ class _Reader:
                 self._report(node.origin, f"{label} stands twice", "remove one", index)
                 continue
             choices[label] = choice
-        return Searched(CategoricalDistribution(list(choices)), choices) if choices else None
+        return KeyValues(CategoricalDistribution(list(choices)), choices) if choices else None
 
     def _tried(self, node: Node, *more: str | int) -> SpecField | None:
         """What the spec holds once a value is set; None where it refuses it."""
@@ -145,7 +145,7 @@ class _Reader:
                 )
             return None
 
-    def _range(self) -> Searched | None:
+    def _range(self) -> KeyValues | None:
         resolver = Resolver(registry())
         settings = resolver.model(RangeSettings, self.node, self.where)
         self.problems += resolver.problems
@@ -158,7 +158,7 @@ class _Reader:
             return None
         return self._spread(settings, self.node.entries)
 
-    def _spread(self, settings: RangeSettings, nodes: Mapping[str, Node]) -> Searched | None:
+    def _spread(self, settings: RangeSettings, nodes: Mapping[str, Node]) -> KeyValues | None:
         low, high, step, log = settings.low, settings.high, settings.step, settings.log
         for key, message, hint in _faults(settings, self.field):
             origin = nodes[key].origin if key in nodes else self.node.origin
@@ -171,11 +171,11 @@ class _Reader:
         if self.problems:
             return None
         if self.field.is_integer:
-            return Searched(IntDistribution(int(low), int(high), log, int(step or 1)))
-        return Searched(FloatDistribution(low, high, log, step))
+            return KeyValues(IntDistribution(int(low), int(high), log, int(step or 1)))
+        return KeyValues(FloatDistribution(low, high, log, step))
 
 
-def read_range(node: Node, path: str, spec: Spec) -> tuple[Searched | None, list[Problem]]:
+def read_range(node: Node, path: str, spec: Spec) -> tuple[KeyValues | None, list[Problem]]:
     """The values of a searched key in a spec, and what is wrong with its entry.
 
     Raises:

@@ -12,7 +12,7 @@ from colaflex.files.yaml import Node, node_of
 from colaflex.spec import Spec
 from colaflex.studies.space.fields import UnknownKey, field_at
 from colaflex.studies.space.parameters import Combination, Parameter
-from colaflex.studies.space.ranges import DEFAULT_WORD, Searched, read_range
+from colaflex.studies.space.ranges import DEFAULT_WORD, KeyValues, read_range
 from colaflex.studies.space.space import Space
 
 __all__ = ["KNOBS", "UNSEARCHED", "default_space", "read_space"]
@@ -140,7 +140,7 @@ class _Reader:
 
     def _parameters(self, path: str) -> list[Parameter]:
         node = self.node.entries[path]
-        groups: list[tuple[Searched, list[Combination]]] = []
+        groups: list[tuple[KeyValues, list[Combination]]] = []
         problems: list[tuple[Combination, list[Problem]]] = []
         missing: list[UnknownKey] = []
         for chosen, spec in self._variants(path):
@@ -187,7 +187,7 @@ def _says(choice: Node, path: str) -> bool:
 
 
 def _group(
-    groups: list[tuple[Searched, list[Combination]]], searched: Searched, chosen: Combination
+    groups: list[tuple[KeyValues, list[Combination]]], searched: KeyValues, chosen: Combination
 ) -> None:
     for known, combinations in groups:
         if known == searched:
@@ -197,7 +197,7 @@ def _group(
 
 
 def _named(
-    path: str, groups: list[tuple[Searched, list[Combination]]], partial: bool
+    path: str, groups: list[tuple[KeyValues, list[Combination]]], partial: bool
 ) -> list[Parameter]:
     """A parameter for each of the ranges that a key has."""
     if len(groups) == 1 and not partial:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from colaflex.errors import RunFailure
 from colaflex.runtime.failures import report_failure
-from colaflex.runtime.pool import Ended, Pool, when_to_stop
+from colaflex.runtime.pool import Pool, ProcessEnd, when_to_stop
 from colaflex.runtime.terminal import say
 from colaflex.studies.file.study_file import StudyFile
 from colaflex.studies.study import Study, Where
@@ -87,7 +87,7 @@ class WorkerPool:
             time.sleep(POLL)
         return max(codes)
 
-    def _again(self, ended: Ended[int]) -> None:
+    def _again(self, ended: ProcessEnd[int]) -> None:
         """Start a worker again whom a signal has ended: its trial goes on."""
         self._restarts += 1
         if self._restarts > RESTARTS:

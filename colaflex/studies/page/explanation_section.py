@@ -23,7 +23,7 @@ from colaflex.studies.page.sentences import (
 )
 from colaflex.studies.summary import StudySummary
 
-__all__ = ["DriftPanel", "explained"]
+__all__ = ["DriftPanel", "explanation_section"]
 
 _LARGE, _SMALL = (8.2, 4.0), (3.9, 2.7)
 
@@ -48,7 +48,7 @@ class DriftPanel:
         return f"Is the best {self.of} a function of {self.along}?"
 
 
-def explained(
+def explanation_section(
     summary: StudySummary, text: GoalText | None, names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Figures, tables and sentences of the explanation; empty where there is none."""
