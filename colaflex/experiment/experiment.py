@@ -359,7 +359,7 @@ class Experiment:
             **evaluated.metrics,
             TRAINING_RATE: single(rate),
             PEAK_MEMORY: single(peak_memory_bytes() / 2**30),
-            **sampling_cost(self.model, GenerationOptions(**self.spec.sampling.model_dump())),
+            **sampling_cost(self.model, GenerationOptions.of(self.spec.sampling)),
         }
         return {
             "schema": RESULT_SCHEMA,

@@ -55,7 +55,7 @@ class LoadedModel:
         self, spec: Spec, model: LanguageModel, tokenizer: Tokenizer, result: Mapping[str, Any]
     ) -> None:
         self.spec, self.model, self.tokenizer, self.result = spec, model.eval(), tokenizer, result
-        self.options = GenerationOptions(**spec.sampling.model_dump())
+        self.options = GenerationOptions.of(spec.sampling)
         self._generator = TextGenerator(model, tokenizer)
 
     def __repr__(self) -> str:
@@ -102,7 +102,7 @@ class LoadedModel:
 
     def _asked(self, options: Mapping[str, Any]) -> GenerationOptions:
         asked = self.options.but(**options)
-        for name, message, hint in unfit_sampling(self.spec, asked):
+        for name, message, hint in unfit_sampling(self.spec, asked.latents):
             raise UserError(f"{name}: {message}; {hint}")
         return asked
 

@@ -49,7 +49,7 @@ def evaluator(
 ) -> Evaluator:
     """What measures a model as its spec says."""
     plan = _plan(spec, split)
-    options = GenerationOptions(**spec.sampling.model_dump())
+    options = GenerationOptions.of(spec.sampling)
     return Evaluator(model, data, corpus, options, plan, say, progress)
 
 

@@ -101,7 +101,7 @@ def _metrics(
 ) -> dict[str, dict[str, Any]]:
     """What was measured, beside what only training can tell."""
     kept = {n: m for n, m in result["metrics"].items() if n in (TRAINING_RATE, PEAK_MEMORY)}
-    cost = sampling_cost(loaded.model, GenerationOptions(**spec.sampling.model_dump()))
+    cost = sampling_cost(loaded.model, GenerationOptions.of(spec.sampling))
     return dict(sorted({**measurements_json({**found.metrics, **cost}), **kept}.items()))
 
 

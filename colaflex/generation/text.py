@@ -16,6 +16,7 @@ from colaflex.generation.arguments import (
 )
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.options import SamplingOptions, TokenSampling
+from colaflex.spec.sections import Sampling
 
 __all__ = ["Generated", "GenerationOptions", "Tell", "TextGenerator", "unheard"]
 
@@ -73,6 +74,11 @@ class GenerationOptions:
         """Check the values, and make numbers of other libraries Python's."""
         for name, value in checked_sampling(asdict(self)).items():
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, sampling: Sampling) -> GenerationOptions:
+        """The options that a spec has."""
+        return cls(**sampling.model_dump())
 
     @property
     def latents(self) -> SamplingOptions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -12,6 +11,7 @@ from colaflex import hints
 from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.connection import connection
+from colaflex.interfaces.options import SamplingOptions
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.sections import Document, Sampling, Tokenizer
 
@@ -190,18 +190,9 @@ def _offers(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("prior", "history"), message, "choose latents or auto"
 
 
-class _Ways(Protocol):
-    """Ways of sampling latents that not all priors have."""
-
-    @property
-    def estimate(self) -> str: ...
-    @property
-    def renoise(self) -> float: ...
-    @property
-    def grid(self) -> str: ...
-
-
-def unfit_sampling(spec: Document, sampling: _Ways) -> Iterator[tuple[str, str, str]]:
+def unfit_sampling(
+    spec: Document, sampling: Sampling | SamplingOptions
+) -> Iterator[tuple[str, str, str]]:
     """Options of sampling that this model has not: each with why, and a hint."""
     part = spec.baseline or spec.prior
     assert part is not None
