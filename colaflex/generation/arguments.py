@@ -14,13 +14,15 @@ from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.spec.sections import Document, Sampling
 from colaflex.spec.shapes import shape_of, shapes_of
 
-__all__ = ["checked_sampling", "checked_seed", "checked_text", "checked_texts"]
+__all__ = ["CallSampling", "checked_sampling", "checked_seed", "checked_text", "checked_texts"]
 
 
-class _Call(Sampling):
-    """As in a spec, but that a call may ask for nothing: a spec's texts are measured."""
+class CallSampling(Sampling):
+    """A spec's `sampling`, but that a call may ask for no tokens: a spec's texts are measured."""
 
-    max_new_tokens: int = Field(64, ge=0, le=MAX_NEW_TOKENS)
+    max_new_tokens: int = Field(
+        64, ge=0, le=MAX_NEW_TOKENS, description="Most tokens generated after a prompt."
+    )
 
 
 def checked_sampling(
@@ -35,14 +37,14 @@ def checked_sampling(
     Raises:
         UserError: there is no such option (WrongKind), or its value is out of bounds.
     """
-    shapes = shapes_of(_Call)
+    shapes = shapes_of(CallSampling)
     for option in options:
         if option not in shapes:
             known = [name(each) for each in shapes]
             raise WrongKind(f"unknown option {name(str(option))!r}{hint(name(option), known)}")
     values = {option: _plain(value) for option, value in options.items()}
     try:
-        _Call.model_validate(values, strict=True)
+        CallSampling.model_validate(values, strict=True)
     except ValidationError as error:
         option = str(error.errors()[0]["loc"][0])
         expected = shapes[option].expected.replace("a number", "a finite number")

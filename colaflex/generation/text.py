@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.generation.arguments import (
+    CallSampling,
     checked_sampling,
     checked_seed,
     checked_text,
@@ -33,47 +34,19 @@ TOKENS_HELD = 262_144
 """Tokens of rows continued together, when all are as long as they may get; bounds the caches."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationOptions:
-    """How text is generated; the bounds are those of a spec's `sampling`.
-
-    Attributes:
-        max_new_tokens: most tokens after the prompt.
-        steps: solver intervals per block.
-        guidance: 1 is off.
-        reencode: whether later blocks see a block through its decoded tokens, encoded again.
-        estimate: mean, or draw: each step draws the tokens that it goes on with.
-        renoise: share of fresh noise in each step.
-        grid: uniform, or power(p).
-        temperature: of the decoder's tokens; 0 takes the most probable.
-        top_k: 0 is off.
-        top_p: 1 is off.
-        repetition_penalty: 1 is off.
+class GenerationOptions(CallSampling):
+    """How text is generated: the keys of a spec's `sampling`, within their bounds.
 
     Raises:
-        UserError: a value is out of its bounds.
+        UserError: there is no such option, or a value is out of its bounds.
 
     Example:
         >>> GenerationOptions(steps=8).but(temperature=0.8).tokens.temperature
         0.8
     """
 
-    max_new_tokens: int = 64
-    steps: int = 16
-    guidance: float = 1.0
-    reencode: bool = False
-    estimate: str = "mean"
-    renoise: float = 0.0
-    grid: str = "uniform"
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the values, and make numbers of other libraries Python's."""
-        for name, value in checked_sampling(asdict(self)).items():
-            object.__setattr__(self, name, value)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**checked_sampling(options))
 
     @classmethod
     def of(cls, sampling: Sampling) -> GenerationOptions:
@@ -99,7 +72,7 @@ class GenerationOptions:
             UserError: there is no such option, or a value is out of its bounds.
         """
         named = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, **checked_sampling(named))
+        return GenerationOptions(**{**dict(self), **named})
 
 
 @dataclass(frozen=True, slots=True)

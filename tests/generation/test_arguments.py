@@ -89,7 +89,7 @@ def test_numbers_of_other_libraries_are_numbers() -> None:
     options = GenerationOptions(
         max_new_tokens=np.int64(7), steps=np.uint8(3), guidance=np.float32(2), temperature=1
     )
-    assert options == GenerationOptions(7, 3, 2.0, temperature=1.0)
+    assert options == GenerationOptions(max_new_tokens=7, steps=3, guidance=2.0, temperature=1.0)
     assert type(options.max_new_tokens) is int and type(options.guidance) is float
 
 
