@@ -14,7 +14,7 @@ from colaflex.interfaces.configs import BaselineConfig
 from colaflex.metrics.catalogue import METRICS
 from colaflex.metrics.names import ROWS
 from colaflex.spec import Spec
-from colaflex.spec.document import reference
+from colaflex.spec.reference import reference
 
 __all__ = ["main", "pages"]
 

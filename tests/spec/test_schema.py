@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from colaflex.files.yaml import read_file
 from colaflex.host.registry import registry
 from colaflex.spec import Spec
-from colaflex.spec.document import reference
+from colaflex.spec.reference import reference
 from colaflex.spec.schema import json_schema
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))
@@ -104,7 +104,7 @@ def test_the_reference_has_every_section_and_component():
 def test_nothing_here_imports_torch():
     code = (
         "import sys; from colaflex.host.registry import registry; from colaflex.spec import Spec; "
-        "from colaflex.spec.document import reference; reference(registry()); "
+        "from colaflex.spec.reference import reference; reference(registry()); "
         "Spec.parse({'corpus': 'bible'}).digest(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
