@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.values import TokenBatch
 from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
 from colaflex.statistics.intervals import Floats, bootstrap
-from colaflex.training.progress import SilentProgress
 from colaflex.training.trainer import Trainer, TrainerOptions
 
 Starts = frozenset[int]
@@ -46,7 +47,7 @@ def words_begin(text: str, ahead: int) -> Starts:
 
 def experiment(
     given: argparse.Namespace, segmenter: Mapping[str, object], folder: Path
-) -> Experiment:
+) -> Prepared:
     """A run of whose stages only the first is trained."""
     spec = Spec.parse(
         {
@@ -82,10 +83,10 @@ def experiment(
             },
         }
     )
-    return Experiment(spec, folder, RunOptions(quiet=True), SilentProgress())
+    return prepare(spec, folder, RunOptions(quiet=True))
 
 
-def trained(run: Experiment, log_every: int = 50) -> LatentModel:
+def trained(run: Prepared, log_every: int = 50) -> LatentModel:
     """The model after stage 1."""
     model = run.model
     assert isinstance(model, LatentModel)

@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from timing import medians_in_turn
 
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.spec import Spec
 from colaflex.training.memory import limit_kernel_cache
-from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import StageLoop
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -34,16 +34,16 @@ OPTIMIZERS = ("muon", "adamw")
 
 def steps_of(spec: Spec, folder: Path, precision: str, stack: ExitStack) -> Callable[[], None]:
     """One step after the other of the last stage; stage 1 is not trained, which costs the same."""
-    experiment = Experiment(spec, folder, RunOptions(precision=precision), SilentProgress())
-    plan = experiment.plans()[-1]
+    prepared = prepare(spec, folder, RunOptions(precision=precision))
+    plan = prepared.plans()[-1]
     plan = replace(plan, steps=max(plan.steps, 10**6))
     loop = StageLoop(
-        experiment.model,
+        prepared.model,
         plan,
-        experiment.order(plan),
+        prepared.order(plan),
         spec.seed,
-        experiment.processes,
-        experiment.precision,
+        prepared.processes,
+        prepared.precision,
     )
     stack.enter_context(loop)
     numbers = count()

@@ -23,11 +23,11 @@ from typing import Any
 from page_tables import write_table
 
 import colaflex
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.prepared import Prepared, prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.host.registry import registry
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, prepared_batch
 
 STEPS = (1, 2, 4, 16)
@@ -128,17 +128,15 @@ def overrides(row: Row, spec: Spec) -> dict[str, Any]:
 def prior_flops(spec: Spec) -> float:
     """Mean model FLOPs of one step of stage 2, by each phase's share of the steps."""
     with TemporaryDirectory() as folder:
-        experiment = Experiment(
-            spec, Path(folder) / "run", RunOptions(quiet=True), SilentProgress()
-        )
-        plans = [p for p in experiment.plans() if p.stage.name != "representation"]
-        total = sum(plan.steps * mean_cost(experiment, plan) for plan in plans)
+        prepared = prepare(spec, Path(folder) / "run", RunOptions(quiet=True))
+        plans = [p for p in prepared.plans() if p.stage.name != "representation"]
+        total = sum(plan.steps * mean_cost(prepared, plan) for plan in plans)
     return total / sum(plan.steps for plan in plans)
 
 
-def mean_cost(experiment: Experiment, plan: Any) -> float:
+def mean_cost(prepared: Prepared, plan: Any) -> float:
     """Mean model FLOPs of one step of a stage."""
-    order, seed = experiment.order(plan), experiment.spec.seed
+    order, seed = prepared.order(plan), prepared.spec.seed
     batches = (prepared_batch(plan, order, seed, i, Share())[0] for i in range(SAMPLED_BATCHES))
     return float(sum(map(plan.stage.flops, batches)) / SAMPLED_BATCHES)
 

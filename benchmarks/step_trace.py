@@ -13,9 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 import colaflex
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import StageLoop
 
 ROOT = Path(colaflex.__file__).parent
@@ -45,11 +45,11 @@ def files_of_a_step(spec: Spec, stage: str) -> list[tuple[str, int]]:
 
     with tempfile.TemporaryDirectory() as folder:
         options = RunOptions(device="cpu", precision="fp32")
-        experiment = Experiment(spec, Path(folder) / "run", options, SilentProgress())
-        plan = next(plan for plan in experiment.plans() if plan.stage.name == stage)
+        prepared = prepare(spec, Path(folder) / "run", options)
+        plan = next(plan for plan in prepared.plans() if plan.stage.name == stage)
         plan.stage.start()
-        order, world = experiment.order(plan), experiment.processes
-        with StageLoop(experiment.model, plan, order, spec.seed, world) as loop:
+        order, world = prepared.order(plan), prepared.processes
+        with StageLoop(prepared.model, plan, order, spec.seed, world) as loop:
             loop.step(0)
             sys.settrace(note)
             try:

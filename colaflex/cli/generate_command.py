@@ -64,7 +64,8 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **options: An
         raise UserError("--stream prints one prompt's text: give one prompt, and no --json")
     from colaflex.experiment.loading import load
     from colaflex.experiment.settings import chosen_device
-    from colaflex.training.progress import shown, told
+    from colaflex.training.progress import shown
+    from colaflex.training.watcher import counter
 
     model = load(run, chosen_device(device))
     _tell_without_effect(model, options)
@@ -74,7 +75,7 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **options: An
             _stream(model, prompts[0], seed, options)
             return 0
         with shown() if len(prompts) >= MANY else nullcontext() as progress:
-            tell = told(progress, "generate", "prompts")
+            tell = counter(progress, "generate", "prompts")
             rows = model.generate(prompts, seed, tell=tell, **options)
     if as_json:
         print_json([row.as_json() for row in rows])

@@ -66,6 +66,7 @@ def command(spec_file: Path, **arguments: Any) -> int:
 def _run(spec: Spec, options: RunOptions, arguments: dict[str, Any]) -> int:
     from colaflex.experiment.experiment import Experiment
     from colaflex.experiment.places import require_runs
+    from colaflex.experiment.prepared import prepare
     from colaflex.training.interrupts import Interrupted
     from colaflex.training.progress import progress_on
 
@@ -81,7 +82,7 @@ def _run(spec: Spec, options: RunOptions, arguments: dict[str, Any]) -> int:
     results = []
     try:
         for folder, one in folders.items():
-            experiment = Experiment(one, folder, options, progress_on())
+            experiment = Experiment(prepare(one, folder, options), [progress_on()])
             results.append(experiment.run())
             place = experiment.folder.path  # it may have been moved
             print(f"results: {place}, report: {place / 'report.html'}", file=sys.stderr)

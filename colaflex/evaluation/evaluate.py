@@ -31,7 +31,7 @@ from colaflex.latent.segments import committed, encode_segments, prompt_segments
 from colaflex.metrics.measurements import Measurements, single
 from colaflex.metrics.names import SAMPLES, describe
 from colaflex.statistics.intervals import mean
-from colaflex.training.progress import Progress, told
+from colaflex.training.watcher import Watcher, counter
 
 __all__ = ["Evaluation", "Evaluator"]
 
@@ -75,7 +75,7 @@ class Evaluator:
         options: GenerationOptions,
         plan: EvaluationPlan,
         say: Say = lambda text: None,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
     ) -> None:
         self.progress = progress
         self.model, self.data, self.corpus = model, data, corpus
@@ -114,7 +114,7 @@ class Evaluator:
         return result
 
     def _tell(self, part: str, unit: str = "documents") -> Tell:
-        return told(self.progress, f"evaluation: {part}", unit)
+        return counter(self.progress, f"evaluation: {part}", unit)
 
     def reconstruction(self) -> Measurements:
         """`reconstruction.*` of held-out documents; empty where a model has no latents."""

@@ -16,7 +16,7 @@ from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
 from colaflex.metrics.measurements import Measurements
-from colaflex.training.progress import Progress, told
+from colaflex.training.watcher import Watcher, counter
 
 __all__ = ["HeldOutTexts", "TaskSuite", "patch_of"]
 
@@ -74,7 +74,7 @@ class TaskSuite:
         model: LanguageModel,
         tokenizer: Tokenizer,
         say: Callable[[str], None],
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
     ) -> Measurements:
         """`task.<name>.accuracy` of every task, whole and by prompt length modulo the patch.
 
@@ -90,7 +90,7 @@ class TaskSuite:
             if cut := unheard(model, whole):
                 say(f"evaluation: task {name}: {cut}")
             options = self.options.but(max_new_tokens=entry.config.max_new_tokens)
-            tell = told(progress, f"evaluation: task {name}", "prompts")
+            tell = counter(progress, f"evaluation: task {name}", "prompts")
             rows = generator.generate_tokens(prompts, options, self.plan.seed, tell)
             continued = tokenizer.continued(prompts, [tokens for tokens, _ in rows])
             answered = [text for _, text in continued]

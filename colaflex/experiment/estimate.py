@@ -8,13 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from colaflex.evaluation.judge_training import JudgeCost
-from colaflex.experiment.experiment import Experiment, RunOptions
-from colaflex.experiment.measuring import evaluator
+from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.result import parameter_counts
+from colaflex.experiment.run_options import RunOptions
 from colaflex.spec import Spec
 from colaflex.training.memory import peak_memory_bytes
-from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, StageLoop, prepared_batch
 from colaflex.training.stage_plan import StagePlan
 
@@ -34,13 +32,13 @@ def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
         `memory_gib`, the peak.
     """
     with TemporaryDirectory() as folder:
-        experiment = Experiment(spec, Path(folder) / "run", options, SilentProgress())
-        experiment.check()
-        judge = _judge(experiment)
-        stages = [_stage(experiment, plan) for plan in experiment.plans()]
+        prepared = prepare(spec, Path(folder) / "run", options)
+        prepared.check()
+        judge = prepared.evaluator().quality.judge_cost()
+        stages = [_stage(prepared, plan) for plan in prepared.plans()]
     trained = [*stages, *([] if judge is None else [asdict(judge)])]
     return {
-        "parameters": parameter_counts(experiment.model),
+        "parameters": parameter_counts(prepared.model),
         "stages": stages,
         "judge": None if judge is None else asdict(judge),
         "flops": sum(cost["flops"] for cost in trained),
@@ -49,22 +47,14 @@ def estimate(spec: Spec, options: RunOptions) -> dict[str, Any]:
     }
 
 
-def _judge(experiment: Experiment) -> JudgeCost | None:
-    spec, model = experiment.spec, experiment.model
-    measures = evaluator(spec, model, experiment.data, experiment.corpus, lambda text: None)
-    return measures.quality.judge_cost()
-
-
-def _stage(experiment: Experiment, plan: StagePlan) -> dict[str, Any]:
-    order, seed = experiment.order(plan), experiment.spec.seed
+def _stage(prepared: Prepared, plan: StagePlan) -> dict[str, Any]:
+    order, seed = prepared.order(plan), prepared.spec.seed
     sampled = range(min(SAMPLED_STEPS, plan.steps))
     batches = (prepared_batch(plan, order, seed, step, Share())[0] for step in sampled)
     costs = [plan.stage.flops(batch) for batch in batches]
     flops = round(sum(costs) / max(1, len(costs)) * plan.steps)
     plan.stage.start()
-    loop = StageLoop(
-        experiment.model, plan, order, seed, experiment.processes, experiment.precision
-    )
+    loop = StageLoop(prepared.model, plan, order, seed, prepared.processes, prepared.precision)
     times = []
     with loop:
         for step in range(min(TIMED_STEPS, plan.steps)):

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from colaflex.corpora.token_index import Data, prepare_data
 from colaflex.errors import WrongKind
 from colaflex.evaluation.evaluate import Evaluation
-from colaflex.experiment.assembly import trainable
-from colaflex.experiment.callbacks import RunCallbacks
-from colaflex.experiment.conditions import conditions
 from colaflex.experiment.damage import damage, mend
 from colaflex.experiment.folder import (
     IDENTITY,
-    RunFolder,
     json_text,
     measurements_json,
 )
@@ -27,10 +22,9 @@ from colaflex.experiment.identity import (
     claim,
     describe,
     identity_of,
-    precision_for,
 )
 from colaflex.experiment.loading import load
-from colaflex.experiment.measuring import evaluator
+from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.result import (
     PEAK_MEMORY,
     TRAINING_RATE,
@@ -43,37 +37,29 @@ from colaflex.experiment.result import (
     stage_json,
 )
 from colaflex.experiment.run_options import RunOptions
-from colaflex.experiment.settings import chosen_device
-from colaflex.experiment.sources import adopt_teacher, finished_run, taken_stage_one, unlike_ones
+from colaflex.experiment.sources import unlike_ones
 from colaflex.experiment.stage_cache import (
-    Kept,
     StageOne,
-    load_stage_one,
-    save_stage_one,
     weights_digest,
 )
+from colaflex.experiment.watchers import PluginWatcher, StageOneKeeper
 from colaflex.files.reading import user_path
 from colaflex.generation.text import GenerationOptions
 from colaflex.hooks import RunInfo
+from colaflex.host.life_cycle import LifeCycle
 from colaflex.host.registry import registry
-from colaflex.interfaces.corpus import Corpus
-from colaflex.interfaces.language_model import LanguageModel
 from colaflex.metrics.likelihood import declared_likelihood
 from colaflex.metrics.measurements import single
 from colaflex.report import build_report
 from colaflex.runtime import terminal
 from colaflex.spec import Spec
-from colaflex.training.batches import TrainingBatches
 from colaflex.training.checkpoints import CheckpointStore
-from colaflex.training.distributed import Processes, Strategy, join_processes
-from colaflex.training.hardware import Precision, require_compiler, slow_settings
+from colaflex.training.hardware import slow_settings
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.memory import peak_memory_bytes
-from colaflex.training.progress import Progress, SilentProgress
-from colaflex.training.rungs import Rungs
-from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
 from colaflex.training.tensorboard import TensorBoard
 from colaflex.training.trainer import StageResult, Trainer, TrainerOptions, TrainingResult
+from colaflex.training.watcher import Watcher, Watchers
 
 __all__ = ["RESULT_SCHEMA", "Experiment", "RunOptions", "load", "run"]
 
@@ -84,7 +70,7 @@ def run(
     spec: Spec,
     out: str | Path | None = None,
     options: RunOptions | None = None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
 ) -> dict[str, Any]:
     """Train, generate, evaluate and report; returns what stands in result.json.
 
@@ -110,48 +96,23 @@ def run(
             wanted = "a Spec (Spec.load reads a file)" if name == "spec" else "RunOptions"
             raise WrongKind(f"{name}: expected {wanted}, got {type(value).__name__}")
     folder = user_path(out) if out is not None else Path("runs") / spec.name
-    return Experiment(spec, folder, options or RunOptions(), progress or SilentProgress()).run()
+    prepared = prepare(spec, folder, options or RunOptions())
+    return Experiment(prepared, [progress] if progress is not None else []).run()
 
 
 class Experiment:
     """One run of a spec: the steps between spec and report.
 
     Args:
-        spec: the experiment.
-        folder: the run folder.
-        options: of this run.
-        progress: shown while training.
-        rungs: points within training at which somebody looks at the model.
+        prepared: what is known before it.
+        watchers: of the run, on this process.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        folder: Path,
-        options: RunOptions,
-        progress: Progress,
-        rungs: Rungs | None = None,
-    ) -> None:
-        self.spec, self.folder = spec, RunFolder(folder)
-        self.options, self.progress, self.rungs = options, progress, rungs
-        device = chosen_device(options.device)
-        strategy: Strategy = "fsdp" if options.strategy == "fsdp" else "ddp"
-        self.processes: Processes = join_processes(device, strategy)
-        self.precision: Precision = precision_for(
-            self.folder, options.precision, device, options.resume
-        )
-        self.conditions = conditions(self.processes, self.precision)
-        self.corpus: Corpus = registry().build(spec.corpus)
-        taken = spec.stage1_run
-        self.source = None if taken is None else finished_run("representation.from", taken)
-        self.data: Data = self._data()
-        self.spec_digest = spec.digest(self.data.digest)
-        # From scratch, and in a baseline, there is no stage 1.
-        latent = spec.baseline is None and spec.training.regime != "scratch"
-        self.stage1_digest = spec.stage1_digest(self.data.digest) if latent else ""
-        self.model: LanguageModel = trainable(spec, self.data.tokenizer, self.processes.device)
-        self.teacher_cost = adopt_teacher(spec, self.model, self.stage1_digest)
-        self.kept = self._known_stage_one()
+    def __init__(self, prepared: Prepared, watchers: Sequence[Watcher] = ()) -> None:
+        self.prepared, self.watchers = prepared, Watchers(watchers)
+        self.spec, self.model, self.data = prepared.spec, prepared.model, prepared.data
+        self.folder, self.options = prepared.folder, prepared.options
+        self.processes, self.conditions = prepared.processes, prepared.conditions
         self._trained = False
 
     def run(self) -> dict[str, Any]:
@@ -161,7 +122,7 @@ class Experiment:
             UserError: the experiment can't be run as it is; nothing was written.
             RunFailure: training failed, or the folder can't be written.
         """
-        self.check()
+        self.prepared.check()
         if self.options.resume and not (self.folder.path / IDENTITY).exists():
             self._say(f"{self.folder.path}: there is nothing to resume, the run begins")
         with self.folder.held(self.processes.writes), self._resumable():
@@ -179,7 +140,7 @@ class Experiment:
             begun = "--resume goes on from the last checkpoint"
             raise Interrupted(f"interrupted; {kept if self._trained else begun}") from None
         finally:
-            self.progress.end()
+            self.watchers.end()
 
     def _run(self) -> dict[str, Any]:
         began = time.perf_counter()
@@ -188,7 +149,7 @@ class Experiment:
             return self._complete()
         info = RunInfo(self.folder.path, self.spec.name, self.spec.seed, self.spec.resolved())
         life_cycle = registry().life_cycle(*([TensorBoard()] if self.options.tensorboard else []))
-        training = self._train(reused, RunCallbacks(life_cycle, info, self._keep_stage_one))
+        training = self._train(reused, self._beside(life_cycle, info))
         self._trained = True
         result: dict[str, Any] = {}
         if self.processes.writes:
@@ -210,7 +171,7 @@ class Experiment:
         return result
 
     def _write(self, result: dict[str, Any], evaluated: Evaluation) -> None:
-        store = CheckpointStore(self.folder.path / "checkpoints", self.spec_digest)
+        store = CheckpointStore(self.folder.path / "checkpoints", self.prepared.spec_digest)
         self.folder.put_measured(result, evaluated.samples, evaluated.items, store.newest())
 
     def _report(self) -> None:
@@ -218,49 +179,11 @@ class Experiment:
             self.folder.put({"report.html": build_report(self.folder.path)})
 
     def _mended(self) -> bool:
-        faults = damage(self.folder.path, self.spec_digest)
+        faults = damage(self.folder.path, self.prepared.spec_digest)
         if faults and self.processes.writes:
             mend(self.folder, faults, self.spec, self.data, self.conditions, self._say)
         self.processes.barrier()
         return faults.keys() <= WRITTEN_AT_ONCE
-
-    def plans(self) -> list[StagePlan]:
-        """The stages with their settings and steps."""
-        return plan_stages(self.model.stages(), self.spec.training.for_stage)
-
-    def order(self, plan: StagePlan) -> BatchOrder:
-        """The batches of a stage."""
-        settings = self.spec.training.for_stage(plan.stage.settings)
-        return TrainingBatches(
-            self.data.index, settings.max_tokens, settings.batch_size, self.spec.seed
-        )
-
-    # Before training.
-
-    def _data(self) -> Data:
-        tokenizer = self.spec.tokenizer
-        representation = self.spec.representation
-        own = None if representation is None else representation.tokenizer_file()
-        given = own or tokenizer.path
-        path = None if given is None else str(given)
-        if self.spec.stage1_run is not None:
-            # A representation reads the tokens it was trained on, whatever the corpus is now.
-            path = str(self.spec.stage1_run / "tokenizer.json")
-        if not self.processes.writes:
-            self.processes.barrier()  # one process writes the cache, the others find it
-            return prepare_data(self.corpus, tokenizer.vocab_size, path)
-        data = prepare_data(self.corpus, tokenizer.vocab_size, path)
-        self.processes.barrier()
-        return data
-
-    def check(self) -> None:
-        """Refuse before anything is written what could only fail later."""
-        for plan in self.plans():
-            plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
-            self.order(plan)
-            if plan.settings.compile:
-                require_compiler()
-        evaluator(self.spec, self.model, self.data, self.corpus, self._say, self.options.split)
 
     def _begin(self) -> StageOne | None:
         """Claim the folder, write what identifies the run, and take stage 1 where it is known.
@@ -268,11 +191,11 @@ class Experiment:
         How stage 1 is come by is decided once: a run that has begun to train it does so to the
         end, also where the cache has it by now.
         """
-        kept = self.kept
+        kept = self.prepared.stage_one
         if self.processes.writes:
             reused = None if kept is None else asdict(kept.cost)
             identity = identity_of(
-                self.spec, self.data, self.stage1_digest, reused, self.conditions
+                self.spec, self.data, self.prepared.stage1_digest, reused, self.conditions
             )
             found = claim(self.folder, identity, self.spec, self.options.resume, self._say)
             lost = found["reused"] is not None and kept is None
@@ -288,30 +211,23 @@ class Experiment:
             self.model.load_state_dict(kept.state, strict=False)
         return StageOne(**cost)
 
-    def _known_stage_one(self) -> Kept | None:
-        if not self.stage1_digest:
-            return None
-        if self.source is None:
-            return load_stage_one(self.model, self.stage1_digest, self.precision)
-        return taken_stage_one(self.source)
-
     # Training.
 
-    def _train(self, reused: StageOne | None, callbacks: RunCallbacks) -> TrainingResult:
-        for sentence in slow_settings(self.processes.device.type, self.precision):
+    def _train(self, reused: StageOne | None, beside: Sequence[Watcher]) -> TrainingResult:
+        for sentence in slow_settings(self.processes.device.type, self.prepared.precision):
             self._say(f"warning: {sentence}")
         if reused is not None:
             self._say("stage 1: reused, the representation is known from an earlier run")
-        for words in unlike_ones(reused, self.teacher_cost, self.conditions):
+        for words in unlike_ones(reused, self.prepared.teacher_cost, self.conditions):
             self._say(f"warning: {words}")
         training = self.spec.training
         options = TrainerOptions(
             folder=self.folder.path,
-            spec_digest=self.spec_digest,
+            spec_digest=self.prepared.spec_digest,
             found=lambda: self.folder.path,
             seed=self.spec.seed,
             resume=self.options.resume,
-            precision=self.precision,
+            precision=self.prepared.precision,
             conditions=self.conditions,
             log_every=training.log_every,
             checkpoint_every=training.checkpoint_every,
@@ -319,28 +235,27 @@ class Experiment:
         )
         trainer = Trainer(
             self.model,
-            self.plans(),
-            self.order,
+            self.prepared.plans(),
+            self.prepared.order,
             options,
             self.processes,
-            callbacks,
-            self.progress,
-            self.rungs,
+            [*beside, *self.watchers.watchers],
         )
         return trainer.train({"representation"} if reused is not None else ())
 
-    def _keep_stage_one(self, stage: StageResult) -> None:
-        """Put a finished stage 1 into the cache, for runs that differ in their prior."""
-        if stage.stage == "representation":
-            took = {name: value for name, value in asdict(stage).items() if name != "stage"}
-            save_stage_one(self.model, StageOne(**took), self.stage1_digest, self.precision)
+    def _beside(self, life_cycle: LifeCycle, info: RunInfo) -> list[Watcher]:
+        """What else the process that writes does while it trains."""
+        if not self.processes.writes:
+            return []
+        prepared = self.prepared
+        keeper = StageOneKeeper(self.model, prepared.stage1_digest, prepared.precision)
+        return [PluginWatcher(life_cycle, info), keeper]
 
     # After training.
 
     def measure(self) -> Evaluation:
         """Measure the model, in evaluation mode, as it stands."""
-        arguments = self.spec, self.model, self.data, self.corpus, self._say, self.options.split
-        return evaluator(*arguments, self.progress).run()
+        return self.prepared.evaluator(self._say, self.watchers).run()
 
     def _result(
         self,
@@ -352,7 +267,7 @@ class Experiment:
         stages = [stage_json(stage, False) for stage in training.stages]
         if reused is not None:
             stages.insert(0, stage_json(StageResult("representation", **asdict(reused)), True))
-        stages[1:1] = self.teacher_cost
+        stages[1:1] = self.prepared.teacher_cost
         sums = {k: sum(s[k] for s in stages) for k in ("tokens", "steps", "flops", "seconds")}
         rate = sums["tokens"] / sums["seconds"] if sums["seconds"] else 0.0
         metrics = {
@@ -365,8 +280,8 @@ class Experiment:
             "schema": RESULT_SCHEMA,
             "name": self.spec.name,
             "status": "complete",
-            "spec_digest": self.spec_digest,
-            "stage1_digest": self.stage1_digest,
+            "spec_digest": self.prepared.spec_digest,
+            "stage1_digest": self.prepared.stage1_digest,
             "representation_digest": weights_digest(self.model),
             "seed": self.spec.seed,
             "split": self.options.split,

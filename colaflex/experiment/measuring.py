@@ -24,7 +24,7 @@ from colaflex.interfaces.task import TaskSource
 from colaflex.metrics.measurements import Measurements
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
-from colaflex.training.progress import Progress
+from colaflex.training.watcher import Watcher
 
 __all__ = [
     "corpus_of",
@@ -45,7 +45,7 @@ def evaluator(
     corpus: Corpus,
     say: Say,
     split: Split = "test",
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
 ) -> Evaluator:
     """What measures a model as its spec says."""
     plan = _plan(spec, split)
@@ -113,7 +113,7 @@ def evaluate_run(
     split: Split = "test",
     device: str = "cpu",
     say: Say = lambda text: None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure a run again, from its folder and its corpus; the folder stays as it is.
 
@@ -135,7 +135,7 @@ def evaluate_tasks(
     split: Split = "test",
     device: str = "cpu",
     say: Say = lambda text: None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
 ) -> Measurements:
     """Put tasks to the model of a run; the run's folder stays as it is.
 

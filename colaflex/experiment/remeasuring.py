@@ -27,7 +27,7 @@ from colaflex.report import build_report
 from colaflex.spec import Spec
 from colaflex.spec.layers import read_set
 from colaflex.training.distributed import Processes
-from colaflex.training.progress import Progress
+from colaflex.training.watcher import Watcher
 
 __all__ = ["remeasure_run"]
 
@@ -38,7 +38,7 @@ def remeasure_run(
     split: Split | None = None,
     device: str = "cpu",
     say: Say = lambda text: None,
-    progress: Progress | None = None,
+    progress: Watcher | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure a finished run with other settings; its result, samples, items and report are new.
 

@@ -7,11 +7,10 @@ from contextlib import ExitStack, contextmanager
 
 from colaflex.experiment.stage_cache import stage_one_path
 from colaflex.runtime.lock import FileLock
-from colaflex.training.callbacks import Record
 from colaflex.training.hardware import Precision
-from colaflex.training.progress import Progress
+from colaflex.training.watcher import Watcher
 
-__all__ = ["ReleasingProgress", "StageOneHeld", "claimed"]
+__all__ = ["ClaimRelease", "StageOneHeld", "claimed"]
 
 STAGE1 = "representation"
 
@@ -45,35 +44,17 @@ def claimed(digest: str, wait: bool = False, precision: Precision = "fp32") -> I
         lock.release()
 
 
-class ReleasingProgress:
-    """Progress of a run that ends the claim on its stage 1 when another stage begins.
+class ClaimRelease(Watcher):
+    """Ends the claim on a stage 1 when another stage begins.
 
     Args:
-        shown: the progress that is shown.
         claim: what is held until stage 1 is over.
     """
 
-    def __init__(self, shown: Progress, claim: ExitStack) -> None:
-        self._shown, self._claim = shown, claim
+    def __init__(self, claim: ExitStack) -> None:
+        self._claim = claim
 
     def begin(self, stage: str, done: int, total: int) -> None:
-        """A stage begins, or goes on."""
-        self._shown.begin(stage, done, total)
+        """Let others have the stage 1 that is trained by now."""
         if stage != STAGE1:
             self._claim.close()
-
-    def advance(self, done: int) -> None:
-        """Another step is done."""
-        self._shown.advance(done)
-
-    def record(self, record: Record) -> None:
-        """There are new figures."""
-        self._shown.record(record)
-
-    def end(self) -> None:
-        """Training is over."""
-        self._shown.end()
-
-    def count(self, what: str, done: int, total: int, unit: str) -> None:
-        """So many of something beside training are done."""
-        self._shown.count(what, done, total, unit)

@@ -16,10 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment
 from colaflex.experiment.folder import FolderHeld
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.settings import chosen_device, chosen_precision
-from colaflex.experiment.stage_claim import ReleasingProgress, StageOneHeld, claimed
+from colaflex.experiment.stage_claim import ClaimRelease, StageOneHeld, claimed
 from colaflex.leaderboard.cell_pool import BUSY
 from colaflex.runtime import terminal
 from colaflex.runtime.failures import report_failure
@@ -52,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
             precision = chosen_precision(given.precision, chosen_device(given.device))
             claim.enter_context(claimed(given.stage1, precision=precision))
             options = RunOptions(resume=True, device=given.device, precision=given.precision)
-            progress = ReleasingProgress(LineProgress(sys.stderr, SECONDS), claim)
-            Experiment(Spec.load(given.spec), given.folder, options, progress).run()
+            prepared = prepare(Spec.load(given.spec), given.folder, options)
+            Experiment(prepared, [LineProgress(sys.stderr, SECONDS), ClaimRelease(claim)]).run()
     except (FolderHeld, StageOneHeld):
         return BUSY
     except (Interrupted, KeyboardInterrupt) as interruption:

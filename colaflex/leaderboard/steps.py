@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colaflex.errors import UserError
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.prepared import Prepared, prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cells import Cell
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
 from colaflex.training.stage_loop import Share, prepared_batch
 from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
 
@@ -42,9 +42,9 @@ def solve_steps(board: Board, cell: Cell, spec: Spec) -> Steps:
         UserError: the budget is less than a step takes.
     """
     options = RunOptions(device="cpu", quiet=True)
-    experiment = Experiment(spec, Path(), options, SilentProgress())
-    experiment.check()
-    costs = _Costs(experiment)
+    prepared = prepare(spec, Path(), options)
+    prepared.check()
+    costs = _Costs(prepared)
     budget, steps, spent = board.budgets[cell.budget], dict[str, int](), 0
     names = list(dict.fromkeys(stage.settings for stage in costs.stages))
     if STAGE1 in names and spec.baseline is None:
@@ -64,9 +64,9 @@ def solve_steps(board: Board, cell: Cell, spec: Spec) -> Steps:
 class _Costs:
     """FLOPs of the steps of an experiment, each counted once."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
-        self.stages = experiment.model.stages()
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        self.stages = prepared.model.stages()
         self._orders: dict[str, BatchOrder] = {}
         self._known: dict[tuple[str, int], int] = {}
 
@@ -74,7 +74,7 @@ class _Costs:
         self, names: Sequence[str], asked: float, fixed: Mapping[str, int]
     ) -> tuple[dict[str, int], int]:
         """Steps of the settings `names` that take nearly `asked`, beside those that are fixed."""
-        training = self.experiment.spec.training
+        training = self.prepared.spec.training
         parts = {name: max(1, training.for_stage(name).steps) for name in names}
         whole = sum(parts.values())
 
@@ -96,7 +96,7 @@ class _Costs:
         return best
 
     def _flops(self, names: Sequence[str], steps: Mapping[str, int]) -> int:
-        training = self.experiment.spec.training
+        training = self.prepared.spec.training
         plans = plan_stages(
             self.stages,
             lambda name: training.for_stage(name).model_copy(update={"steps": steps.get(name, 1)}),
@@ -112,10 +112,10 @@ class _Costs:
     def _step(self, plan: StagePlan, step: int) -> int:
         key = plan.stage.name, step
         if key not in self._known:
-            experiment, name = self.experiment, plan.stage.settings
+            prepared, name = self.prepared, plan.stage.settings
             if name not in self._orders:
-                self._orders[name] = experiment.order(plan)
-            order, seed = self._orders[name], experiment.spec.seed
+                self._orders[name] = prepared.order(plan)
+            order, seed = self._orders[name], prepared.spec.seed
             batch, _, _ = prepared_batch(plan, order, seed, step, Share())
             self._known[key] = plan.stage.flops(batch)
         return self._known[key]

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from colaflex.runtime import terminal
-from colaflex.training.callbacks import Record
+from colaflex.training.watcher import Record, Watcher
 
 __all__ = [
     "LineProgress",
     "LiveProgress",
-    "Progress",
-    "SilentProgress",
     "progress_on",
     "shown",
-    "told",
 ]
 
 
-class Progress(Protocol):
-    """Shows how training goes, and whatever else takes its time."""
-
-    def begin(self, stage: str, done: int, total: int) -> None:
-        """A stage begins, or goes on."""
-        ...  # pragma: no cover
-
-    def advance(self, done: int) -> None:
-        """Another step is done; called after every one, so it must cost nothing."""
-        ...  # pragma: no cover
-
-    def record(self, record: Record) -> None:
-        """There are new figures."""
-        ...  # pragma: no cover
-
-    def end(self) -> None:
-        """Training is over, in whatever way."""
-        ...  # pragma: no cover
-
-    def count(self, what: str, done: int, total: int, unit: str) -> None:
-        """So many of something beside training are done; from 0, or 1, to `total`."""
-        ...  # pragma: no cover
-
-
-class SilentProgress:
-    """Shows nothing."""
-
-    def begin(self, stage: str, done: int, total: int) -> None:
-        """Nothing."""
-
-    def advance(self, done: int) -> None:
-        """Nothing."""
-
-    def record(self, record: Record) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-    def count(self, what: str, done: int, total: int, unit: str) -> None:
-        """Nothing."""
-
-
-class LineProgress:
+class LineProgress(Watcher):
     """A plain line at the beginning, every `seconds`, and at the end of a stage.
 
     What is counted has none at its beginning.
@@ -98,9 +52,6 @@ class LineProgress:
         """Keep the figures for the next line."""
         self._figures = ", " + _figures(record)
 
-    def end(self) -> None:
-        """Nothing."""
-
     def count(self, what: str, done: int, total: int, unit: str) -> None:
         """Print a line if it is time for one, or the end."""
         now = time.monotonic()
@@ -114,7 +65,7 @@ class LineProgress:
             self._counted = ""
 
 
-class LiveProgress:
+class LiveProgress(Watcher):
     """A bar that is redrawn in place; one of what is counted goes when that is done.
 
     Args:
@@ -195,26 +146,20 @@ def _bars(stream: TextIO, transient: bool) -> Any:
     )
 
 
-def progress_on(stream: TextIO | None = None, stays: bool = True) -> Progress:
+def progress_on(stream: TextIO | None = None, stays: bool = True) -> Watcher:
     """What suits a stream (stderr by default): a live bar on a terminal, else plain lines."""
     stream = stream or sys.stderr
     return LiveProgress(stream, stays) if stream.isatty() else LineProgress(stream)
 
 
 @contextmanager
-def shown(stream: TextIO | None = None, stays: bool = True) -> Iterator[Progress]:
+def shown(stream: TextIO | None = None, stays: bool = True) -> Iterator[Watcher]:
     """`progress_on`, which leaves the terminal as it was, whatever happens."""
     progress = progress_on(stream, stays)
     try:
         yield progress
     finally:
         progress.end()
-
-
-def told(progress: Progress | None, what: str, unit: str) -> Callable[[int, int], None]:
-    """What to tell how many of how many are done."""
-    shown = progress or SilentProgress()
-    return lambda done, total: shown.count(what, done, total, unit)
 
 
 def _figures(record: Record) -> str:

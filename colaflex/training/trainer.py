@@ -15,7 +15,6 @@ import torch
 from colaflex.errors import RunFailure, UserError
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import TokenBatch
-from colaflex.training.callbacks import Callbacks, NoCallbacks
 from colaflex.training.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -28,10 +27,9 @@ from colaflex.training.interrupts import Interrupted, Interrupts
 from colaflex.training.memory import limit_kernel_cache, release_freed_memory
 from colaflex.training.metrics_log import MetricsLog
 from colaflex.training.optimizers import hidden_matrices
-from colaflex.training.progress import Progress, SilentProgress
-from colaflex.training.rungs import Reached, Rungs
 from colaflex.training.stage_loop import Share, StageLoop, gather_state, prepared_batch
 from colaflex.training.stage_plan import BatchOrder, StagePlan
+from colaflex.training.watcher import Reached, Watcher, Watchers
 
 __all__ = ["StageResult", "Trainer", "TrainerOptions", "TrainingResult"]
 
@@ -128,9 +126,7 @@ class Trainer:
         orders: the batches of a stage.
         options: of this run.
         processes: who trains together.
-        callbacks: told of the moments of the run.
-        progress: shown to the user.
-        rungs: points within the last stage at which somebody looks at the model.
+        watchers: of the run, on this process.
     """
 
     def __init__(
@@ -140,20 +136,16 @@ class Trainer:
         orders: Callable[[StagePlan], BatchOrder],
         options: TrainerOptions,
         processes: Processes | None = None,
-        callbacks: Callbacks | None = None,
-        progress: Progress | None = None,
-        rungs: Rungs | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         if model.hidden is None:
             model.hidden = hidden_matrices(model)
         self.model = model
-        self.rungs = rungs
         self.plans = tuple(plans)
         self.orders = orders
         self.options = options
         self.processes = processes or Processes()
-        self.callbacks = callbacks or NoCallbacks()
-        self.progress = progress or SilentProgress()
+        self.watchers = Watchers(watchers)
         self.store = CheckpointStore(options.folder / "checkpoints", options.spec_digest)
         self._finished: list[StageResult] = []
         self._unsaved: Exception | None = None
@@ -176,9 +168,8 @@ class Trainer:
             self._interrupts = stack.enter_context(Interrupts())
             resumed = self._restore()
             self._open_metrics(stack, resumed)
-            stack.callback(self.progress.end)
-            if self.processes.writes:
-                self.callbacks.started()
+            stack.callback(self.watchers.end)
+            self.watchers.started()
             self._train_stages(resumed, done)
         if self._unsaved is not None:
             raise RunFailure(
@@ -187,10 +178,7 @@ class Trainer:
             )
         if self._stop_requested(agree=True):  # in the last step, perhaps, or behind it
             raise Interrupted("interrupted at the end of training; --resume goes on behind it")
-        result = TrainingResult(tuple(self._finished))
-        if self.processes.writes:
-            self.callbacks.ended(result.as_json())
-        return result
+        return TrainingResult(tuple(self._finished))
 
     def _restore(self) -> Checkpoint | None:
         """Load the newest valid checkpoint, if the run is to be resumed."""
@@ -233,7 +221,7 @@ class Trainer:
         first = 0 if resumed is None else resumed.position.step
         if resumed is None:
             stage.start()
-        self.progress.begin(stage.name, first, plan.steps)
+        self.watchers.begin(stage.name, first, plan.steps)
         span = _Span(index, plan, first, first, resumed, resumed is not None)
         for end in (*(step for step in plan.refits if step > first), plan.steps):
             if span.end == 0 or span.end in plan.refits:
@@ -245,8 +233,7 @@ class Trainer:
         stage.finish(self._training_batches(plan, order))
         took = {**loop.totals.as_json(), "conditions": loop.conditions}
         self._finished.append(StageResult(stage.name, plan.steps, **took))
-        if self.processes.writes:
-            self.callbacks.stage_ended(asdict(self._finished[-1]))
+        self.watchers.stage_ended(asdict(self._finished[-1]))
         position = Position(stage.name, index, plan.steps, done=True)
         self._save(Checkpoint(position, gather_state(self.model)))
         del loop
@@ -257,7 +244,7 @@ class Trainer:
     def _train_span(self, loop: StageLoop, span: _Span) -> _Span:
         """Steps between two fits; where more are to come, with the state to go on from."""
         plan, last = span.plan, span.index + 1 == len(self.plans)
-        rungs = self.rungs.steps(plan.steps) if self.rungs is not None and last else {}
+        rungs = self.watchers.rungs_of(plan.steps) if last else {}
         with loop:
             if span.state is not None:
                 loop.load(span.state)
@@ -282,7 +269,7 @@ class Trainer:
     def _after_step(self, loop: StageLoop, position: Position) -> None:
         step, last = position.step, position.step == loop.plan.steps
         logged = last or step % self.options.log_every == 0
-        self.progress.advance(step)
+        self.watchers.advance(step)
         if logged:
             self._log(loop, step)
         stop = self._stop_requested(agree=logged) and not last
@@ -294,16 +281,16 @@ class Trainer:
         if stop:
             raise Interrupted(self._interruption(position))
 
-    def _at_rung(self, loop: StageLoop, number: int) -> None:
+    def _at_rung(self, loop: StageLoop, looks: Sequence[tuple[Watcher, int]]) -> None:
         """Let the model be looked at as it would be if the stage ended here."""
-        assert self.rungs is not None
         self._tick(loop)
         flops = {stage.stage: stage.flops for stage in self._finished}
         flops[loop.plan.stage.name] = int(loop.totals.flops)
         seconds = sum(stage.seconds for stage in self._finished) + loop.totals.seconds
         self.model.eval()
         with loop.ema.swapped_in() if loop.ema is not None else nullcontext():
-            self.rungs.reached(Reached(number, flops, seconds))
+            for watcher, number in looks:
+                watcher.look(Reached(number, flops, seconds))
         self.model.train()
         self._mark = time.perf_counter()
 
@@ -330,8 +317,7 @@ class Trainer:
         }
         if self.processes.writes:
             self._metrics.append(record)
-            self.callbacks.step(record)
-        self.progress.record(record)
+        self.watchers.record(record)
 
     def _stop_requested(self, agree: bool) -> bool:
         """Whether to stop; several processes stop together, where they `agree`."""
@@ -373,7 +359,7 @@ class Trainer:
             )
             return
         self._unsaved = None
-        self.callbacks.checkpoint(path)
+        self.watchers.checkpoint(path)
 
     def _training_batches(self, plan: StagePlan, order: BatchOrder) -> Iterator[TokenBatch]:
         """The batches that the stage has trained on, whole, in order."""

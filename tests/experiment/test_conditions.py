@@ -17,7 +17,7 @@ import colaflex
 from colaflex.errors import UserError
 from colaflex.experiment.experiment import RunOptions
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
+from colaflex.training.watcher import Watcher
 
 QUICK = {"evaluation.samples": 0, "evaluation.documents": 2, "training.steps": 10}
 FP32, BF16 = (RunOptions(precision=precision) for precision in ("fp32", "bf16"))
@@ -27,7 +27,7 @@ class Crash(Exception):
     """Stands for a kill."""
 
 
-class CrashIn(SilentProgress):
+class CrashIn(Watcher):
     """Crashes after four steps of a stage: behind a checkpoint."""
 
     def __init__(self, stage: str) -> None:

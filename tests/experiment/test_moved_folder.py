@@ -12,14 +12,16 @@ import pytest
 
 import colaflex
 from colaflex.errors import RunFailure
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
+from colaflex.training.watcher import Watcher
 
 QUICK = {"evaluation.samples": 2, "evaluation.documents": 2, "evaluation.sweep_guidance": []}
 
 
-class Doing(SilentProgress):
+class Doing(Watcher):
     """Does something once, at a place of the run."""
 
     def __init__(self, at: tuple[str, int], do: Callable[[], object]) -> None:
@@ -80,7 +82,7 @@ def test_it_is_followed(
         old.mkdir(parents=True)  # somebody else's, at the same place
         (old / "mine.txt").write_text("mine")
 
-    experiment = Experiment(spec, old, RunOptions(), Doing(at, move))
+    experiment = Experiment(prepare(spec, old, RunOptions()), [Doing(at, move)])
     experiment.run()
     assert experiment.folder.path == new / "run"
     assert [path.name for path in old.iterdir()] == ["mine.txt"]
@@ -111,7 +113,7 @@ def test_a_copy_goes_on_where_the_original_is_gone(spec: Spec, tmp_path: Path) -
         shutil.rmtree(old)
 
     with pytest.raises(RunFailure, match=r"old: this run folder is gone.* --resume goes on there"):
-        Experiment(spec, old, RunOptions(), Doing(("prior", 4), move)).run()
+        Experiment(prepare(spec, old, RunOptions()), [Doing(("prior", 4), move)]).run()
     assert not old.exists()
     colaflex.run(spec, new, RunOptions(resume=True))
     assert files(new) == files(tmp_path / "whole")
@@ -124,5 +126,5 @@ def test_a_folder_that_is_deleted_is_not_made_again(
     for at in (("representation", 1), ("evaluation: reconstruction", 2)):
         gone = Doing(at, lambda: shutil.rmtree(tmp_path / "run"))
         with pytest.raises(RunFailure, match="this run folder is gone"):
-            Experiment(spec, tmp_path / "run", RunOptions(), gone).run()
+            Experiment(prepare(spec, tmp_path / "run", RunOptions()), [gone]).run()
         assert not (tmp_path / "run").exists()

@@ -17,7 +17,7 @@ from colaflex.errors import UserError
 from colaflex.experiment.experiment import RunOptions
 from colaflex.experiment.folder import RunFolder
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
+from colaflex.training.watcher import Watcher
 
 QUICK = {"evaluation.samples": 0, "evaluation.documents": 2}
 RESUME = RunOptions(resume=True, quiet=True)
@@ -27,7 +27,7 @@ class Crash(Exception):
     """Stands for a kill at a chosen step."""
 
 
-class CrashAt(SilentProgress):
+class CrashAt(Watcher):
     """Crashes once a stage has done so many steps."""
 
     def __init__(self, stage: str, step: int) -> None:
@@ -41,7 +41,7 @@ class CrashAt(SilentProgress):
             raise Crash
 
 
-class Traced(SilentProgress):
+class Traced(Watcher):
     """Remembers from which step each stage went on."""
 
     def __init__(self) -> None:

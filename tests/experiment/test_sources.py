@@ -10,10 +10,10 @@ import pytest
 
 import colaflex
 from colaflex.errors import UserError
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.prepared import prepare
+from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.stage_cache import weights_digest
 from colaflex.spec import Spec
-from colaflex.training.progress import SilentProgress
 
 QUICK = {"evaluation.samples": 0, "evaluation.documents": 2}
 
@@ -36,7 +36,7 @@ def test_a_representation_that_was_trained_on_never_passes_as_that_of_stage_one(
         taught = spec.override({"prior": "rectified_flow", "prior.teacher": str(teacher)})
         if source is not None:
             taught = taught.override({"representation.from": str(source)})
-        Experiment(taught, tmp_path / "out", RunOptions(), SilentProgress())
+        prepare(taught, tmp_path / "out", RunOptions())
 
     begin(frozen)
     begin(frozen, source=frozen)

@@ -13,9 +13,9 @@ from torch import Tensor
 from colaflex.interfaces.values import TokenBatch
 from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.spec.training import Interval, StageSettings, Training
-from colaflex.training.callbacks import NoCallbacks
 from colaflex.training.stage_plan import StagePlan, plan_stages
 from colaflex.training.trainer import Trainer, TrainerOptions
+from colaflex.training.watcher import Watcher
 
 SETTINGS = StageSettings(steps=4, batch_size=4, learning_rate=5e-3, warmup_steps=0)
 
@@ -28,7 +28,7 @@ class Same:
         return rows([9, 4, 12, 7])
 
 
-class Snapshots(NoCallbacks):
+class Snapshots(Watcher):
     """The weights of each part at the end of each stage."""
 
     def __init__(self, model: LatentLanguageModel) -> None:
@@ -50,7 +50,7 @@ def trained(model: LatentLanguageModel, folder: Path) -> tuple[dict[str, dict[st
         return Same()
 
     options = TrainerOptions(folder, "digest")
-    done = Trainer(model, plans, order, options, callbacks=seen).train()
+    done = Trainer(model, plans, order, options, watchers=[seen]).train()
     return seen.found, {stage.stage: stage.flops for stage in done.stages}
 
 

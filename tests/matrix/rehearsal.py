@@ -27,9 +27,9 @@ from colaflex.interfaces.values import LatentBatch, TokenBatch
 from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
 from colaflex.training.batches import Rows
-from colaflex.training.callbacks import NoCallbacks
 from colaflex.training.stage_plan import StagePlan
 from colaflex.training.trainer import Trainer, TrainerOptions
+from colaflex.training.watcher import Watcher
 
 __all__ = ["Rehearsal", "rehearse"]
 
@@ -133,7 +133,7 @@ class Rehearsal:
             checkpoint_every=STEPS - 1,
         )
         return Trainer(
-            model, plans, lambda plan: self.order, options, callbacks=_KeepStageOne(self)
+            model, plans, lambda plan: self.order, options, watchers=[_KeepStageOne(self)]
         )
 
     def records(self) -> list[dict[str, Any]]:
@@ -219,8 +219,8 @@ class Rehearsal:
         return rows
 
 
-@dataclass(frozen=True)
-class _KeepStageOne(NoCallbacks):
+@dataclass(frozen=True, eq=False)
+class _KeepStageOne(Watcher):
     """Puts a finished stage 1 where other cells find it."""
 
     of: Rehearsal

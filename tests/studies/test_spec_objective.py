@@ -15,7 +15,7 @@ from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.worker import Worker
 from colaflex.training.interrupts import Interrupted
-from colaflex.training.progress import SilentProgress
+from colaflex.training.watcher import Watcher
 
 METRIC = "reconstruction.token_accuracy"
 
@@ -102,7 +102,7 @@ def test_several_seeds_are_several_runs_and_may_be_pruned_between(
     assert pruned.value.result.metrics[METRIC]["value"] == values[0]
 
 
-class StopsAt(SilentProgress):
+class StopsAt(Watcher):
     """A Ctrl-C in the middle of the prior's stage."""
 
     def __init__(self, step: int) -> None:
@@ -122,14 +122,14 @@ class StopsAt(SilentProgress):
 def test_a_stop_in_the_last_step_of_training_stops_the_worker(spec: Spec, tmp_path: Path) -> None:
     study = optuna.create_study(storage=open_storage("journal", tmp_path))
 
-    def work(progress: SilentProgress) -> tuple[str, list[str]]:
+    def work(progress: Watcher) -> tuple[str, list[str]]:
         trials = SpecObjective(lambda attempt: spec, TrialSettings(tmp_path), progress)
         arm, limits = Arm("search", tmp_path, (METRIC,)), Limits(trials=2)
         end = Worker(study, arm, lambda trial: {}, trials, limits).run()
         return end, [trial.state.name for trial in study.trials]
 
     assert work(StopsAt(9)) == ("interrupted", ["WAITING"])
-    assert work(SilentProgress()) == ("trials", ["COMPLETE", "COMPLETE"])
+    assert work(Watcher()) == ("trials", ["COMPLETE", "COMPLETE"])
 
 
 def test_a_trial_that_was_stopped_goes_on_to_the_same_end(spec: Spec, tmp_path: Path) -> None:

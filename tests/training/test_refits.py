@@ -67,7 +67,7 @@ def test_a_refitted_stage_resumes_exactly_from_every_step(tmp_path: Path, settin
     for step in (1, 2, 3, 4, 5):
         folder = tmp_path / str(step)
         with pytest.raises(Interrupted):
-            train(folder, settings, Refitted(), progress=Stop(("prior", step)))
+            train(folder, settings, Refitted(), watcher=Stop(("prior", step)))
         train(folder, settings, Refitted(), resume=True)
         assert final_state(folder) == final_state(whole)
         assert records(folder) == records(whole)

@@ -89,7 +89,7 @@ def test_resumes_exactly_from_every_step(tmp_path: Path, settings: Settings) -> 
     for stop in stops:
         folder = tmp_path / f"{stop[0]}-{stop[1]}"
         with pytest.raises(Interrupted, match="--resume"):
-            run(folder, progress=Stop(stop))
+            run(folder, watcher=Stop(stop))
         run(folder, resume=True)
         assert final_state(folder) == final_state(tmp_path / "whole"), stop
         assert records(folder) == records(tmp_path / "whole"), stop
@@ -101,7 +101,7 @@ def test_a_run_that_is_interrupted_at_every_step_ends_alike(tmp_path: Path) -> N
     stops = [("representation", s) for s in range(1, 7)] + [("prior", s) for s in range(1, 7)]
     for stop in stops:
         with pytest.raises(Interrupted):
-            train(tmp_path / "cut", settings, progress=Stop(stop), resume=True)
+            train(tmp_path / "cut", settings, watcher=Stop(stop), resume=True)
     result = train(tmp_path / "cut", settings, resume=True)
     assert final_state(tmp_path / "cut") == final_state(tmp_path / "whole")
     assert records(tmp_path / "cut") == records(tmp_path / "whole")
@@ -110,7 +110,7 @@ def test_a_run_that_is_interrupted_at_every_step_ends_alike(tmp_path: Path) -> N
 
 def test_start_and_finish_act_once_whatever_happens(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
-        train(tmp_path, progress=Stop(("prior", 3)))
+        train(tmp_path, watcher=Stop(("prior", 3)))
     trainer = trainer_of(tmp_path, resume=True)
     trainer.train()
     assert isinstance(trainer.model, TinyModel)
@@ -229,11 +229,11 @@ def test_skips_stages_that_are_done(tmp_path: Path) -> None:
 def test_callbacks_see_the_run(tmp_path: Path) -> None:
     seen: list[Any] = []
 
-    class Watch:
+    class Watch(Watcher):
         def started(self) -> None:
             seen.append("started")
 
-        def step(self, record: Any) -> None:
+        def record(self, record: Any) -> None:
             seen.append(record["step"])
 
         def checkpoint(self, path: Path) -> None:
@@ -243,18 +243,18 @@ def test_callbacks_see_the_run(tmp_path: Path) -> None:
         def stage_ended(self, result: Any) -> None:
             seen.append(result["stage"])
 
-        def ended(self, result: Any) -> None:
-            seen.append(result["steps"])
+        def end(self) -> None:
+            seen.append("end")
 
-    train(tmp_path, callbacks=Watch(), checkpoint_every=4)
+    train(tmp_path, watcher=Watch(), checkpoint_every=4)
     expected = ["started"]
     for stage in ("representation", "prior"):
         expected += [3, f"{stage}-00000004", 6, stage, f"{stage}-00000006"]
-    assert seen == [*expected, 12]
+    assert seen == [*expected, "end"]
 
 
 def test_what_does_not_learn_is_left_alone(tmp_path: Path) -> None:
-    trainer = trainer_of(tmp_path, callbacks=None)
+    trainer = trainer_of(tmp_path)
     before = {n: p.clone() for n, p in trainer.model.named_parameters()}
     state = torch.random.get_rng_state()
     trainer.plans = trainer.plans[:1]

@@ -10,21 +10,23 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_model import train
 
+from colaflex.experiment.watchers import PluginWatcher
 from colaflex.hooks import RunInfo
+from colaflex.host.life_cycle import LifeCycle
 from colaflex.training.interrupts import Interrupts
 from colaflex.training.memory import peak_memory_bytes
-from colaflex.training.progress import LineProgress, LiveProgress, Progress, progress_on
+from colaflex.training.progress import LineProgress, LiveProgress, progress_on
 from colaflex.training.tensorboard import TensorBoard
+from colaflex.training.watcher import Watcher
 
 
 def test_plain_lines_away_from_a_terminal(tmp_path: Path) -> None:
     stream = io.StringIO()
-    train(tmp_path, progress=progress_on(stream))
+    train(tmp_path, watcher=progress_on(stream))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "representation: step 0 of 6"
     assert lines[1].startswith("representation: step 6 of 6, loss ")
@@ -58,7 +60,7 @@ def test_what_is_counted_has_lines_too() -> None:
     ]
 
 
-def on_a_terminal(watched: Callable[[Progress], None]) -> str:
+def on_a_terminal(watched: Callable[[Watcher], None]) -> str:
     """What a terminal is sent."""
     controller, terminal = pty.openpty()
     with os.fdopen(terminal, "w") as stream:
@@ -72,7 +74,7 @@ def on_a_terminal(watched: Callable[[Progress], None]) -> str:
 
 
 def test_a_bar_of_what_is_counted_goes_when_it_is_done(tmp_path: Path) -> None:
-    def counted(progress: Progress) -> None:
+    def counted(progress: Watcher) -> None:
         for part in ("samples", "a task"):
             for done in range(4):
                 progress.count(part, done, 3, "texts")
@@ -84,7 +86,7 @@ def test_a_bar_of_what_is_counted_goes_when_it_is_done(tmp_path: Path) -> None:
 
 
 def test_counting_within_a_stage_leaves_its_bar(tmp_path: Path) -> None:
-    def counted(progress: Progress) -> None:
+    def counted(progress: Watcher) -> None:
         progress.begin("prior", 0, 5)
         progress.advance(2)
         progress.count("samples", 1, 3, "texts")
@@ -104,7 +106,7 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     with os.fdopen(terminal, "w") as stream:
         progress = progress_on(stream)
         assert isinstance(progress, LiveProgress)
-        train(tmp_path, progress=progress)
+        train(tmp_path, watcher=progress)
         stream.flush()
         shown = os.read(controller, 100_000).decode()
     os.close(controller)
@@ -118,23 +120,8 @@ def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
     board = TensorBoard()
     run = RunInfo(tmp_path, "tiny", 0, {})
 
-    class Callbacks:
-        def started(self) -> None:
-            board.colaflex_run_started(run)
-
-        def step(self, record: Any) -> None:
-            board.colaflex_step(record)
-
-        def checkpoint(self, path: Path) -> None:
-            board.colaflex_checkpoint()
-
-        def stage_ended(self, result: Any) -> None:
-            """The board hears of lines, not of stages."""
-
-        def ended(self, result: Any) -> None:
-            board.colaflex_run_ended()
-
-    train(tmp_path, callbacks=Callbacks())
+    train(tmp_path, watcher=PluginWatcher(LifeCycle(observers=[board]), run))
+    board.colaflex_run_ended()
     events = accumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     written = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -21,6 +21,7 @@ from colaflex.spec.training import StageSettings
 from colaflex.training.distributed import Processes
 from colaflex.training.stage_plan import StagePlan, plan_stages
 from colaflex.training.trainer import Trainer, TrainerOptions, TrainingResult
+from colaflex.training.watcher import Watcher
 
 VOCABULARY, WIDTH = 11, 8
 
@@ -187,7 +188,7 @@ class Prediction(TinyStage):
         return self.model.predict_next(batch, step)
 
 
-class Stop:
+class Stop(Watcher):
     """Interrupts the run after given steps, as Ctrl-C does."""
 
     def __init__(self, *at: tuple[str, int]) -> None:
@@ -202,18 +203,13 @@ class Stop:
             self.at.remove((self.stage, done))
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def record(self, record: Any) -> None: ...
-
-    def end(self) -> None: ...
-
 
 def trainer_of(
     folder: Path,
     settings: Settings | None = None,
     model: TinyModel | None = None,
     processes: Processes | None = None,
-    callbacks: Any = None,
-    progress: Any = None,
+    watcher: Watcher | None = None,
     **options: Any,
 ) -> Trainer:
     settings = settings or Settings()
@@ -230,8 +226,7 @@ def trainer_of(
         order,
         TrainerOptions(folder, "digest-of-the-spec", **options),
         processes,
-        callbacks,
-        progress,
+        [] if watcher is None else [watcher],
     )
 
 

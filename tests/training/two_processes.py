@@ -40,7 +40,7 @@ def interrupted(folder: Path, processes: Processes) -> None:
         train(folder, CASES["adamw"], poisoned, processes, log_every=1)
     asked = Stop(("prior", 7)) if processes.rank else None
     with pytest.raises(Interrupted, match="stage prior after step 7"):  # one is asked, both stop
-        train(folder, CASES["adamw"], None, processes, progress=asked, log_every=1, resume=True)
+        train(folder, CASES["adamw"], None, processes, watcher=asked, log_every=1, resume=True)
     train(folder, CASES["adamw"], None, processes, log_every=1, resume=True)
 
 

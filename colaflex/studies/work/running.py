@@ -21,7 +21,7 @@ from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.spec_objective import SpecObjective, TrialSettings
 from colaflex.studies.work.trial_lines import TrialLines
 from colaflex.studies.work.worker import Worker
-from colaflex.training.progress import Progress
+from colaflex.training.watcher import Watcher
 
 __all__ = ["WorkSettings", "work"]
 
@@ -46,7 +46,7 @@ class WorkSettings:
 
 
 @storage_answers()
-def work(study: Study, settings: WorkSettings, progress: Progress) -> bool:
+def work(study: Study, settings: WorkSettings, progress: Watcher) -> bool:
     """Work until every arm has spent its budget and every optimum is confirmed.
 
     Returns:

@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from colaflex.experiment.experiment import Experiment, RunOptions
+from colaflex.experiment.experiment import Experiment
 from colaflex.experiment.folder import measurements_json
+from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.result import require_own
-from colaflex.experiment.stage_claim import ReleasingProgress, claimed
+from colaflex.experiment.run_options import RunOptions
+from colaflex.experiment.stage_claim import ClaimRelease, claimed
 from colaflex.files.reading import inside
 from colaflex.spec import Spec
 from colaflex.studies.objective import Attempt, Pruned, Report, StopSearch, TrialResult
 from colaflex.studies.work.trial_result import STAGE1, Metrics, over_seeds, result_of_run, values_of
-from colaflex.training.progress import Progress, SilentProgress
-from colaflex.training.rungs import Reached, Rungs
+from colaflex.training.watcher import Reached, Watcher
 
 __all__ = ["SpecObjective", "TrialSettings"]
 
@@ -58,10 +59,10 @@ class SpecObjective:
         self,
         spec: Callable[[Attempt], Spec],
         settings: TrialSettings,
-        progress: Progress | None = None,
+        progress: Watcher | None = None,
     ) -> None:
         self._spec, self.settings = spec, settings
-        self._progress = progress or SilentProgress()
+        self._progress = progress or Watcher()
 
     def __call__(self, attempt: Attempt, report: Report) -> TrialResult:
         """Train and measure, once for every seed."""
@@ -84,18 +85,6 @@ class SpecObjective:
         self, spec: Spec, name: str, attempt: Attempt, shares: Sequence[float], report: Report
     ) -> TrialResult:
         """One run of the attempt, in the folder of that name."""
-        began = 0.0
-
-        def look(reached: Reached) -> None:
-            metrics = measurements_json(experiment.measure().metrics)
-            try:
-                report(reached.number, values_of(metrics))
-            except Pruned as pruned:
-                at_rung = _result_at(experiment, reached, metrics)
-                pruned.result = replace(at_rung, seconds=time.perf_counter() - began)
-                raise
-
-        rungs = Rungs(shares if attempt.split == "validation" else (), look)
         options = RunOptions(
             resume=True,
             device=self.settings.device,
@@ -105,22 +94,24 @@ class SpecObjective:
             report=False,
         )
         with ExitStack() as claim:
-            shown = ReleasingProgress(self._progress, claim)
-            arguments = (spec, inside(self.settings.folder, name), options, shown, rungs)
-            experiment = Experiment(*arguments)
-            self._check_corpus(experiment, attempt)
-            if experiment.stage1_digest and experiment.kept is None:
-                wanted = experiment.stage1_digest, True, experiment.precision
-                claim.enter_context(claimed(*wanted))
-                experiment = Experiment(*arguments)  # somebody may have trained it meanwhile
+            folder = inside(self.settings.folder, name)
+            prepared = prepare(spec, folder, options)
+            self._check_corpus(prepared, attempt)
+            if prepared.stage1_digest and prepared.stage_one is None:
+                claim.enter_context(claimed(prepared.stage1_digest, True, prepared.precision))
+                prepared = prepare(spec, folder, options)  # somebody may have trained it meanwhile
             began = time.perf_counter()
+            watchers = [self._progress, ClaimRelease(claim)]
+            if attempt.split == "validation":
+                watchers.append(Pruning(prepared, shares, report, self._progress, began))
+            experiment = Experiment(prepared, watchers)
             result = experiment.run()
             require_own(result, experiment.folder.path, attempt.split)
             return replace(result_of_run(result), seconds=time.perf_counter() - began)
 
-    def _check_corpus(self, experiment: Experiment, attempt: Attempt) -> None:
+    def _check_corpus(self, prepared: Prepared, attempt: Attempt) -> None:
         known = self.settings.corpora.get(attempt.split)
-        if known not in (None, experiment.corpus.fingerprint()):
+        if known not in (None, prepared.corpus.fingerprint()):
             raise StopSearch("the corpus has changed while the study runs; bring it back as it was")
 
 
@@ -128,13 +119,46 @@ def _seeded(spec: Spec, seed: int) -> Spec:
     return spec if spec.seed == seed else spec.override({"seed": seed})
 
 
-def _result_at(experiment: Experiment, reached: Reached, metrics: Metrics) -> TrialResult:
-    """What a run had measured, and what it had cost, when it was given up."""
-    digest, known = experiment.stage1_digest, experiment.kept
-    first = reached.flops.get(STAGE1, 0 if known is None else known.cost.flops)
-    return TrialResult(
-        metrics,
-        flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
-        stage1={digest: float(first)} if digest else {},
-        reused=int(bool(digest) and STAGE1 not in reached.flops),
-    )
+class Pruning(Watcher):
+    """Measures a trial at its rungs and reports it, which may end it.
+
+    Args:
+        prepared: of the trial's run.
+        rungs: shares of the last stage.
+        report: of what was measured; raises Pruned where the trial is given up.
+        progress: shown while it measures.
+        began: when the trial began, by the process's clock.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        rungs: Sequence[float],
+        report: Report,
+        progress: Watcher,
+        began: float,
+    ) -> None:
+        self.prepared, self.rungs, self.began = prepared, rungs, began
+        self._report, self._progress = report, progress
+
+    def look(self, reached: Reached) -> None:
+        """Measure the model as it stands."""
+        evaluated = self.prepared.evaluator(watcher=self._progress).run()
+        metrics = measurements_json(evaluated.metrics)
+        try:
+            self._report(reached.number, values_of(metrics))
+        except Pruned as pruned:
+            pruned.result = self._result_at(reached, metrics)
+            raise
+
+    def _result_at(self, reached: Reached, metrics: Metrics) -> TrialResult:
+        """What the run had measured, and what it had cost, when it was given up."""
+        digest, known = self.prepared.stage1_digest, self.prepared.stage_one
+        first = reached.flops.get(STAGE1, 0 if known is None else known.cost.flops)
+        return TrialResult(
+            metrics,
+            flops=float(sum(flops for name, flops in reached.flops.items() if name != STAGE1)),
+            stage1={digest: float(first)} if digest else {},
+            reused=int(bool(digest) and STAGE1 not in reached.flops),
+            seconds=time.perf_counter() - self.began,
+        )

@@ -24,7 +24,7 @@ from colaflex.studies.study import Study, Where
 from colaflex.studies.work.limits import Limits
 from colaflex.studies.work.running import WorkSettings, work
 from colaflex.training.interrupts import stopped_by_signals
-from colaflex.training.progress import SilentProgress
+from colaflex.training.watcher import Watcher
 
 __all__ = ["WorkerPool", "main"]
 
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         study = Study(StudyFile.load(asked.study), Where(asked.out, os.environ[STORAGE]))
         with stopped_by_signals():
-            return 0 if work(study, settings, SilentProgress()) else STOPPED
+            return 0 if work(study, settings, Watcher()) else STOPPED
     except KeyboardInterrupt:
         return STOPPED
     except Exception as error:
