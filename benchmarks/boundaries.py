@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from colaflex.experiment.experiment import Experiment
-from colaflex.experiment.prepared import prepare
+from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.run_options import RunOptions
 from colaflex.interfaces.corpus import Split
 from colaflex.interfaces.metric import Measurement
 from colaflex.interfaces.values import TokenBatch
-from colaflex.latent.model import LatentModel
+from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.spec import Spec
 from colaflex.statistics.intervals import Floats, bootstrap
 from colaflex.training.trainer import Trainer, TrainerOptions
@@ -86,10 +85,10 @@ def experiment(
     return prepare(spec, folder, RunOptions(quiet=True))
 
 
-def trained(run: Prepared, log_every: int = 50) -> LatentModel:
+def trained(run: Prepared, log_every: int = 50) -> LatentLanguageModel:
     """The model after stage 1."""
     model = run.model
-    assert isinstance(model, LatentModel)
+    assert isinstance(model, LatentLanguageModel)
     options = TrainerOptions(run.folder.path, "boundaries", run.spec.seed, log_every=log_every)
     run.folder.path.mkdir(parents=True, exist_ok=True)
     Trainer(model, run.plans()[:1], run.order, options, run.processes).train()
@@ -97,7 +96,7 @@ def trained(run: Prepared, log_every: int = 50) -> LatentModel:
 
 
 @torch.no_grad()
-def starts_of(model: LatentModel, documents: Sequence[Sequence[int]]) -> list[Starts]:
+def starts_of(model: LatentLanguageModel, documents: Sequence[Sequence[int]]) -> list[Starts]:
     """Where the segments of each document begin."""
     found = []
     for document in documents:
@@ -128,7 +127,7 @@ def agreement(found: Sequence[Starts], truth: Sequence[Starts]) -> dict[str, Mea
 
 
 def held_out(
-    given: argparse.Namespace, run: Experiment, split: Split
+    given: argparse.Namespace, run: Prepared, split: Split
 ) -> tuple[list[list[int]], list[str]]:
     """The beginnings of documents of the split, as bytes and as text."""
     documents = run.data.index.split(split).first(given.documents)

@@ -26,6 +26,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.stage import StageStep
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.schedules import learning_rate_factor
+from colaflex.training.watcher import Watcher
 
 
 def plain_loop(settings: Settings) -> tuple[TinyModel, list[float]]:
