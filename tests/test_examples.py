@@ -29,7 +29,7 @@ PROMPT = re.compile(r"^ *>>> ", re.MULTILINE)
 PARSER = doctest.DocTestParser()
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 ROOMS = (
-    *("baselines", "corpora", "couplings", "networks", "representations", "scorers"),
+    *("baselines", "corpora", "couplings", "networks", "priors", "representations", "scorers"),
     *("segmenters", "solvers", "tasks"),
 )
 API = (

@@ -95,6 +95,8 @@ class BlockSampler:
     pinned: Tensor | None = None
     condition: Tensor | None = None
 
+    __repr__ = one_line
+
     def field(self) -> VelocityField:
         """The velocity; with self-conditioning, each call reads the last one's estimate."""
         recall = self.denoiser.recall

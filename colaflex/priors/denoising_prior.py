@@ -35,6 +35,12 @@ class DenoisingPrior(Prior):
     Attributes:
         denoiser: what learns. Its parts are the prior's own modules, `network`, `lift`, `head`
             and so on: by these names checkpoints and optimizers know their weights.
+
+    Example:
+        >>> from colaflex.interfaces.options import SamplingOptions
+        >>> prior = colaflex.build("prior", "consistency", latent_dim=8, block_size=4)
+        >>> isinstance(prior, DenoisingPrior), prior.network_evaluations(SamplingOptions(steps=2))
+        (True, 2)
     """
 
     n_times: ClassVar[int] = 1

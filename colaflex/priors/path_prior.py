@@ -40,7 +40,15 @@ class MatchingPhase(PriorPhase):
 
 
 class PathPrior(DenoisingPrior):
-    """Learns which way the data is from points on the paths; by default, by flow matching."""
+    """Learns which way the data is from points on the paths; by default, by flow matching.
+
+    Example:
+        >>> from colaflex.interfaces.values import LatentBatch
+        >>> prior = colaflex.build("prior", "mean_flow", latent_dim=8, block_size=4)
+        >>> latents = LatentBatch(torch.zeros(2, 8, 8), torch.ones(2, 8, dtype=torch.bool))
+        >>> isinstance(prior, PathPrior), list(prior.losses(latents))
+        (True, ['flow'])
+    """
 
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
