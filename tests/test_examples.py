@@ -119,7 +119,7 @@ def test_what_is_public_shows_how_to_use_it(value: Any) -> None:
 def test_a_class_without_an_example_is_found() -> None:
     assert not PARSER.get_examples(SchemaOnly.__doc__ or "")
     assert {each.__name__ for each in bases()} >= {
-        "BlockCausal",
+        "PathPrior",
         "SegmentDecoder",
         "SingleStageBaseline",
     }
