@@ -22,8 +22,8 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
     """Show what differs between RUNS, in their specs, their stages and their metrics."""
     if len(runs) < 2:
         raise UserError("compare takes two runs or more")
-    from colaflex.evaluation.comparable import differences_of
     from colaflex.evaluation.compare import compare_metrics
+    from colaflex.evaluation.terms import differences_of
     from colaflex.experiment.folder import RunFolder
     from colaflex.spec import Spec
 
@@ -67,7 +67,7 @@ def command(runs: tuple[Path, ...], as_json: bool) -> int:
 def _terms(folder: Any, result: dict[str, Any], spec: Any) -> Any:
     """What a run's figures depend on besides its model."""
     from colaflex.corpora.tokenizer import load_tokenizer
-    from colaflex.evaluation.comparable import Terms
+    from colaflex.evaluation.terms import Terms
 
     data = str(folder.read("run.json").get("data_digest"))
     file, tokenizer = folder.path / "tokenizer.json", ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from colaflex.errors import UserError
-from colaflex.evaluation.comparable import Terms, why_not
+from colaflex.evaluation.terms import Terms, why_not
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.metrics.measurements import finite, measurement_of
 from colaflex.statistics.significance import difference_interval, paired_test

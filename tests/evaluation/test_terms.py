@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from colaflex.evaluation.comparable import Terms, differences_of, why_not
 from colaflex.evaluation.compare import compare_metrics
+from colaflex.evaluation.terms import Terms, differences_of, why_not
 from colaflex.interfaces.metric import Items
 
 SPEC = {
