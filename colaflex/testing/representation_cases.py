@@ -11,7 +11,7 @@ from torch import Tensor
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
-from colaflex.testing.probes import shake
+from colaflex.testing.probes import drawn, shake
 from colaflex.testing.subject import Subject
 
 __all__ = ["SIZE", "VOCABULARY", "Case"]
@@ -77,5 +77,4 @@ class Case:
 
     def latents(self, rows: int, segments: int, dim: int) -> Tensor:
         """(rows, segments, dim) standard-normal, in float64."""
-        draws = torch.Generator().manual_seed(3)
-        return torch.randn(rows, segments, dim, generator=draws, dtype=torch.float64)
+        return drawn(rows, segments, dim, seed=3)
