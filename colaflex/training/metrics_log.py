@@ -1,23 +1,17 @@
-"""metrics.jsonl: the append-only record of a run, and the means that go into it."""
+"""metrics.jsonl: the append-only record of a run."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from colaflex.errors import RunFailure
 from colaflex.files.reading import appending
-from colaflex.training.distributed import Processes
 
-__all__ = ["MetricsLog", "Window"]
+__all__ = ["MetricsLog"]
 
 log = logging.getLogger("colaflex")
 
@@ -82,57 +76,3 @@ class MetricsLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-class Window:
-    """Values of the steps since the last line, read from the device only when wanted.
-
-    What is added for one step and name is summed, over micro-batches and over processes.
-    """
-
-    def __init__(self, stage: str, processes: Processes) -> None:
-        self._stage = stage
-        self._processes = processes
-        self._unread: list[tuple[int, tuple[str, ...], Tensor]] = []
-        self.rows: list[dict[str, float]] = []
-
-    def add(self, step: int, names: tuple[str, ...], values: Tensor) -> None:
-        """Keep the values of a step; every process adds the same names in the same order.
-
-        Args:
-            step: its number in the record, where the first step is 1.
-            names: of the values.
-            values: (names,), on the device.
-        """
-        self._unread.append((step, names, values))
-
-    def read(self) -> None:
-        """Fetch what was kept.
-
-        Raises:
-            RunFailure: a value is not finite; names stage, step and term.
-        """
-        if not self._unread:
-            return
-        flat = iter(self._processes.sum(torch.cat([v for _, _, v in self._unread])).tolist())
-        rows: dict[int, dict[str, float]] = {}
-        for step, names, _ in self._unread:
-            row = rows.setdefault(step, {})
-            for name in names:
-                value = next(flat)
-                if not math.isfinite(value):
-                    raise RunFailure(
-                        f"stage {self._stage}, step {step}: {name} is {value}; training stops, "
-                        "the last good checkpoint is kept"
-                    )
-                row[name] = row.get(name, 0.0) + value  # micro-batches give shares of a sum
-        self._unread = []
-        self.rows.extend(rows.values())
-
-    def means(self) -> dict[str, float]:
-        """Mean of each value over the steps that had it; the window is empty afterwards."""
-        self.read()
-        names = dict.fromkeys(name for row in self.rows for name in row)
-        columns = {name: [row[name] for row in self.rows if name in row] for name in names}
-        self.rows = []
-        return {name: math.fsum(column) / len(column) for name, column in columns.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from colaflex.errors import RunFailure
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Unit
 from colaflex.interfaces.noise import Noise, generator_for
@@ -22,11 +24,10 @@ from colaflex.training.checkpoints import Checkpoint, Position
 from colaflex.training.distributed import Processes, gather
 from colaflex.training.ema import Ema
 from colaflex.training.hardware import Precision, native_bf16
-from colaflex.training.metrics_log import Window
 from colaflex.training.optimizers import NamedGroup, build_optimizers
 from colaflex.training.stage_plan import BatchOrder, StagePlan
 
-__all__ = ["Share", "StageLoop", "Totals", "gather_state", "prepared_batch"]
+__all__ = ["Share", "StageLoop", "Totals", "Window", "gather_state", "prepared_batch"]
 
 UNITS: tuple[Unit, ...] = ("tokens", "latents", "rows")
 _Part = tuple[TokenBatch, StageStep, int]
@@ -56,6 +57,60 @@ class Totals:
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return {"tokens": int(self.tokens), "flops": int(self.flops), "seconds": self.seconds}
+
+
+class Window:
+    """Values of the steps since the last line, read from the device only when wanted.
+
+    What is added for one step and name is summed, over micro-batches and over processes.
+    """
+
+    def __init__(self, stage: str, processes: Processes) -> None:
+        self._stage = stage
+        self._processes = processes
+        self._unread: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self.rows: list[dict[str, float]] = []
+
+    def add(self, step: int, names: tuple[str, ...], values: Tensor) -> None:
+        """Keep the values of a step; every process adds the same names in the same order.
+
+        Args:
+            step: its number in the record, where the first step is 1.
+            names: of the values.
+            values: (names,), on the device.
+        """
+        self._unread.append((step, names, values))
+
+    def read(self) -> None:
+        """Fetch what was kept.
+
+        Raises:
+            RunFailure: a value is not finite; names stage, step and term.
+        """
+        if not self._unread:
+            return
+        flat = iter(self._processes.sum(torch.cat([v for _, _, v in self._unread])).tolist())
+        rows: dict[int, dict[str, float]] = {}
+        for step, names, _ in self._unread:
+            row = rows.setdefault(step, {})
+            for name in names:
+                value = next(flat)
+                if not math.isfinite(value):
+                    raise RunFailure(
+                        f"stage {self._stage}, step {step}: {name} is {value}; training stops, "
+                        "the last good checkpoint is kept"
+                    )
+                row[name] = row.get(name, 0.0) + value  # micro-batches give shares of a sum
+        self._unread = []
+        self.rows.extend(rows.values())
+
+    def means(self) -> dict[str, float]:
+        """Mean of each value over the steps that had it; the window is empty afterwards."""
+        self.read()
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        columns = {name: [row[name] for row in self.rows if name in row] for name in names}
+        self.rows = []
+        return {name: math.fsum(column) / len(column) for name, column in columns.items()}
 
 
 def prepared_batch(plan: StagePlan, order: BatchOrder, seed: int, step: int, share: Share) -> _Part:

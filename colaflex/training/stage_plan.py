@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from colaflex.errors import UserError
 from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch
 from colaflex.spec.training import StageSettings
-from colaflex.training.schedules import learning_rate_factor
 
-__all__ = ["BatchOrder", "StagePlan", "plan_stages"]
+__all__ = ["BatchOrder", "Schedule", "StagePlan", "learning_rate_factor", "plan_stages"]
+
+Schedule = Literal["cosine", "wsd", "constant"]
 
 
 class BatchOrder(Protocol):
@@ -83,3 +85,38 @@ def plan_stages(
         )
         plans.append(StagePlan(stage, settings, last - first))
     return plans
+
+
+def learning_rate_factor(
+    schedule: Schedule,
+    step: int,
+    total: int,
+    *,
+    warmup: int = 0,
+    final_ratio: float = 0.0,
+    decay_fraction: float = 0.2,
+) -> float:
+    """The factor on the peak learning rate at a step.
+
+    A linear warm-up ((step + 1) / warmup) comes first. Then "cosine" falls to `final_ratio` at
+    `total`, "wsd" stays at 1 and falls linearly over the last `decay_fraction` of all steps, and
+    "constant" stays at 1.
+
+    Args:
+        schedule: name.
+        step: from 0 to total - 1.
+        total: steps of the stage.
+        warmup: steps of the warm-up.
+        final_ratio: factor that step `total` would have.
+        decay_fraction: share of all steps over which "wsd" decays.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        progress = (step - warmup) / max(1, total - warmup)
+        return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+    decay = decay_fraction * total
+    left = min(1.0, (total - step) / decay) if decay > 0 else 1.0
+    return final_ratio + (1 - final_ratio) * left

@@ -13,7 +13,8 @@ import torch
 
 from colaflex.errors import RunFailure, UserError
 from colaflex.training.distributed import Processes
-from colaflex.training.metrics_log import MetricsLog, Window
+from colaflex.training.metrics_log import MetricsLog
+from colaflex.training.stage_loop import Window
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from colaflex.errors import RunFailure, UserError
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.stage import StageStep
 from colaflex.training.interrupts import Interrupted
-from colaflex.training.schedules import learning_rate_factor
+from colaflex.training.stage_plan import learning_rate_factor
 from colaflex.training.watcher import Watcher
 
 

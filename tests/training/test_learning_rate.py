@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colaflex.training.schedules import Schedule, learning_rate_factor
+from colaflex.training.stage_plan import Schedule, learning_rate_factor
 
 
 def test_closed_forms() -> None:
