@@ -8,8 +8,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +15,11 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise, SampleNoise
-from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.values import LatentBatch
-from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
+from colaflex.priors.causal_state import CausalPrefix
 from colaflex.priors.density_config import AutoregressiveLatentConfig
 from colaflex.priors.heads.diffusion import Diffusion
 from colaflex.priors.heads.energy import Energy
@@ -36,21 +33,6 @@ HEADS: dict[str, Callable[..., Head]] = {
     "diffusion": Diffusion,
     "energy": Energy,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """What stands before the next latent.
-
-    Attributes:
-        cache: of the transformer, the start included.
-        state: (rows, width), of the last position: what the next latent is drawn from.
-    """
-
-    cache: Cache
-    state: Tensor
-
-    __repr__ = one_line
 
 
 class AutoregressiveLatent(Prior):
@@ -109,31 +91,24 @@ class AutoregressiveLatent(Prior):
 
     # Sampling.
 
-    def begin(self, rows: int) -> Any:
+    def begin(self, rows: int) -> CausalPrefix:
         """A prefix that holds the start alone."""
-        cache = self.transformer.begin(rows, self.start)
-        states, cache = self.transformer.extend(self.start.expand(rows, 1, -1), cache)
-        return Prefix(cache, states[:, 0])
+        return CausalPrefix.empty(self.transformer, self.start, rows)
 
-    def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
+    def commit(
+        self, state: CausalPrefix, latents: Tensor, counts: Tensor | None = None
+    ) -> CausalPrefix:
         """Append clean latents to the prefix."""
-        if not latents.shape[1]:
-            return state
-        states, cache = self.transformer.extend(self.lift(latents), state.cache, counts)
-        if counts is None:
-            return Prefix(cache, states[:, -1])
-        index = (counts - 1).clamp(min=0)
-        last = states[torch.arange(len(states), device=states.device), index]
-        return Prefix(cache, torch.where(counts[:, None] > 0, last, state.state))
+        return state.extended(self.transformer, self.lift(latents), counts)
 
-    def select(self, state: Any, rows: Tensor) -> Any:
+    def select(self, state: CausalPrefix, rows: Tensor) -> CausalPrefix:
         """The prefix of some of the rows."""
-        return Prefix(state.cache.select(rows), state.state[rows])
+        return state.select(rows)
 
     @torch.no_grad()
     def sample_block(
         self,
-        state: Any,
+        state: CausalPrefix,
         noise: SampleNoise,
         options: SamplingOptions,
         known: Known | None = None,
@@ -143,8 +118,8 @@ class AutoregressiveLatent(Prior):
         for position in range(self.block_size):
             latent = self.head.sample(state.state, noise, position, options.steps)
             if known is not None:
-                held = known.mask[:, position, None]
-                latent = torch.where(held, known.values[:, position].to(latent), latent)
+                pinned = known.mask[:, position, None]
+                latent = torch.where(pinned, known.values[:, position].to(latent), latent)
             drawn.append(latent)
             if position < self.block_size - 1:
                 state = self.commit(state, latent[:, None])

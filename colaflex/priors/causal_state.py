@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.priors.density_config import CausalStateConfig
 
-__all__ = ["CausalStatePrior", "Prefix", "denoised"]
+__all__ = ["CausalPrefix", "CausalStatePrior", "denoised"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class CausalPrefix:
     """What stands before the next latent.
 
     Attributes:
@@ -33,6 +32,30 @@ class Prefix:
     state: Tensor
 
     __repr__ = one_line
+
+    @classmethod
+    def empty(cls, transformer: CausalTransformer, opening: Tensor, rows: int) -> CausalPrefix:
+        """Of rows without latents, where `opening` (width,) stands in front of all."""
+        cache = transformer.begin(rows, opening)
+        states, cache = transformer.extend(opening.expand(rows, 1, -1), cache)
+        return cls(cache, states[:, -1])
+
+    def extended(
+        self, transformer: CausalTransformer, lifted: Tensor, counts: Tensor | None
+    ) -> CausalPrefix:
+        """The prefix and some latents, lifted (rows, n, width); of each row so many count."""
+        if not lifted.shape[1]:
+            return self
+        states, cache = transformer.extend(lifted, self.cache, counts)
+        if counts is None:
+            return CausalPrefix(cache, states[:, -1])
+        last = (counts - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
+        fresh = states.gather(1, last)[:, 0]
+        return CausalPrefix(cache, torch.where(counts[:, None] > 0, fresh, self.state))
+
+    def select(self, rows: Tensor) -> CausalPrefix:
+        """That of some of the rows."""
+        return CausalPrefix(self.cache.select(rows), self.state[rows])
 
 
 class CausalStatePrior(Prior):
@@ -67,26 +90,19 @@ class CausalStatePrior(Prior):
         states: Tensor = self.trunk(torch.cat([opening, self.lift(values[:, :-1])], 1))
         return states[:, : values.shape[1]]
 
-    def begin(self, rows: int) -> Any:
+    def begin(self, rows: int) -> CausalPrefix:
         """The state of an empty prefix."""
-        cache = self.trunk.begin(rows, self.opening)
-        states, cache = self.trunk.extend(self.opening.expand(rows, 1, -1), cache)
-        return Prefix(cache, states[:, -1])
+        return CausalPrefix.empty(self.trunk, self.opening, rows)
 
-    def commit(self, state: Any, latents: Tensor, counts: Tensor | None = None) -> Any:
+    def commit(
+        self, state: CausalPrefix, latents: Tensor, counts: Tensor | None = None
+    ) -> CausalPrefix:
         """Append clean latents to the prefix; here `counts` may be any number."""
-        if not latents.shape[1]:
-            return state
-        states, cache = self.trunk.extend(self.lift(latents), state.cache, counts)
-        if counts is None:
-            return Prefix(cache, states[:, -1])
-        last = (counts - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
-        fresh = states.gather(1, last)[:, 0]
-        return Prefix(cache, torch.where(counts[:, None] > 0, fresh, state.state))
+        return state.extended(self.trunk, self.lift(latents), counts)
 
-    def select(self, state: Any, rows: Tensor) -> Any:
+    def select(self, state: CausalPrefix, rows: Tensor) -> CausalPrefix:
         """The prefix of some of the rows."""
-        return Prefix(state.cache.select(rows), state.state[rows])
+        return state.select(rows)
 
     def training_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one training step."""

@@ -23,7 +23,7 @@ from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.causal_state import CausalStatePrior, denoised
+from colaflex.priors.causal_state import CausalPrefix, CausalStatePrior, denoised
 from colaflex.priors.density_config import NormalizingFlowConfig
 
 __all__ = ["NormalizingFlow"]
@@ -44,8 +44,8 @@ class NormalizingFlow(CausalStatePrior):
         wide = self.opening.dtype
         # Splines and sums of logarithms ask for more than bf16 has.
         with torch.autocast(latents.device.type, enabled=False):
-            found: Tensor = self.flow(states.to(wide)).log_prob(latents.to(wide))
-        return found
+            density: Tensor = self.flow(states.to(wide)).log_prob(latents.to(wide))
+        return density
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """One term, "nll": nats, mean over channels, per latent."""
@@ -66,7 +66,7 @@ class NormalizingFlow(CausalStatePrior):
 
     def sample_block(
         self,
-        state: Any,
+        state: CausalPrefix,
         noise: SampleNoise,
         options: SamplingOptions,
         known: Known | None = None,
@@ -80,8 +80,8 @@ class NormalizingFlow(CausalStatePrior):
                 state = self.commit(state, drawn[-1][:, None])
             latent = self._latent(state.state, start[:, place])
             if known is not None:
-                given = known.mask[:, place, None]
-                latent = torch.where(given, known.values[:, place].to(latent), latent)
+                pinned = known.mask[:, place, None]
+                latent = torch.where(pinned, known.values[:, place].to(latent), latent)
             drawn.append(latent)
         return torch.stack(drawn, 1)
 

@@ -90,7 +90,7 @@ def test_inverse_and_forward_are_the_identity_in_single_precision(name: str) -> 
     if name == "normalizing_flow":
         back = prior.flow(prior.states(drawn)).transform(drawn)
     else:
-        from colaflex.priors.affine_flow import Places
+        from colaflex.priors.autoregressive_flow import Places
 
         count = torch.full((64,), BLOCK)
         places, back = Places(count - BLOCK, count, BLOCK), drawn
