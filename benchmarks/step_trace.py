@@ -2,11 +2,13 @@
 
 By default a step of the prior of `flow_matching` with its own linear readout, on `text_vae`. A file
 counts, with all its lines, when code of it runs between the batch and the updated weights.
+With --write, docs/architecture.md shows what is found.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +21,7 @@ from colaflex.spec import Spec
 from colaflex.training.stage_loop import StageLoop
 
 ROOT = Path(colaflex.__file__).parent
+PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 SPEC = """
 name: step_trace
 corpus: {type: worlds, documents: 40}
@@ -67,15 +70,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("spec", nargs="?", type=Path)
     parser.add_argument("stage", nargs="?", default="prior")
+    parser.add_argument("--write", action="store_true", help="into docs/architecture.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = given.spec or Path(folder) / "step.yaml"
         if given.spec is None:
             path.write_text(SPEC)
         files = files_of_a_step(Spec.load(path), given.stage)
-    for name, lines in files:
-        print(f"{lines:6,}  {name}")
-    print(f"{sum(lines for _, lines in files):6,}  lines of {len(files)} files")
+    lines = [f"{count:6,}  {name}" for name, count in files]
+    lines.append(f"{sum(count for _, count in files):6,}  lines of {len(files)} files")
+    print("\n".join(lines))
+    if given.write:
+        page = PAGE.read_text(encoding="utf-8")
+        shown = re.compile(r"(?<=```\n) +\d+  colaflex/.*?(?=```)", re.DOTALL)
+        PAGE.write_text(shown.sub("\n".join(lines) + "\n", page, count=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
