@@ -77,6 +77,11 @@ class Node:
             return self.value[key]
         return None
 
+    def entry(self, key: str) -> Node | None:
+        """The entry of that name; None where there is none, or null."""
+        child = self.child(key)
+        return None if child is None or child.value is None else child
+
     def at(self, path: KeyPath) -> Node | None:
         """What stands at a key path below, or None."""
         node: Node | None = self

@@ -85,7 +85,7 @@ class Definition(Section):
 
 def _base_problems(node: Node, file: Path, kind: str) -> Iterator[Problem]:
     """What is wrong with how a file names the spec that it builds on."""
-    base, inline = (_given(node, key) for key in ("base", "spec"))
+    base, inline = (node.entry(key) for key in ("base", "spec"))
     hint = "name a spec file, or write it in place"
     if base is not None and inline is not None:
         yield Problem(inline.origin, ("spec",), "`base` and `spec` are both given", hint)
@@ -114,7 +114,7 @@ def _base_spec(node: Node) -> Spec:
     Raises:
         SpecError: something is wrong with it.
     """
-    inline = _given(node, "spec")
+    inline = node.entry("spec")
     if inline is not None:
         return _with_one_judge(Spec.parse(inline, inline.origin.source))
     base = node.entries["base"]
@@ -133,11 +133,6 @@ def _with_one_judge(spec: Spec) -> Spec:
     if (judge.steps, judge.batch_size) == (steps, rows):
         return spec
     return spec.override({"evaluation.judge.steps": steps, "evaluation.judge.batch_size": rows})
-
-
-def _given(node: Node, key: str) -> Node | None:
-    child = node.child(key)
-    return None if child is None or child.value is None else child
 
 
 def _shown(path: Path) -> Path:

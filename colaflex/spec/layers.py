@@ -167,14 +167,14 @@ class Layers:
     def _one_model(self, base: Node, upper: Node) -> Node:
         """A baseline takes the place of the latent sections, a prior that of a baseline."""
         entries = dict(base.entries)
-        named = [key for key in ("prior", "baseline") if _given(upper, key)]
+        named = [key for key in ("prior", "baseline") if upper.entry(key) is not None]
         if len(named) != 1:
             return base
         rivals = LATENT_SECTIONS if named == ["baseline"] else ("baseline",)
-        given = [key for key in rivals if _given(base, key)]
+        before = [key for key in rivals if base.entry(key) is not None]
         gone = {key: entries.pop(key).plain for key in rivals if key in entries}
-        if given:
-            old = " + ".join(f"{key} {type_of(base.entries[key]) or ''}".strip() for key in given)
+        if before:
+            old = " + ".join(f"{key} {type_of(base.entries[key]) or ''}".strip() for key in before)
             new = f"{named[0]} {type_of(upper.entries[named[0]]) or ''}".strip()
             self.swaps.append(Swap((named[0],), old, new, dropped=gone))
         return base.with_entries(entries)
@@ -197,11 +197,6 @@ class Layers:
             return shapes_of(shape.model)
         cls = self._config_class(shape.slot, name or shape.default or "") if shape.slot else None
         return {} if cls is None else shapes_of(cls)
-
-
-def _given(node: Node, key: str) -> bool:
-    child = node.child(key)
-    return child is not None and child.value is not None
 
 
 def _long_form(node: Node) -> Node:

@@ -37,9 +37,7 @@ def study_specs(
             problems += error.problems
             specs[name] = base
     space = Space(())
-    section = node.child("space")
-    entry = section if section is not None and section.value is not None else None
-    entry = entry or default_space(specs["trials"], node.origin)
+    entry = node.entry("space") or default_space(specs["trials"], node.origin)
     try:
         space = read_space(entry, specs["trials"])
         if keys.fresh.seeds and not problems:
