@@ -22,18 +22,18 @@ def regime_refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _reference(spec)
 
 
-def _taught(spec: Document) -> bool:
+def _has_teacher_from_the_start(spec: Document) -> bool:
     """Whether a given teacher teaches the prior from the first step on."""
     assert spec.prior is not None
-    given = str(getattr(spec.prior, "teacher", "none")) != "none"
-    return given and spec.prior.capabilities().needs_teacher
+    has_teacher = str(getattr(spec.prior, "teacher", "none")) != "none"
+    return has_teacher and spec.prior.capabilities().needs_teacher
 
 
 def _moves(spec: Document) -> bool:
     """Whether the representation moves in stage 2."""
     training = spec.training
     learns = training.regime != "frozen" and training.representation_lr_ratio > 0
-    return learns and not _taught(spec)
+    return learns and not _has_teacher_from_the_start(spec)
 
 
 def _density(spec: Document) -> bool:
@@ -66,7 +66,7 @@ def _scratch(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
             "scratch has no stage 1, at whose end the reference is taken"
         )
         yield REFERENCE, message, "set it to 0, or choose another regime"
-    if _taught(spec):
+    if _has_teacher_from_the_start(spec):
         message = (
             "a given teacher has learned the latents of another representation than the one that "
             "training.regime scratch begins, and while it teaches this one rests"
@@ -86,7 +86,7 @@ def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     training = spec.training
     if training.regime == "frozen" or not training.gradient_gate.opens:
         return
-    if _taught(spec):
+    if _has_teacher_from_the_start(spec):
         message = (
             "nothing of the prior's loss reaches the encoder: a given teacher teaches it, and the "
             "representation rests"
@@ -94,21 +94,21 @@ def _gate(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         hint = "leave it closed, or let the prior train its own teacher (prior.teacher: none)"
         yield GATE, message, hint
     elif _moves(spec):
-        yield from _unheld(spec)
+        yield from _collapse(spec)
 
 
-def _unheld(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
+def _collapse(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     """An open gate that the latents can satisfy by being nowhere."""
     assert spec.representation is not None
     assert spec.prior is not None
     training, name = spec.training, spec.representation.type
     entropy, reference = _entropy_weight(spec), training.weights.reference_kl
-    held = (entropy + reference) * spec.representation.latent_dim
-    drawn = training.gradient_gate.highest * training.weights.prior
+    outward = (entropy + reference) * spec.representation.latent_dim
+    inward = training.gradient_gate.highest * training.weights.prior
     if entropy == 0 and reference == 0:
         message = (
             "an open gate lets the prior's loss pull all latents to one point, and nothing "
-            f"holds them apart: {_why_unheld(spec)}"
+            f"holds them apart: {_why_nothing_pulls_apart(spec)}"
         )
         hint = "set training.weights.reference_kl or the representation's rate_weight above 0"
         if not _density(spec):
@@ -116,16 +116,16 @@ def _unheld(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         elif getattr(spec.representation, "log_snr", "learned") != "learned":
             hint = "set training.weights.reference_kl above 0, or log_snr to learned"
         yield GATE, message, hint
-    elif spec.prior.capabilities().maximum_likelihood and drawn > held:
-        least = math.ceil(1e4 * (drawn / spec.representation.latent_dim - entropy)) / 1e4
+    elif spec.prior.capabilities().maximum_likelihood and inward > outward:
+        least = math.ceil(1e4 * (inward / spec.representation.latent_dim - entropy)) / 1e4
         message = (
-            f"the loss of {spec.prior.type} falls by {drawn:g} wherever all latents shrink by "
-            f"1/e, and entropy and reference KL rise by {held:g} only: they shrink to one point"
+            f"the loss of {spec.prior.type} falls by {inward:g} wherever all latents shrink by "
+            f"1/e, and entropy and reference KL rise by {outward:g} only: they shrink to one point"
         )
         yield GATE, message, f"set training.weights.reference_kl to at least {least:g}"
 
 
-def _why_unheld(spec: Document) -> str:
+def _why_nothing_pulls_apart(spec: Document) -> str:
     if _density(spec) and getattr(spec.representation, "log_snr", "learned") != "learned":
         return "with a fixed log_snr the entropy is constant, and reference_kl has no weight"
     return "neither entropy nor reference KL has a weight"
@@ -149,10 +149,10 @@ def regime_warnings(spec: Document) -> Iterator[str]:
     training, regime = spec.training, f"training.regime: {spec.training.regime}"
     opens, reference = training.gradient_gate.opens, training.weights.reference_kl > 0
     if training.regime == "frozen":
-        for name, given in (("gradient_gate", opens), ("weights.reference_kl", reference)):
-            if given:
+        for name, is_set in (("gradient_gate", opens), ("weights.reference_kl", reference)):
+            if is_set:
                 yield f"training.{name}: acts on nothing, since the representation is frozen"
-    elif _taught(spec):
+    elif _has_teacher_from_the_start(spec):
         yield f"{regime}: the representation rests, for a given teacher teaches from the first step"
     elif _moves(spec):
         yield from _moving(spec)

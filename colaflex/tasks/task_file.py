@@ -28,17 +28,17 @@ def task_config(path: Path) -> type[GenerativeTaskConfig]:
         UserError: the file can't be read; a SpecError where it has keys that a task file has not.
     """
     known = GenerativeTaskConfig.model_fields
-    given = read_map(path, "a map with the options of a task").entries
-    given = {key: node for key, node in given.items() if key != "type"}
+    entries = read_map(path, "a map with the options of a task").entries
+    entries = {key: node for key, node in entries.items() if key != "type"}
     problems = [
         Problem(node.key, (key,), "unknown key of a task", nearest(key, known))
-        for key, node in given.items()
+        for key, node in entries.items()
         if key not in known
     ]
     if problems:
         raise SpecError(problems)
     options: dict[str, Any] = {}
-    for key, node in given.items():
+    for key, node in entries.items():
         field = copy(known[key])
         field.default = node.plain
         if key == "fields":
