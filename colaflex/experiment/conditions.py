@@ -69,5 +69,5 @@ def unlike(trained: Conditions, now: Conditions) -> str:
 
 def precision_of(recorded: Iterable[Conditions]) -> str | None:
     """The one precision of all that is recorded; None where it is not known, or not one."""
-    found = {each.get("precision") for each in recorded}
-    return found.pop() if len(found) == 1 else None
+    precisions = {each.get("precision") for each in recorded}
+    return precisions.pop() if len(precisions) == 1 else None

@@ -191,24 +191,24 @@ class Experiment:
         How stage 1 is come by is decided once: a run that has begun to train it does so to the
         end, also where the cache has it by now.
         """
-        kept = self.prepared.stage_one
+        known = self.prepared.stage_one
         if self.processes.writes:
-            reused = None if kept is None else asdict(kept.cost)
+            reused = None if known is None else asdict(known.cost)
             identity = identity_of(
                 self.spec, self.data, self.prepared.stage1_digest, reused, self.conditions
             )
-            found = claim(self.folder, identity, self.spec, self.options.resume, self._say)
-            lost = found["reused"] is not None and kept is None
+            claimed = claim(self.folder, identity, self.spec, self.options.resume, self._say)
+            lost = claimed["reused"] is not None and known is None
             if lost and not any((self.folder.path / "checkpoints").glob("*")):
-                self.folder.put({IDENTITY: json_text({**found, "reused": None})})
+                self.folder.put({IDENTITY: json_text({**claimed, "reused": None})})
             if not (self.folder.path / "result.json").exists():
                 describe(self.folder, self.spec, self.data, self.conditions)
         self.processes.barrier()
         cost = self.folder.read(IDENTITY)["reused"]
         if cost is None:
             return None
-        if kept is not None:
-            self.model.load_state_dict(kept.state, strict=False)
+        if known is not None:
+            self.model.load_state_dict(known.state, strict=False)
         return StageOne(**cost)
 
     # Training.
@@ -224,7 +224,7 @@ class Experiment:
         options = TrainerOptions(
             folder=self.folder.path,
             spec_digest=self.prepared.spec_digest,
-            found=lambda: self.folder.path,
+            current_folder=lambda: self.folder.path,
             seed=self.spec.seed,
             resume=self.options.resume,
             precision=self.prepared.precision,

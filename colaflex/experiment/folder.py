@@ -291,9 +291,9 @@ def _lines(records: Iterable[Mapping[str, Any]]) -> str:
 def _metric_a_line(items: Mapping[str, Items]) -> str:
     """The text of `items.json`, a metric a line, without those that have no value."""
     lines = (
-        f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(found.as_json())}"
-        for name, found in sorted(items.items())
-        if found.defined
+        f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(values.as_json())}"
+        for name, values in sorted(items.items())
+        if values.defined
     )
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

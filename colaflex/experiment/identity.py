@@ -48,10 +48,10 @@ def _begun_in(folder: RunFolder) -> str | None:
     """In which precision the run of a folder began; None where there is none, or it is damaged."""
     for name in (IDENTITY, ENVIRONMENT):  # older runs have it in the second only
         try:
-            found = folder.read(name)
+            recorded = folder.read(name)
         except UserError:
             continue
-        begun = found.get("conditions", found).get("precision")
+        begun = recorded.get("conditions", recorded).get("precision")
         if begun in ("fp32", "bf16"):
             return str(begun)
     return None
@@ -71,7 +71,7 @@ def claim(
             was not asked for; or it was begun in another precision.
     """
     try:
-        found = folder.claim(identity, resume)
+        claimed = folder.claim(identity, resume)
     except AnotherRun as error:
         raise difference(folder.path, error.known, spec, identity) from None
     now, begun = identity["conditions"], _begun_in(folder) or identity["conditions"]["precision"]
@@ -80,13 +80,13 @@ def claim(
             f"{folder.path}: this run began in {begun}, and a run has one precision: go on without "
             f"--precision, or begin another run in {now['precision']} in another folder with --out"
         )
-    moved = changes(found.get("conditions", {}), now)
+    moved = changes(claimed.get("conditions", {}), now)
     if moved and not (folder.path / "result.json").exists():
         say(
             f"warning: this run began under other conditions ({in_words(moved)}); it will end as "
             "if unbroken only within rounding"
         )
-    return found
+    return claimed
 
 
 def describe(folder: RunFolder, spec: Spec, data: Data, conditions: Conditions) -> None:

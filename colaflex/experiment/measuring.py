@@ -124,8 +124,8 @@ def evaluate_run(
     corpus, data = corpus_of(loaded.spec, run)
     if not trained_on(run, data):
         say("warning: the corpus is not the one that this run was trained on")
-    found = evaluator(loaded.spec, loaded.model, data, corpus, say, split, progress).run()
-    return measurements_json(found.metrics)
+    evaluated = evaluator(loaded.spec, loaded.model, data, corpus, say, split, progress).run()
+    return measurements_json(evaluated.metrics)
 
 
 def evaluate_tasks(

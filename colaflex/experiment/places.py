@@ -63,8 +63,8 @@ def nearest_run(path: Path) -> Path | None:
     while not home.is_dir() and home != home.parent:
         home = home.parent
     depth = len(path.parts) - len(home.parts)
-    found = islice(_below([home], depth), MOST)
-    names = [str(each.relative_to(home)) for each in found if each != path and _is_run(each)]
+    folders = islice(_below([home], depth), MOST)
+    names = [str(each.relative_to(home)) for each in folders if each != path and _is_run(each)]
     match = hints.nearest(str(path.relative_to(home)), names)
     return None if match is None else home / match
 

@@ -17,7 +17,7 @@ from colaflex.experiment.measuring import Say, evaluator
 from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.settings import chosen_device
 from colaflex.experiment.sources import adopt_teacher, finished_run, taken_stage_one
-from colaflex.experiment.stage_cache import Kept, load_stage_one
+from colaflex.experiment.stage_cache import KnownStageOne, load_stage_one
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
@@ -63,7 +63,7 @@ class Prepared:
     stage1_digest: str
     model: LanguageModel
     teacher_cost: Sequence[dict[str, Any]]
-    stage_one: Kept | None
+    stage_one: KnownStageOne | None
 
     def plans(self) -> list[StagePlan]:
         """The stages with their settings and steps."""

@@ -71,14 +71,14 @@ def remeasure_run(
                 "stays as it is; without --set the model is measured on this corpus all the same"
             )
         chosen: Split = split or result.get("split", "test")
-        found = evaluator(spec, loaded.model, data, corpus, say, chosen, progress).run()
+        evaluated = evaluator(spec, loaded.model, data, corpus, say, chosen, progress).run()
         under = conditions(Processes(_device(loaded)), "fp32")
-        how = measurement(Spec.changes(own, spec), under, measured_with(data, found.judge))
-        metrics = _metrics(found, result, loaded, spec)
+        how = measurement(Spec.changes(own, spec), under, measured_with(data, evaluated.judge))
+        metrics = _metrics(evaluated, result, loaded, spec)
         new = {**result, "split": chosen, "measurement": how, "metrics": metrics}
         new.pop("left_out", None)
-        new |= {"left_out": found.left_out} if found.left_out else {}
-        folder.put_measured(new, found.samples, found.items)
+        new |= {"left_out": evaluated.left_out} if evaluated.left_out else {}
+        folder.put_measured(new, evaluated.samples, evaluated.items)
         folder.put({"report.html": build_report(run)})
     return metrics
 
@@ -97,12 +97,12 @@ def _measured(run: RunFolder, sets: Sequence[str]) -> Spec:
 
 
 def _metrics(
-    found: Evaluation, result: dict[str, Any], loaded: LoadedModel, spec: Spec
+    evaluated: Evaluation, result: dict[str, Any], loaded: LoadedModel, spec: Spec
 ) -> dict[str, dict[str, Any]]:
     """What was measured, beside what only training can tell."""
-    kept = {n: m for n, m in result["metrics"].items() if n in (TRAINING_RATE, PEAK_MEMORY)}
+    of_training = {n: m for n, m in result["metrics"].items() if n in (TRAINING_RATE, PEAK_MEMORY)}
     cost = sampling_cost(loaded.model, GenerationOptions.of(spec.sampling))
-    return dict(sorted({**measurements_json({**found.metrics, **cost}), **kept}.items()))
+    return dict(sorted({**measurements_json({**evaluated.metrics, **cost}), **of_training}.items()))
 
 
 def _device(loaded: LoadedModel) -> Any:

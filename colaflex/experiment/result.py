@@ -53,11 +53,11 @@ def parameter_counts(model: LanguageModel) -> dict[str, int]:
 
 def component_versions(spec: Spec) -> dict[str, dict[str, str]]:
     """Every component of a spec with its distribution and versions, nested ones included."""
-    found: dict[str, dict[str, str]] = {}
+    versions: dict[str, dict[str, str]] = {}
 
     def add(path: str, config: Any) -> None:
         entry = registry().entry_of(config)
-        found[path] = {
+        versions[path] = {
             "name": entry.component.name,
             "distribution": entry.distribution,
             "version": entry.version,
@@ -70,7 +70,7 @@ def component_versions(spec: Spec) -> dict[str, dict[str, str]]:
 
     for name, config in spec.components().items():
         add(name, config)
-    return found
+    return versions
 
 
 def measured_with(data: Data, judge: str) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def reused_teacher(
 ) -> list[dict[str, Any]]:
     """The stages of a run whose prior teaches another one, as one stage of the latter."""
     own = [stage for stage in stages if stage["name"] != "representation"]
-    found = [each for stage in own for each in conditions_of(stage, environment)]
-    distinct = [each for number, each in enumerate(found) if each not in found[:number]]
+    recorded = [each for stage in own for each in conditions_of(stage, environment)]
+    distinct = [each for number, each in enumerate(recorded) if each not in recorded[:number]]
     costs = [cost_of(stage) for stage in own]
     sums = {key: sum(cost[key] for cost in costs) for key in COSTS}
     trained = {"precision": precision_of(distinct), "conditions": distinct}
@@ -173,9 +173,9 @@ def measured_otherwise(result: Mapping[str, Any]) -> str:
 
 def require_own(result: Mapping[str, Any], folder: Path, split: Split) -> None:
     """Raise UserError where a result was measured otherwise than its spec says, or elsewhere."""
-    found = result.get("split", split)
-    if (named := settings_of(result)) or found != split:
-        told = named or f"the {found} split, where {split} is asked for"
+    measured = result.get("split", split)
+    if (named := settings_of(result)) or measured != split:
+        told = named or f"the {measured} split, where {split} is asked for"
         raise UserError(
             f"{folder}: its result was measured with {told}; measure it as its spec says, with "
             f"`colaflex evaluate {folder} --split {split} --set KEY=VALUE` and the spec's own value"

@@ -11,7 +11,7 @@ from colaflex.experiment.conditions import Conditions, unlike
 from colaflex.experiment.folder import RunFolder
 from colaflex.experiment.loading import LoadedModel, load
 from colaflex.experiment.result import conditions_of, cost_of, reused_teacher
-from colaflex.experiment.stage_cache import Kept, StageOne, stage_one_state, weights_digest
+from colaflex.experiment.stage_cache import KnownStageOne, StageOne, stage_one_state, weights_digest
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.spec import Spec
 
@@ -26,18 +26,18 @@ def finished_run(key: str, run: Path) -> LoadedModel:
     """
     try:
         RunFolder(run).read("result.json")
-        found = load(run)
+        loaded = load(run)
     except UserError as error:
         raise UserError(f"{key}: {error}") from None
-    if weights_digest(found.model) != found.result.get("representation_digest"):
+    if weights_digest(loaded.model) != loaded.result.get("representation_digest"):
         raise UserError(
             f"{key}: {run}: the representation in its checkpoints is not the one that its "
             "result.json names; a checkpoint is damaged, or an older colaflex wrote them"
         )
-    return found
+    return loaded
 
 
-def taken_stage_one(source: LoadedModel) -> Kept:
+def taken_stage_one(source: LoadedModel) -> KnownStageOne:
     """What a run that trained a stage 1 hands over: its representation as it ended.
 
     Raises:
@@ -47,7 +47,9 @@ def taken_stage_one(source: LoadedModel) -> Kept:
         if stage["name"] == "representation":
             cost = cost_of(stage)
             trained = conditions_of(stage, source.result["environment"])
-            return Kept(StageOne(**cost, conditions=trained), stage_one_state(source.model))
+            return KnownStageOne(
+                StageOne(**cost, conditions=trained), stage_one_state(source.model)
+            )
     raise UserError(f"representation.from: the run {source.spec.name} has no stage 1")
 
 

@@ -28,7 +28,7 @@ from colaflex.training.hardware import Precision
 
 __all__ = [
     "PARTS",
-    "Kept",
+    "KnownStageOne",
     "StageOne",
     "load_stage_one",
     "save_stage_one",
@@ -57,7 +57,7 @@ class StageOne:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KnownStageOne:
     """A finished stage 1: what it took, and its part of a model's state."""
 
     cost: StageOne
@@ -88,7 +88,9 @@ def save_stage_one(
         log.warning("stage 1 is not kept for other runs: %s", error)
 
 
-def load_stage_one(model: nn.Module, digest: str, precision: Precision = "fp32") -> Kept | None:
+def load_stage_one(
+    model: nn.Module, digest: str, precision: Precision = "fp32"
+) -> KnownStageOne | None:
     """The stage 1 kept for a model, which stays as it is; None where there is none.
 
     Args:
@@ -101,7 +103,7 @@ def load_stage_one(model: nn.Module, digest: str, precision: Precision = "fp32")
         return None
     try:
         metadata, state = read_weights(path, stage_one_state(model))
-        return Kept(_cost(metadata), state)
+        return KnownStageOne(_cost(metadata), state)
     except UNREADABLE as error:
         log.warning("the kept stage 1 %s is damaged (%s) and is trained anew", path, error)
         return None

@@ -93,14 +93,16 @@ class LatentModel(nn.Module):
         group = self.segments.group
         if tokens.segments is not None and not self.segments.learned:
             return levelled(tokens.segments, group)
-        found = self.cut(tokens)  # with its probabilities, also where the lengths are settled
+        segmentation = self.cut(
+            tokens
+        )  # with its probabilities, also where the lengths are settled
         lengths = tokens.segments
         if lengths is None:
             room = places_of(tokens.tokens.shape[1] // self.representation.slots, group)
-            missing = max(0, room - found.lengths.shape[1])
-            lengths = nn.functional.pad(found.lengths, (0, missing))
+            missing = max(0, room - segmentation.lengths.shape[1])
+            lengths = nn.functional.pad(segmentation.lengths, (0, missing))
         settled = levelled(lengths, group)
-        return replace(found, lengths=settled.lengths, level=settled.level)
+        return replace(segmentation, lengths=settled.lengths, level=settled.level)
 
     def cut(self, tokens: TokenBatch) -> Segmentation:
         """The segmenter's segments, given the states that it needs."""

@@ -37,10 +37,12 @@ def prompt_segments(model: LatentModel, prompts: Sequence[Sequence[int]]) -> lis
     if not any(cut):
         return [[] for _ in cut]
     batch = open_rows(model, cut)
-    found = model.cut(batch)
+    segmentation = model.cut(batch)
     lengths = [
         sizes[:count]
-        for sizes, count in zip(found.lengths.tolist(), found.count.tolist(), strict=True)
+        for sizes, count in zip(
+            segmentation.lengths.tolist(), segmentation.count.tolist(), strict=True
+        )
     ]
     return [_split(prompt, sizes) for prompt, sizes in zip(cut, lengths, strict=True)]
 

@@ -158,8 +158,8 @@ class CheckpointStore:
 
         A writer that was killed between the two has left one too many.
         """
-        found, _ = self._scan()
-        older = [(m.position.order, p) for p, m in found if m.position.order < newest.order]
+        manifests, _ = self._scan()
+        older = [(m.position.order, p) for p, m in manifests if m.position.order < newest.order]
         try:
             for _, path in sorted(older, reverse=True)[max(0, keep - 1) :]:
                 self._discard(path)
@@ -179,13 +179,13 @@ class CheckpointStore:
 
     def _scan(self) -> tuple[list[tuple[Path, Manifest]], list[str]]:
         """Checkpoints with a sound manifest, newest first, and what is wrong with the others."""
-        found, problems = [], []
+        manifests, problems = [], []
         for name in self.names():
             try:
-                found.append((self.root / name, read_manifest(self.root / name)))
+                manifests.append((self.root / name, read_manifest(self.root / name)))
             except CheckpointError as error:
                 problems.append(str(error))
-        return sorted(found, key=lambda pair: pair[1].position.order, reverse=True), problems
+        return sorted(manifests, key=lambda pair: pair[1].position.order, reverse=True), problems
 
     def latest(self, expected: Mapping[str, Tensor]) -> Checkpoint | None:
         """The newest valid checkpoint, or None where there is none at all.
@@ -196,8 +196,8 @@ class CheckpointStore:
         Raises:
             CheckpointError: there are checkpoints, and none of them can be used.
         """
-        found, problems = self._scan()
-        for path, manifest in found:
+        manifests, problems = self._scan()
+        for path, manifest in manifests:
             try:
                 checkpoint = self._read(path, manifest, expected)
             except CheckpointError as error:
@@ -213,14 +213,14 @@ class CheckpointStore:
 
     def size(self) -> int:
         """Bytes of the largest model in any checkpoint."""
-        found = self.root.glob("*/model.safetensors")
-        sizes = [path.stat().st_size for path in found if path.is_file()]
+        models = self.root.glob("*/model.safetensors")
+        sizes = [path.stat().st_size for path in models if path.is_file()]
         return max(sizes, default=0)
 
     def newest(self) -> tuple[str, str] | None:
         """Name and manifest's SHA-256 of the newest checkpoint; None where there is none."""
-        found, _ = self._scan()
-        path = found[0][0] if found else None
+        manifests, _ = self._scan()
+        path = manifests[0][0] if manifests else None
         return None if path is None else (path.name, sha256_file(path / MANIFEST))
 
     def named(
@@ -328,10 +328,10 @@ def _check_architecture(
 
     Only the file's head is read, so that nothing is allocated for what doesn't fit.
     """
-    found = _shapes(path)
-    found |= {alias: found[name] for alias, name in tied.items() if name in found}
-    for name in sorted(found.keys() | expected.keys()):
-        here, there = found.get(name, "missing"), _describe(expected.get(name))
+    shapes = _shapes(path)
+    shapes |= {alias: shapes[name] for alias, name in tied.items() if name in shapes}
+    for name in sorted(shapes.keys() | expected.keys()):
+        here, there = shapes.get(name, "missing"), _describe(expected.get(name))
         if here != there:
             raise CheckpointError(
                 f"{path}: is of another model: {name} is {here}, expected {there}"

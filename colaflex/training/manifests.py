@@ -133,8 +133,8 @@ def read_manifest(directory: Path) -> Manifest:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: lacks an entry of format {FORMAT} ({error!r})") from None
     if sorted(files) != sorted(FILES):
-        expected, found = ", ".join(sorted(FILES)), ", ".join(sorted(files))
-        raise CheckpointError(f"{path}: expected the files {expected}; it lists {found}")
+        expected, listed = ", ".join(sorted(FILES)), ", ".join(sorted(files))
+        raise CheckpointError(f"{path}: expected the files {expected}; it lists {listed}")
     return manifest
 
 
@@ -155,9 +155,9 @@ def verify(directory: Path, manifest: Manifest, whole: bool = True) -> None:
     for name, (size, digest) in manifest.files.items():
         try:
             path = inside(directory, name)
-            found = path.stat().st_size
-            if found != size:
-                raise CheckpointError(f"{path}: has {found} bytes, expected {size} (cut short?)")
+            actual = path.stat().st_size
+            if actual != size:
+                raise CheckpointError(f"{path}: has {actual} bytes, expected {size} (cut short?)")
             if whole and sha256_file(path) != digest:
                 raise CheckpointError(f"{path}: is damaged (SHA-256 differs from the manifest's)")
         except OSError as error:

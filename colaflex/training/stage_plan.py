@@ -36,8 +36,8 @@ class StagePlan:
     @property
     def refits(self) -> list[int]:
         """The steps before which the stage's constants are fitted again, in order."""
-        found = {round(share * self.steps) for share in self.stage.refits}
-        return sorted(step for step in found if 0 < step < self.steps)
+        steps = {round(share * self.steps) for share in self.stage.refits}
+        return sorted(step for step in steps if 0 < step < self.steps)
 
     def rows_of_a_share(self, shares: int) -> int:
         """Rows of one micro-batch of one process; raises UserError where they don't come out."""

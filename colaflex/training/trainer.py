@@ -50,7 +50,7 @@ class TrainerOptions:
         log_every: steps between lines of metrics.jsonl.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: how many of the newest are kept.
-        found: where the run folder is by now, if it may be moved meanwhile.
+        current_folder: where the run folder is by now, if it may be moved meanwhile.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class TrainerOptions:
     log_every: int = 50
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
-    found: Callable[[], Path] | None = None
+    current_folder: Callable[[], Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +340,8 @@ class Trainer:
         """Write a checkpoint; where that fails, warn and go on with the last good one."""
         if not self.processes.writes:
             return
-        if self.options.found is not None:
-            self.store.root = self.options.found() / "checkpoints"
+        if self.options.current_folder is not None:
+            self.store.root = self.options.current_folder() / "checkpoints"
         try:
             state = {
                 **checkpoint.state,
