@@ -12,7 +12,7 @@ from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
-from colaflex.interfaces.readout import EndingReadout, Readout
+from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
 from colaflex.priors.block_sampling import (
     BlockSampler,
@@ -74,26 +74,6 @@ class DenoisingPrior(Prior):
         """Make the denoiser's parts modules of the prior; to be called when one is put in."""
         for name, part in self.denoiser.named_children():
             self.add_module(name, part)
-
-    # What the representation offers.
-
-    @property
-    def state_width(self) -> int:
-        """Channels of the network's states."""
-        return self.network.width
-
-    @property
-    def needs_content(self) -> bool:
-        """Where it has a readout, or reads its history by the representation's module."""
-        return self.denoiser.readout is not None or self.denoiser.reader is not None
-
-    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
-        """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
-        if readout is not None:
-            self.denoiser.head = readout
-        if history is not None:
-            self.denoiser.reader = history
-        self.register_parts()
 
     # Sampling.
 

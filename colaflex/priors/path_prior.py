@@ -14,6 +14,7 @@ from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import SMALLEST_TIME
@@ -53,6 +54,28 @@ class PathPrior(DenoisingPrior):
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
         self.coupling: Coupling = build(config.coupling)
+
+    # What the representation offers.
+
+    @property
+    def state_width(self) -> int:
+        """Channels of the network's states."""
+        return self.network.width
+
+    @property
+    def needs_content(self) -> bool:
+        """Where it has a readout, or reads its history by the representation's module."""
+        return self.denoiser.readout is not None or self.denoiser.reader is not None
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
+        if readout is not None:
+            self.denoiser.head = readout
+        if history is not None:
+            self.denoiser.reader = history
+        self.register_parts()
+
+    # Training.
 
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """By default, those of flow matching."""
