@@ -74,7 +74,7 @@ class AverageVelocity(PathPrior):
         spans = torch.where(chosen, spans, 0.0)
         target = self._targets(history, path, spans, chosen[:, 0])
         content = self.content_targets(latents, n)
-        predict = self.predictor(self.denoiser.past(history), path.masks, call=content)
+        predict = self.denoiser.predictor(self.denoiser.past(history), path.masks, call=content)
         predicted = predict(path.point(), torch.stack([path.times, spans], -1))
         error = self.weighed(predicted - target, path.times)
         per_position = self.distance(error, path.masks.counted)
@@ -93,7 +93,7 @@ class AverageVelocity(PathPrior):
         part = path.rows(rows)
         with torch.no_grad():
             past = self.denoiser.past(history[rows % len(history)])
-            predict = self.predictor(past, part.masks)
+            predict = self.denoiser.predictor(past, part.masks)
         targets = torch.zeros_like(path.data).index_copy(
             0, rows, self.target(part, spans[rows], predict).to(path.data.dtype)
         )

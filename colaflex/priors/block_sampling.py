@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import VelocityField
-from colaflex.priors.denoiser import Denoiser, Prefix
+from colaflex.priors.denoiser import Denoiser
 
 __all__ = [
     "BlockSampler",
@@ -35,6 +36,7 @@ __all__ = [
     "Estimate",
     "LastCall",
     "PinnedNoise",
+    "Prefix",
     "grid_times",
     "last_mean",
     "renoised",
@@ -77,6 +79,21 @@ class PinnedNoise:
         return torch.where(self.known.mask[..., None], self.known.values, points)
 
 
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands before the next block.
+
+    Attributes:
+        history: the network's.
+        lengths: (rows,) latents committed.
+    """
+
+    history: Any
+    lengths: Tensor
+
+    __repr__ = one_line
+
+
 @dataclass(frozen=True)
 class BlockSampler:
     """The next block, as samplers ask a denoiser about it.
@@ -117,7 +134,7 @@ class BlockSampler:
 
     def _field(self, condition: Tensor | None) -> VelocityField:
         denoiser = self.denoiser
-        output = denoiser.guided(denoiser.head, self.prefix, self.guidance, condition)
+        output = self.guided(denoiser.head, condition)
 
         def velocity(time: Tensor, points: Tensor) -> Tensor:
             times = self._times(time, points)
@@ -126,6 +143,30 @@ class BlockSampler:
             return moved if self.pinned is None else torch.where(self.pinned[..., None], 0.0, moved)
 
         return velocity
+
+    def guided(
+        self, of_states: Callable[[Tensor], Tensor], condition: Tensor | None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """(points, scaled times) -> what is made of the network's states there, guided.
+
+        Args:
+            of_states: what is made of states, in a form in which guidance is linear.
+            condition: added to the lifted points.
+        """
+        denoiser, opens = self.denoiser, self.prefix.lengths == 0
+        on = self.guidance != 1.0 and not bool(opens.all())
+
+        def output(points: Tensor, times: Tensor) -> Tensor:
+            lifted = denoiser.lifted(points, opens, condition)
+            conditional = of_states(denoiser.network(lifted, times, self.prefix.history))
+            if not on:
+                return conditional
+            lifted = denoiser.lifted(points, None, condition)
+            free = of_states(denoiser.network(lifted, times, None))
+            mixed = torch.lerp(free, conditional, self.guidance)
+            return torch.where(opens[:, None, None], conditional, mixed)
+
+        return output
 
     def estimates(self, noise: SampleNoise) -> Estimate:
         """Clean latents, drawn from what the readout says.
@@ -161,8 +202,7 @@ class BlockSampler:
     def _said(
         self, head: Readout, condition: Tensor | None, time: Tensor, points: Tensor
     ) -> Tensor:
-        guided = self.denoiser.guided(head.said, self.prefix, self.guidance, condition)
-        return guided(points, self._times(time, points))
+        return self.guided(head.said, condition)(points, self._times(time, points))
 
     def _with(self, estimate: Tensor | None) -> Tensor | None:
         """The condition, and an estimate lifted, where the denoiser reads one."""

@@ -21,7 +21,7 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.flow_config import CnfConfig
 from colaflex.priors.flow_matching import FlowMatching, unlearned
-from colaflex.priors.ode_density import Integration
+from colaflex.priors.ode_density import Integration, path_density
 from colaflex.priors.path import draw_masks
 from colaflex.priors.path_prior import MatchingPhase
 
@@ -59,7 +59,8 @@ class Cnf(FlowMatching):
         # On a fixed grid the field learns to exploit the solver's error.
         shift = noise.of_step("flow grid") - 0.5
         integration = Integration(config.training_steps, direction, shift, self.density_start())
-        density = self.path_density(self.history(latents), data, masks, integration)
+        past = self.denoiser.past(self.history(latents))
+        density = path_density(self.denoiser, past, data, masks, integration)
         total = torch.where(masks.counted.any(-1), density, 0.0).sum()
         return {"nll": LossTerm(-total / (self.free_share(noise) * self.latent_dim), "latents")}
 

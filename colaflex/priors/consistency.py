@@ -62,14 +62,14 @@ class Consistency(DistilledPrior):
         content = None
         if self.teacher is None:
             content = self.content_targets(latents, self.config.noisings)
-        predict = self.predictor(past, path.masks, call=content)
+        predict = self.denoiser.predictor(past, path.masks, call=content)
         earlier = self.earlier(path.times, noise.progress)
         start = self._anchored(path.times, earlier)
         if self.config.mode == "training":
             before = path.point(start)
         else:
             before = self._teachers_points(history, path, start)
-        target = self._target(self.predictor(past, path.masks), before, start)
+        target = self._target(self.denoiser.predictor(past, path.masks), before, start)
         per_position = self._difference(path, predict, target, earlier)
         return {
             "consistency": self.flow_term(per_position, path.masks, latents, noise),

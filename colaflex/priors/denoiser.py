@@ -7,20 +7,17 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.network import Network
-from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.readout import Readout
 from colaflex.priors.path import Masks, Predict
 from colaflex.priors.readout_calls import ReadoutCall
 
-__all__ = ["LEAST_TIME", "SMALLEST_TIME", "Denoiser", "EstimateLift", "LatentLift", "Prefix"]
+__all__ = ["LEAST_TIME", "SMALLEST_TIME", "Denoiser", "EstimateLift", "LatentLift"]
 
 LEAST_TIME = 0.001
 """The smallest t that a predicted z0 is divided by at all; densities begin no earlier."""
@@ -30,21 +27,6 @@ SMALLEST_TIME = 0.02
 
 Nor does a loss of velocities, whose weight 1 / t^2 would leave all else behind.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """What stands before the next block.
-
-    Attributes:
-        history: the network's.
-        lengths: (rows,) latents committed.
-    """
-
-    history: Any
-    lengths: Tensor
-
-    __repr__ = one_line
 
 
 class LatentLift(nn.Module):
@@ -151,22 +133,11 @@ class Denoiser(nn.Module):
         Args:
             history: (batch, blocks, block, any), clean latents or what they stand for.
         """
-        clean = self._read(history[:, :-1])
+        clean = self.read(history[:, :-1])
         return self.network.commit(clean, self.network.begin(clean.shape[0], clean))
 
-    def begin(self, rows: int) -> Prefix:
-        """An empty prefix."""
-        weight = self.lift.weight
-        lengths = torch.zeros(rows, dtype=torch.int64, device=weight.device)
-        return Prefix(self.network.begin(rows, weight), lengths)
-
-    def commit(self, prefix: Prefix, blocks: Tensor, counts: Tensor | None) -> Prefix:
-        """Append blocks, as `past` takes them; `counts` (rows,) of their latents count."""
-        history = self.network.commit(self._read(blocks), prefix.history, counts)
-        added = blocks.shape[1] * blocks.shape[2] if counts is None else counts
-        return Prefix(history, prefix.lengths + added)
-
-    def _read(self, blocks: Tensor) -> Tensor:
+    def read(self, blocks: Tensor) -> Tensor:
+        """(batch, blocks, block, width): blocks as the history has them."""
         read: Tensor = (self.lift if self.reader is None else self.reader)(blocks)
         return read
 
@@ -216,38 +187,6 @@ class Denoiser(nn.Module):
         blocks = points.flatten(0, 1)
         output = self._output(self.network(self.lift(blocks), times, None), call)
         return self.predicted(output, blocks, times).view_as(points)
-
-    def guided(
-        self,
-        of_states: Callable[[Tensor], Tensor],
-        prefix: Prefix,
-        guidance: float = 1.0,
-        condition: Tensor | None = None,
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        """(points, scaled times) -> what is made of the next block's states there, guided.
-
-        Guidance is off in rows whose history is empty.
-
-        Args:
-            of_states: what is made of states, in a form in which guidance is linear.
-            prefix: what stands before the block.
-            guidance: g in g · conditional + (1 - g) · unconditional; 1 is off.
-            condition: (rows, block, width), added to the lifted points.
-        """
-        opens = prefix.lengths == 0
-        on = guidance != 1.0 and not bool(opens.all())
-
-        def made(points: Tensor, times: Tensor) -> Tensor:
-            lifted = self.lifted(points, opens, condition)
-            conditional = of_states(self.network(lifted, times, prefix.history))
-            if not on:
-                return conditional
-            lifted = self.lifted(points, None, condition)
-            free = of_states(self.network(lifted, times, None))
-            mixed = torch.lerp(free, conditional, guidance)
-            return torch.where(opens[:, None, None], conditional, mixed)
-
-        return made
 
     def lifted(self, points: Tensor, opens: Tensor | None, condition: Tensor | None) -> Tensor:
         """(..., block, width): noisy points as the network reads them."""

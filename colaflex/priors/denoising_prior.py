@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
@@ -19,11 +20,12 @@ from colaflex.priors.block_sampling import (
     Draw,
     LastCall,
     PinnedNoise,
+    Prefix,
     grid_times,
     last_mean,
     renoised,
 )
-from colaflex.priors.denoiser import Denoiser, LatentLift, Prefix
+from colaflex.priors.denoiser import Denoiser, LatentLift
 from colaflex.priors.flow_config import PathPriorConfig
 
 __all__ = ["DenoisingPrior"]
@@ -79,21 +81,26 @@ class DenoisingPrior(Prior):
 
     def begin(self, rows: int) -> Prefix:
         """An empty prefix."""
-        return self.denoiser.begin(rows)
+        weight = self.lift.weight
+        lengths = torch.zeros(rows, dtype=torch.int64, device=weight.device)
+        return Prefix(self.network.begin(rows, weight), lengths)
 
     def commit(self, state: Prefix, latents: Tensor, counts: Tensor | None = None) -> Prefix:
         """Append clean latents to the prefix."""
         if self.denoiser.reader is not None:
             raise ValueError("this prior reads its history by what latents stand for: commit_told")
-        blocks = latents.unflatten(1, (-1, self.block_size))
-        return self.denoiser.commit(state, blocks, counts)
+        return self._committed(state, latents, counts)
 
     def commit_told(
         self, state: Prefix, latents: Tensor, content: Tensor, counts: Tensor | None = None
     ) -> Prefix:
         """Append clean latents, or what they stand for, to the prefix."""
-        read = latents if self.denoiser.reader is None else content
-        return self.denoiser.commit(state, read.unflatten(1, (-1, self.block_size)), counts)
+        return self._committed(state, latents if self.denoiser.reader is None else content, counts)
+
+    def _committed(self, state: Prefix, history: Tensor, counts: Tensor | None) -> Prefix:
+        blocks = self.denoiser.read(history.unflatten(1, (-1, self.block_size)))
+        added = history.shape[1] if counts is None else counts
+        return Prefix(self.network.commit(blocks, state.history, counts), state.lengths + added)
 
     def select(self, state: Prefix, rows: Tensor) -> Prefix:
         """The prefix of some of the rows."""

@@ -14,8 +14,8 @@ from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.solver import Solver, VelocityField
-from colaflex.priors.block_sampling import Draw
-from colaflex.priors.denoiser import SMALLEST_TIME, Prefix
+from colaflex.priors.block_sampling import Draw, Prefix
+from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.flow_config import FlowPriorConfig
 from colaflex.priors.path import Path, Predict
 from colaflex.priors.path_prior import PathPrior

@@ -16,17 +16,16 @@ from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.denoiser import LEAST_TIME, EstimateLift
+from colaflex.priors.denoiser import EstimateLift
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.flow_config import FlowMatchingConfig
 from colaflex.priors.ode_density import (
     Integration,
     block_directions,
     density_start,
-    log_density,
-    probe,
+    path_density,
 )
-from colaflex.priors.path import Masks, Path, Predict
+from colaflex.priors.path import Masks, Path
 from colaflex.priors.self_conditioning import draw_condition
 
 __all__ = ["FlowMatching"]
@@ -99,7 +98,8 @@ class FlowMatching(FlowPrior):
         masks = Masks(unlearned(counted), counted, torch.zeros_like(counted[:, 0, 0]))
         direction = None if self.config.divergence == "exact" else block_directions(data)
         integration = Integration(steps, direction, first=first)
-        density = self.path_density(self.history(latents), data, masks, integration)
+        past = self.denoiser.past(self.history(latents))
+        density = path_density(self.denoiser, past, data, masks, integration)
         return torch.where(counted.any(-1), density, 0.0).sum(1)
 
     @torch.no_grad()
@@ -107,54 +107,7 @@ class FlowMatching(FlowPrior):
         """The time that stands for the data's: 0, or more where z0 is predicted."""
         if not self.denoiser.knows_clean:
             return 0.0
-        points, noise, masks = probe((self.block_size, self.latent_dim), self.lift.weight)
-        nothing = self.network.begin(len(points), self.lift.weight)
-        predict = self.predictor(nothing, masks)
-
-        def clean(points: Tensor, times: Tensor) -> Tensor:
-            if self.prediction == "x0":
-                return predict(points, times)
-            return points - times[..., None].clamp(min=LEAST_TIME) * predict(points, times)
-
-        return density_start(points, noise, clean)
-
-    def path_density(
-        self, history: Tensor, data: Tensor, masks: Masks, integration: Integration
-    ) -> Tensor:
-        """(batch, blocks) nats: log p of each block's positions that are not pinned.
-
-        Args:
-            history: (batch, blocks, block, any), see `history`.
-            data: (batch, blocks, block, dim).
-            masks: of these; pinned positions are history, and carry no gradient.
-            integration: how.
-        """
-        predict, pinned = self._settled(history, masks), masks.pinned[..., None]
-
-        def velocity(time: Tensor, points: Tensor) -> Tensor:
-            times = torch.atleast_2d(time.to(points.dtype))[..., None]
-            moved = self.denoiser.velocity(predict(points, times), points, times[..., None])
-            return torch.where(pinned, 0.0, moved)
-
-        data = torch.where(pinned, data.detach(), data)
-        return log_density(velocity, data, ~masks.pinned, integration)
-
-    def _settled(self, history: Tensor, masks: Masks) -> Predict:
-        """The prediction as a function of points and times alone, as a density needs it.
-
-        With self-conditioning, the network reads the estimate that it makes there without one.
-        """
-        past = self.denoiser.past(history)
-        plain, recall = self.predictor(past, masks), self.denoiser.recall
-        if recall is None:
-            return plain
-
-        def predict(points: Tensor, times: Tensor) -> Tensor:
-            estimate = self.denoiser.clean(plain(points, times), points, times[..., 0])
-            lifted = recall(torch.where(masks.pinned[..., None], 0.0, estimate))
-            return self.predictor(past, masks, lifted)(points, times)
-
-        return predict
+        return density_start(self.denoiser, (self.block_size, self.latent_dim))
 
 
 def unlearned(counted: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Hybrid(FlowPrior):
         path = self.draw_path(residuals, noise, self.config.noisings)
         past, by_block = self.denoiser.past(self.history(latents)), self.blocks(codes)
         condition = self.told(by_block).repeat(self.config.noisings, 1, 1, 1)
-        flow = self.objective(path, self.predictor(past, path.masks, condition))
+        flow = self.objective(path, self.denoiser.predictor(past, path.masks, condition))
         once = path.masks.rows(torch.arange(len(values), device=values.device))
         clean = self.blocks(latents.values.detach())
         surprise = -self._code_log_probs(clean, past, once, by_block)

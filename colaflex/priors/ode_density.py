@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torchdiffeq
@@ -28,9 +29,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from colaflex.interfaces.noise import generator_for
 from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.solver import VelocityField
+from colaflex.priors.denoiser import LEAST_TIME, Denoiser
 from colaflex.priors.path import Masks, Predict
 
-__all__ = ["TIMES", "Integration", "block_directions", "density_start", "log_density", "probe"]
+__all__ = [
+    "TIMES",
+    "Integration",
+    "block_directions",
+    "density_start",
+    "log_density",
+    "path_density",
+]
 
 RESOLVED = 0.02
 """How finely steps begin at t = 0: the least deviation of the data that few of them resolve."""
@@ -156,31 +165,73 @@ def block_directions(data: Tensor) -> Tensor:
     return (2 * torch.stack(drawn) - 1).view_as(data).to(data)
 
 
-def probe(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor, Masks]:
-    """Two draws of noise for first blocks of documents, of (block, dim), always the same."""
-    size = (PROBES, 1, *shape)
-    points, noise = (
-        torch.randn(size, generator=generator_for("density start", purpose)).to(like)
-        for purpose in ("samples", "noise")
-    )
-    return points, noise, Masks.free(torch.ones_like(points[..., 0], dtype=torch.bool))
-
-
-def density_start(points: Tensor, noise: Tensor, predict: Predict) -> float:
-    """The least of `TIMES` at which, and a halving below, latents are predicted well.
+def path_density(
+    denoiser: Denoiser, past: Any, data: Tensor, masks: Masks, integration: Integration
+) -> Tensor:
+    """(batch, blocks) nats: log p of each block's positions that are not pinned.
 
     Args:
-        points: noise, of which samples are made.
-        noise: that is put on these.
-        predict: the network's prediction of the clean latents.
+        denoiser: whose velocity is followed, unguided.
+        past: the network's history of the batch.
+        data: (batch, blocks, block, dim).
+        masks: of these; pinned positions are history, and carry no gradient.
+        integration: how.
     """
+    predict, pinned = _settled(denoiser, past, masks), masks.pinned[..., None]
+
+    def velocity(time: Tensor, points: Tensor) -> Tensor:
+        times = torch.atleast_2d(time.to(points.dtype))[..., None]
+        moved = denoiser.velocity(predict(points, times), points, times[..., None])
+        return torch.where(pinned, 0.0, moved)
+
+    data = torch.where(pinned, data.detach(), data)
+    return log_density(velocity, data, ~masks.pinned, integration)
+
+
+def _settled(denoiser: Denoiser, past: Any, masks: Masks) -> Predict:
+    """The prediction as a function of points and times alone, as a density needs it.
+
+    With self-conditioning, the network reads the estimate that it makes there without one.
+    """
+    plain, recall = denoiser.predictor(past, masks), denoiser.recall
+    if recall is None:
+        return plain
+
+    def predict(points: Tensor, times: Tensor) -> Tensor:
+        estimate = denoiser.clean(plain(points, times), points, times[..., 0])
+        lifted = recall(torch.where(masks.pinned[..., None], 0.0, estimate))
+        return denoiser.predictor(past, masks, lifted)(points, times)
+
+    return predict
+
+
+def density_start(denoiser: Denoiser, shape: Sequence[int]) -> float:
+    """The least of `TIMES` at which, and a halving below, latents are predicted well.
+
+    They are samples of first blocks of documents, (block, dim), out of noise that is always the
+    same.
+    """
+    points, noise = (
+        torch.randn((PROBES, 1, *shape), generator=generator_for("density start", purpose)).to(
+            denoiser.lift.weight
+        )
+        for purpose in ("samples", "noise")
+    )
+    masks = Masks.free(torch.ones_like(points[..., 0], dtype=torch.bool))
+    predict = denoiser.predictor(denoiser.network.begin(PROBES, points), masks)
+
+    def clean_at(points: Tensor, time: float) -> Tensor:
+        times = points.new_full((1, 1, 1), time)
+        prediction = predict(points, times)
+        if denoiser.prediction == "x0":
+            return prediction
+        return points - times[..., None].clamp(min=LEAST_TIME) * prediction
+
     start = TIMES[0]
     for step in range(STEPS, 0, -1):
-        clean = predict(points, points.new_full((1, 1, 1), step / STEPS))
-        points = torch.lerp(points, clean, 1 / step)
+        points = torch.lerp(points, clean_at(points, step / STEPS), 1 / step)
     for above, time in zip((TIMES[0], *TIMES), TIMES, strict=False):
-        noisy = torch.lerp(points, noise, time)
-        clean = predict(noisy, points.new_full((1, 1, 1), time))
+        clean = clean_at(torch.lerp(points, noise, time), time)
         guess = (time / (1 - time)) ** 2 * noise.square().mean()
         if not bool((clean - points).square().mean() <= TOLERATED * guess):
             break

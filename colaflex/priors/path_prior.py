@@ -21,7 +21,7 @@ from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.denoising_prior import DenoisingPrior
 from colaflex.priors.flow_config import PathPriorConfig
 from colaflex.priors.path import Masks, Path, Predict, draw_masks, draw_times
-from colaflex.priors.readout_calls import ContentTargets, ReadoutCall, content_of
+from colaflex.priors.readout_calls import ContentTargets, content_of
 
 __all__ = ["MatchingPhase", "PathPrior"]
 
@@ -90,7 +90,7 @@ class PathPrior(DenoisingPrior):
         targets = self.content_targets(latents, self.config.noisings)
         past = self.denoiser.past(self.history(latents))
         condition = self.draw_condition(past, path, noise, len(latents.values))
-        predict = self.predictor(past, path.masks, condition, targets)
+        predict = self.denoiser.predictor(past, path.masks, condition, targets)
         flow = self.objective(path, predict)
         return {
             "flow": self.flow_term(flow, path.masks, latents, noise),
@@ -135,16 +135,6 @@ class PathPrior(DenoisingPrior):
         """What is added to the path's lifted points in training, if anything; here, nothing."""
         del past, path, noise, batch
         return None
-
-    def predictor(
-        self,
-        past: Any,
-        masks: Masks,
-        condition: Tensor | None = None,
-        call: ReadoutCall | None = None,
-    ) -> Predict:
-        """The prediction of what learns; see `Denoiser.predictor`."""
-        return self.denoiser.predictor(past, masks, condition, call)
 
     def blocks(self, values: Tensor) -> Tensor:
         """(batch, segments, ...) -> (batch, blocks, block, ...)."""
@@ -242,7 +232,7 @@ class PathPrior(DenoisingPrior):
         for logit in logit_times:
             times = torch.full_like(path.times, 1 / (1 + math.exp(-logit)))
             points, targets = path.point(times), self.content_targets(latents, 1)
-            predict = self.predictor(past, path.masks, call=targets)
+            predict = self.denoiser.predictor(past, path.masks, call=targets)
             prediction = predict(points, nn.functional.pad(times[..., None], (0, self.n_times - 1)))
             error = (self.denoiser.clean(prediction, points, times) - path.data).square()
             nats = None if targets is None else targets.mean().flatten(1)

@@ -48,7 +48,7 @@ class RectifiedFlow(DistilledPrior, FlowMatching):
         )
         past = self.denoiser.past(history)
         condition = self.draw_condition(past, path, noise, len(history))
-        flow = self.objective(path, self.predictor(past, path.masks, condition, content))
+        flow = self.objective(path, self.denoiser.predictor(past, path.masks, condition, content))
         return {
             "reflow": self.flow_term(flow, path.masks, latents, noise),
             **self.content_terms(content, path, latents, noise),

@@ -42,7 +42,7 @@ def test_a_shortcut_is_worth_two_halves() -> None:
     path = prior.draw_path(data, Noise(3), 1)
     assert path.masks.pinned.any()
     history = prior.history(data)
-    predict = prior.predictor(prior.denoiser.past(history), path.masks)
+    predict = prior.denoiser.predictor(prior.denoiser.past(history), path.masks)
     half = path.times / 2
     target = prior.target(path, path.times, predict)
     # Both halves as the sampler takes them, block by block.
@@ -89,7 +89,7 @@ def test_the_derivative_is_that_of_finite_differences(parameters_learn: bool) ->
     assert path.masks.pinned.any() and path.masks.blind.any()
     for prior in (exact, near):
         with torch.no_grad():
-            predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+            predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
             found.append(prior.derivative(path, path.times / 2, predict))
     # Central differences err by step² · u''' / 6, at derivatives of some 10 to 40.
     assert found[0].abs().max() > 1

@@ -54,7 +54,7 @@ def test_the_last_of_its_targets_is_the_data_itself() -> None:
     )
     data, noise = batch(latents()), Noise(1)
     path = prior.draw_path(data, noise, 1)
-    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+    predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
     t = path.times[..., None, None]
     end = path.point() - t * predict(path.point(), path.times[..., None])
     error = ((end - path.data).square().mean(-1) + 100).sqrt() - 10

@@ -41,7 +41,7 @@ def best(prediction: str, std: float, block: int = 1, deaf_below: float = 0.0) -
 
         return predict
 
-    prior.predictor = predictor
+    prior.denoiser.predictor = predictor
     return prior
 
 

@@ -141,7 +141,7 @@ def test_self_made_targets_hold_the_network_and_pass_the_velocity(kind: str) -> 
 
     def meant(shown: Tensor, held: Tensor) -> Tensor:
         own = replace(prior.draw_path(batch(shown), NOISE, 1), times=times)
-        predict = prior.predictor(prior.denoiser.past(prior.history(data)), own.masks)
+        predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), own.masks)
         target = held
         if kind == "mean_flow":
             target = own.velocity() - spans[..., None, None] * held
@@ -149,7 +149,7 @@ def test_self_made_targets_hold_the_network_and_pass_the_velocity(kind: str) -> 
         return error.square().mean(-1).sum()
 
     with torch.no_grad():
-        predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+        predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
         held = prior.target(path, spans, predict)
         if kind == "mean_flow":
             held = prior.derivative(path, spans, predict)
@@ -180,12 +180,12 @@ def test_a_consistency_target_holds_the_network_and_passes_the_point(width: floa
     earlier = prior.earlier(path.times, noise.progress)
     assert (earlier > 0).all()
     with torch.no_grad():
-        predict = prior.predictor(prior.denoiser.past(history), path.masks)
+        predict = prior.denoiser.predictor(prior.denoiser.past(history), path.masks)
         held = predict(path.point(earlier), earlier[..., None])
 
     def meant(shown: Tensor) -> Tensor:
         own = prior.draw_path(batch(shown), noise, 1)
-        predict = prior.predictor(prior.denoiser.past(history), own.masks)
+        predict = prior.denoiser.predictor(prior.denoiser.past(history), own.masks)
         t, r = own.times[..., None, None], earlier[..., None, None]
         found = own.point() - t * predict(own.point(), own.times[..., None])
         apart = (found - (own.point(earlier) - r * held)).square().mean(-1) + width**2

@@ -185,14 +185,14 @@ def test_blocks_are_blind_to_later_ones(training: bool) -> None:
     path = prior.draw_path(batch(values), Noise(0), 2)
     assert path.masks.blind.any() and not path.masks.blind.all()
     history = prior.blocks(values)
-    before = prior.predictor(prior.denoiser.past(history), path.masks)(
+    before = prior.denoiser.predictor(prior.denoiser.past(history), path.masks)(
         path.point(), path.times[..., None]
     )
     for block in range(1, BLOCKS):
         changed, points = history.clone(), path.point()
         changed[:, block:] += 1.0
         points[:, block:] -= 1.0
-        after = prior.predictor(prior.denoiser.past(changed), path.masks)(
+        after = prior.denoiser.predictor(prior.denoiser.past(changed), path.masks)(
             points, path.times[..., None]
         )
         assert torch.equal(before[:, :block], after[:, :block])
@@ -218,7 +218,7 @@ def test_training_sees_what_sampling_sees() -> None:
     path = prior.draw_path(batch(values), Noise(0), 1)
     assert path.masks.pinned.any() and path.masks.blind.any()
     points = path.point()
-    predict = prior.predictor(prior.denoiser.past(prior.blocks(values)), path.masks)
+    predict = prior.denoiser.predictor(prior.denoiser.past(prior.blocks(values)), path.masks)
     together = predict(points, path.times[..., None])
     for row in range(ROWS):
         for block in range(BLOCKS):

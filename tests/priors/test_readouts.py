@@ -15,7 +15,7 @@ from toys import generator, small_prior
 from colaflex.errors import UserError
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.block_sampling import grid_times
+from colaflex.priors.block_sampling import BlockSampler, grid_times
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.path import Masks
 from colaflex.priors.readout_calls import SaidRecorder
@@ -70,7 +70,7 @@ def test_what_is_trained_is_what_is_sampled(name: str, history: bool) -> None:
     time = torch.tensor([0.6, 0.2][: prior.n_times], dtype=torch.float64)
     points = path.data + path.noise
     with torch.no_grad():
-        predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+        predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
         trained = predict(points, time.expand(*path.times.shape, -1))
         state = prior.begin(ROWS)
         for block in range(BLOCKS):
@@ -140,7 +140,9 @@ def test_a_consistency_map_is_the_identity_without_noise_and_the_readouts_with_s
 def test_a_consistency_map_is_told_the_text_where_its_end_has_it() -> None:
     prior, data = offered("consistency", pinned_blocks=0.0), told_batch(latents())
     path, targets = prior.draw_path(data, Noise(3), 1), prior.content_targets(data, 1)
-    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks, call=targets)
+    predict = prior.denoiser.predictor(
+        prior.denoiser.past(prior.history(data)), path.masks, call=targets
+    )
     predict(path.point(), path.times[..., None])
     near = path.times < 0.5
     assert bool(near.any()) and not bool(near.all())
@@ -172,7 +174,7 @@ def test_the_loss_is_that_of_the_clean_latents(prediction: str) -> None:
     path = prior.draw_path(data, Noise(0), 1)
     clean: list[Tensor] = []
     prior.head.register_forward_hook(lambda _m, _i, out: clean.append(out))
-    predict = prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+    predict = prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
     found = prior.objective(path, predict)
     expected = (clean[0] - path.data).square().mean(-1)
     if prediction == "velocity":
@@ -234,7 +236,7 @@ def test_a_teachers_words_are_guided_as_its_ends_are() -> None:
     prior.teacher_field(prior.history(data), masks, 2.5, recorder)(time, path.noise)
     state = prior.begin(ROWS)
     for block in range(BLOCKS):
-        made = prior.denoiser.guided(prior.head.said, state, 2.5)
+        made = BlockSampler(prior.denoiser, state, 2.5).guided(prior.head.said, None)
         torch.testing.assert_close(
             recorder.said[:, block], made(path.noise[:, block], time.view(1, 1, 1))
         )

@@ -25,7 +25,7 @@ def drawn(prior: Any) -> tuple[Any, Any]:
     blind = torch.tensor([True, False, False, False, False])
     path = replace(path, masks=replace(path.masks, blind=blind))
     assert path.masks.pinned.any()
-    return path, prior.predictor(prior.denoiser.past(prior.history(data)), path.masks)
+    return path, prior.denoiser.predictor(prior.denoiser.past(prior.history(data)), path.masks)
 
 
 def by_the_sampler(prior: Any, row: int, path: Any, points: Tensor, times: Tensor) -> Tensor:
