@@ -28,7 +28,7 @@ from colaflex.training.hardware import Precision, require_compiler
 from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
 from colaflex.training.watcher import Watcher
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "data_of", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def prepare(spec: Spec, folder: Path, options: RunOptions) -> Prepared:
     corpus: Corpus = registry().build(spec.corpus)
     taken = spec.stage1_run
     source = None if taken is None else finished_run("representation.from", taken)
-    data = _data(spec, corpus, processes)
+    data = _shared_data(spec, corpus, processes)
     # From scratch, and in a baseline, there is no stage 1.
     latent = spec.baseline is None and spec.training.regime != "scratch"
     stage1_digest = spec.stage1_digest(data.digest) if latent else ""
@@ -132,17 +132,22 @@ def prepare(spec: Spec, folder: Path, options: RunOptions) -> Prepared:
     )
 
 
-def _data(spec: Spec, corpus: Corpus, processes: Processes) -> Data:
+def data_of(spec: Spec, corpus: Corpus) -> Data:
+    """Tokenizer and token index of a spec's corpus."""
     representation = spec.representation
     own = None if representation is None else representation.tokenizer_file()
-    given = own or spec.tokenizer.path
-    path = None if given is None else str(given)
+    path = own or spec.tokenizer.path
     if spec.stage1_run is not None:
         # A representation reads the tokens it was trained on, whatever the corpus is now.
-        path = str(spec.stage1_run / "tokenizer.json")
+        path = spec.stage1_run / "tokenizer.json"
+    return prepare_data(corpus, spec.tokenizer.vocab_size, None if path is None else str(path))
+
+
+def _shared_data(spec: Spec, corpus: Corpus, processes: Processes) -> Data:
+    """As `data_of`: one process writes the cache, and the others find it."""
     if not processes.writes:
-        processes.barrier()  # one process writes the cache, the others find it
-        return prepare_data(corpus, spec.tokenizer.vocab_size, path)
-    data = prepare_data(corpus, spec.tokenizer.vocab_size, path)
+        processes.barrier()
+        return data_of(spec, corpus)
+    data = data_of(spec, corpus)
     processes.barrier()
     return data

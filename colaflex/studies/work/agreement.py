@@ -9,8 +9,8 @@ from typing import Any
 
 import optuna
 
-from colaflex.corpora.token_index import prepare_data
 from colaflex.errors import UserError
+from colaflex.experiment.prepared import data_of
 from colaflex.experiment.settings import chosen_precision
 from colaflex.files.reading import MissingFile, read_json
 from colaflex.files.writing import write_atomic
@@ -59,12 +59,7 @@ def join(study: Study, arms: tuple[str, ...], asked: str, device: str, say: Say)
 
 def data_digest(spec: Spec) -> str:
     """Identifies corpus and tokenizer of a spec by their content."""
-    own = None if spec.representation is None else spec.representation.tokenizer_file()
-    given = own or spec.tokenizer.path
-    if spec.stage1_run is not None:
-        given = spec.stage1_run / "tokenizer.json"
-    path = None if given is None else str(given)
-    return prepare_data(registry().build(spec.corpus), spec.tokenizer.vocab_size, path).digest
+    return data_of(spec, registry().build(spec.corpus)).digest
 
 
 def fingerprints(file: StudyFile) -> dict[str, str]:
