@@ -89,11 +89,13 @@ class Denoiser(nn.Module):
         time_scale: factor on the times that the network sees.
 
     Example:
+        >>> from colaflex.priors.path import Masks
         >>> network = colaflex.build("network", "block_causal", width=16, layers=1, heads=2)
         >>> denoiser = Denoiser(network, latent_dim=8, prediction="x0")
-        >>> prefix = denoiser.commit(denoiser.begin(rows=2), torch.zeros(2, 3, 4, 8), counts=None)
-        >>> prefix.lengths
-        tensor([12, 12])
+        >>> masks = Masks.free(torch.ones(2, 3, 4, dtype=torch.bool))
+        >>> predict = denoiser.predictor(denoiser.past(torch.zeros(2, 3, 4, 8)), masks)
+        >>> predict(torch.zeros(2, 3, 4, 8), torch.full((2, 3, 1), 0.5)).shape
+        torch.Size([2, 3, 4, 8])
     """
 
     reader: nn.Module | None
