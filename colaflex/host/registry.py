@@ -16,7 +16,7 @@ from typing import Any
 
 from colaflex.errors import UserError, WrongKind
 from colaflex.hints import hint
-from colaflex.host.catalogue import Catalogue, ComponentError, Entry, Row, from_distribution
+from colaflex.host.components import Catalogue, ComponentError, Entry, Row, from_distribution
 from colaflex.host.life_cycle import LifeCycle
 from colaflex.host.metadata import COMMANDS, COMPONENTS, Selection, installed
 from colaflex.host.plugin import Plugin, cause, load_plugin, stdout_to_stderr

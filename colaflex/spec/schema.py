@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaValue, models_json_schema
 
 from colaflex.errors import UserError
 from colaflex.hooks import KINDS
-from colaflex.host.catalogue import Entry
+from colaflex.host.components import Entry
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.spec.sections import Document
