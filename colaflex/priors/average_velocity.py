@@ -126,8 +126,8 @@ class AverageVelocity(PathPrior):
         """z_r = z_t - (t - r) u(z_t, t, t - r) from each time of the grid to the next."""
         points, grid = draw(0), self.grid(steps)
         for time, then in pairwise(grid):
-            asked = torch.tensor([time, time - then], device=points.device)
-            points = points - (time - then) * field(asked, points)
+            both = torch.tensor([time, time - then], device=points.device)
+            points = points - (time - then) * field(both, points)
         return points
 
     def end_time(self, time: Tensor) -> Tensor:

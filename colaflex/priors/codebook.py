@@ -110,30 +110,30 @@ class CodeModel(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, states: Tensor, uniform: Tensor, given: Tensor, known: Tensor, guidance: Tensor
+        self, states: Tensor, uniform: Tensor, codes: Tensor, known: Tensor, guidance: Tensor
     ) -> Tensor:
         """(rows, block): codes drawn one after the other.
 
         Args:
             states: (branches, rows, block, width): with the history and, if guided, without.
             uniform: (rows, block) draws in [0, 1).
-            given: (rows, block) codes where known.
+            codes: (rows, block), read where known.
             known: (rows, block) bool.
             guidance: (rows, 1), the weight of the first branch; the other has the rest.
         """
         branches, rows, block, width = states.shape
         cache = self.transformer.begin(branches * rows, states)
-        before, drawn = torch.zeros_like(states[0, :, 0]), []
+        before, sampled = torch.zeros_like(states[0, :, 0]), []
         for place in range(block):
             step = (states[:, :, place] + before).view(-1, 1, width)
             hidden, cache = self.transformer.extend(step, cache)
             logits = self.head(hidden).view(branches, rows, -1).double().log_softmax(-1)
             mixed = torch.lerp(logits[-1], logits[0], guidance.double())
             bounds = mixed.softmax(-1).cumsum(-1)
-            found = (bounds[:, :-1] <= uniform[:, place, None]).sum(-1)
-            drawn.append(torch.where(known[:, place], given[:, place], found))
-            before = self.embedding(drawn[-1])
-        return torch.stack(drawn, 1)
+            code = (bounds[:, :-1] <= uniform[:, place, None]).sum(-1)
+            sampled.append(torch.where(known[:, place], codes[:, place], code))
+            before = self.embedding(sampled[-1])
+        return torch.stack(sampled, 1)
 
     def flops(self, blocks: int, block: int) -> int:
         """Model FLOPs of one forward pass over so many blocks."""

@@ -236,25 +236,25 @@ class Gaussian(Prior):
 
     def _log_prob(self, latents: LatentBatch, conditional: Conditional) -> Tensor:
         mask = latents.mask
-        # What is given is history as well, and carries no gradient to the encoder.
+        # What is known is history as well, and carries no gradient to the encoder.
         values = torch.where(mask[..., None], latents.values, latents.values.detach())
         features, opens, blocks = self._rows(values)
-        # Given is what stands before a learned latent; what stands behind them all is nothing.
-        given = ~mask & mask.flip(1).cumsum(1).flip(1).bool()
+        # Known is what stands before a learned latent; what stands behind them all is nothing.
+        known = ~mask & mask.flip(1).cumsum(1).flip(1).bool()
         residual = blocks.flatten(1) - conditional.mean(features, opens)
-        learned, given = (
+        learned, known = (
             part.reshape(len(blocks), -1).repeat_interleave(self.latent_dim, 1)
-            for part in (mask, given)
+            for part in (mask, known)
         )
-        residual = torch.where(learned | given, residual, 0.0)
+        residual = torch.where(learned | known, residual, 0.0)
         whole = learned.all(1)
         density = torch.where(whole, conditional.log_prob(residual, opens), 0.0)
         some = (learned.any(1) & ~whole).nonzero()[:, 0]
         if len(some):
             part, first = residual[some], opens[some]
-            both = conditional.log_prob_of(part, first, (learned | given)[some])
+            both = conditional.log_prob_of(part, first, (learned | known)[some])
             density = density.index_add(0, some, both)
-            density = density.index_add(0, some, -conditional.log_prob_of(part, first, given[some]))
+            density = density.index_add(0, some, -conditional.log_prob_of(part, first, known[some]))
         return density.view(len(mask), -1).sum(1)
 
     # Sampling.
@@ -295,8 +295,8 @@ class Gaussian(Prior):
         mean = conditional.mean(self._features(state.window, state.lengths), opens)
         block = mean + conditional.coloured(drawn.flatten(1), opens)
         if known is not None:
-            held = known.mask.repeat_interleave(self.latent_dim, 1)
-            block = conditional.pinned(block, opens, known.values.flatten(1).to(block), held)
+            pinned = known.mask.repeat_interleave(self.latent_dim, 1)
+            block = conditional.pinned(block, opens, known.values.flatten(1).to(block), pinned)
         return block.view_as(drawn).to(self.log_ridge.dtype)
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:

@@ -42,7 +42,7 @@ class Hybrid(FlowPrior):
         width = self.network.width
         self.codebook = Codebook(config.codes, latent_dim)
         self.code_model = CodeModel(config.codes, width, config.code_layers)
-        self.told = nn.Embedding(config.codes, width)
+        self.told = nn.Embedding(config.codes, width)  # so named in checkpoints
         self.question = nn.Parameter(torch.randn(width))
 
     # Training.
@@ -77,14 +77,14 @@ class Hybrid(FlowPrior):
 
     def _code_log_probs(self, clean: Tensor, past: Any, masks: Masks, codes: Tensor) -> Tensor:
         """(batch, blocks, block) nats of the codes, given pinned latents and those before."""
-        asked = self._asked(clean, masks.pinned, masks.opening())
-        times = asked.new_ones(1, 1, self.n_times)
+        queries = self._queries(clean, masks.pinned, masks.opening())
+        times = queries.new_ones(1, 1, self.n_times)
         blind = masks.blind if bool(masks.blind.any()) else None
         pinned = masks.pinned if bool(masks.pinned.any()) else None
-        states = self.network.parallel(asked, times, past, pinned, blind)
+        states = self.network.parallel(queries, times, past, pinned, blind)
         return self.code_model.log_probs(states, codes)
 
-    def _asked(self, values: Tensor, known: Tensor, opens: Tensor | None) -> Tensor:
+    def _queries(self, values: Tensor, known: Tensor, opens: Tensor | None) -> Tensor:
         """Known latents lifted, and the question in place of all others."""
         lifted: Tensor = self.lift(torch.where(known[..., None], values, 0.0), opens)
         return lifted + torch.where(known[..., None], 0.0, self.question)
@@ -110,10 +110,10 @@ class Hybrid(FlowPrior):
     ) -> Tensor:
         """Codes by keyed draws, then residuals along the field; see `Prior.sample_block`."""
         codes = self._sample_codes(state, noise, options.guidance, known)
-        entries, left = self.codebook(codes), known
+        entries, residual = self.codebook(codes), known
         if known is not None:
-            left = Known(known.values - entries, known.mask)
-        block = entries + self.descended(state, noise, options, left, self.told(codes))
+            residual = Known(known.values - entries, known.mask)
+        block = entries + self.descended(state, noise, options, residual, self.told(codes))
         return block if known is None else torch.where(known.mask[..., None], known.values, block)
 
     def _sample_codes(
@@ -126,11 +126,11 @@ class Hybrid(FlowPrior):
             known = Known(weight.new_zeros(*shape, self.latent_dim), opens.new_zeros(shape))
         times = torch.where(known.mask, 0.0, 1.0)[..., None].to(weight)
         times = times.expand(-1, -1, self.n_times)
-        asked = self._asked(known.values, known.mask, opens)
-        states = [self.network(asked, times, state.history)]
+        queries = self._queries(known.values, known.mask, opens)
+        states = [self.network(queries, times, state.history)]
         guided = torch.where(opens, 1.0, guidance)
         if not bool((guided == 1).all()):
-            free = self._asked(known.values, known.mask, None)
+            free = self._queries(known.values, known.mask, None)
             states.append(self.network(free, times, None))
         return self.code_model.sample(
             torch.stack(states),

@@ -158,11 +158,11 @@ def block_directions(data: Tensor) -> Tensor:
     So a density depends on no other row, and errors of different rows average out.
     """
     blocks = data.detach().float().cpu().flatten(0, 1)
-    drawn = [
+    signs = [
         torch.randint(2, block.shape, generator=generator_for("direction", block.numpy().tobytes()))
         for block in blocks
     ]
-    return (2 * torch.stack(drawn) - 1).view_as(data).to(data)
+    return (2 * torch.stack(signs) - 1).view_as(data).to(data)
 
 
 def path_density(

@@ -225,8 +225,8 @@ class PathPrior(DenoisingPrior):
         self, latents: LatentBatch, logit_times: Sequence[float], noise: Noise
     ) -> Sequence[NoiseLevel]:
         """See `Prior.loss_by_noise`; one noising at each level, the same noise at all."""
-        drawn = self.draw_path(latents, noise, 1)
-        path = replace(drawn, masks=Masks.free(drawn.masks.counted))
+        path = self.draw_path(latents, noise, 1)
+        path = replace(path, masks=Masks.free(path.masks.counted))
         past = self.denoiser.past(self.history(latents))
         levels = []
         for logit in logit_times:

@@ -43,14 +43,14 @@ class Shortcut(AverageVelocity):
         Of the shortest, which follow the velocity itself, they are guided; longer ones learn it.
         """
         half = spans / 2
-        asked = torch.where(half > self.shortest, half, 0.0)
+        steps = torch.where(half > self.shortest, half, 0.0)
         point = path.point()
 
         def step(points: Tensor, times: Tensor) -> Tensor:
-            both = torch.stack([times, asked], -1)
+            both = torch.stack([times, steps], -1)
             predicted = predict(points, both)
             guided = self.guided(predicted, path, points, both)
-            return torch.where((asked > 0)[..., None, None], predicted, guided)
+            return torch.where((steps > 0)[..., None, None], predicted, guided)
 
         first = step(point, path.times)
         there = path.pin(point - half[..., None, None] * first)
@@ -73,8 +73,8 @@ class Shortcut(AverageVelocity):
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
         """As the base does; the shortest steps ask for the velocity itself."""
 
-        def velocity(asked: Tensor, points: Tensor) -> Tensor:
-            time, span = asked.unbind()
+        def velocity(both: Tensor, points: Tensor) -> Tensor:
+            time, span = both.unbind()
             return field(torch.stack([time, torch.where(span > self.shortest, span, 0.0)]), points)
 
         return super().descend(velocity, draw, steps)

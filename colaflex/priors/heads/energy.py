@@ -74,5 +74,5 @@ class Energy(Head):
 
     def flops(self, latents: int) -> int:
         """Model FLOPs of all samples; the state is projected once."""
-        drawn = latents * self.config.samples
-        return self.mlp.flops(drawn) + 2 * latents * self.condition.weight.numel()
+        samples = latents * self.config.samples
+        return self.mlp.flops(samples) + 2 * latents * self.condition.weight.numel()
