@@ -21,11 +21,10 @@ from colaflex.testing.probes import (
     objective,
     shake,
 )
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 SIZE, END, MASK = 11, 0, 1
 LENGTHS, WIDTH = (8, 5, 8, 1), 8
@@ -251,20 +250,3 @@ def place(subject: Subject) -> None:
     for name, value in asdict(declared).items():
         if name != "explicit_latent" and not (isinstance(value, str) and value.strip()):
             raise Fault(f"its place says nothing of {name}")
-
-
-CHECKS = tuple(
-    Check(f"baseline.{check.__name__}", check)
-    for check in (
-        losses,
-        additive,
-        gradients,
-        parts,
-        flops,
-        generates,
-        own_rows,
-        likelihood,
-        drawn,
-        place,
-    )
-)

@@ -16,11 +16,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from colaflex.interfaces import capabilities
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS", "number_constraints"]
+__all__ = ["number_constraints"]
 
 DECLARED = {
     "segmenter": capabilities.SegmenterCapabilities,
@@ -30,6 +29,15 @@ DECLARED = {
     "task": capabilities.TaskCapabilities,
 }
 BOUNDS = (annotated_types.Ge, annotated_types.Gt, annotated_types.Le, annotated_types.Lt)
+
+
+def kind(subject: Subject) -> None:
+    """The config's `kind` is the component's."""
+    if subject.config_class.kind != subject.kind:
+        raise Fault(
+            f"{subject.config_class.__name__} has kind = {subject.config_class.kind!r}, "
+            f"the component is a {subject.kind}"
+        )
 
 
 def light(subject: Subject) -> None:
@@ -111,15 +119,6 @@ def declares(subject: Subject) -> None:
             raise Fault(f"evaluations(3) answers {count!r}, expected a number or None")
 
 
-def kind(subject: Subject) -> None:
-    """The config's `kind` is the component's."""
-    if subject.config_class.kind != subject.kind:
-        raise Fault(
-            f"{subject.config_class.__name__} has kind = {subject.config_class.kind!r}, "
-            f"the component is a {subject.kind}"
-        )
-
-
 def schema(subject: Subject) -> None:
     """The config has a JSON schema, for editors."""
     json.dumps(subject.config_class.model_json_schema())
@@ -157,20 +156,3 @@ def number_constraints(annotation: Any, metadata: tuple[Any, ...]) -> Iterator[t
     elif get_origin(annotation) not in (None, type):
         for part in get_args(annotation):
             yield from number_constraints(part, tuple(constraints))
-
-
-CHECKS = tuple(
-    Check(f"config.{check.__name__}", check)
-    for check in (
-        kind,
-        light,
-        strict,
-        frozen,
-        described,
-        bounded,
-        defaults,
-        declares,
-        schema,
-        round_trip,
-    )
-)

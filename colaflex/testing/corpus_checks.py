@@ -8,11 +8,10 @@ from itertools import islice
 
 from colaflex.interfaces.corpus import SPLITS, Corpus, Document
 from colaflex.interfaces.metric import Measurement
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject, missing
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 FIRST = 200
 """Documents that are looked at."""
@@ -88,9 +87,3 @@ def truth(subject: Subject) -> None:
                 raise Fault(f"the metric {name!r} is {measured!r}, expected a Measurement")
             if measured.n and not measured.low <= measured.value <= measured.high:
                 raise Fault(f"the metric {name!r} lies outside its own interval: {measured}")
-
-
-CHECKS = tuple(
-    Check(f"corpus.{check.__name__}", check)
-    for check in (documents, repeatable, fingerprint, streams, truth)
-)

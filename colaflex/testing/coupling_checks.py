@@ -9,11 +9,10 @@ from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
 from colaflex.testing.probes import demand_close, demand_own_draws, drawn
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 ROWS, POSITIONS, DIM = 96, 3, 2
 
@@ -84,9 +83,3 @@ def reproducible(subject: Subject) -> None:
     """The pairing is a function of data, noise and the draws that it is given."""
     data, noise, mask = _inputs()
     demand_own_draws(lambda: [_pair(subject, data, noise, mask)], "pair()")
-
-
-CHECKS = tuple(
-    Check(f"coupling.{check.__name__}", check)
-    for check in (shapes, rearranges, keeps_marginals, masked, reproducible)
-)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.testing.promise import Check, judge
+from colaflex.testing.promise import Check, checks_in, judge
 from colaflex.testing.results import CheckResult
 from colaflex.testing.subject import Subject, find, kind_of
 
@@ -40,7 +40,7 @@ MODULES = {
 def checks_of(kind: str) -> Iterator[Check]:
     """All checks of a kind: those of its config, then those of its behaviour."""
     for module in ("config_checks", *MODULES.get(kind, ())):
-        yield from importlib.import_module(f"colaflex.testing.{module}").CHECKS
+        yield from checks_in(importlib.import_module(f"colaflex.testing.{module}"))
 
 
 def check(

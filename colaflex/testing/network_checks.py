@@ -10,11 +10,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colaflex.interfaces.network import Network
 from colaflex.testing.probes import demand_close, demand_gradients, drawn, gap, shake
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 ROWS, BLOCKS, BLOCK = 3, 4, 2
 EXACT = 1e-9
@@ -228,22 +227,3 @@ def flops(subject: Subject) -> None:
     for what, count in more.items():
         if count <= base:
             raise Fault(f"flops() doesn't grow with the number of {what}: {base}, {count}")
-
-
-CHECKS = tuple(
-    Check(f"network.{check.__name__}", check)
-    for check in (
-        parallel,
-        cache,
-        ragged,
-        blind_to_later,
-        times,
-        pinned,
-        blind_rows,
-        samples,
-        gradients,
-        forward_ad,
-        autocast,
-        flops,
-    )
-)

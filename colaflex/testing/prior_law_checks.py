@@ -19,11 +19,10 @@ from colaflex.testing.prior_cases import (
     toy,
 )
 from colaflex.testing.probes import demand_close, demand_own_draws
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 SAMPLES = 512
 HALF_WIDTH, CELLS = 7.0, {"exact": 0.25}
@@ -136,8 +135,3 @@ def fits(subject: Subject) -> None:
             f"log_prob is {after:.2f} nats on average after the fit, {before:.2f} before; "
             f"the truth is {truth:.2f}"
         )
-
-
-CHECKS = tuple(
-    Check(f"prior.{check.__name__}", check) for check in (recovers, density, integrates, fits)
-)

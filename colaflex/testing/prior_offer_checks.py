@@ -13,11 +13,10 @@ from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
 from colaflex.testing.prior_cases import BLOCKS, DIM, ROWS, Case, batch, keys, latents
 from colaflex.testing.probes import demand_close, drawn, objective, shake
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 KINDS = 5
 
@@ -119,6 +118,3 @@ def takes_history(subject: Subject) -> None:
     moved = prior.commit_told(prior.begin(ROWS), values, (content + 1) % KINDS)
     if torch.equal(prior.sample_block(moved, keys(), case.guided), sample):
         raise Fault("samples don't change with the history's content")
-
-
-CHECKS = tuple(Check(f"prior.{check.__name__}", check) for check in (takes_readout, takes_history))

@@ -13,11 +13,10 @@ from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.testing.prior_cases import BLOCKS, DIM, ROWS, Case, keys, known, latents
 from colaflex.testing.probes import demand_close, demand_own_draws, gap
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 LENGTHS = (2, 0, 3, 1)
 """Blocks before the one that is sampled, in each row."""
@@ -26,6 +25,22 @@ LENGTHS = (2, 0, 3, 1)
 def _ragged(prior: Prior, values: Tensor, lengths: Sequence[int] = LENGTHS) -> Any:
     counts = prior.block_size * torch.tensor(lengths)
     return prior.commit(prior.begin(len(values)), values, counts)
+
+
+@torch.no_grad()
+def shapes(subject: Subject) -> None:
+    """A sample is (rows, block, dim) and finite, at the fewest useful steps and with guidance."""
+    case = Case(subject)
+    prior = case.shaken()
+    state = _ragged(prior, latents(prior))
+    fewest = SamplingOptions(int(subject.capabilities.fewest_steps))
+    for options in (fewest, case.options, case.guided):
+        sample = prior.sample_block(state, keys(), options)
+        if sample.shape != (ROWS, prior.block_size, DIM):
+            shape = (ROWS, prior.block_size, DIM)
+            raise Fault(f"a block has shape {tuple(sample.shape)}, not {shape}")
+        if not torch.isfinite(sample).all():
+            raise Fault(f"samples at {options} are not finite")
 
 
 @torch.no_grad()
@@ -43,22 +58,6 @@ def reproducible(subject: Subject) -> None:
         raise Fault("other keys give the same samples")
     alike = prior.sample_block(prior.begin(2), keys([0, 0]), case.options)
     demand_close(alike[1], alike[0], case.tolerance, "two rows of one key and no history")
-
-
-@torch.no_grad()
-def shapes(subject: Subject) -> None:
-    """A sample is (rows, block, dim) and finite, at the fewest useful steps and with guidance."""
-    case = Case(subject)
-    prior = case.shaken()
-    state = _ragged(prior, latents(prior))
-    fewest = SamplingOptions(int(subject.capabilities.fewest_steps))
-    for options in (fewest, case.options, case.guided):
-        sample = prior.sample_block(state, keys(), options)
-        if sample.shape != (ROWS, prior.block_size, DIM):
-            shape = (ROWS, prior.block_size, DIM)
-            raise Fault(f"a block has shape {tuple(sample.shape)}, not {shape}")
-        if not torch.isfinite(sample).all():
-            raise Fault(f"samples at {options} are not finite")
 
 
 @torch.no_grad()
@@ -248,21 +247,3 @@ def guidance(subject: Subject) -> None:
 
 def _double(prior: Prior) -> bool:
     return all(p.dtype != torch.float32 for p in prior.parameters())
-
-
-CHECKS = tuple(
-    Check(f"prior.{check.__name__}", check)
-    for check in (
-        shapes,
-        reproducible,
-        batch_independent,
-        cached,
-        cached_fp32,
-        generation,
-        hears_history,
-        pinned,
-        hears_pinned,
-        evaluations,
-        guidance,
-    )
-)

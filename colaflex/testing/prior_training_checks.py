@@ -19,11 +19,10 @@ from colaflex.testing.probes import (
     gap,
     objective,
 )
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 
 def _losses(prior: Prior, values: LatentBatch, noise: Noise) -> dict[str, Tensor]:
@@ -206,21 +205,3 @@ def flops(subject: Subject) -> None:
             raise Fault(f"FLOPs of {phase.name!r} are {one}, {two}, {four} for 16, 32, 64 rows")
         if phase.flops(16, 2 * segments) <= one:
             raise Fault(f"FLOPs of {phase.name!r} don't grow with the number of latents")
-
-
-CHECKS = tuple(
-    Check(f"prior.{check.__name__}", check)
-    for check in (
-        phases,
-        gradients,
-        losses,
-        additive,
-        padding,
-        blind,
-        trained_on_history,
-        autocast,
-        float64,
-        state_dict,
-        flops,
-    )
-)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 from colaflex.testing.results import CheckResult, Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["Check", "judge"]
+__all__ = ["Check", "checks_in", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,18 @@ class Check:
     def promise(self) -> str:
         """One line on what must hold."""
         return (self.run.__doc__ or "").strip().splitlines()[0]
+
+
+def checks_in(module: ModuleType) -> Iterator[Check]:
+    """Every public function of `KIND_..._checks` that takes a subject alone, in their order.
+
+    Nobody imports them by name, so that their modules' `__all__` needs none of them.
+    """
+    kind = module.__name__.rpartition(".")[2].partition("_")[0]
+    for name, function in vars(module).items():
+        own = inspect.isfunction(function) and function.__module__ == module.__name__
+        if own and name[0] != "_" and list(inspect.signature(function).parameters) == ["subject"]:
+            yield Check(f"{kind}.{name}", function)
 
 
 def judge(check: Check, subject: Subject) -> CheckResult:

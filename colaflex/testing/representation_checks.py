@@ -10,12 +10,11 @@ from torch import Tensor
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 from colaflex.testing.probes import demand_close, drawn, gap
-from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS", "EXACT", "demand_piecewise"]
+__all__ = ["EXACT", "demand_piecewise"]
 
 EXACT = 1e-9
 
@@ -196,18 +195,3 @@ def select(subject: Subject) -> None:
     order = torch.tensor([2, 0])
     logits, _ = model.decode_next(latents[order, 3:], model.select_decoding(state, order))
     demand_close(logits, whole[order, 3:], EXACT, "rows chosen and put in order")
-
-
-CHECKS = tuple(
-    Check(f"representation.{check.__name__}", check)
-    for check in (
-        shapes,
-        posterior,
-        causal,
-        forced,
-        informed,
-        batch_independent,
-        incremental,
-        select,
-    )
-)

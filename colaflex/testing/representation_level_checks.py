@@ -9,13 +9,12 @@ from colaflex.interfaces.levels import levelled, spread
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.testing.probes import demand_close, demand_gradients, objective, shake
-from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, VOCABULARY, Case
 from colaflex.testing.representation_checks import EXACT, demand_piecewise
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 GROUP = 3
 
@@ -88,9 +87,3 @@ def level_gradients(subject: Subject) -> None:
         return objective(model.losses(tokens, both, Case(subject).noise(step)).losses) / 20
 
     demand_gradients(model, [p for p in model.parameters() if p.requires_grad], loss)
-
-
-CHECKS = tuple(
-    Check(f"representation.{check.__name__}", check)
-    for check in (level_causal, level_informed, level_incremental, level_gradients)
-)

@@ -10,12 +10,11 @@ from torch import Tensor
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.readout import Readout
 from colaflex.testing.probes import demand_close, shake
-from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import SIZE, Case
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 WIDTH = 16
 EXACT = 1e-9
@@ -136,9 +135,3 @@ def history(subject: Subject) -> None:
     if read.shape != (*content.shape[:2], WIDTH):
         raise Fault(f"history read is {tuple(read.shape)}, not (batch, segments, {WIDTH})")
     demand_close(reader(content[:, 1:2]), read[:, 1:2], 1e-5, "a latent's reading hears others")
-
-
-CHECKS = tuple(
-    Check(f"representation.{check.__name__}", check)
-    for check in (content_own, readouts, readouts_drawn, history)
-)

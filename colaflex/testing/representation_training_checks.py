@@ -13,12 +13,11 @@ from colaflex.testing.probes import (
     demand_own_draws,
     objective,
 )
-from colaflex.testing.promise import Check
 from colaflex.testing.representation_cases import Case
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 FIT_STEPS, FIT_ROWS, FIT_RATE = 60, 8, 1e-2
 
@@ -171,19 +170,3 @@ def flops(subject: Subject) -> None:
         raise Fault(f"FLOPs are {one}, {two}, {four} for 16, 32, 64 rows")
     if model.flops(16, 16) <= one:
         raise Fault("FLOPs don't grow with the number of segments")
-
-
-CHECKS = tuple(
-    Check(f"representation.{check.__name__}", check)
-    for check in (
-        losses,
-        rate,
-        additive,
-        padding,
-        gradients,
-        learns,
-        autocast,
-        state_dict,
-        flops,
-    )
-)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 CHOICES = ("a cold winter", "the long bridge", "seven apples", "nobody at all")
 ITEMS = [
@@ -49,6 +48,3 @@ def pure(subject: Subject) -> None:
     other = _scorer(subject)
     if again[::-1] != first or [other.right(item, answer) for item, answer in pairs] != first:
         raise Fault("its verdict depends on what it was asked before")
-
-
-CHECKS = tuple(Check(f"scorer.{check.__name__}", check) for check in (truth, others, pure))

@@ -10,11 +10,10 @@ from torch import Tensor
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
 from colaflex.testing.probes import demand_own_draws, drawn
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 ROWS, TOKENS, SIZE, WIDTH = 4, 17, 50, 16
 LENGTHS = (17, 9, 1, 14)
@@ -208,19 +207,3 @@ def learned(subject: Subject) -> None:
     for name, term in segmenter.losses(batch, segmentation).items():
         if not torch.isfinite(term.total):
             raise Fault(f"the regulariser {name!r} is {term.total.item()}")
-
-
-CHECKS = tuple(
-    Check(f"segmenter.{check.__name__}", check)
-    for check in (
-        partition,
-        longest,
-        forced,
-        levels,
-        causal,
-        prefix_stable,
-        row_independent,
-        reproducible,
-        learned,
-    )
-)

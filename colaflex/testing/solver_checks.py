@@ -11,11 +11,10 @@ from torch import Tensor
 from colaflex.interfaces.configs import SolverConfig
 from colaflex.interfaces.solver import Solver
 from colaflex.testing.probes import demand_close, demand_own_draws, drawn
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 
 def _solver(subject: Subject) -> Any:
@@ -36,6 +35,12 @@ class _Growth:
     def __call__(self, time: Tensor, state: Tensor) -> Tensor:
         self.times.append(float(time))
         return state
+
+
+def base(subject: Subject) -> None:
+    """It derives from `colaflex.interfaces.solver.Solver`."""
+    if not isinstance(_solver(subject), Solver):
+        raise Fault(f"{subject.name} derives from something else")
 
 
 def direction(subject: Subject) -> None:
@@ -148,26 +153,3 @@ def refuses(subject: Subject) -> None:
     except ValueError:
         return
     raise Fault("0 steps are taken without a word")
-
-
-def base(subject: Subject) -> None:
-    """It derives from `colaflex.interfaces.solver.Solver`."""
-    if not isinstance(_solver(subject), Solver):
-        raise Fault(f"{subject.name} derives from something else")
-
-
-CHECKS = tuple(
-    Check(f"solver.{check.__name__}", check)
-    for check in (
-        base,
-        direction,
-        converges,
-        time_dependence,
-        evaluations,
-        adaptive,
-        batch_independent,
-        dtype,
-        differentiable,
-        refuses,
-    )
-)

@@ -15,11 +15,10 @@ from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.scorer import Scorer
 from colaflex.interfaces.task import Task, TaskSource
 from colaflex.interfaces.task_item import TaskItem
-from colaflex.testing.promise import Check
 from colaflex.testing.results import Fault, NotApplicable
 from colaflex.testing.subject import Subject
 
-__all__ = ["CHECKS"]
+__all__ = ()
 
 FIRST = 50
 """Items that are looked at."""
@@ -120,8 +119,3 @@ def cuts(subject: Subject) -> None:
         answer = task.answer(text)
         if not text.startswith(answer) or task.answer(answer) != answer:
             raise Fault(f"of {text!r} it takes {answer!r}, and of that {task.answer(answer)!r}")
-
-
-CHECKS = tuple(
-    Check(f"task.{check.__name__}", check) for check in (items, repeatable, judges, cuts)
-)
