@@ -1,14 +1,16 @@
-"""A commit checked out beside the working tree, to be compared with it."""
+"""A commit checked out and installed beside the working tree, to be compared with it."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ROOT", "checked_out"]
+__all__ = ["ROOT", "checked_out", "installed"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +25,11 @@ def checked_out(commit: str) -> Iterator[Path]:
             yield tree
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def installed(source: Path, folder: Path) -> dict[str, str]:
+    """The environment in which a tree's package runs, installed with a cache of its own."""
+    site = folder / "site"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
+    subprocess.run([*install, str(site), str(source)], check=True)
+    return {**os.environ, "PYTHONPATH": str(site), "COLAFLEX_CACHE": str(folder / "cache")}

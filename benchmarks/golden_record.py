@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from beside import ROOT, checked_out
+from beside import ROOT, checked_out, installed
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KEPT = GOLDEN / "golden.json"
@@ -48,16 +47,8 @@ class Tree:
     def __init__(self, source: Path, folder: Path) -> None:
         self.folder = folder
         shutil.copytree(GOLDEN, folder / "golden")
-        site, cache = folder / "site", folder / "cache"
-        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target"]
-        subprocess.run([*install, str(site), str(source)], check=True)
         one = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        self._environment = {
-            **os.environ,
-            **one,
-            "PYTHONPATH": str(site),
-            "COLAFLEX_CACHE": str(cache),
-        }
+        self._environment = {**installed(source, folder), **one}
 
     def python(self, *arguments: str) -> str:
         """What it prints; its working folder is that of the tree, so that paths are alike."""
