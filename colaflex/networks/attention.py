@@ -90,8 +90,8 @@ class SelfAttention(nn.Module):
         >>> from colaflex.networks.rotary import rotary_table
         >>> attention, x = SelfAttention(width=32, heads=4), torch.zeros(2, 6, 32)
         >>> table = rotary_table(torch.arange(6), 32 // 4, 10_000.0, x.dtype)
-        >>> attention.attend(attention.queries(x, table), attention.keys_values(x, table)).shape
-        torch.Size([2, 6, 32])
+        >>> attention.queries(x, table).shape, attention.keys_values(x, table)
+        (torch.Size([2, 4, 6, 8]), KeyValues(keys (2, 4, 6, 8), values (2, 4, 6, 8)))
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -121,21 +121,6 @@ class SelfAttention(nn.Module):
         # Normalisation and rotation stay in fp32 under autocast; complex numbers know no bf16.
         wide = x if x.dtype == torch.float64 else x.float()
         return rotate(functional.rms_norm(wide, (x.shape[-1],), norm.weight, norm.eps), table)
-
-    def attend(self, query: Tensor, seen: KeyValues, mask: Tensor | None = None) -> Tensor:
-        """Attend and project back.
-
-        Args:
-            query: (rows, heads, positions, head_dim).
-            seen: the keys and values.
-            mask: (rows or 1, 1, positions or 1, keys) bool, True where a query sees a key.
-
-        Returns:
-            (rows, positions, width).
-        """
-        mixed = attention(query, seen.keys, seen.values, mask)
-        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return out
 
 
 def attention_mask(query_positions: Tensor, key_positions: Tensor, key_valid: Tensor) -> Tensor:
