@@ -13,34 +13,21 @@ from colaflex.testing.subject import Subject, find, kind_of
 
 __all__ = ["BoundCheck", "check", "checks_of", "conformance_checks"]
 
-MODULES = {
-    "prior": (
-        "prior_training_checks",
-        "prior_sampling_checks",
-        "prior_law_checks",
-        "prior_offer_checks",
-    ),
+TOPICS: dict[str, tuple[str, ...]] = {
+    "prior": ("prior_training", "prior_sampling", "prior_law", "prior_offer"),
     "representation": (
-        "representation_checks",
-        "representation_training_checks",
-        "representation_level_checks",
-        "representation_offer_checks",
+        *("representation", "representation_training"),
+        *("representation_level", "representation_offer"),
     ),
-    "segmenter": ("segmenter_checks",),
-    "network": ("network_checks",),
-    "solver": ("solver_checks",),
-    "coupling": ("coupling_checks",),
-    "baseline": ("baseline_checks",),
-    "corpus": ("corpus_checks",),
-    "task": ("task_checks",),
-    "scorer": ("scorer_checks",),
+    "metric": (),
 }
+"""Kinds whose checks fill more than one module, or none."""
 
 
 def checks_of(kind: str) -> Iterator[Check]:
     """All checks of a kind: those of its config, then those of its behaviour."""
-    for module in ("config_checks", *MODULES.get(kind, ())):
-        yield from checks_in(importlib.import_module(f"colaflex.testing.{module}"))
+    for topic in ("config", *TOPICS.get(kind, (kind,))):
+        yield from checks_in(importlib.import_module(f"colaflex.testing.{topic}_checks"))
 
 
 def check(

@@ -19,18 +19,21 @@ ROWS, BLOCKS, BLOCK = 3, 4, 2
 EXACT = 1e-9
 
 
-def _network(subject: Subject, n_times: int = 1, scale: float = 0.2) -> Network:
-    network: Network = subject.build(n_times=n_times)
-    shake(network, scale)
-    return network.double()
-
-
 def _inputs(network: Network, samples: int = 1, n_times: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """Clean blocks, noisy blocks, and a time for each noisy block."""
     clean = drawn(ROWS, BLOCKS, BLOCK, network.width, seed=1)
     noisy = drawn(samples * ROWS, BLOCKS, BLOCK, network.width, seed=2)
     times = torch.sigmoid(drawn(samples * ROWS, BLOCKS, n_times, seed=3))
     return clean, noisy, times
+
+
+def _case(
+    subject: Subject, samples: int = 1, n_times: int = 1, scale: float = 0.2
+) -> tuple[Network, Tensor, Tensor, Tensor]:
+    """A network whose weights are all random, in float64, and its inputs."""
+    network: Network = subject.build(n_times=n_times)
+    shake(network, scale)
+    return network.double(), *_inputs(network, samples, n_times)
 
 
 def _history(network: Network, clean: Tensor, counts: Tensor | None = None) -> Any:
@@ -45,8 +48,7 @@ def parallel(subject: Subject) -> None:
     """All blocks at once, as in training, equal block by block, as in sampling."""
     most = subject.capabilities.max_times
     for n_times in (1, 2) if most is None or most >= 2 else (1,):
-        network = _network(subject, n_times)
-        clean, noisy, times = _inputs(network, 1, n_times)
+        network, clean, noisy, times = _case(subject, n_times=n_times)
         for learning in (True, False):
             with torch.set_grad_enabled(learning):
                 together = _parallel(network, clean, noisy, times)
@@ -63,8 +65,7 @@ def parallel(subject: Subject) -> None:
 @torch.no_grad()
 def cache(subject: Subject) -> None:
     """Committed in parts equals committed at once; looking leaves nothing in the history."""
-    network = _network(subject)
-    clean, noisy, times = _inputs(network)
+    network, clean, noisy, times = _case(subject)
     at_once, parts = _history(network, clean), network.begin(ROWS, clean)
     for first, last in ((0, 2), (2, 3), (3, BLOCKS)):
         parts = network.commit(clean[:, first:last], parts)
@@ -76,8 +77,7 @@ def cache(subject: Subject) -> None:
 @torch.no_grad()
 def ragged(subject: Subject) -> None:
     """Rows with histories of different length, or none, are as if alone; rows can be selected."""
-    network = _network(subject)
-    clean, noisy, times = _inputs(network)
+    network, clean, noisy, times = _case(subject)
     blocks = [0, 2, 3]
     history = _history(network, clean, BLOCK * torch.tensor(blocks))
     together = network(noisy[:, 0], times[:, 0, None], history)
@@ -95,8 +95,7 @@ def ragged(subject: Subject) -> None:
 
 def blind_to_later(subject: Subject) -> None:
     """Block b sees neither the blocks behind it nor its own clean version."""
-    network = _network(subject)
-    clean, noisy, times = _inputs(network)
+    network, clean, noisy, times = _case(subject)
     before = _parallel(network, clean, noisy, times)
     for block in range(1, BLOCKS):
         late_clean, late_noisy = clean.clone(), noisy.clone()
@@ -114,8 +113,7 @@ def blind_to_later(subject: Subject) -> None:
 @torch.no_grad()
 def times(subject: Subject) -> None:
     """Times broadcast: one for all equals the same for each; and states depend on them."""
-    network = _network(subject)
-    clean, noisy, drawn_times = _inputs(network)
+    network, clean, noisy, drawn_times = _case(subject)
     once = _parallel(network, clean, noisy, drawn_times[:, :1])
     each = _parallel(network, clean, noisy, drawn_times[:, :1].expand_as(drawn_times))
     demand_close(once, each, EXACT, "one time for all blocks and the same for each")
@@ -129,8 +127,7 @@ def times(subject: Subject) -> None:
 @torch.no_grad()
 def pinned(subject: Subject) -> None:
     """Pinned positions are at time 0, the rest of their block at its own."""
-    network = _network(subject)
-    clean, noisy, drawn_times = _inputs(network)
+    network, clean, noisy, drawn_times = _case(subject)
     fixed = torch.zeros(ROWS, BLOCKS, BLOCK, dtype=torch.bool)
     fixed[1, 2, 0] = fixed[2, 1, 0] = True
     together = _parallel(network, clean, noisy, drawn_times, pinned=fixed)
@@ -144,8 +141,7 @@ def pinned(subject: Subject) -> None:
 @torch.no_grad()
 def blind_rows(subject: Subject) -> None:
     """Rows marked blind see no history."""
-    network = _network(subject)
-    clean, noisy, drawn_times = _inputs(network)
+    network, clean, noisy, drawn_times = _case(subject)
     shut = torch.tensor([False, True, False])
     together = _parallel(network, clean, noisy, drawn_times, blind=shut)
     plain = _parallel(network, clean, noisy, drawn_times)
@@ -158,8 +154,7 @@ def blind_rows(subject: Subject) -> None:
 @torch.no_grad()
 def samples(subject: Subject) -> None:
     """Several noisings that share a history equal single ones."""
-    network = _network(subject)
-    clean, noisy, drawn_times = _inputs(network, samples=2)
+    network, clean, noisy, drawn_times = _case(subject, samples=2)
     together = _parallel(network, clean, noisy, drawn_times)
     for part in (slice(0, ROWS), slice(ROWS, 2 * ROWS)):
         alone = _parallel(network, clean, noisy[part], drawn_times[part])
@@ -186,8 +181,7 @@ def forward_ad(subject: Subject) -> None:
     """Where `forward_ad` is declared, forward-mode derivatives by time agree with differences."""
     if not subject.capabilities.forward_ad:
         raise NotApplicable("it declares no forward-mode differentiation")
-    network = _network(subject, scale=0.05)
-    clean, noisy, drawn_times = _inputs(network)
+    network, clean, noisy, drawn_times = _case(subject, scale=0.05)
     history = _history(network, clean[:, :-1])
 
     def states(t: Tensor) -> Tensor:
@@ -204,8 +198,9 @@ def forward_ad(subject: Subject) -> None:
 
 def autocast(subject: Subject) -> None:
     """Under bf16 autocast, states stay finite and near those of fp32."""
-    network = _network(subject, scale=0.05).float()
-    clean, noisy, drawn_times = (x.float() for x in _inputs(network))
+    network, *inputs = _case(subject, scale=0.05)
+    network.float()
+    clean, noisy, drawn_times = (x.float() for x in inputs)
     plain = _parallel(network, clean, noisy, drawn_times)
     with torch.autocast("cpu", torch.bfloat16):
         low = _parallel(network, clean, noisy, drawn_times)
