@@ -63,9 +63,4 @@ def _stage(prepared: Prepared, plan: StagePlan) -> dict[str, Any]:
             times.append(time.perf_counter() - began)
     # The first step pays for what later ones find ready; batches differ in width.
     seconds = sum(times[1:]) / max(1, sum(costs[1 : len(times)])) * flops
-    return {
-        "name": plan.stage.name,
-        "steps": plan.steps,
-        "flops": flops,
-        "seconds": seconds,
-    }
+    return {"name": plan.stage.name, "steps": plan.steps, "flops": flops, "seconds": seconds}

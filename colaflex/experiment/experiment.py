@@ -12,17 +12,8 @@ from typing import Any
 from colaflex.errors import WrongKind
 from colaflex.evaluation.evaluate import Evaluation
 from colaflex.experiment.damage import damage, mend
-from colaflex.experiment.folder import (
-    IDENTITY,
-    json_text,
-    measurements_json,
-)
-from colaflex.experiment.identity import (
-    WRITTEN_AT_ONCE,
-    claim,
-    describe,
-    identity_of,
-)
+from colaflex.experiment.folder import IDENTITY, json_text, measurements_json
+from colaflex.experiment.identity import WRITTEN_AT_ONCE, claim, describe, identity_of
 from colaflex.experiment.loading import load
 from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.result import (
@@ -38,10 +29,7 @@ from colaflex.experiment.result import (
 )
 from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.sources import unlike_ones
-from colaflex.experiment.stage_cache import (
-    StageOne,
-    weights_digest,
-)
+from colaflex.experiment.stage_cache import StageOne, weights_digest
 from colaflex.experiment.watchers import PluginWatcher, StageOneKeeper
 from colaflex.files.reading import user_path
 from colaflex.generation.text import GenerationOptions

@@ -242,8 +242,7 @@ class RunFolder:
         known = self._known()
         if known.get("spec_digest") != identity["spec_digest"]:
             raise AnotherRun(
-                f"{self.path}: holds a run of another spec; choose another folder with --out",
-                known,
+                f"{self.path}: holds a run of another spec; choose another folder with --out", known
             )
         if not resume:
             raise UserError(

@@ -31,7 +31,7 @@ from colaflex.spec.checks import unfit_sampling
 from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 from colaflex.training.memory import limit_kernel_cache
 
-__all__ = ["LoadedModel", "load", "load_weights"]
+__all__ = ["LoadedModel", "load"]
 
 
 class LoadedModel:
@@ -228,16 +228,6 @@ def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedMo
     return LoadedModel(spec, model.to(place), tokenizer, result)
 
 
-def load_weights(model: LanguageModel, folder: Path, spec_digest: str) -> None:
-    """Put the (averaged) weights that a run ended with, or has come to, into a model.
-
-    Raises:
-        UserError: there are none, they are damaged, or not finite.
-    """
-    store = CheckpointStore(folder / "checkpoints", spec_digest)
-    model.load_state_dict(_weights(store, model, folder))
-
-
 def _built(spec: Spec, tokenizer: Tokenizer, store: CheckpointStore, folder: Path) -> LanguageModel:
     """The model; one larger than its checkpoint only after their shapes were compared."""
     try:
@@ -249,7 +239,7 @@ def _built(spec: Spec, tokenizer: Tokenizer, store: CheckpointStore, folder: Pat
 
 
 def _weights(
-    store: CheckpointStore, model: LanguageModel, folder: Path, verify: bool = True
+    store: CheckpointStore, model: LanguageModel, folder: Path, verify: bool
 ) -> dict[str, Tensor]:
     """The weights for a model, which are finite; nothing is loaded that doesn't fit."""
     weights = _kept(store, model, folder, verify)

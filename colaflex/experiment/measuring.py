@@ -77,9 +77,7 @@ def judge_settings(spec: Spec) -> JudgeSettings | None:
     stages = [spec.training.for_stage(name) for name in names]
     steps, rows = judge.size(sum(s.steps * s.batch_size * s.max_tokens for s in stages))
     return JudgeSettings(
-        steps=steps,
-        batch_size=rows,
-        **judge.model_dump(exclude={"enabled", "steps", "batch_size"}),
+        steps=steps, batch_size=rows, **judge.model_dump(exclude={"enabled", "steps", "batch_size"})
     )
 
 

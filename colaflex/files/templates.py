@@ -37,11 +37,7 @@ def file_templates(package: str, folder: str) -> Environment:
 
 def _environment(loader: BaseLoader, **options: Any) -> Environment:
     return Environment(  # noqa: S701  # pages escape, see above
-        loader=loader,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
     )
 
 

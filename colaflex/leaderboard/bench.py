@@ -277,10 +277,7 @@ class Bench:
 
     def as_json(self) -> dict[str, Any]:
         """What is done, cell by cell."""
-        return {
-            "board": self.board.board,
-            "cells": [self._cell_json(cell) for cell in self.cells],
-        }
+        return {"board": self.board.board, "cells": [self._cell_json(cell) for cell in self.cells]}
 
     def _cell_json(self, cell: Cell) -> dict[str, Any]:
         match, outcome = self.matches[cell], self.outcome

@@ -29,10 +29,7 @@ class Cell:
 
 
 def grid(
-    board: Board,
-    rows: Sequence[str] = (),
-    budgets: Sequence[str] = (),
-    seeds: Sequence[int] = (),
+    board: Board, rows: Sequence[str] = (), budgets: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> list[Cell]:
     """The cells of a board, or those of some rows, budgets and seeds (none named: all).
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.board import Board
@@ -19,11 +19,12 @@ from colaflex.report.drawing import (
     SERIES,
     Figure,
     Label,
-    axis_label,
+    axis_title,
+    capital,
     draw,
     elide,
+    ends,
     log_axis,
-    or_value,
     plots_available,
     scale_of,
     with_errors,
@@ -66,8 +67,7 @@ class _Axis:
     @property
     def text(self) -> str:
         """Label and unit."""
-        info = describe(self.metric)
-        return ", ".join(filter(None, (info.label, axis_label(info))))
+        return axis_title(describe(self.metric))
 
     def at(self, measured: Measurement) -> float:
         """Where a value stands."""
@@ -98,18 +98,17 @@ def pareto_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks)
         best = front_line(
             [(x, label.y) for x, label in zip(nominal, labels, strict=True)], -1.0, sign
         )
-        steps = [labels[i].x for i in best], [labels[i].y for i in best]
-        axes.step(*steps, where="post", color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
+        _front(axes, [(labels[i].x, labels[i].y) for i in best], "post")
         _finish(axes, "training FLOPs of a run", up.text)
         _compute_axis(axes, tables, board)
-        write_labels(axes, [_bold(label, i in best) for i, label in enumerate(labels)])
+        write_labels(axes, [replace(label, bold=i in best) for i, label in enumerate(labels)])
 
     title = f"{describe(up.metric).label} against training compute"
     note = (
         f"{_BETTER[tables[0].better]}; bars: 95 % intervals over {tables[0].over}; bold, dashed: "
         "best values at their compute"
     )
-    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
+    return Figure(capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def speed_figure(
@@ -132,21 +131,14 @@ def speed_figure(
             best = max(range(len(ys)), key=lambda i: sign * ys[i])
             labels.append(Label(xs[best], ys[best], elide(name), colour))
         best_of_all = [every[i] for i in front_line(every, 1.0, sign)]
-        axes.step(
-            *zip(*best_of_all, strict=True),
-            where="pre",
-            color=COLOURS["muted"],
-            lw=1.0,
-            ls=(0, (4, 3)),
-            zorder=1,
-        )
+        _front(axes, best_of_all, "pre")
         log_axis(axes.xaxis)
         _finish(axes, "generated tokens a second", up.text)
         write_labels(axes, labels)
 
     title = f"{describe(up.metric).label} against speed of generation"
     note = "lines join numbers of steps; dashed: settings that none beats in both"
-    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
+    return Figure(capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def diversity_figure(
@@ -191,7 +183,7 @@ def diversity_figure(
 
     title = f"{describe(up.metric).label} against {describe(across.metric).label}"
     note = "each point a setting; lines join those that no other of the row beats in both"
-    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
+    return Figure(capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks) -> Figure | None:
@@ -211,13 +203,7 @@ def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks
             colour, marker = looks(name)
             rows = sorted(rows, key=lambda row: row.flops)
             x, measured = [row.flops for row in rows], [row.shown[row.metric] for row in rows]
-            low, high = (
-                [
-                    up.scale * or_value(bound, m.value)
-                    for bound, m in zip(bounds, measured, strict=True)
-                ]
-                for bounds in ([m.low for m in measured], [m.high for m in measured])
-            )
+            low, high = ([up.scale * ends(m)[side] for m in measured] for side in (0, 1))
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
             axes.plot(x, [up.at(m) for m in measured], "-", color=colour, marker=marker, ms=5)
             labels.append(Label(x[-1], up.at(measured[-1]), _name(rows[-1]), colour))
@@ -227,7 +213,7 @@ def scaling_figure(key: str, tables: Sequence[Table], board: Board, looks: Looks
 
     title = f"{describe(up.metric).label} over training compute"
     note = f"{_BETTER[tables[0].better]}; bands: 95 % intervals over {tables[0].over}"
-    return Figure(_capital(title), note, draw(key, title, paint, _SIZE))
+    return Figure(capital(title), note, draw(key, title, paint, _SIZE))
 
 
 def _compute_axis(axes: Axes, tables: Sequence[Table], board: Board) -> None:
@@ -244,6 +230,14 @@ def _compute_axis(axes: Axes, tables: Sequence[Table], board: Board) -> None:
     axes.set_xlim(flops * (1 - 1.5 * off), flops * (1 + 1.5 * off))
 
 
+def _front(
+    axes: Axes, places: Sequence[tuple[float, float]], where: Literal["pre", "post"]
+) -> None:
+    """The places that none beats, joined by dashed steps."""
+    x, y = zip(*places, strict=True)
+    axes.step(x, y, where=where, color=COLOURS["muted"], lw=1.0, ls=(0, (4, 3)), zorder=1)
+
+
 def _finish(axes: Axes, across: str, up: str) -> None:
     axes.grid(axis="both")
     axes.margins(0.12)
@@ -255,11 +249,3 @@ def _name(row: Entry) -> str:
     """A row's name, marked where its value is a bound or an estimate."""
     mark = sign(row.metric, row.likelihood).strip()
     return elide(row.name) + (f" ({mark})" if mark else "")
-
-
-def _bold(label: Label, bold: bool) -> Label:
-    return Label(label.x, label.y, label.text, label.colour, bold)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

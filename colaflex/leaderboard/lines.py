@@ -14,7 +14,7 @@ from colaflex.leaderboard.standings import Entry, Standings, Table
 from colaflex.metrics.catalogue import MetricInfo
 from colaflex.metrics.names import describe
 from colaflex.metrics.numbers import MISSING, compact
-from colaflex.report.drawing import or_value
+from colaflex.report.drawing import ends
 from colaflex.statistics.ranking import Over
 
 __all__ = ["FILTERS", "Block", "Cell", "Group", "Line", "PairRow", "Strip", "groups_of"]
@@ -259,8 +259,8 @@ class _Scale:
         )
 
     def _ends(self, measured: Measurement) -> tuple[float, float]:
-        ends = or_value(measured.low, measured.value), or_value(measured.high, measured.value)
-        return self._place(ends[0]), self._place(ends[1])
+        low, high = ends(measured)
+        return self._place(low), self._place(high)
 
     def _place(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)

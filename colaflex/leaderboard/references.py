@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.leaderboard.standings import Table, digest_of, over_seeds
@@ -41,12 +41,7 @@ def references(tables: list[Table]) -> list[Reference]:
         for reference in _at_budget(table):
             known = by_name.setdefault(reference.name, [])
             if known and known[-1].metrics == reference.metrics:
-                known[-1] = Reference(
-                    reference.name,
-                    (*known[-1].budgets, table.budget),
-                    reference.metrics,
-                    known[-1].digest,
-                )
+                known[-1] = replace(known[-1], budgets=(*known[-1].budgets, table.budget))
             else:
                 known.append(reference)
     return [each for name in sorted(by_name, key=row_order) for each in by_name[name]]

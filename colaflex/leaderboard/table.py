@@ -181,11 +181,7 @@ def print_standings(standings: Standings, file: TextIO, width: int | None = None
 
 
 def _print_table(
-    console: Any,
-    table: Table,
-    shown: list[Column],
-    beside: list[Reference],
-    width: int | None,
+    console: Any, table: Table, shown: list[Column], beside: list[Reference], width: int | None
 ) -> list[str]:
     """Print it, and tell the heads of the columns that the width has no room for."""
     from rich import box

@@ -9,7 +9,7 @@ import numpy as np
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.names import describe, place
-from colaflex.report.drawing import COLOURS, SERIES, Figure, draw, plots_available
+from colaflex.report.drawing import COLOURS, SERIES, Figure, capital, draw, plots_available
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def loss_by_noise(
     figures = []
     for number, (metric, points) in enumerate(by_metric.items()):
         info = describe(f"denoising.{metric}")
-        title = f"{info.label[:1].upper()}{info.label[1:]}"
+        title = capital(info.label)
         svg = draw(f"fig-denoising-{number}", title, _Curve(sorted(points), schedule), (3.75, 2.45))
         figures.append(Figure(title, info.unit, svg))
     return figures

@@ -30,8 +30,11 @@ __all__ = [
     "Figure",
     "Label",
     "axis_label",
+    "axis_title",
+    "capital",
     "draw",
     "elide",
+    "ends",
     "log_axis",
     "or_value",
     "plots_available",
@@ -46,12 +49,7 @@ COLOURS: dict[str, str] = {
     "muted": "#0a0b02",
     "rule": "#0a0b03",
     "panel": "#0a0b04",
-    "series-1": "#0a0b11",
-    "series-2": "#0a0b12",
-    "series-3": "#0a0b13",
-    "series-4": "#0a0b14",
-    "series-5": "#0a0b15",
-    "series-6": "#0a0b16",
+    **{f"series-{number}": f"#0a0b1{number}" for number in range(1, 7)},
 }
 """CSS variable of the page to the colour that stands for it while matplotlib paints."""
 
@@ -216,16 +214,30 @@ def scale_of(info: MetricInfo) -> float:
     return 100.0 if info.unit == "share" else 1.0
 
 
+def axis_title(info: MetricInfo) -> str:
+    """A metric's label and unit as they stand along an axis."""
+    return ", ".join(filter(None, (info.label, axis_label(info))))
+
+
+def capital(text: str) -> str:
+    """A title's text, its first letter a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def or_value(bound: float, value: float) -> float:
     """An interval's bound, or the value itself where there is no interval."""
     return bound if math.isfinite(bound) else value
 
 
+def ends(measurement: Measurement) -> tuple[float, float]:
+    """An interval's bounds, each the value itself where there is none."""
+    value = measurement.value
+    return or_value(measurement.low, value), or_value(measurement.high, value)
+
+
 def with_errors(measurement: Measurement, scale: float) -> tuple[float, list[list[float]]]:
     """A scaled value and how far its interval reaches below and above."""
-    low, high = (
-        or_value(bound, measurement.value) for bound in (measurement.low, measurement.high)
-    )
+    low, high = ends(measurement)
     below, above = max(0.0, measurement.value - low), max(0.0, high - measurement.value)
     return scale * measurement.value, [[scale * below], [scale * above]]
 

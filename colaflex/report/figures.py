@@ -18,10 +18,12 @@ from colaflex.report.drawing import (
     Figure,
     Label,
     axis_label,
+    axis_title,
+    capital,
     draw,
     elide,
+    ends,
     log_axis,
-    or_value,
     plots_available,
     scale_of,
     spread,
@@ -33,11 +35,7 @@ from colaflex.report.tables import Generation, Sweep
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "quality_diversity",
-    "row_plots",
-    "sweep_plots",
-]
+__all__ = ["quality_diversity", "row_plots", "sweep_plots"]
 
 MODEL, REAL, OTHER = SERIES[0], SERIES[1], COLOURS["muted"]
 _AXES = {
@@ -82,9 +80,7 @@ class _Dots:
             axes.axvline(scale * self.rows["real"].value, color=REAL, lw=0.8, ls=(0, (3, 3)))
         for place, (row, measurement) in enumerate(self.rows.items()):
             colour = _row_colour(row)
-            low, high = (
-                or_value(bound, measurement.value) for bound in (measurement.low, measurement.high)
-            )
+            low, high = ends(measurement)
             axes.plot([scale * low, scale * high], [place, place], color=colour, lw=2.2, alpha=0.45)
             axes.plot([scale * measurement.value], [place], "o", color=colour, ms=5.5)
         axes.set_yticks(range(len(self.rows)), [short_label(row) for row in self.rows])
@@ -141,12 +137,7 @@ class _Curve:
         by_evaluations = self.sweep.axis.endswith("steps") and bool(self.sweep.evaluations)
         x = [self.sweep.evaluations.get(at, at) if by_evaluations else at for at, _ in self.points]
         y = [scale * measurement.value for _, measurement in self.points]
-        low = [
-            scale * or_value(measurement.low, measurement.value) for _, measurement in self.points
-        ]
-        high = [
-            scale * or_value(measurement.high, measurement.value) for _, measurement in self.points
-        ]
+        low, high = ([scale * ends(m)[side] for _, m in self.points] for side in (0, 1))
         axes.fill_between(x, low, high, color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, y, "-o", color=MODEL, ms=4)
         if min(x) > 0 and max(x) / min(x) >= 4:
@@ -203,11 +194,11 @@ def quality_diversity(generation: Generation, sweeps: Sequence[Sweep]) -> Figure
             labels += tradeoff.path(sweep, colour)
         axes.grid(axis="both")
         axes.margins(0.1)
-        axes.set_xlabel(", ".join(filter(None, (across.label, axis_label(across)))))
-        axes.set_ylabel(", ".join(filter(None, (up.label, axis_label(up)))))
+        axes.set_xlabel(axis_title(across))
+        axes.set_ylabel(axis_title(up))
         write_labels(axes, labels)
 
-    title = f"{up.label[:1].upper()}{up.label[1:]} against {across.label}"
+    title = capital(f"{up.label} against {across.label}")
     svg = draw("fig-tradeoff", title, paint, (8.2, 4.5))
     return Figure(title, "real text is the goal: nearer is better", svg)
 

@@ -20,13 +20,7 @@ from colaflex.files.yaml import read_text
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.measurements import measurements_of, vocabulary
 
-__all__ = [
-    "ComponentRow",
-    "RunRecord",
-    "clean",
-    "components",
-    "read_run",
-]
+__all__ = ["ComponentRow", "RunRecord", "clean", "components", "read_run"]
 
 _TERM = re.compile(r"^loss[./]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -119,11 +119,7 @@ class Layers:
         return base.with_entries(self._entries(base.entries, upper, shapes, path))
 
     def _entries(
-        self,
-        base: Mapping[str, Node],
-        upper: Node,
-        shapes: Mapping[str, Shape],
-        path: KeyPath,
+        self, base: Mapping[str, Node], upper: Node, shapes: Mapping[str, Shape], path: KeyPath
     ) -> dict[str, Node]:
         entries = dict(base)
         for key, node in upper.entries.items():

@@ -5,14 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 __all__ = [
     "REPRESENTATION_SHARE",
@@ -131,10 +124,9 @@ class StageFields(Section):
     learning_rate: float = Field(
         1e-3, gt=0, le=10, description="Peak learning rate (per optimizer step)."
     )
-    betas: tuple[
-        Annotated[float, Field(ge=0, lt=1)],
-        Annotated[float, Field(ge=0, lt=1)],
-    ] = Field((0.9, 0.95), description="Decay of the optimizer's two moments (per step).")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.95), description="Decay of the optimizer's two moments (per step)."
+    )
     weight_decay: float = Field(
         0.01, ge=0, le=10, description="Decoupled weight decay, on matrices (no unit)."
     )

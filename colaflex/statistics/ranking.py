@@ -26,23 +26,9 @@ from typing import Literal, TypeVar
 
 from colaflex.interfaces.metric import Items
 from colaflex.statistics.hierarchical import hierarchical_test
-from colaflex.statistics.significance import (
-    PERMUTATIONS,
-    paired_test,
-    row_value,
-    unpaired_test,
-)
+from colaflex.statistics.significance import PERMUTATIONS, paired_test, row_value, unpaired_test
 
-__all__ = [
-    "LEVEL",
-    "Outcomes",
-    "Over",
-    "Standing",
-    "compare",
-    "holm",
-    "over",
-    "rank",
-]
+__all__ = ["LEVEL", "Outcomes", "Over", "Standing", "compare", "holm", "over", "rank"]
 
 LEVEL = 0.05
 """How often at most a board of equal rows shows any difference as significant."""
