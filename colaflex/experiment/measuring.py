@@ -54,13 +54,15 @@ def evaluator(
 
 
 def _plan(spec: Spec, split: Split) -> EvaluationPlan:
+    # The finished model has its longest row from the settings of its last stage.
+    last_stage = "prior" if spec.baseline is None else "baseline"
     return EvaluationPlan(
         **{**dict(spec.evaluation), "likelihood": _likelihood(spec)},
         split=split,
         guided=_guided(spec),
         draws=_draws(spec),
         judged_by=judge_settings(spec),
-        max_tokens=spec.training.for_stage(_last_stage(spec)).max_tokens,
+        max_tokens=spec.training.for_stage(last_stage).max_tokens,
         seed=spec.seed,
         patch=patch_of(spec.segmenter),
     )
@@ -92,11 +94,6 @@ def _draws(spec: Spec) -> bool:
     """Whether estimates can be drawn, as the model declares it."""
     drawing = spec.sampling.model_copy(update={"estimate": "draw"})
     return "estimate" not in {name for name, _, _ in unfit_sampling(spec, drawing)}
-
-
-def _last_stage(spec: Spec) -> str:
-    """The stage whose settings the finished model has its longest row from."""
-    return "prior" if spec.baseline is None else "baseline"
 
 
 def _likelihood(spec: Spec) -> bool:

@@ -72,7 +72,7 @@ def remeasure_run(
             )
         chosen: Split = split or result.get("split", "test")
         evaluated = evaluator(spec, loaded.model, data, corpus, say, chosen, progress).run()
-        under = conditions(Processes(_device(loaded)), "fp32")
+        under = conditions(Processes(next(loaded.model.parameters()).device), "fp32")
         how = measurement(Spec.changes(own, spec), under, measured_with(data, evaluated.judge))
         metrics = _metrics(evaluated, result, loaded, spec)
         new = {**result, "split": chosen, "measurement": how, "metrics": metrics}
@@ -103,7 +103,3 @@ def _metrics(
     of_training = {n: m for n, m in result["metrics"].items() if n in (TRAINING_RATE, PEAK_MEMORY)}
     cost = sampling_cost(loaded.model, GenerationOptions.of(spec.sampling))
     return dict(sorted({**measurements_json({**evaluated.metrics, **cost}), **of_training}.items()))
-
-
-def _device(loaded: LoadedModel) -> Any:
-    return next(loaded.model.parameters()).device

@@ -260,7 +260,9 @@ class Bench:
 
     def _reason(self, ended: CellEnd) -> str:
         log = self.pool.log(ended.job)
-        lines = _end(log).splitlines()
+        with open_regular(log) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_END))
+            lines = file.read(LONGEST_END).decode(errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
         how = f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
         return f"{last.strip()[:500]} ({how}; all of it in {log})"
@@ -296,10 +298,3 @@ class Bench:
                 "values": dict(match.values),
             },
         }
-
-
-def _end(log: Path) -> str:
-    """The end of a text, however long it is."""
-    with open_regular(log) as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_END))
-        return file.read(LONGEST_END).decode(errors="replace")

@@ -16,6 +16,7 @@ from colaflex.files.problems import KeyPath, Problem, SpecError
 from colaflex.files.reading import user_path
 from colaflex.files.yaml import Node
 from colaflex.host.registry import registry
+from colaflex.leaderboard.record import within
 from colaflex.leaderboard.row import Row, row_specs
 from colaflex.metrics.names import is_known, near_metric
 from colaflex.metrics.rank import Rank, out_of_reach
@@ -190,6 +191,11 @@ class Board(Definition):
     def metrics(self) -> tuple[str, ...]:
         """The metrics ranked and shown, each once."""
         return tuple(dict.fromkeys([*(rank.metric for rank in self.rank), *self.show]))
+
+    def matches(self, parameters: float, flops: float, budget: str) -> bool:
+        """Whether a model's size and its training's FLOPs are as near as they must be."""
+        size = within(parameters, self.parameters, self.tolerance.parameters)
+        return size and within(flops, self.budgets[budget], self.tolerance.flops)
 
     def protocol(self, data_digest: str) -> str:
         """Identifies what must be equal for two records to compare: sha256, hex.

@@ -16,7 +16,6 @@ from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cells import Cell, cell_spec
-from colaflex.leaderboard.record import within
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
 
@@ -94,14 +93,13 @@ class Matcher:
         solved = solve_steps(self.board, cell, self.spec(cell, size["values"]))
         steps = {f"training.stages.{name}.steps": count for name, count in solved.steps.items()}
         values = {**size["values"], **steps}
-        spec, digest, board = self.spec(cell, values), self.data.digest, self.board
+        spec, digest = self.spec(cell, values), self.data.digest
         latent = spec.baseline is None and spec.training.regime != "scratch"
         return Match(
             values,
             size["parameters"],
             solved.flops,
-            within(size["parameters"], board.parameters, board.tolerance.parameters)
-            and within(solved.flops, board.budgets[cell.budget], board.tolerance.flops),
+            self.board.matches(size["parameters"], solved.flops, cell.budget),
             spec.digest(digest),
             spec.stage1_digest(digest) if latent else "",
         )

@@ -197,14 +197,13 @@ def _sort(value: float) -> str:
 
 def _pair_rows(table: Table) -> list[PairRow]:
     """Of each ranked row the p against every one above it."""
-    ranked = table.ranked
+    names = [row.name for row in table.ranked]
     pairs = []
-    for index, row in enumerate(ranked):
-        cells = []
-        for other in ranked[:index]:
-            p = table.p_of(row.name, other.name)
-            gap = f"{other.name} against {row.name}"
-            cells.append((_p_text(p), table.differ(row.name, other.name), gap))
+    for index, row in enumerate(table.ranked):
+        cells = [
+            (_p_text(table.p_of(row.name, o)), table.differ(row.name, o), f"{o} against {row.name}")
+            for o in names[:index]
+        ]
         pairs.append(PairRow(row.name, place_text(row), cells))
     return pairs
 

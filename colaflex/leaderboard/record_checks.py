@@ -164,7 +164,7 @@ def _untrue(outcomes: Outcomes, value: float) -> str:
 
 def _matched(board: Board, record: Record) -> Iterator[str]:
     """Whether it says truly how near it comes to what the board asks for."""
-    matched, tolerance = record.matched, board.tolerance
+    matched = record.matched
     parameters, flops = record.parameters["total"], record.training.flops
     budget = board.budgets[record.budget]
     truth = {
@@ -175,8 +175,7 @@ def _matched(board: Board, record: Record) -> Iterator[str]:
         if getattr(matched, key) != nearness:
             asked, found = nearness.asked, nearness.found
             yield f"matched.{key}: expected asked {asked:.12g} and found {found:.12g}"
-    near = within(parameters, board.parameters, tolerance.parameters)
-    near = near and within(flops, budget, tolerance.flops)
+    near = board.matches(parameters, flops, record.budget)
     if matched.ok is not near:
         yield f"matched.ok: expected {str(near).lower()}, by the board's tolerance"
 

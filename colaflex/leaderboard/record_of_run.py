@@ -23,7 +23,6 @@ from colaflex.leaderboard.record import (
     RECORD_SCHEMA,
     Record,
     sealed,
-    within,
 )
 from colaflex.spec import Spec
 
@@ -60,7 +59,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
             "seed": cell.seed,
             "budget": cell.budget,
             "parameters": result["parameters"],
-            "matched": _matched(board, result, budget),
+            "matched": _matched(board, result, cell.budget),
             "tuning": _tuning(board, cell.row, budget),
             "spec": read_file(path / "spec.yaml").plain,
             "spec_digest": result["spec_digest"],
@@ -77,13 +76,12 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
     )
 
 
-def _matched(board: Board, result: Mapping[str, Any], budget: float) -> dict[str, Any]:
+def _matched(board: Board, result: Mapping[str, Any], budget: str) -> dict[str, Any]:
     parameters, flops = result["parameters"]["total"], result["training"]["flops"]
     return {
         "parameters": {"asked": board.parameters, "found": parameters},
-        "flops": {"asked": budget, "found": flops},
-        "ok": within(parameters, board.parameters, board.tolerance.parameters)
-        and within(flops, budget, board.tolerance.flops),
+        "flops": {"asked": board.budgets[budget], "found": flops},
+        "ok": board.matches(parameters, flops, budget),
     }
 
 
@@ -103,11 +101,8 @@ def _place(spec: Spec) -> dict[str, Any] | None:
 def _holding(row: Mapping[str, Any]) -> dict[str, Any]:
     """A measurement whose interval holds its value: one of a bootstrap need not, by its bias."""
     value, low, high = row["value"], row["low"], row["high"]
-    bounds = {
-        "low": None if low is None else min(low, value),
-        "high": None if high is None else max(high, value),
-    }
-    return {**row, **bounds}
+    low, high = None if low is None else min(low, value), None if high is None else max(high, value)
+    return {**row, "low": low, "high": high}
 
 
 def _items(board: Board, folder: RunFolder) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -218,8 +218,8 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
         budget=group[0].budget,
         records=chosen,
         metric=metric,
-        metrics=_over_items(chosen, by_seed),
-        over_seeds=_over_seeds(chosen, by_seed),
+        metrics=_measured(chosen, by_seed, row_interval),
+        over_seeds=_measured(chosen, by_seed, _over_both) if len(chosen) > 1 else {},
         by_seed=by_seed,
         likelihood=_likelihood(chosen[0]),
         digest=digest_of(record.digest for record in group),
@@ -276,36 +276,28 @@ def _unmeasured(record: Record, metrics: Mapping[str, Measurement], metric: str)
     return "" if metric in record.items else f"holds no items of {metric}"
 
 
-def _over_items(
-    records: Sequence[Record], by_seed: Sequence[Mapping[str, Measurement]]
+def _measured(
+    records: Sequence[Record],
+    by_seed: Sequence[Mapping[str, Measurement]],
+    interval: Callable[[list[Items], str], Measurement],
 ) -> dict[str, Measurement]:
-    """Every metric that all records have: over items where they are known, else over seeds."""
-    return {
-        name: row_interval(_items(records, name), name)
-        if all(name in record.items for record in records)
-        else by_seed[0][name]
-        if len(records) == 1
-        else over_seeds(name, [metrics[name].value for metrics in by_seed])
-        for name in _shared(by_seed)
-    }
+    """Every metric that all records have: by their items where they are known, else over seeds."""
+    measured = {}
+    for name in by_seed[0]:
+        seeds = [metrics[name] for metrics in by_seed if name in metrics]
+        if len(seeds) < len(records):
+            continue
+        if all(name in record.items for record in records):
+            measured[name] = interval(_items(records, name), name)
+        else:
+            values = [seed.value for seed in seeds]
+            measured[name] = seeds[0] if len(seeds) == 1 else over_seeds(name, values)
+    return measured
 
 
-def _over_seeds(
-    records: Sequence[Record], by_seed: Sequence[Mapping[str, Measurement]]
-) -> dict[str, Measurement]:
-    """Every metric that all of several records have, over seeds and, where known, their items."""
-    if len(records) == 1:
-        return {}
-    return {
-        name: hierarchical_interval(_items(records, name), name, **_ends(name))
-        if all(name in record.items for record in records)
-        else over_seeds(name, [metrics[name].value for metrics in by_seed])
-        for name in _shared(by_seed)
-    }
-
-
-def _shared(by_seed: Sequence[Mapping[str, Measurement]]) -> list[str]:
-    return [name for name in by_seed[0] if all(name in metrics for metrics in by_seed)]
+def _over_both(row: list[Items], metric: str) -> Measurement:
+    """A metric of several records over seeds and items."""
+    return hierarchical_interval(row, metric, **_ends(metric))
 
 
 def over_seeds(metric: str, values: Sequence[float]) -> Measurement:

@@ -104,7 +104,7 @@ def place(name: str) -> Placement:
     if point and not (metric and row in ROWS):
         return Placement(family, rest, point=tuple(point))
     # A corpus may bring references of its own: their rows are known by their metrics.
-    own = not _is_described(f"generation.{rest}") and _is_described(f"generation.{metric}")
+    own = _pattern(f"generation.{rest}") is None and _pattern(f"generation.{metric}") is not None
     if metric and (row in ROWS or own):
         return Placement(family, metric, row=row, point=tuple(point))
     return Placement(family, rest)
@@ -112,11 +112,12 @@ def place(name: str) -> Placement:
 
 def is_known(metric: str) -> bool:
     """Whether a metric of this name is described."""
-    return _is_described(place(metric).canonical)
+    return _pattern(place(metric).canonical) is not None
 
 
-def _is_described(canonical: str) -> bool:
-    return any(fnmatchcase(canonical, pattern) for pattern in METRICS)
+def _pattern(canonical: str) -> str | None:
+    """The first pattern of the catalogue that a name has."""
+    return next((pattern for pattern in METRICS if fnmatchcase(canonical, pattern)), None)
 
 
 def near_metric(metric: str) -> str:
@@ -140,23 +141,19 @@ def describe(name: str) -> MetricInfo:
     """What a metric is, by its full or canonical name; an unknown one is named after itself."""
     placement = place(name)
     canonical = placement.canonical
-    for pattern, info in METRICS.items():
-        if not fnmatchcase(canonical, pattern):
-            continue
-        label = info.label
-        for index, words in enumerate(_wild(canonical, pattern)):
-            label = label.replace(f"{{{index}}}", words)
-        return replace(info, label=label)
-    return MetricInfo((placement.metric or name).replace("_", " ").replace(".", " · "))
+    pattern = _pattern(canonical)
+    if pattern is None:
+        return MetricInfo((placement.metric or name).replace("_", " ").replace(".", " · "))
+    label = METRICS[pattern].label
+    for index, words in enumerate(_wild(canonical, pattern)):
+        label = label.replace(f"{{{index}}}", words)
+    return replace(METRICS[pattern], label=label)
 
 
 def generation_order(metric: str) -> tuple[int, str]:
     """Sort key: metrics of generated text in the order of `METRICS`, unknown ones behind."""
-    canonical = f"generation.{metric}"
-    for index, pattern in enumerate(METRICS):
-        if fnmatchcase(canonical, pattern):
-            return index, metric
-    return len(METRICS), metric
+    pattern = _pattern(f"generation.{metric}")
+    return (len(METRICS) if pattern is None else list(METRICS).index(pattern)), metric
 
 
 def short_label(row: str) -> str:

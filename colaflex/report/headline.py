@@ -22,9 +22,9 @@ from colaflex.metrics.numbers import (
     tick,
     unit_text,
 )
-from colaflex.report.run_record import RunRecord
+from colaflex.report.run_record import RunRecord, components
 
-__all__ = ["Cost", "Result", "costs", "knobs", "main_results", "parts"]
+__all__ = ["Cost", "Result", "costs", "knobs", "main_results", "parts", "value_at"]
 
 _KNOBS = {
     "latent dim": ("representation", "latent_dim"),
@@ -62,7 +62,7 @@ class Cost:
 def parts(record: RunRecord) -> dict[str, str]:
     """Kind to component name, of the kinds that say what a model is; "" where there is none."""
     kinds = ("corpus", "segmenter", "representation", "prior", "baseline")
-    names = {row.kind: row.name for row in record.components}
+    names = {row.kind: row.name for row in components(record.result)}
     return {kind: names.get(kind, "") for kind in kinds}
 
 
@@ -109,7 +109,7 @@ def costs(record: RunRecord) -> list[Cost]:
 
 def knobs(record: RunRecord) -> list[Cost]:
     """The four settings that are calibrated together, as far as the spec has them."""
-    values = [(label, _at(record.settings, path)) for label, path in _KNOBS.items()]
+    values = [(label, value_at(record.settings, *path)) for label, path in _KNOBS.items()]
     return [
         Cost(label, tick(value) if isinstance(value, int | float) else str(value))
         for label, value in values
@@ -117,7 +117,8 @@ def knobs(record: RunRecord) -> list[Cost]:
     ]
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
+def value_at(value: Any, *path: str) -> Any:
+    """What stands at a key path of nested maps, or None."""
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

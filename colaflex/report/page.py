@@ -11,14 +11,14 @@ from typing import Any
 from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import signed
-from colaflex.metrics.measurements import left_out, settings_of
+from colaflex.metrics.measurements import left_out, settings_of, vocabulary
 from colaflex.metrics.names import ROWS
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
 from colaflex.report.drawing import plots_available
 from colaflex.report.figures import quality_diversity, row_plots, sweep_plots
-from colaflex.report.headline import costs, knobs, main_results, parts
-from colaflex.report.run_record import RunRecord, read_run
+from colaflex.report.headline import costs, knobs, main_results, parts, value_at
+from colaflex.report.run_record import RunRecord, components, read_run
 from colaflex.report.tables import (
     MetricRow,
     family_rows,
@@ -82,7 +82,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "name": _text(record.result.get("name")) or "run",
         "parts": parts(record),
         "results": main_results(metrics, likelihood=record.result.get("likelihood")),
-        "caveats": caveats(metrics, record.vocabulary),
+        "caveats": caveats(metrics, vocabulary(record.result)),
         "costs": costs(record),
         "knobs": knobs(record),
         "plots": plots_available(),
@@ -105,7 +105,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "stages": stage_rows(record.result),
         "parameters": parameter_shares(record.result),
         "metrics": _signed(record),
-        "components": record.components,
+        "components": components(record.result),
         "environment": _pairs(record.result.get("environment")),
         "spec": record.spec,
         "measured": settings_of(record.result),
@@ -119,9 +119,7 @@ def _signed(record: RunRecord, *families: str) -> list[MetricRow]:
 
 
 def _schedule(record: RunRecord) -> Mapping[str, Any] | None:
-    settings = record.settings
-    prior = settings.get("prior") if isinstance(settings, Mapping) else None
-    schedule = prior.get("schedule") if isinstance(prior, Mapping) else None
+    schedule = value_at(record.settings, "prior", "schedule")
     return schedule if isinstance(schedule, Mapping) else None
 
 

@@ -18,7 +18,7 @@ from colaflex.files.problems import Origin, SpecError
 from colaflex.files.reading import MissingFile, parse_json
 from colaflex.files.yaml import read_text
 from colaflex.interfaces.metric import Measurement
-from colaflex.metrics.measurements import measurements_of, vocabulary
+from colaflex.metrics.measurements import measurements_of
 
 __all__ = ["ComponentRow", "RunRecord", "clean", "components", "read_run"]
 
@@ -58,22 +58,12 @@ class RunRecord:
         return measurements_of(self.result)
 
     @property
-    def vocabulary(self) -> int | None:
-        """Number of tokens, where the result says it."""
-        return vocabulary(self.result)
-
-    @property
     def settings(self) -> Any:
         """The spec as plain data; None where its text is no YAML (it is shown all the same)."""
         try:
             return clean(read_text(self.spec, Origin("spec.yaml")).plain)
         except SpecError:
             return None
-
-    @property
-    def components(self) -> list[ComponentRow]:
-        """The components, in the order of the result."""
-        return components(self.result)
 
 
 def clean(value: Any) -> Any:

@@ -16,7 +16,7 @@ from colaflex.spec.sections import Document
 from colaflex.spec.shapes import Shape, shapes_of
 from colaflex.spec.swap import Swap, carry_over
 
-__all__ = ["ROOT", "Layers", "read_set"]
+__all__ = ["LATENT_SECTIONS", "ROOT", "Layers", "read_set"]
 
 ROOT = Shape(model=Document)
 LATENT_SECTIONS = ("segmenter", "representation", "prior")

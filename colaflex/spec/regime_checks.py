@@ -16,7 +16,9 @@ REFERENCE: KeyPath = ("training", "weights", "reference_kl")
 
 def regime_refusals(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     """Why representation and prior can't learn together like this: path, message, hint."""
-    yield from _nothing_to_learn(spec)
+    if spec.training.weights.prior == 0:
+        message = "the prior would learn nothing in stage 2, and generate noise"
+        yield ("training", "weights", "prior"), message, "give it a weight above 0"
     yield from _scratch(spec)
     yield from _gate(spec)
     yield from _reference(spec)
@@ -47,12 +49,6 @@ def _entropy_weight(spec: Document) -> float:
         return 0.0
     rate: float = getattr(spec.representation, "rate_weight", 1.0)
     return rate * spec.training.weights.representation
-
-
-def _nothing_to_learn(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
-    if spec.training.weights.prior == 0:
-        message = "the prior would learn nothing in stage 2, and generate noise"
-        yield ("training", "weights", "prior"), message, "give it a weight above 0"
 
 
 def _scratch(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:

@@ -16,7 +16,7 @@ from colaflex.files.yaml import Node, node_of, write_yaml
 from colaflex.host.registry import registry
 from colaflex.spec.canonical import canonical, components_of, plain, sha256_of, stage1_of_run
 from colaflex.spec.checks import OriginOf, misfits, missing_requirements, refusals, warnings
-from colaflex.spec.layers import Layers, read_set
+from colaflex.spec.layers import LATENT_SECTIONS, Layers, read_set
 from colaflex.spec.resolve import Resolver, SavedResolver, type_of
 from colaflex.spec.sections import Document
 from colaflex.spec.swap import Swap
@@ -162,12 +162,10 @@ class Spec(Document):
             tree = layers.assign(tree, path, value)
         given = tree
         tree, run = _stage1_source(given, layers)
+        complete = tree
         if type_of(tree.child("baseline")) is not None:
-            absent = {name: Node(None, DEFAULT, DEFAULT) for name in ("segmenter", "prior")}
-            absent["representation"] = Node(None, DEFAULT, DEFAULT)
+            absent = dict.fromkeys(LATENT_SECTIONS, Node(None, DEFAULT, DEFAULT))
             complete = tree.with_entries({**absent, **tree.entries})
-        else:
-            complete = tree
         resolver = resolver or Resolver(registry())
 
         def origin_of(path: KeyPath) -> Origin:
@@ -306,7 +304,7 @@ class Spec(Document):
 
         Both sides are equal where the same path leads to another content.
         """
-        one, two = (dict(s._identifying_values()) for s in (left, right))
+        one, two = (s.identifying() for s in (left, right))
         here, there = ({path: value for path, value, _ in s.values()} for s in (left, right))
         return [
             Difference(path, here.get(path), there.get(path))
@@ -316,14 +314,10 @@ class Spec(Document):
 
     def identifying(self) -> dict[str, Any]:
         """The values by key path that make it the experiment it is: no names and no places."""
-        return dict(self._identifying_values())
-
-    def _identifying_values(self) -> Iterator[tuple[str, Any]]:
         content = self._identifying()
         if self._stage1_run is not None:
             content["representation"]["from"] = stage1_of_run(self._stage1_run)
-        for path, node in node_of(content, DEFAULT).leaves():
-            yield dotted(path), node.plain
+        return {dotted(path): node.plain for path, node in node_of(content, DEFAULT).leaves()}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         yield "name", self.name

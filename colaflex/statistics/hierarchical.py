@@ -26,10 +26,10 @@ from colaflex.statistics.intervals import Floats
 from colaflex.statistics.significance import (
     PERMUTATIONS,
     difference_interval,
-    paired_test,
+    items_test,
     row_interval,
     row_value,
-    unpaired_test,
+    welch_freedom,
 )
 
 __all__ = ["hierarchical_difference", "hierarchical_interval", "hierarchical_test"]
@@ -81,8 +81,7 @@ def hierarchical_test(one: Row, other: Row, permutations: int = PERMUTATIONS) ->
         ValueError: a row has one seed; of its method nothing is known.
     """
     _several(one, other)
-    paired = len({len(items.values) for items in (*one, *other)}) == 1
-    over_items = (paired_test if paired else unpaired_test)(one, other, permutations=permutations)
+    over_items = items_test(one, other, permutations=permutations)
     gap, spread = row_value(one) - row_value(other), _spread_of_gap(one, other)
     if not (math.isfinite(gap) and math.isfinite(spread.seeds)) or gap == 0:
         return 1.0
@@ -154,20 +153,13 @@ def _spread(row: Row) -> _Spread:
 def _spread_of_gap(one: Row, other: Row) -> _Spread:
     parts, n = (_spread(one), _spread(other)), min(len(i.values) for i in (*one, *other))
     seeds = parts[0].seeds + parts[1].seeds
-    freedom = _welch_freedom(parts, seeds)
+    freedom = welch_freedom([p.seeds for p in parts], [p.freedom for p in parts])
     left, right = _pseudo_values(one), _pseudo_values(other)
     if not _common([*left, *right]):
         return _Spread(seeds, freedom, parts[0].items + parts[1].items, n)
     gaps = np.mean(left, 0) - np.mean(right, 0)
     of_items = float(np.var(gaps, ddof=1)) / n - _residual(left) - _residual(right)
     return _Spread(seeds, freedom, max(0.0, of_items), n)
-
-
-def _welch_freedom(parts: Sequence[_Spread], seeds: float) -> float:
-    """Degrees of freedom of the sum of squared errors; shares, as squares of tiny ones are 0."""
-    if not seeds > 0:
-        return math.inf
-    return 1 / sum((part.seeds / seeds) ** 2 / part.freedom for part in parts)
 
 
 def _common(outcomes: Sequence[Floats]) -> bool:

@@ -136,16 +136,7 @@ def bootstrap(
     value = float(statistic(np.ones((1, n)))[0])
     if n == 1 or not math.isfinite(value):
         return Measurement(value, math.nan, math.nan, n)
-    rng = keyed_rng("bootstrap", n, *key)
-    rows = max(1, _BLOCK // n)
-    drawn = np.sort(
-        np.concatenate(
-            [
-                statistic(_weights(rng, min(rows, resamples - start), n))
-                for start in range(0, resamples, rows)
-            ]
-        )
-    )
+    drawn = np.sort(_resampled(statistic, keyed_rng("bootstrap", n, *key), n, resamples))
     tails = np.array([0.025, 0.975])
     if method == "bca":
         tails = _bca_tails(tails, value, drawn, _acceleration(statistic, n))
@@ -189,15 +180,9 @@ def studentised(
         error = np.sqrt(np.maximum(squares, 0) * n / (n - 1))
         return np.stack([moved @ turns, error], 1)
 
-    rng, rows = keyed_rng("studentised", n, *key), max(1, _BLOCK // n)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = float(estimate(np.ones((1, n)))[0, 1])
-        drawn = np.concatenate(
-            [
-                estimate(_weights(rng, min(rows, resamples - start), n))
-                for start in range(0, resamples, rows)
-            ]
-        )
+        drawn = _resampled(estimate, keyed_rng("studentised", n, *key), n, resamples)
     # An item drawn n times shows no variation, and rounding instead of none.
     drawn = drawn[drawn[:, 1] > 1e-6 * error]
     away = drawn[:, 0] / drawn[:, 1]
@@ -205,6 +190,15 @@ def studentised(
         return Measurement(value, value, value, n)
     ends = value - error * np.quantile(away, [0.975, 0.025])
     return Measurement(value, min(value, float(ends[0])), max(value, float(ends[1])), n)
+
+
+def _resampled(
+    statistic: Callable[[Floats], Floats], rng: np.random.Generator, n: int, resamples: int
+) -> Floats:
+    """A statistic of n items under so many resamples, as many at a time as memory should hold."""
+    rows = max(1, _BLOCK // n)
+    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    return np.concatenate([statistic(_weights(rng, size, n)) for size in sizes])
 
 
 def _weights(rng: np.random.Generator, rows: int, n: int) -> Floats:

@@ -26,7 +26,7 @@ from typing import Literal, TypeVar
 
 from colaflex.interfaces.metric import Items
 from colaflex.statistics.hierarchical import hierarchical_test
-from colaflex.statistics.significance import PERMUTATIONS, paired_test, row_value, unpaired_test
+from colaflex.statistics.significance import PERMUTATIONS, items_test, row_value
 
 __all__ = ["LEVEL", "Outcomes", "Over", "Standing", "compare", "holm", "over", "rank"]
 
@@ -81,7 +81,8 @@ def compare(rows: Mapping[str, Outcomes], level: float = LEVEL) -> dict[tuple[st
     pairs, unit = list(combinations(measured, 2)), over(rows[name] for name in measured)
     # So many that a corrected p can be well below the level.
     permutations = max(PERMUTATIONS, math.ceil(5 * len(pairs) / level))
-    return holm({(a, b): _p_value(rows[a], rows[b], unit, permutations) for a, b in pairs})
+    test = hierarchical_test if unit == "seeds" else items_test
+    return holm({(a, b): test(rows[a], rows[b], permutations=permutations) for a, b in pairs})
 
 
 def rank(
@@ -129,19 +130,6 @@ def rank(
         )
         for name in sorted(order, key=lambda name: ranks[name])
     ]
-
-
-def _p_value(one: Outcomes, other: Outcomes, unit: Over, permutations: int) -> float:
-    """Two-sided p of two rows; the same whichever comes first.
-
-    Over items in pairs where both have as many, which then are the same ones (those of one board),
-    else unpaired.
-    """
-    if unit == "seeds":
-        return hierarchical_test(one, other, permutations)
-    sizes = {len(items.values) for items in (*one, *other)}
-    chosen = paired_test if len(sizes) == 1 else unpaired_test
-    return chosen(one, other, permutations=permutations)
 
 
 def _mean(outcomes: Outcomes) -> float:

@@ -27,12 +27,14 @@ from colaflex.statistics.intervals import Floats, proportion, studentised
 __all__ = [
     "PERMUTATIONS",
     "difference_interval",
+    "items_test",
     "paired_test",
     "pooled",
     "row_interval",
     "row_value",
     "seeds_interval",
     "unpaired_test",
+    "welch_freedom",
     "welch_interval",
     "welch_test",
 ]
@@ -149,6 +151,17 @@ def unpaired_test(one: Row, other: Row, *key: object, permutations: int = PERMUT
     return _p_value(statistic, np.concatenate([observed, drawn]))
 
 
+def items_test(one: Row, other: Row, *key: object, permutations: int = PERMUTATIONS) -> float:
+    """Two-sided p of two rows over items; the same whichever comes first.
+
+    In pairs where all seeds of both have as many, which then are the same ones (those of one
+    board), else unpaired.
+    """
+    sizes = {len(items.values) for items in (*one, *other)}
+    test = paired_test if len(sizes) == 1 else unpaired_test
+    return test(one, other, *key, permutations=permutations)
+
+
 def welch_test(one: Sequence[float], other: Sequence[float]) -> float:
     """Two-sided p of the values of two rows' seeds (Welch's t); 1 with fewer than two of either.
 
@@ -183,15 +196,17 @@ def welch_interval(one: Sequence[float], other: Sequence[float]) -> Measurement:
 def _welch(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
     """The difference of means, its squared standard error, its degrees of freedom."""
     parts = [float(np.var(values, ddof=1)) / len(values) for values in (one, other)]
-    gap, variance = float(np.mean(one) - np.mean(other)), sum(parts)
-    if not variance > 0:
-        return gap, variance, math.inf
-    # Shares of the variance, as squares of tiny variances are 0.
-    freedom = 1 / sum(
-        (part / variance) ** 2 / (len(values) - 1)
-        for part, values in zip(parts, (one, other), strict=True)
-    )
-    return gap, variance, freedom
+    freedom = welch_freedom(parts, (len(one) - 1, len(other) - 1))
+    return float(np.mean(one) - np.mean(other)), sum(parts), freedom
+
+
+def welch_freedom(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of variances; by their shares, as squares of tiny ones are 0."""
+    whole = sum(variances)
+    if not whole > 0:
+        return math.inf
+    shares = [variance / whole for variance in variances]
+    return 1 / sum(share**2 / freedom for share, freedom in zip(shares, freedoms, strict=True))
 
 
 def row_interval(row: Row, *key: object, resamples: int = 1000) -> Measurement:
