@@ -223,7 +223,8 @@ def train_tokenizer(corpus: Corpus, vocab_size: int, cache: Path | None = None) 
         show_progress=False,
     )
     backend = _new_backend()
-    backend.train_from_iterator(thinned(_train_texts(corpus), WHOLE_CHARACTERS), trainer)
+    texts = (document.text for document in corpus.documents() if document.split == "train")
+    backend.train_from_iterator(thinned(texts, WHOLE_CHARACTERS), trainer)
     largest = backend.get_vocab_size()
     if largest < vocab_size:
         raise UserError(
@@ -252,10 +253,6 @@ def _cached(path: Path) -> Tokenizer | None:
         log.warning("the kept tokenizer %s is damaged and is trained anew", path)
         return None
     return load_tokenizer(path)
-
-
-def _train_texts(corpus: Corpus) -> Iterator[str]:
-    return (document.text for document in corpus.documents() if document.split == "train")
 
 
 def thinned(texts: Iterable[str], whole: int) -> Iterator[str]:

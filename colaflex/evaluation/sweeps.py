@@ -62,7 +62,7 @@ def sweep_points(
     noticed = {
         "steps": acts(model, "steps", options),
         _DRAWN: plan.draws,
-        "guidance": _guided(model, plan),
+        "guidance": acts(model, "guidance") if plan.guided is None else plan.guided,
     }
     for setting, does in noticed.items():
         if swept[setting] and not does:
@@ -86,12 +86,6 @@ def _at(options: GenerationOptions, settings: Sequence[tuple[str, float]]) -> Ge
     if _DRAWN in changes:
         changes |= {"steps": changes.pop(_DRAWN), "estimate": "draw"}
     return options.but(**changes)
-
-
-def _guided(model: LanguageModel, plan: EvaluationPlan) -> bool:
-    if plan.guided is not None:
-        return plan.guided
-    return acts(model, "guidance")
 
 
 def acts(

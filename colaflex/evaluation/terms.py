@@ -152,23 +152,11 @@ def _other_tokens(name: str, one: Terms, other: Terms, numbers: tuple[int, int])
     return one.tokenizer != other.tokenizer and (counted or "brier" in canonical)
 
 
-def _other_judge(name: str, one: Terms, other: Terms, numbers: tuple[int, int]) -> bool:
-    return "judge" in name and _judge(one, other)
-
-
 def _judge(one: Terms, other: Terms) -> bool:
     """Whether judges differ: by identity where both are known, else by settings and data."""
     if one.judge and other.judge:
         return one.judge != other.judge
     return (one.judged, one.data) != (other.judged, other.data)
-
-
-def _other_texts(name: str, one: Terms, other: Terms, numbers: tuple[int, int]) -> bool:
-    return place(name).family == "generation" and one.texts != other.texts
-
-
-def _other_number(name: str, one: Terms, other: Terms, numbers: tuple[int, int]) -> bool:
-    return describe(name).sized and numbers[0] != numbers[1]
 
 
 def _other_task(name: str, one: Terms, other: Terms, numbers: tuple[int, int]) -> bool:
@@ -181,9 +169,13 @@ _RULES: Mapping[str, Rule] = {
     "other data": _other_data,
     "another split": lambda name, one, other, _: _of_text(name) and one.split != other.split,
     "other tokens": _other_tokens,
-    "another judge": _other_judge,
-    "texts begun or cut otherwise": _other_texts,
-    "another number of texts": _other_number,
+    "another judge": lambda name, one, other, _: "judge" in name and _judge(one, other),
+    "texts begun or cut otherwise": lambda name, one, other, _: (
+        place(name).family == "generation" and one.texts != other.texts
+    ),
+    "another number of texts": lambda name, one, other, numbers: (
+        describe(name).sized and numbers[0] != numbers[1]
+    ),
     "the task set otherwise": _other_task,
     "another machine": lambda name, one, other, _: (
         place(name).family == "speed"

@@ -7,7 +7,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -117,13 +116,12 @@ class Alignment(nn.Module):
         texts, spans = [], []
         lengths = segmentation.lengths.tolist()
         for row, sizes in zip(tokens.tokens.tolist(), lengths, strict=True):
-            pieces = [self._text(row[a:b]) for a, b in pairwise(accumulate(sizes, initial=0))]
+            words = [self.texts[token] for token in row]
+            bounds = pairwise(accumulate(sizes, initial=0))
+            pieces = ["".join(words[first:end]) for first, end in bounds]
             texts.append("".join(pieces))
             spans.append(list(pairwise(accumulate(map(len, pieces), initial=0))))
         return texts, spans
-
-    def _text(self, row: Sequence[int]) -> str:
-        return "".join(self.texts[token] for token in row)
 
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of the projection, forward."""

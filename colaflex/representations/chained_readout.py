@@ -57,7 +57,8 @@ class ChainedReadout(CategoricalReadout):
         whole = self.sizes.slots * self.sizes.inner
         apart, before = said[..., :whole], said[..., whole : 2 * whole]
         kind = before.dtype
-        context = functional.linear(embedded.flatten(-2).to(kind), self._chain(kind))
+        chain = (self.chain.weight * self.later).to(kind)
+        context = functional.linear(embedded.flatten(-2).to(kind), chain)
         inner: Tensor = self._added(apart, before, context).unflatten(-1, embedded.shape[-2:])
         return inner
 
@@ -65,9 +66,6 @@ class ChainedReadout(CategoricalReadout):
     def _added(apart: Tensor, before: Tensor, context: Tensor) -> Tensor:
         """What the chain adds: nothing in the first slot, whose logits are the estimate's."""
         return apart + (functional.silu(before + context) - functional.silu(before))
-
-    def _chain(self, kind: torch.dtype) -> Tensor:
-        return (self.chain.weight * self.later).to(kind)
 
     def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         """The expected latents, and -log p of their tokens: the mean of apart and in a chain."""

@@ -55,7 +55,8 @@ class Case:
     @property
     def batch(self) -> TokenBatch:
         """Documents and windows of several lengths."""
-        tokens = torch.randint(2, SIZE, (len(LENGTHS), WIDTH), generator=_draws())
+        draws = torch.Generator().manual_seed(2)
+        tokens = torch.randint(2, SIZE, (len(LENGTHS), WIDTH), generator=draws)
         lengths = torch.tensor(LENGTHS)
         complete = torch.tensor([True, True, False, True])
         tokens[torch.arange(WIDTH) >= (lengths - complete.long())[:, None]] = END
@@ -81,10 +82,6 @@ class Case:
                     raise Fault(f"row {gained.row} goes on behind its finish, {finish!r}")
                 rows[gained.row] = ([*tokens, *gained.tokens], gained.finish)
         return rows
-
-
-def _draws() -> torch.Generator:
-    return torch.Generator().manual_seed(2)
 
 
 def losses(subject: Subject) -> None:

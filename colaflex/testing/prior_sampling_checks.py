@@ -65,7 +65,8 @@ def batch_independent(subject: Subject) -> None:
     """A row's sample depends neither on its neighbours, nor on their order or number."""
     case = Case(subject)
     for prior in (case.shaken(), case.shaken(double=False)):
-        tolerance = case.tolerance if _double(prior) else max(1e-4, case.tolerance)
+        double = all(p.dtype != torch.float32 for p in prior.parameters())
+        tolerance = case.tolerance if double else max(1e-4, case.tolerance)
         values = latents(prior).to(next(prior.parameters(), latents(prior)).dtype)
         pins = known(latents(prior, seed=3).to(values), prior.block_size, [1, 0, 0, 1])
         whole = prior.sample_block(_ragged(prior, values), keys(), case.guided, pins)
@@ -243,7 +244,3 @@ def guidance(subject: Subject) -> None:
         changes = max(changes, gap(guided, plain))
     if changes < 1e-6:
         raise Fault("it declares guidance, and guidance 3 changes nothing")
-
-
-def _double(prior: Prior) -> bool:
-    return all(p.dtype != torch.float32 for p in prior.parameters())
