@@ -25,7 +25,6 @@ __all__ = [
     "no_verify_option",
     "print_json",
     "print_table",
-    "wants_json",
     "write_file",
 ]
 
@@ -68,8 +67,19 @@ class UserFolder(UserPath):
 
 PATH, FOLDER = UserPath(), UserFolder()
 
+
+def _or_by_group(context: click.Context, option: click.Parameter, wanted: bool) -> bool:
+    """Whether `--json` was given to the command or to the group that it belongs to."""
+    del option
+    return wanted or (context.parent is not None and bool(context.parent.params.get("as_json")))
+
+
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_or_by_group,
+    help="Print one JSON document on stdout.",
 )
 
 
@@ -88,12 +98,6 @@ no_verify_option = click.option(
     callback=_skip,
     help="Use large files without comparing them with their digests.",
 )
-
-
-def wants_json(context: click.Context) -> bool:
-    """Whether `--json` was given to the command or to the group that it belongs to."""
-    chain: Iterable[click.Context] = (c for c in (context, context.parent) if c is not None)
-    return any(c.params.get("as_json", False) for c in chain)
 
 
 def print_json(value: Any) -> None:

@@ -46,8 +46,7 @@ class Check:
 
 @click.command("doctor")
 @json_option
-@click.pass_context
-def command(context: click.Context, as_json: bool) -> None:
+def command(as_json: bool) -> int:
     """Check python, packages, cores, memory and the cache; exit code 1 if there is a problem."""
     checks = [*_software(), *_hardware(), *_speed(), *_cache(cache_dir()), *_plugins()]
     if as_json:
@@ -55,7 +54,7 @@ def command(context: click.Context, as_json: bool) -> None:
     else:
         for check in checks:
             print(f"{check.status:9}{check.check:20}{check.value}")
-    context.exit(int(any(check.status == "problem" for check in checks)))
+    return int(any(check.status == "problem" for check in checks))
 
 
 def _software() -> Iterator[Check]:

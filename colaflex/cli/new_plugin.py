@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from colaflex.cli.common import PATH, json_option, print_json, wants_json
+from colaflex.cli.common import PATH, json_option, print_json
 from colaflex.errors import UserError
 
 __all__ = ["SUMMARIES", "PackageNames", "command", "render", "write_package"]
@@ -151,10 +151,8 @@ def write_package(folder: Path, files: Mapping[str, str]) -> None:
     help="Folder to make; by default the package's name.",
 )
 @json_option
-@click.pass_context
-def command(context: click.Context, name: str, kind: str, out: Path | None, as_json: bool) -> None:
+def command(name: str, kind: str, out: Path | None, as_json: bool) -> None:
     """Write the package NAME with a small working component and its tests."""
-    del as_json
     from colaflex.host.registry import registry
 
     _check_kind(kind)
@@ -168,7 +166,7 @@ def command(context: click.Context, name: str, kind: str, out: Path | None, as_j
     folder = Path(names.distribution) if out is None else out
     files = render(names, kind)
     write_package(folder, files)
-    if wants_json(context):
+    if as_json:
         print_json(
             {
                 "folder": str(folder),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from colaflex.cli.common import json_option, print_json, print_table, wants_json
+from colaflex.cli.common import json_option, print_json, print_table
 from colaflex.cli.lazy import Group
 from colaflex.cli.new_plugin import command as new_command
 
@@ -39,21 +39,17 @@ command.add_command(new_command)
 @command.command("list")
 @click.option("--kind", metavar="KIND", help="Only components of this kind.")
 @json_option
-@click.pass_context
-def list_command(context: click.Context, kind: str | None, as_json: bool) -> None:
+def list_command(kind: str | None, as_json: bool) -> None:
     """List every component, and every plugin that is switched off or failed."""
-    del as_json
-    _list(kind, wants_json(context))
+    _list(kind, as_json)
 
 
 @command.command("show")
 @click.argument("kind")
 @click.argument("name")
 @json_option
-@click.pass_context
-def show_command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
+def show_command(kind: str, name: str, as_json: bool) -> None:
     """Show one component: where it comes from, and its options; of a baseline, also its place."""
-    del as_json
     from colaflex.host.registry import registry
 
     entry = registry().find(kind, name)
@@ -72,7 +68,7 @@ def show_command(context: click.Context, kind: str, name: str, as_json: bool) ->
         "component_version": component.version,
     }
     place = {"place": _place(config)} if kind == "baseline" else {}
-    if wants_json(context):
+    if as_json:
         print_json({**about, **place, "schema": config.model_json_schema()})
         return
     for key, value in {**about, **(place.get("place") or {})}.items():
@@ -88,20 +84,16 @@ def show_command(context: click.Context, kind: str, name: str, as_json: bool) ->
 @click.argument("name", required=False)
 @click.option("--all", "show_all", is_flag=True, help="Show checks that passed as well.")
 @json_option
-@click.pass_context
-def check_command(
-    context: click.Context, target: str, name: str | None, show_all: bool, as_json: bool
-) -> int:
+def check_command(target: str, name: str | None, show_all: bool, as_json: bool) -> int:
     """Run the conformance kit on package.module:Class, or on a KIND and NAME.
 
     Exit code 1 where a check fails.
     """
-    del as_json
     from colaflex.testing import check
 
     results = check(target, name)
     failed = any(result.status == "failed" for result in results)
-    if wants_json(context):
+    if as_json:
         print_json([result.as_json() for result in results])
         return int(failed)
     shown = [r for r in results if show_all or r.status in ("failed", "expected_failure")]
