@@ -36,12 +36,7 @@ __all__ = ["command"]
     metavar="NAME",
     help="Put this task to the model instead, a name or a task file; repeatable.",
 )
-@click.option(
-    "--data",
-    type=FOLDER,
-    metavar="DIR",
-    help="Folder with the data of the tasks.",
-)
+@click.option("--data", type=FOLDER, metavar="DIR", help="Folder with the data of the tasks.")
 @click.option("--scorer", metavar="NAME", help="Of the tasks; by default each task's own.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @no_verify_option

@@ -145,10 +145,7 @@ def write_package(folder: Path, files: Mapping[str, str]) -> None:
 @click.argument("name")
 @click.option("--kind", required=True, metavar="KIND", help=f"One of {', '.join(SUMMARIES)}.")
 @click.option(
-    "--out",
-    type=PATH,
-    metavar="DIR",
-    help="Folder to make; by default the package's name.",
+    "--out", type=PATH, metavar="DIR", help="Folder to make; by default the package's name."
 )
 @json_option
 def command(name: str, kind: str, out: Path | None, as_json: bool) -> None:

@@ -173,10 +173,7 @@ def status_command(study: Path, out: Path | None, storage: str | None, as_json: 
 @click.option("--html", type=PATH, help="The page. Default FOLDER/report.html.")
 @click.option("--data", type=PATH, help="Also write all it shows as JSON.")
 @click.option(
-    "--from",
-    "source",
-    type=PATH,
-    help="Make the page of such a JSON file; no storage is read.",
+    "--from", "source", type=PATH, help="Make the page of such a JSON file; no storage is read."
 )
 @click.option("--write-best", type=PATH, help="Write the optimum's spec.")
 @json_option

@@ -41,7 +41,7 @@ class TextFilesConfig(ByContentConfig):
     path: Path = Field(
         description="A file, a folder (read with its sub-folders: "
         + ", ".join(READ_IN_FOLDERS)
-        + "), or a glob such as data/**/*.txt.",
+        + "), or a glob such as data/**/*.txt."
     )
     documents: Literal["file", "line", "blank_line", "jsonl"] = Field(
         "blank_line",

@@ -36,16 +36,7 @@ __all__ = ["Data", "SplitIndex", "TokenIndex", "build_index", "open_index", "pre
 SCHEMA = 1
 log = logging.getLogger("colaflex")
 
-UNREADABLE = (
-    OSError,
-    UserError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-)
+UNREADABLE = (OSError, UserError, ValueError, LookupError, TypeError, AttributeError, OverflowError)
 """What an index that is not as it was written leads to."""
 # Bounds on what is held in memory at once while the corpus is read.
 BATCH_DOCUMENTS = 1024

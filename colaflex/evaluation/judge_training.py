@@ -129,11 +129,7 @@ def _new_network(vocabulary: int, settings: JudgeSettings) -> JudgeNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return JudgeNetwork(
-            vocabulary,
-            settings.width,
-            settings.layers,
-            settings.heads,
-            settings.max_tokens,
+            vocabulary, settings.width, settings.layers, settings.heads, settings.max_tokens
         )
 
 

@@ -90,8 +90,7 @@ def _integration_error(
     model: LanguageModel, batch: TokenBatch, device: torch.device
 ) -> float | None:
     """Nats a token by which the first rows' log p changes; None where nothing is integrated."""
-    rows = slice(ERROR_ROWS)
-    few = TokenBatch(batch.tokens[rows], batch.lengths[rows], batch.complete[rows])
+    few = batch.rows(slice(ERROR_ROWS))
     change = model.likelihood_change(few.to(device))
     return None if change is None else float(change.abs().sum()) / float(few.lengths.sum())
 

@@ -88,11 +88,7 @@ def _at(options: GenerationOptions, settings: Sequence[tuple[str, float]]) -> Ge
     return options.but(**changes)
 
 
-def acts(
-    model: LanguageModel,
-    setting: str,
-    options: GenerationOptions | None = None,
-) -> bool:
+def acts(model: LanguageModel, setting: str, options: GenerationOptions | None = None) -> bool:
     """Whether `steps` or `guidance` changes what sampling costs; not where unknown."""
     base = options or GenerationOptions()
     tried = (_at(base, [(setting, value)]).latents for value in _TRIED[setting])

@@ -117,10 +117,7 @@ def _word_metrics(
 
 
 def _judged(
-    row: TextSamples,
-    judge: JudgeLike,
-    tokenize: Callable[[str], Sequence[int]],
-    resamples: int,
+    row: TextSamples, judge: JudgeLike, tokenize: Callable[[str], Sequence[int]], resamples: int
 ) -> Measurements:
     documents = [
         [*tokenize(text), *([judge.end_of_text] if ended else [])]
@@ -133,10 +130,7 @@ def _judged(
         "judge_nll": ratio(nll, tokens, "judge", resamples=resamples),
         "judge_nll_per_byte": ratio(nll, sizes, "judge", resamples=resamples),
     }
-    items = {
-        "judge_nll": Items.of(nll, tokens),
-        "judge_nll_per_byte": Items.of(nll, sizes),
-    }
+    items = {"judge_nll": Items.of(nll, tokens), "judge_nll_per_byte": Items.of(nll, sizes)}
     return Measurements(metrics, items)
 
 
@@ -160,9 +154,7 @@ def clip_words(documents: Sequence[Sequence[str]], words: int) -> list[list[str]
     return clipped
 
 
-def equal_size(
-    collections: Mapping[str, Sequence[Sequence[str]]],
-) -> dict[str, list[list[str]]]:
+def equal_size(collections: Mapping[str, Sequence[Sequence[str]]]) -> dict[str, list[list[str]]]:
     """Every collection clipped to the number of words of the smallest one that has any.
 
     Entropy, distinct-n and the like depend on how much text they see; compare them at equal size.

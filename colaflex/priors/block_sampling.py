@@ -260,10 +260,7 @@ def grid_times(grid: str, steps: int) -> list[float]:
 
 
 def renoised(
-    estimate: Estimate,
-    draw: PinnedNoise,
-    times: Sequence[float],
-    renoise: float,
+    estimate: Estimate, draw: PinnedNoise, times: Sequence[float], renoise: float
 ) -> Tensor:
     """From noise to the last estimate.
 

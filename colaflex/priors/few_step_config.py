@@ -177,10 +177,7 @@ class MeanFlowConfig(AverageVelocityConfig):
         "prefers small errors that are small by chance (no unit).",
     )
     weight_offset: float = Field(
-        0.01,
-        gt=0,
-        le=100,
-        description="Offset in the adaptive weight (squared latent units).",
+        0.01, gt=0, le=100, description="Offset in the adaptive weight (squared latent units)."
     )
 
     @model_validator(mode="after")

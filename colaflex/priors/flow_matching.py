@@ -19,12 +19,7 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import EstimateLift
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.flow_config import FlowMatchingConfig
-from colaflex.priors.ode_density import (
-    Integration,
-    block_directions,
-    density_start,
-    path_density,
-)
+from colaflex.priors.ode_density import Integration, block_directions, density_start, path_density
 from colaflex.priors.path import Masks, Path
 from colaflex.priors.self_conditioning import draw_condition
 

@@ -102,11 +102,7 @@ class Hybrid(FlowPrior):
 
     @torch.no_grad()
     def sample_block(
-        self,
-        state: Any,
-        noise: SampleNoise,
-        options: SamplingOptions,
-        known: Known | None = None,
+        self, state: Any, noise: SampleNoise, options: SamplingOptions, known: Known | None = None
     ) -> Tensor:
         """Codes by keyed draws, then residuals along the field; see `Prior.sample_block`."""
         codes = self._sample_codes(state, noise, options.guidance, known)

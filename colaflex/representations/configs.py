@@ -191,11 +191,7 @@ class TextAEConfig(SegmentAutoencoderConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, of tokens in segments of any length, causal over segments."""
-        return replace(
-            TOKEN_CAPABILITIES,
-            token_states=self.token_layers > 0,
-            levels=2,
-        )
+        return replace(TOKEN_CAPABILITIES, token_states=self.token_layers > 0, levels=2)
 
 
 class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
@@ -251,8 +247,4 @@ class TokenEmbeddingConfig(RepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, one a token."""
-        return replace(
-            TOKEN_CAPABILITIES,
-            variable_length=False,
-            token_aligned=True,
-        )
+        return replace(TOKEN_CAPABILITIES, variable_length=False, token_aligned=True)

@@ -10,11 +10,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
-from colaflex.representations.configs import (
-    TOKEN_CAPABILITIES,
-    NormalisedDim,
-    SegmentDecoderConfig,
-)
+from colaflex.representations.configs import TOKEN_CAPABILITIES, NormalisedDim, SegmentDecoderConfig
 from colaflex.representations.pretrained_folder import absolute, content_digest, encoder_folder
 
 __all__ = ["FrozenBertConfig", "FrozenEncoderConfig", "FrozenT5Config"]
@@ -42,16 +38,10 @@ class FrozenEncoderConfig(SegmentDecoderConfig):
         description="Layer whose states are taken: 0 the embeddings, -1 the last.",
     )
     block_size: int = Field(
-        16,
-        ge=1,
-        le=4096,
-        description="Segments that the encoder reads together; 1 is causal.",
+        16, ge=1, le=4096, description="Segments that the encoder reads together; 1 is causal."
     )
     context: int = Field(
-        0,
-        ge=0,
-        le=65536,
-        description="Tokens before a block that the encoder hears along with it.",
+        0, ge=0, le=65536, description="Tokens before a block that the encoder hears along with it."
     )
     encoder_layers: int = Field(0, ge=0, le=64, description="Transformer layers of the encoder.")
     decoder_noise: float = Field(

@@ -14,14 +14,7 @@ from colaflex.errors import UserError
 from colaflex.files.reading import user_path
 from colaflex.files.writing import sha256_file
 
-__all__ = [
-    "Brackets",
-    "absolute",
-    "brackets",
-    "content_digest",
-    "encoder_folder",
-    "weights_digest",
-]
+__all__ = ["Brackets", "absolute", "brackets", "content_digest", "encoder_folder", "weights_digest"]
 
 PACKAGE = "package:"
 NEEDED = ("config.json", "tokenizer.json", "*.safetensors")

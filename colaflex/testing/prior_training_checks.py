@@ -12,13 +12,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.values import LatentBatch
 from colaflex.testing.prior_cases import BLOCKS, ROWS, Case, batch, keys, latents
-from colaflex.testing.probes import (
-    demand_close,
-    demand_gradients,
-    demand_own_draws,
-    gap,
-    objective,
-)
+from colaflex.testing.probes import demand_close, demand_gradients, demand_own_draws, gap, objective
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
 

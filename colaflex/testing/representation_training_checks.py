@@ -7,12 +7,7 @@ from torch import Tensor
 
 from colaflex.interfaces.representation import Encoding, Representation
 from colaflex.interfaces.values import Segmentation
-from colaflex.testing.probes import (
-    demand_close,
-    demand_gradients,
-    demand_own_draws,
-    objective,
-)
+from colaflex.testing.probes import demand_close, demand_gradients, demand_own_draws, objective
 from colaflex.testing.representation_cases import Case
 from colaflex.testing.results import Fault
 from colaflex.testing.subject import Subject
