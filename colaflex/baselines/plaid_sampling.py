@@ -98,10 +98,7 @@ class Sampler:
             gained = [
                 gained_tokens(row, tokens[known:], self.vocabulary.end_of_text, left[row])
                 for row, tokens, known in zip(
-                    rows.index.tolist(),
-                    drawn.tolist(),
-                    rows.prompt.sum(1).tolist(),
-                    strict=True,
+                    rows.index.tolist(), drawn.tolist(), rows.prompt.sum(1).tolist(), strict=True
                 )
             ]
             for each in gained:

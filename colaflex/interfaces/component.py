@@ -9,14 +9,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
 from pydantic.functional_validators import BeforeValidator
 
-__all__ = [
-    "AbsentMeans",
-    "Builder",
-    "ComponentConfig",
-    "FormerDefault",
-    "Slot",
-    "install_resolver",
-]
+__all__ = ["AbsentMeans", "Builder", "ComponentConfig", "FormerDefault", "Slot", "install_resolver"]
 
 INTERFACE_VERSION = 1
 

@@ -200,11 +200,7 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def sample_block(
-        self,
-        state: Any,
-        noise: SampleNoise,
-        options: SamplingOptions,
-        known: Known | None = None,
+        self, state: Any, noise: SampleNoise, options: SamplingOptions, known: Known | None = None
     ) -> Tensor:
         """(rows, block, dim): a sample of each row's next block given its prefix."""
 
@@ -244,11 +240,7 @@ class Prior(nn.Module, ABC):
 
     @torch.no_grad()
     def sample(
-        self,
-        rows: int,
-        blocks: int,
-        options: SamplingOptions | None = None,
-        seed: int = 0,
+        self, rows: int, blocks: int, options: SamplingOptions | None = None, seed: int = 0
     ) -> Tensor:
         """(rows, blocks · block, dim): sequences sampled from an empty prefix."""
         options = options or SamplingOptions()

@@ -17,13 +17,7 @@ from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.segmenter import Segmenter
-from colaflex.interfaces.values import (
-    LatentBatch,
-    Posterior,
-    Segmentation,
-    TokenBatch,
-    Vocabulary,
-)
+from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch, Vocabulary
 
 __all__ = ["LatentModel"]
 

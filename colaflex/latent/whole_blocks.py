@@ -60,13 +60,7 @@ def prompt_ends(draws: Tensor, batch: TokenBatch) -> Tensor:
 
 
 def whole_blocks(
-    batch: TokenBatch,
-    size: int,
-    block: int,
-    *,
-    end_of_text: int,
-    prompt_rows: float,
-    noise: Noise,
+    batch: TokenBatch, size: int, block: int, *, end_of_text: int, prompt_rows: float, noise: Noise
 ) -> TokenBatch:
     """Rows of whole blocks: documents filled up with end-of-text, cut windows shortened.
 

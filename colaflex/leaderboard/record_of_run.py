@@ -17,13 +17,7 @@ from colaflex.files.yaml import read_file
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cells import Cell
-from colaflex.leaderboard.record import (
-    LONGEST_TEXT,
-    MOST_SAMPLES,
-    RECORD_SCHEMA,
-    Record,
-    sealed,
-)
+from colaflex.leaderboard.record import LONGEST_TEXT, MOST_SAMPLES, RECORD_SCHEMA, Record, sealed
 from colaflex.spec import Spec
 
 __all__ = ["build_record"]

@@ -11,14 +11,7 @@ from colaflex import __version__
 from colaflex.studies.explanation.explain import explain
 from colaflex.studies.space.parameters import Parameter
 from colaflex.studies.study import FRESH, SEARCH, Study
-from colaflex.studies.summary import (
-    ArmSummary,
-    FreshRow,
-    Goal,
-    Law,
-    SpaceRow,
-    StudySummary,
-)
+from colaflex.studies.summary import ArmSummary, FreshRow, Goal, Law, SpaceRow, StudySummary
 from colaflex.studies.trials import TrialRecord, counts, failed_in_words, training_flops
 from colaflex.studies.work.trial_result import COSTS
 

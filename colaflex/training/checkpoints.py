@@ -255,11 +255,7 @@ class CheckpointStore:
         return path, manifest
 
     def _read(
-        self,
-        path: Path,
-        manifest: Manifest,
-        expected: Mapping[str, Tensor],
-        whole: bool = True,
+        self, path: Path, manifest: Manifest, expected: Mapping[str, Tensor], whole: bool = True
     ) -> Checkpoint:
         if manifest.spec_digest != self.spec_digest:
             raise CheckpointError(

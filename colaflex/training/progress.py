@@ -11,12 +11,7 @@ from typing import Any, TextIO
 from colaflex.runtime import terminal
 from colaflex.training.watcher import Record, Watcher
 
-__all__ = [
-    "LineProgress",
-    "LiveProgress",
-    "progress_on",
-    "shown",
-]
+__all__ = ["LineProgress", "LiveProgress", "progress_on", "shown"]
 
 
 class LineProgress(Watcher):

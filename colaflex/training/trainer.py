@@ -15,12 +15,7 @@ import torch
 from colaflex.errors import RunFailure, UserError
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.values import TokenBatch
-from colaflex.training.checkpoints import (
-    Checkpoint,
-    CheckpointError,
-    CheckpointStore,
-    Position,
-)
+from colaflex.training.checkpoints import Checkpoint, CheckpointError, CheckpointStore, Position
 from colaflex.training.distributed import Processes
 from colaflex.training.hardware import Precision
 from colaflex.training.interrupts import Interrupted, Interrupts

@@ -58,9 +58,5 @@ def explain(
                 notes += remarks
                 drifts += [] if result is None else [result]
     return Explanation(
-        trials,
-        importances(surface, seed),
-        interactions(surface, seed),
-        tuple(drifts),
-        tuple(notes),
+        trials, importances(surface, seed), interactions(surface, seed), tuple(drifts), tuple(notes)
     )

@@ -40,11 +40,7 @@ def level_text(level: LevelOptimum) -> str:
 
 
 def drift_figure(
-    key: str,
-    drift: Drift,
-    law: Law | None,
-    names: Mapping[str, str],
-    size: tuple[float, float],
+    key: str, drift: Drift, law: Law | None, names: Mapping[str, str], size: tuple[float, float]
 ) -> Figure | None:
     """The best value at each level with its interval, the fitted line, the law and the null.
 

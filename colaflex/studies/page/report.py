@@ -19,12 +19,7 @@ from colaflex.studies.page.history_figures import (
     trials_figure,
 )
 from colaflex.studies.page.knob_axes import KnobAxis, knobs_of, point_text, short_names, value_text
-from colaflex.studies.page.page_tables import (
-    arm_rows,
-    front_rows,
-    space_rows,
-    trial_rows,
-)
+from colaflex.studies.page.page_tables import arm_rows, front_rows, space_rows, trial_rows
 from colaflex.studies.page.sentences import gap_sentence, optimism_sentence
 from colaflex.studies.page.slice_figures import slice_figures
 from colaflex.studies.page.spending import course
