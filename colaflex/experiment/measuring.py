@@ -116,9 +116,7 @@ def evaluate_run(
         The metrics, as in result.json.
     """
     loaded = load(run, device)
-    corpus, data = corpus_of(loaded.spec, run)
-    if not trained_on(run, data):
-        say("warning: the corpus is not the one that this run was trained on")
+    corpus, data = _corpus_now(loaded.spec, run, say)
     evaluated = evaluator(loaded.spec, loaded.model, data, corpus, say, split, progress).run()
     return measurements_json(evaluated.metrics)
 
@@ -156,9 +154,7 @@ def evaluate_tasks(
     loaded = load(run, device)
     spec, source = loaded.spec, TaskSource(data=folder)
     if any(task.capabilities().source == "corpus" for task in tasks):
-        corpus, data = corpus_of(spec, run)
-        if not trained_on(run, data):
-            say("warning: the corpus is not the one that this run was trained on")
+        corpus, data = _corpus_now(spec, run, say)
         texts = HeldOutTexts(data.index.split(split), data.tokenizer)
         source = replace(source, documents=texts, truth=corpus.truth())
     plan = _plan(spec, split).model_copy(update={"tasks": tuple(tasks)})
@@ -170,6 +166,14 @@ def corpus_of(spec: Spec, run: Path) -> tuple[Corpus, Data]:
     """The corpus of a run, and its tokens by the run's tokenizer."""
     corpus: Corpus = registry().build(spec.corpus)
     return corpus, prepare_data(corpus, path=str(run / "tokenizer.json"))
+
+
+def _corpus_now(spec: Spec, run: Path, say: Say) -> tuple[Corpus, Data]:
+    """As `corpus_of`; says so where it has changed since the run was trained."""
+    corpus, data = corpus_of(spec, run)
+    if not trained_on(run, data):
+        say("warning: the corpus is not the one that this run was trained on")
+    return corpus, data
 
 
 def trained_on(run: Path, data: Data) -> bool:

@@ -126,9 +126,8 @@ class Matcher:
     def _solved(
         self, what: str, content: Mapping[str, Any], solve: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        path = inside(
-            self.folder.parent, f"{self.folder.name}/{what}-{sha256_of(content)[:32]}.json"
-        )
+        name = f"{what}-{sha256_of(content)[:32]}.json"
+        path = inside(self.folder.parent, f"{self.folder.name}/{name}")
         try:
             solved = read_json(path)
             if isinstance(solved, dict) and solved.pop("sha256", None) == sha256_of(solved):

@@ -22,7 +22,7 @@ from colaflex.leaderboard.figures import (
 )
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
 from colaflex.leaderboard.standings import Entry, Standings
-from colaflex.leaderboard.tradeoffs import Level, Point, frontier, levels, timed
+from colaflex.leaderboard.tradeoffs import Level, frontier, levels, timed
 from colaflex.metrics.catalogue import DIVERSITY, QUALITY
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.names import beside, describe
@@ -96,13 +96,12 @@ def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
     records = [record for row in standings.rows for record in row.records]
     board = standings.board
     tokenizers = [f"{r.tokenizer.vocab_size} tokens, {r.tokenizer.digest[:12]}" for r in records]
-    environments = [_machine(record.environment) for record in records]
     shared: list[tuple[str, list[str]]] = [
         ("corpus", [r.components["corpus"].name for r in records if "corpus" in r.components]),
         ("data digest", [record.data_digest[:12] for record in records]),
         ("tokenizer", tokenizers),
         ("protocol digest", [record.protocol[:12] for record in records]),
-        ("machine", environments),
+        ("machine", [_machine(record.environment) for record in records]),
     ]
     tolerance = board.tolerance
     return [
@@ -131,7 +130,9 @@ def _figures(figures: Iterable[Figure | None]) -> list[Figure]:
 def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
     """What settings of sampling trade: quality for speed, and for diversity; largest budget."""
     empty: dict[str, Any] = {"speed": None, "levels": [], "frontier": None, "sampled_budget": ""}
-    largest = [t for t in standings.tables if t.ranked and t.budget == _largest(standings)]
+    budgets, ranked = standings.board.budgets, [t for t in standings.tables if t.ranked]
+    most = max((t.budget for t in ranked), key=lambda name: budgets.get(name, 0.0), default="")
+    largest = [table for table in ranked if table.budget == most]
     rows = [row for table in largest for row in table.ranked]
     quality, sign = _quality(standings, rows)
     if not quality:
@@ -152,30 +153,17 @@ def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:
             "fig-frontier", (quality, diversity), sign, frontiers, (real[0], real[1]), looks
         ),
         "quality": describe(f"generation.{quality}"),
-        "sampled_budget": largest[0].budget if len(standings.board.budgets) > 1 else "",
+        "sampled_budget": largest[0].budget if len(budgets) > 1 else "",
     }
-
-
-def _largest(standings: Standings) -> str:
-    budgets = standings.board.budgets
-    ranked = [table.budget for table in standings.tables if table.ranked]
-    return max(ranked, key=lambda name: budgets.get(name, 0.0), default="")
 
 
 def _quality(standings: Standings, rows: Sequence[Entry]) -> tuple[str, float]:
     """The quality that most rows have at several settings, the ranked metric first; 1: more."""
-    ranked = [
-        (one.metric.removeprefix("generation."), 1.0 if one.direction == "higher" else -1.0)
-        for one in standings.board.rank
-        if one.metric.startswith("generation.")
-    ]
-    known = [
-        (name, 1.0 if describe(f"generation.{name}").better == "higher" else -1.0)
-        for name in QUALITY
-    ]
-    for name, sign in [*ranked, *known]:
-        if any(f"generation.{name}" in row.metrics for row in rows):
-            return name, sign
+    ranked = [(one.metric, one.direction) for one in standings.board.rank]
+    known = [(name, describe(name).better) for name in (f"generation.{q}" for q in QUALITY)]
+    for name, better in [*ranked, *known]:
+        if name.startswith("generation.") and any(name in row.metrics for row in rows):
+            return name.removeprefix("generation."), 1.0 if better == "higher" else -1.0
     return "", 1.0
 
 
@@ -192,16 +180,11 @@ def _level_rows(quality: str, levels_reached: Sequence[Level]) -> list[LevelRow]
     return [
         LevelRow(
             f"{number(level.value, info.unit, places)} {unit_text(info.unit)}".strip(),
-            [(name, compact(p.x.value), p.text) for name, p in _by_speed(level)],
+            [(name, compact(p.x.value), p.text) for name, p in level.by_speed],
             [name for name, point in level.fastest.items() if point is None],
         )
         for level in levels_reached
     ]
-
-
-def _by_speed(level: Level) -> list[tuple[str, Point]]:
-    reached = [(name, point) for name, point in level.fastest.items() if point is not None]
-    return sorted(reached, key=lambda item: -item[1].x.value)
 
 
 def _details(line: Line) -> dict[str, Any]:

@@ -170,7 +170,9 @@ class Standings:
 def stand(board: Board, records: Sequence[Record]) -> Standings:
     """Rank the records of a board. All text in them is cleaned of unprintable characters."""
     records = [Record.model_validate(clean(record.as_json())) for record in records]
-    data = _most(record.data_digest for record in records)
+    counts = Counter(record.data_digest for record in records)
+    # The most frequent data; of equally frequent ones the first in the alphabet.
+    data = min(counts, key=lambda digest: (-counts[digest], digest), default="")
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda one: (one.row, one.seed, one.digest)):
         groups.setdefault((record.row, record.budget), []).append(record)
@@ -187,12 +189,6 @@ def stand(board: Board, records: Sequence[Record]) -> Standings:
 def digest_of(digests: Iterable[str]) -> str:
     """SHA-256 over the digests of several records, whatever their order."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
-
-
-def _most(values: Iterable[str]) -> str:
-    """The most frequent value; of equally frequent ones the first in the alphabet."""
-    counts = Counter(values)
-    return min(counts, key=lambda one: (-counts[one], one), default="")
 
 
 def _budgets(board: Board, records: Sequence[Record]) -> list[str]:

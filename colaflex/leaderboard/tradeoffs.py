@@ -45,6 +45,12 @@ class Level:
     value: float
     fastest: Mapping[str, Point | None]
 
+    @property
+    def by_speed(self) -> list[tuple[str, Point]]:
+        """The rows that reach it, fastest first."""
+        reached = [(name, point) for name, point in self.fastest.items() if point is not None]
+        return sorted(reached, key=lambda item: -item[1].x.value)
+
 
 def by_settings(
     metrics: Mapping[str, Measurement], family: str

@@ -58,9 +58,8 @@ def row_plots(generation: Generation, limit: int = 8) -> list[Figure]:
             continue
         info = describe(f"generation.{metric}")
         key = f"fig-rows-{len(figures)}"
-        svg = draw(
-            key, f"{info.label} by source", _Dots(known, info), (3.75, 0.6 + 0.21 * len(known))
-        )
+        size = 3.75, 0.6 + 0.21 * len(known)
+        svg = draw(key, f"{info.label} by source", _Dots(known, info), size)
         figures.append(Figure(info.label, _direction(info), svg))
         if len(figures) == limit:
             break

@@ -12,7 +12,7 @@ from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import left_out, settings_of, vocabulary
-from colaflex.metrics.names import ROWS
+from colaflex.metrics.names import ROWS, row_order
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
 from colaflex.report.drawing import plots_available
@@ -138,7 +138,6 @@ def sample_columns(samples: Sequence[Mapping[str, Any]]) -> list[SampleColumn]:
         settings = sample.get("settings")
         text = _settings(settings) if isinstance(settings, Mapping) else ""
         groups.setdefault((source, text), []).append(sample)
-    order = list(ROWS)
     columns = [
         SampleColumn(
             source,
@@ -149,7 +148,7 @@ def sample_columns(samples: Sequence[Mapping[str, Any]]) -> list[SampleColumn]:
         )
         for (source, settings), group in groups.items()
     ]
-    return sorted(columns, key=lambda c: order.index(c.source) if c.source in order else len(order))
+    return sorted(columns, key=lambda column: row_order(column.source)[0])
 
 
 def _sample(record: Mapping[str, Any]) -> Sample:

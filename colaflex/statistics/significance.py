@@ -91,9 +91,7 @@ def paired_test(one: Row, other: Row, *key: object, permutations: int = PERMUTAT
     Raises:
         ValueError: the rows have different numbers of items.
     """
-    (n1, d1), (n2, d2) = pooled(one), pooled(other)
-    if len(n1) != len(n2):
-        raise ValueError(f"{len(n1)} items and {len(n2)} are no pairs")
+    n1, d1, n2, d2 = _pairs(one, other)
     gap = np.stack([n1 - n2, d1 - d2], 1)
     if not np.isfinite(gap).all():
         return 1.0
@@ -149,6 +147,14 @@ def unpaired_test(one: Row, other: Row, *key: object, permutations: int = PERMUT
     observed = (np.arange(items) < first).astype(np.uint8)[None]
     drawn = rng.permuted(np.repeat(observed, permutations, 0), axis=1)
     return _p_value(statistic, np.concatenate([observed, drawn]))
+
+
+def _pairs(one: Row, other: Row) -> tuple[Floats, Floats, Floats, Floats]:
+    """Numerators and denominators of both rows, pooled."""
+    (n1, d1), (n2, d2) = pooled(one), pooled(other)
+    if len(n1) != len(n2):
+        raise ValueError(f"{len(n1)} items and {len(n2)} are no pairs")
+    return n1, d1, n2, d2
 
 
 def items_test(one: Row, other: Row, *key: object, permutations: int = PERMUTATIONS) -> float:
@@ -232,10 +238,7 @@ def difference_interval(one: Row, other: Row, *key: object, resamples: int = 100
     Raises:
         ValueError: different numbers of items.
     """
-    (n1, d1), (n2, d2) = pooled(one), pooled(other)
-    if len(n1) != len(n2):
-        raise ValueError(f"{len(n1)} items and {len(n2)} are no pairs")
-    columns = np.stack([n1, d1, n2, d2], 1)
+    columns = np.stack(_pairs(one, other), 1)
     return studentised(columns, (1, -1), *key, resamples=resamples)
 
 

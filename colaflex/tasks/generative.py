@@ -11,7 +11,7 @@ from pathlib import Path
 from colaflex.errors import UserError
 from colaflex.files.json_lines import MAX_LINE
 from colaflex.files.reading import read_text
-from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task import Task
 from colaflex.interfaces.task_item import StoredAnswer, TaskItem
 from colaflex.tasks.configs import GenerativeTaskConfig
 from colaflex.tasks.rows import Row, read_rows
@@ -29,9 +29,6 @@ class GenerativeTask(Task):
     """
 
     config: GenerativeTaskConfig
-
-    def __init__(self, config: GenerativeTaskConfig, source: TaskSource) -> None:
-        super().__init__(config, source)
 
     def items(self) -> Iterator[TaskItem]:
         """The rows of `data` in the folder of data."""

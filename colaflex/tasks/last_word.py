@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
-from colaflex.errors import UserError
-from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task import Task
 from colaflex.interfaces.task_item import TaskItem
 from colaflex.tasks.configs import LastWordConfig
-from colaflex.tasks.passages import words_of
+from colaflex.tasks.passages import first_items, words_of
 
 __all__ = ["LastWord"]
 
@@ -22,20 +20,12 @@ class LastWord(Task):
 
     config: LastWordConfig
 
-    def __init__(self, config: LastWordConfig, source: TaskSource) -> None:
-        super().__init__(config, source)
-
     def items(self) -> Iterator[TaskItem]:
         """One item of each of the first documents that are long enough."""
-        empty = True
-        for item in islice(self._items(), self.config.items):
-            empty = False
-            yield item
-        if empty:
-            raise UserError(
-                f"the task {self.config.title}: no held-out document has "
-                f"{self.config.fewest_words} words; set a smaller fewest_words"
-            )
+        few = (
+            f"no held-out document has {self.config.fewest_words} words; set a smaller fewest_words"
+        )
+        yield from first_items(self._items(), self.config.items, f"{self.config.title}: {few}")
 
     def _items(self) -> Iterator[TaskItem]:
         for document in self.source.documents:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from colaflex.errors import UserError
-from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task import Task
 from colaflex.interfaces.task_item import TaskItem
 from colaflex.statistics.draws import keyed_rng
 from colaflex.tasks.configs import NextSentenceConfig
@@ -23,9 +23,6 @@ class NextSentence(Task):
     """
 
     config: NextSentenceConfig
-
-    def __init__(self, config: NextSentenceConfig, source: TaskSource) -> None:
-        super().__init__(config, source)
 
     def items(self) -> Iterator[TaskItem]:
         """One item of each of the first documents that are long enough."""

@@ -1,13 +1,25 @@
-"""Passages of held-out text: their words and sentences."""
+"""Passages of held-out text: their words and sentences, and the items that they give."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
-__all__ = ["sentences_of", "words_of"]
+from colaflex.errors import UserError
+from colaflex.interfaces.task_item import TaskItem
+
+__all__ = ["first_items", "sentences_of", "words_of"]
 
 WORD = re.compile(r"\S+")
+
+
+def first_items(items: Iterator[TaskItem], most: int, otherwise: str) -> Iterator[TaskItem]:
+    """The first items of a task; raises UserError, which says so of the task, where it has none."""
+    first = next(items, None)
+    if first is None:
+        raise UserError(f"the task {otherwise}")
+    return islice(chain([first], items), most)
 
 
 def words_of(text: str) -> list[re.Match[str]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from colaflex.errors import UserError
 from colaflex.interfaces.corpus import StoryTruth
-from colaflex.interfaces.task import Task, TaskSource
+from colaflex.interfaces.task import Task
 from colaflex.interfaces.task_item import TaskItem
 from colaflex.tasks.configs import StoryTaskConfig
+from colaflex.tasks.passages import first_items
 
 __all__ = ["StoryTask"]
 
@@ -37,9 +37,6 @@ class StoryTask(Task):
 
     config: StoryTaskConfig
 
-    def __init__(self, config: StoryTaskConfig, source: TaskSource) -> None:
-        super().__init__(config, source)
-
     @abstractmethod
     def places(self, sentences: Sequence[str]) -> Sequence[int]:
         """The sentences of a story, by their place, before which it may be cut."""
@@ -50,15 +47,8 @@ class StoryTask(Task):
 
     def items(self) -> Iterator[TaskItem]:
         """The first stories that may be cut, each at one of its places in turn."""
-        empty = True
-        for item in islice(self._items(), self.config.items):
-            empty = False
-            yield item
-        if empty:
-            raise UserError(
-                f"the task {self.config.title}: no held-out story of this corpus gives an item "
-                f"({self.needs})"
-            )
+        none = f"no held-out story of this corpus gives an item ({self.needs})"
+        yield from first_items(self._items(), self.config.items, f"{self.config.title}: {none}")
 
     needs = "it needs stories of two sentences or more"
     """What a story has to have, for the message where none has it."""
