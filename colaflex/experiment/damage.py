@@ -1,20 +1,14 @@
-"""What of a finished run is no longer as the run wrote it, and how that is mended."""
+"""What of a finished run is no longer as the run wrote it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from colaflex.corpora.token_index import Data
 from colaflex.errors import UserError
-from colaflex.experiment.conditions import Conditions
-from colaflex.experiment.folder import RunFolder
-from colaflex.experiment.identity import WRITTEN_AT_ONCE, describe, rewrite
 from colaflex.files.manifest import MANIFEST, RunManifest
-from colaflex.spec import Spec
 from colaflex.training.checkpoints import CheckpointError, CheckpointStore
 
-__all__ = ["damage", "mend"]
+__all__ = ["damage"]
 
 
 def damage(folder: Path, spec_digest: str) -> dict[str, str]:
@@ -44,24 +38,3 @@ def damage(folder: Path, spec_digest: str) -> dict[str, str]:
         except CheckpointError as error:
             faults[f"checkpoints/{name}"] = str(error)
     return faults
-
-
-def mend(
-    folder: RunFolder,
-    faults: Mapping[str, str],
-    spec: Spec,
-    data: Data,
-    conditions: Conditions,
-    say: Callable[[str], None],
-) -> None:
-    """Write the description of a complete run anew where it is damaged, and say what was.
-
-    The rest is its owner's work: weights are trained again from the checkpoint before, and
-    everything is measured again.
-    """
-    for fault in faults.values():
-        say(f"damaged, and mended now: {fault}")
-    if faults.keys() <= WRITTEN_AT_ONCE:
-        rewrite(folder, faults, spec, data)
-    else:
-        describe(folder, spec, data, conditions)

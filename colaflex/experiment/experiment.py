@@ -11,9 +11,9 @@ from typing import Any
 
 from colaflex.errors import WrongKind
 from colaflex.evaluation.evaluate import Evaluation
-from colaflex.experiment.damage import damage, mend
+from colaflex.experiment.damage import damage
 from colaflex.experiment.folder import IDENTITY, json_text, measurements_json
-from colaflex.experiment.identity import WRITTEN_AT_ONCE, claim, describe, identity_of
+from colaflex.experiment.identity import WRITTEN_AT_ONCE, claim, describe, identity_of, rewrite
 from colaflex.experiment.loading import load
 from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.result import (
@@ -144,7 +144,8 @@ class Experiment:
             self.model.eval()
             evaluated = self.measure()
             result = self._result(training, reused, evaluated, time.perf_counter() - began)
-            self._write(result, evaluated)
+            store = CheckpointStore(self.folder.path / "checkpoints", self.prepared.spec_digest)
+            self.folder.put_measured(result, evaluated.samples, evaluated.items, store.newest())
             self._report()
             life_cycle.run_ended(info, result)
         self.processes.barrier()
@@ -158,18 +159,21 @@ class Experiment:
             self._report()
         return result
 
-    def _write(self, result: dict[str, Any], evaluated: Evaluation) -> None:
-        store = CheckpointStore(self.folder.path / "checkpoints", self.prepared.spec_digest)
-        self.folder.put_measured(result, evaluated.samples, evaluated.items, store.newest())
-
     def _report(self) -> None:
         if self.options.report:
             self.folder.put({"report.html": build_report(self.folder.path)})
 
     def _mended(self) -> bool:
+        """Whether what is damaged of a complete run, if anything, could be written anew."""
         faults = damage(self.folder.path, self.prepared.spec_digest)
         if faults and self.processes.writes:
-            mend(self.folder, faults, self.spec, self.data, self.conditions, self._say)
+            for fault in faults.values():
+                self._say(f"damaged, and mended now: {fault}")
+            # Weights are trained again from the checkpoint before, and all is measured again.
+            if faults.keys() <= WRITTEN_AT_ONCE:
+                rewrite(self.folder, faults, self.spec, self.data)
+            else:
+                describe(self.folder, self.spec, self.data, self.conditions)
         self.processes.barrier()
         return faults.keys() <= WRITTEN_AT_ONCE
 

@@ -92,10 +92,7 @@ def stage_json(stage: StageResult, reused: bool) -> dict[str, Any]:
     """A stage as it stands in result.json."""
     return {
         "name": stage.stage,
-        "steps": stage.steps,
-        "tokens": stage.tokens,
-        "flops": stage.flops,
-        "seconds": stage.seconds,
+        **{key: getattr(stage, key) for key in COSTS},
         "reused": reused,
         "precision": precision_of(stage.conditions),
         "conditions": list(stage.conditions),

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -30,7 +30,7 @@ from colaflex.metrics.numbers import compact, decimals, duration, number, unit_t
 from colaflex.report.drawing import Figure, plots_available
 from colaflex.report.page import sample_columns
 from colaflex.report.run_record import components
-from colaflex.report.tables import MetricRow, family_rows, parameter_shares, stage_rows
+from colaflex.report.tables import family_rows, parameter_shares, stage_rows
 
 __all__ = ["build_page"]
 
@@ -201,18 +201,14 @@ def _details(line: Line) -> dict[str, Any]:
         "stages": stage_rows(plain),
         "samples": sample_columns(plain["samples"]),
         "metrics": [
-            ("over items", _signed(family_rows(row.metrics), row)),
-            ("over seeds", _signed(family_rows(row.over_seeds), row)),
+            ("over items", family_rows(row.metrics, likelihood=row.likelihood)),
+            ("over seeds", family_rows(row.over_seeds, likelihood=row.likelihood)),
         ],
         "components": components(plain),
         "seeds": _seed_lines(row),
         "environment": [(key, str(value)) for key, value in record.environment.items()],
         "spec": write_yaml(record.spec),
     }
-
-
-def _signed(rows: Sequence[MetricRow], row: Entry) -> list[MetricRow]:
-    return [replace(one, value=signed(one.name, one.value, row.likelihood)) for one in rows]
 
 
 def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
-from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import left_out, settings_of, vocabulary
 from colaflex.metrics.names import ROWS, row_order
 from colaflex.report.curves import course, loss_curves
@@ -20,7 +19,6 @@ from colaflex.report.figures import quality_diversity, row_plots, sweep_plots
 from colaflex.report.headline import costs, knobs, main_results, parts, value_at
 from colaflex.report.run_record import RunRecord, components, read_run
 from colaflex.report.tables import (
-    MetricRow,
     family_rows,
     generation_of,
     other_families,
@@ -73,7 +71,7 @@ def build_report(run_dir: Path) -> str:
 
 
 def _context(record: RunRecord) -> dict[str, Any]:
-    metrics = record.measurements
+    metrics, declared = record.measurements, record.result.get("likelihood")
     generation, sweeps = generation_of(metrics), sweeps_of(metrics)
     settings, statistics = course(record.history)
     families = other_families(metrics, _SHOWN)
@@ -81,7 +79,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
         "parts": parts(record),
-        "results": main_results(metrics, likelihood=record.result.get("likelihood")),
+        "results": main_results(metrics, likelihood=declared),
         "caveats": caveats(metrics, vocabulary(record.result)),
         "costs": costs(record),
         "knobs": knobs(record),
@@ -98,13 +96,15 @@ def _context(record: RunRecord) -> dict[str, Any]:
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],
         "tradeoff": quality_diversity(generation, sweeps),
-        "families": [(_title(f, record), _signed(record, f)) for f in families],
+        "families": [
+            (_title(f, declared), family_rows(metrics, f, likelihood=declared)) for f in families
+        ],
         "left_out": left_out(record.result),
         "geometry": family_rows(metrics, "geometry"),
         "speed": family_rows(metrics, "speed"),
         "stages": stage_rows(record.result),
         "parameters": parameter_shares(record.result),
-        "metrics": _signed(record),
+        "metrics": family_rows(metrics, likelihood=declared),
         "components": components(record.result),
         "environment": _pairs(record.result.get("environment")),
         "spec": record.spec,
@@ -112,19 +112,12 @@ def _context(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _signed(record: RunRecord, *families: str) -> list[MetricRow]:
-    declared = record.result.get("likelihood")
-    rows = family_rows(record.measurements, *families)
-    return [replace(row, value=signed(row.name, row.value, declared)) for row in rows]
-
-
 def _schedule(record: RunRecord) -> Mapping[str, Any] | None:
     schedule = value_at(record.settings, "prior", "schedule")
     return schedule if isinstance(schedule, Mapping) else None
 
 
-def _title(family: str, record: RunRecord) -> str:
-    declared = record.result.get("likelihood")
+def _title(family: str, declared: object) -> str:
     if family == "likelihood" and declared in _DECLARED:
         return f"Likelihood ({_DECLARED[declared]})"
     return _FAMILIES.get(family, family)

@@ -9,6 +9,7 @@ from typing import Any
 
 from colaflex.interfaces.metric import Measurement
 from colaflex.metrics.catalogue import MetricInfo
+from colaflex.metrics.likelihood import signed
 from colaflex.metrics.measurements import as_number
 from colaflex.metrics.names import (
     SAMPLES,
@@ -190,8 +191,13 @@ def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
     ]
 
 
-def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[MetricRow]:
-    """Rows of all metrics of the named families, or of all families if none is named."""
+def family_rows(
+    metrics: Mapping[str, Measurement], *families: str, likelihood: object = "exact"
+) -> list[MetricRow]:
+    """Rows of all metrics of the named families, or of all families if none is named.
+
+    Likelihoods have their sign, by what the model declares.
+    """
     rows = []
     for name, measurement in metrics.items():
         if families and place(name).family not in families:
@@ -205,7 +211,7 @@ def family_rows(metrics: Mapping[str, Measurement], *families: str) -> list[Metr
                 unit_text(info.unit),
                 _ARROWS.get(info.better or "", ""),
                 info.meaning,
-                number(measurement.value, info.unit, places),
+                signed(name, number(measurement.value, info.unit, places), likelihood),
                 interval(measurement, info.unit, places),
                 measurement.n,
             )
@@ -250,7 +256,10 @@ def stage_rows(result: Mapping[str, Any]) -> list[tuple[str, list[str], list[str
     stages = raw if isinstance(raw, Mapping) else {str(s.get("name", "")): s for s in listed}
     rows = [(str(name), entry) for name, entry in stages.items() if isinstance(entry, Mapping)]
     rows.append(("all", training))
-    return [(name, _figures(entry), _remarks(entry)) for name, entry in rows]
+    return [
+        (name, _figures(entry), [key for key in entry if entry[key] is True])
+        for name, entry in rows
+    ]
 
 
 def _figures(entry: Mapping[str, Any]) -> list[str]:
@@ -263,10 +272,6 @@ def _figures(entry: Mapping[str, Any]) -> list[str]:
         duration(as_number(entry.get("seconds"))),
         with_unit(compact(rate), "tokens/s"),
     ]
-
-
-def _remarks(entry: Mapping[str, Any]) -> list[str]:
-    return [name for name, value in entry.items() if value is True]
 
 
 def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str, Point]:

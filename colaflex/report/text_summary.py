@@ -51,14 +51,13 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
             table.add_row(Text(short_label(row)), *texts, style="bold" if row == "model" else None)
         console.print(table)
     own = {name: measurement for name, measurement in metrics.items() if not place(name).point}
-    others = family_rows(own, "reconstruction", "likelihood", "task", "geometry", "speed")
+    families = ("reconstruction", "likelihood", "task", "geometry", "speed")
+    others = family_rows(own, *families, likelihood=result.get("likelihood"))
     if others:
         table = Table(box=None, pad_edge=False, show_header=False)
         for one in others:
-            value = signed(one.name, with_unit(one.value, one.unit), result.get("likelihood"))
-            table.add_row(
-                Text(one.name), Text(value, justify="right"), Text(one.interval, style="dim")
-            )
+            value = Text(with_unit(one.value, one.unit), justify="right")
+            table.add_row(Text(one.name), value, Text(one.interval, style="dim"))
         console.print(table)
     for name, why in left_out(result):
         console.print(Text(f"{name} is left out: {why}", style="yellow"), soft_wrap=True)

@@ -35,13 +35,12 @@ def missing_requirements(document_requires: object, origin_of: OriginOf) -> Iter
         try:
             have = importlib.metadata.version(wanted.name)
         except importlib.metadata.PackageNotFoundError:
-            hint = f"pip install '{wanted}'"
-            yield Problem(origin_of(path), path, f"{wanted.name} is not installed", hint)
-            continue
-        if not wanted.specifier.contains(have, prereleases=True):
-            hint = f"pip install '{wanted}'"
+            message = f"{wanted.name} is not installed"
+        else:
+            if wanted.specifier.contains(have, prereleases=True):
+                continue
             message = f"{wanted} is required, {wanted.name} {have} is installed"
-            yield Problem(origin_of(path), path, message, hint)
+        yield Problem(origin_of(path), path, message, f"pip install '{wanted}'")
 
 
 def refusals(spec: Document, origin_of: OriginOf) -> Iterator[Problem]:
@@ -197,12 +196,9 @@ def unfit_sampling(
     part = spec.baseline or spec.prior
     assert part is not None
     takes = spec.prior is not None and spec.prior.capabilities().estimates
-    default = Sampling()
-    for name in ("estimate", "renoise", "grid"):
-        value = getattr(default, name)
-        if getattr(sampling, name) != value and not takes:
-            message = f"the {part.kind} {part.type} samples in its own way alone"
-            yield name, message, f"set it to {value}"
+    for name in [] if takes else _changed_steps(sampling):
+        message = f"the {part.kind} {part.type} samples in its own way alone"
+        yield name, message, f"set it to {getattr(Sampling(), name)}"
     if sampling.estimate == "draw" and takes:
         assert spec.prior is not None
         assert spec.representation is not None
@@ -210,6 +206,12 @@ def unfit_sampling(
         if readout in ("linear", *spec.representation.capabilities().undrawn):
             message = f"a {readout} readout says nothing of the text from which estimates are drawn"
             yield "estimate", message, "set it to mean, or prior.readout to auto"
+
+
+def _changed_steps(sampling: Sampling | SamplingOptions) -> list[str]:
+    """Options of what a step does that are not at their defaults."""
+    options, default = ("estimate", "renoise", "grid"), Sampling()
+    return [name for name in options if getattr(sampling, name) != getattr(default, name)]
 
 
 def warnings(spec: Document) -> Iterator[str]:
@@ -236,12 +238,7 @@ def warnings(spec: Document) -> Iterator[str]:
 
 
 def _solver_warnings(spec: Document) -> Iterator[str]:
-    solver, sampling, default = getattr(spec.prior, "solver", None), spec.sampling, Sampling()
-    changed = [
-        name
-        for name in ("estimate", "renoise", "grid")
-        if getattr(sampling, name) != getattr(default, name)
-    ]
+    solver, changed = getattr(spec.prior, "solver", None), _changed_steps(spec.sampling)
     if changed and solver is not None and solver.type != "euler":
         yield (
             f"sampling.{changed[0]}: such steps are Euler's; prior.solver, {solver.type}, takes no "
