@@ -224,7 +224,13 @@ def load(path: str | Path, device: str = "cpu", verify: bool = True) -> LoadedMo
     result = folder.read("result.json") if done else {}
     store = CheckpointStore(folder.path / "checkpoints", str(identity["spec_digest"]))
     model = _built(spec, tokenizer, store, folder.path)
-    model.load_state_dict(_weights(store, model, folder.path, verify))
+    weights = _kept(store, model, folder.path, verify)
+    for name, values in weights.items():
+        if values.is_floating_point() and not _finite(values):
+            raise UserError(
+                f"{folder.path}: the weights of {name} are not finite: nothing can be made"
+            )
+    model.load_state_dict(weights)
     return LoadedModel(spec, model.to(place), tokenizer, result)
 
 
@@ -236,17 +242,6 @@ def _built(spec: Spec, tokenizer: Tokenizer, store: CheckpointStore, folder: Pat
     except NoRoom:
         _kept(store, skeleton(spec, tokenizer), folder, verify=False)
         return build_model(spec, tokenizer)
-
-
-def _weights(
-    store: CheckpointStore, model: LanguageModel, folder: Path, verify: bool
-) -> dict[str, Tensor]:
-    """The weights for a model, which are finite; nothing is loaded that doesn't fit."""
-    weights = _kept(store, model, folder, verify)
-    for name, values in weights.items():
-        if values.is_floating_point() and not _finite(values):
-            raise UserError(f"{folder}: the weights of {name} are not finite: nothing can be made")
-    return weights
 
 
 def _finite(values: Tensor) -> bool:

@@ -64,7 +64,8 @@ def nearest_run(path: Path) -> Path | None:
         home = home.parent
     depth = len(path.parts) - len(home.parts)
     folders = islice(_below([home], depth), MOST)
-    names = [str(each.relative_to(home)) for each in folders if each != path and _is_run(each)]
+    runs = (each for each in folders if any(map(holds_run, [each, *_folders(each)])))
+    names = [str(each.relative_to(home)) for each in runs if each != path]
     match = hints.nearest(str(path.relative_to(home)), names)
     return None if match is None else home / match
 
@@ -75,10 +76,6 @@ def _below(folders: Iterable[Path], depth: int) -> Iterator[Path]:
     for _ in range(depth):
         level = [inner for outer in level for inner in _folders(outer)]
         yield from level
-
-
-def _is_run(folder: Path) -> bool:
-    return holds_run(folder) or any(map(holds_run, _folders(folder)))
 
 
 def _folders(folder: Path) -> list[Path]:

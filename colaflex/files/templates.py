@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import BaseLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
 __all__ = ["file_templates", "page_templates"]
-
-
-class Drawing(Protocol):
-    """What holds an `<svg>` element that ElementTree has serialised, and so escaped."""
-
-    @property
-    def svg(self) -> str:
-        """The element."""
 
 
 def page_templates(**packages: str) -> Environment:
@@ -26,7 +18,8 @@ def page_templates(**packages: str) -> Environment:
     """
     loaders = {prefix: PackageLoader(package) for prefix, package in packages.items()}
     environment = _environment(PrefixLoader(loaders), autoescape=True)
-    environment.filters["svg"] = _markup
+    # ElementTree has serialised the element, and so escaped what is in it.
+    environment.filters["svg"] = lambda drawing: Markup(drawing.svg)  # noqa: S704
     return environment
 
 
@@ -39,7 +32,3 @@ def _environment(loader: BaseLoader, **options: Any) -> Environment:
     return Environment(  # noqa: S701  # pages escape, see above
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
     )
-
-
-def _markup(drawing: Drawing) -> Markup:
-    return Markup(drawing.svg)  # noqa: S704

@@ -85,13 +85,9 @@ class CellPool(Pool[Cell]):
         self._logs: dict[Cell, Tail] = {}
         self._stages_one: dict[Cell, str] = {}
 
-    def check(self) -> None:
-        """Raises UserError for a device or precision that this machine does not have."""
-        _ = self.precision
-
     @cached_property
     def precision(self) -> Precision:
-        """In which cells are trained."""
+        """In which cells are trained; raises UserError where this machine has not what is asked."""
         from colaflex.experiment.settings import chosen_device, chosen_precision
 
         return chosen_precision(self.settings.precision, chosen_device(self.settings.device))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,14 @@ from colaflex.metrics.catalogue import DIVERSITY, QUALITY
 from colaflex.metrics.likelihood import signed
 from colaflex.metrics.names import beside, describe
 from colaflex.metrics.numbers import compact, decimals, duration, number, unit_text
-from colaflex.report.drawing import Figure, plots_available
+from colaflex.report.drawing import plots_available
 from colaflex.report.page import sample_columns
 from colaflex.report.run_record import components
 from colaflex.report.tables import family_rows, parameter_shares, stage_rows
 
 __all__ = ["build_page"]
+
+_MACHINE = ("device", "precision", "threads", "torch", "colaflex")
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,16 @@ def _context(standings: Standings) -> dict[str, Any]:
         "filters": _filters(lines),
         "plots": plots_available(),
         "facts": _facts(standings),
-        "compute": _figures(
-            pareto_figure(f"fig-pareto-{at}", group.tables, board, looks)
+        "compute": [
+            figure
             for at, group in enumerate(groups)
-        ),
-        "scaling": _figures(
-            scaling_figure(f"fig-scaling-{at}", group.tables, board, looks)
+            if (figure := pareto_figure(f"fig-pareto-{at}", group.tables, board, looks))
+        ],
+        "scaling": [
+            figure
             for at, group in enumerate(groups)
-        ),
+            if (figure := scaling_figure(f"fig-scaling-{at}", group.tables, board, looks))
+        ],
         **_sampling(standings, looks),
         "details": [_details(line) for line in lines],
     }
@@ -96,12 +100,13 @@ def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
     records = [record for row in standings.rows for record in row.records]
     board = standings.board
     tokenizers = [f"{r.tokenizer.vocab_size} tokens, {r.tokenizer.digest[:12]}" for r in records]
+    machines = [record.environment for record in records]
     shared: list[tuple[str, list[str]]] = [
         ("corpus", [r.components["corpus"].name for r in records if "corpus" in r.components]),
         ("data digest", [record.data_digest[:12] for record in records]),
         ("tokenizer", tokenizers),
         ("protocol digest", [record.protocol[:12] for record in records]),
-        ("machine", [_machine(record.environment) for record in records]),
+        ("machine", [", ".join(f"{k} {e[k]}" for k in _MACHINE if e.get(k)) for e in machines]),
     ]
     tolerance = board.tolerance
     return [
@@ -116,15 +121,6 @@ def _facts(standings: Standings) -> list[tuple[str, list[str]]]:
         ("seeds", [", ".join(map(str, board.seeds))]),
         *((name, [v for v in dict.fromkeys(values) if v]) for name, values in shared),
     ]
-
-
-def _machine(environment: Mapping[str, Any]) -> str:
-    keys = ("device", "precision", "threads", "torch", "colaflex")
-    return ", ".join(f"{key} {environment[key]}" for key in keys if environment.get(key))
-
-
-def _figures(figures: Iterable[Figure | None]) -> list[Figure]:
-    return [figure for figure in figures if figure is not None]
 
 
 def _sampling(standings: Standings, looks: Looks) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.measurements import left_out, settings_of, vocabulary
-from colaflex.metrics.names import ROWS, row_order
+from colaflex.metrics.names import ROWS, place, row_order
 from colaflex.report.curves import course, loss_curves
 from colaflex.report.denoising import loss_by_noise
 from colaflex.report.drawing import plots_available
@@ -21,7 +21,6 @@ from colaflex.report.run_record import RunRecord, components, read_run
 from colaflex.report.tables import (
     family_rows,
     generation_of,
-    other_families,
     parameter_shares,
     stage_rows,
     sweeps_of,
@@ -74,7 +73,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
     metrics, declared = record.measurements, record.result.get("likelihood")
     generation, sweeps = generation_of(metrics), sweeps_of(metrics)
     settings, statistics = course(record.history)
-    families = other_families(metrics, _SHOWN)
+    families = dict.fromkeys(place(name).family for name in metrics)
     return {
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
@@ -97,7 +96,9 @@ def _context(record: RunRecord) -> dict[str, Any]:
         ],
         "tradeoff": quality_diversity(generation, sweeps),
         "families": [
-            (_title(f, declared), family_rows(metrics, f, likelihood=declared)) for f in families
+            (_title(f, declared), family_rows(metrics, f, likelihood=declared))
+            for f in families
+            if f not in _SHOWN
         ],
         "left_out": left_out(record.result),
         "geometry": family_rows(metrics, "geometry"),

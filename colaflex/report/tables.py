@@ -38,7 +38,6 @@ __all__ = [
     "Sweep",
     "family_rows",
     "generation_of",
-    "other_families",
     "parameter_shares",
     "stage_rows",
     "sweeps_of",
@@ -217,11 +216,6 @@ def family_rows(
             )
         )
     return rows
-
-
-def other_families(metrics: Mapping[str, Measurement], shown: Sequence[str]) -> list[str]:
-    """Families with a section of their own besides the ones named."""
-    return [f for f in dict.fromkeys(place(name).family for name in metrics) if f not in shown]
 
 
 def _column(column: Sequence[Measurement | None], metric: str) -> list[Cell | None]:

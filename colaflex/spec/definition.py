@@ -92,18 +92,12 @@ def _base_problems(node: Node, file: Path, kind: str) -> Iterator[Problem]:
     elif base is None and inline is None:
         yield Problem(node.origin, ("base",), "required: `base` or `spec`", hint)
     elif base is not None:
-        yield from _unfit(base, file, kind)
-
-
-def _unfit(base: Node, file: Path, kind: str) -> Iterator[Problem]:
-    try:
-        named = resolved(file.parent / user_path(str(base.value)))
-    except UserError as error:
-        yield Problem(base.origin, ("base",), str(error))
-        return
-    if named == resolved(file):
-        message = f"{kind} can't be its own base"
-        yield Problem(base.origin, ("base",), message, "name a spec file")
+        try:
+            if resolved(file.parent / user_path(str(base.value))) == resolved(file):
+                message = f"{kind} can't be its own base"
+                yield Problem(base.origin, ("base",), message, "name a spec file")
+        except UserError as error:
+            yield Problem(base.origin, ("base",), str(error))
 
 
 def _base_spec(node: Node) -> Spec:
