@@ -137,11 +137,10 @@ def sampling_cost(model: LanguageModel, options: GenerationOptions) -> dict[str,
     block = model.network_evaluations(options.latents)
     if block is None:
         return {}
-    cost = {"speed.network_evaluations_per_block": single(float(block.evaluations))}
+    cost = {"per_block": float(block.evaluations)}
     if block.tokens is not None:
-        per_token = block.evaluations / block.tokens
-        cost["speed.network_evaluations_per_token"] = single(per_token)
-    return cost
+        cost["per_token"] = block.evaluations / block.tokens
+    return {f"speed.network_evaluations_{name}": single(each) for name, each in cost.items()}
 
 
 def measurement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,8 +36,7 @@ def write_index(board: Board, path: Path | None = None) -> Path:
     records = load_records(board)
     with TemporaryDirectory() as folder:
         temporary = Path(folder) / "index.sqlite"
-        base = sqlite3.connect(temporary)
-        try:
+        with closing(sqlite3.connect(temporary)) as base:
             base.executescript(TABLES)
             base.executemany(
                 f"INSERT INTO records VALUES ({', '.join('?' * 14)})",  # noqa: S608
@@ -59,8 +59,6 @@ def write_index(board: Board, path: Path | None = None) -> Path:
                 ],
             )
             base.commit()
-        finally:
-            base.close()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, temporary.read_bytes())
     return path

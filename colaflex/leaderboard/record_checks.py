@@ -42,7 +42,11 @@ LARGEST = 1e100
 
 def record_problems(board: Board, data: Any) -> list[str]:
     """`KEY: what is wrong` of everything that is; [] for a valid record of the board."""
-    return [_printable(problem) for problem in _problems(board, data)]
+    # A stranger's text must not do anything to a terminal.
+    return [
+        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem)
+        for problem in _problems(board, data)
+    ]
 
 
 def _problems(board: Board, data: Any) -> list[str]:
@@ -56,11 +60,6 @@ def _problems(board: Board, data: Any) -> list[str]:
         return list(json_problems(error, KEYS))
     problems = [*_digests(record), *_belongs(board, record), *_sums(record), *_metrics(record)]
     return problems or [*_matched(board, record), *_spec(board, record)]
-
-
-def _printable(text: str) -> str:
-    """A text of a stranger's that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _brief(value: str) -> str:

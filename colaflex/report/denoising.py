@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["loss_by_noise"]
 
 
-def loss_by_noise(
-    metrics: Mapping[str, Measurement], schedule: Mapping[str, Any] | None
-) -> list[Figure]:
+def loss_by_noise(metrics: Mapping[str, Measurement], schedule: object) -> list[Figure]:
     """One figure for the error of clean latents, one for what their content costs, if there.
 
     Args:
         metrics: of a run.
-        schedule: the prior's, whose law is drawn beside, where it is known.
+        schedule: the prior's, whose law is drawn beside, where it is a map that says it.
     """
     if not plots_available():
         return []
@@ -45,9 +43,7 @@ def loss_by_noise(
 class _Curve:
     """Paints values over logit t, and how often training draws such a t."""
 
-    def __init__(
-        self, points: list[tuple[float, Measurement]], schedule: Mapping[str, Any] | None
-    ) -> None:
+    def __init__(self, points: list[tuple[float, Measurement]], schedule: object) -> None:
         self.points, self.schedule = points, schedule
 
     def __call__(self, axes: Axes) -> None:
@@ -60,7 +56,7 @@ class _Curve:
         axes.plot(x, value, color=SERIES[0], marker="o", markersize=3)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("logit t: data on the left, noise on the right")
-        if self.schedule is not None:
+        if isinstance(self.schedule, Mapping):
             fine = np.linspace(x[0], x[-1], 200)
             law = _law(fine, self.schedule)
             top = axes.get_ylim()[1]

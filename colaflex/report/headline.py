@@ -94,15 +94,15 @@ def main_results(
 
 def costs(record: RunRecord) -> list[Cost]:
     """Time, parameters, compute and tokens, as far as they are known."""
-    training = record.result.get("training")
-    training = training if isinstance(training, Mapping) else {}
-    parameters = record.result.get("parameters")
-    parameters = parameters if isinstance(parameters, Mapping) else {}
+
+    def took(*path: str) -> float:
+        return as_number(value_at(record.result, *path))
+
     rows = [
-        Cost("training time", duration(as_number(training.get("seconds")))),
-        Cost("parameters", compact(as_number(parameters.get("total")))),
-        Cost("model FLOPs", compact(as_number(training.get("flops")))),
-        Cost("training tokens", compact(as_number(training.get("tokens")))),
+        Cost("training time", duration(took("training", "seconds"))),
+        Cost("parameters", compact(took("parameters", "total"))),
+        Cost("model FLOPs", compact(took("training", "flops"))),
+        Cost("training tokens", compact(took("training", "tokens"))),
     ]
     return [row for row in rows if row.value != MISSING]
 

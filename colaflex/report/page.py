@@ -90,7 +90,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "losses": loss_curves(record.history),
         "settings": settings,
         "statistics": statistics,
-        "denoising": loss_by_noise(metrics, _schedule(record)),
+        "denoising": loss_by_noise(metrics, value_at(record.settings, "prior", "schedule")),
         "sweeps": [
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],
@@ -111,11 +111,6 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "spec": record.spec,
         "measured": settings_of(record.result),
     }
-
-
-def _schedule(record: RunRecord) -> Mapping[str, Any] | None:
-    schedule = value_at(record.settings, "prior", "schedule")
-    return schedule if isinstance(schedule, Mapping) else None
 
 
 def _title(family: str, declared: object) -> str:

@@ -221,7 +221,8 @@ def _bca_tails(tails: Floats, value: float, drawn: Floats, acceleration: float) 
 def _acceleration(statistic: Callable[[Floats], Floats], n: int) -> float:
     """Skewness of the items' influence over 6, from deleting items, or groups of many."""
     groups = min(n, _GROUPS)
-    left = np.concatenate([statistic(row[None]) for row in _deletions(n, groups)])
+    others = np.arange(n) % groups != np.arange(groups)[:, None]
+    left = np.concatenate([statistic(row[None].astype(np.float64)) for row in others])
     influence = left.mean() - left
     largest = float(np.abs(influence).max())
     if largest == 0:
@@ -229,11 +230,6 @@ def _acceleration(statistic: Callable[[Floats], Floats], n: int) -> float:
     influence /= largest  # powers of tiny numbers underflow
     cubes, squares = float(np.sum(influence**3)), float(np.sum(influence**2))
     return cubes / (6 * math.sqrt(squares) ** 3)
-
-
-def _deletions(n: int, groups: int) -> Floats:
-    left: Floats = (np.arange(n) % groups != np.arange(groups)[:, None]).astype(np.float64)
-    return left
 
 
 def jackknife(
