@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.priors.flow_config import PathPriorConfig, Schedule
+from colaflex.priors.flow_config import Guidance, PathPriorConfig, Schedule, Share
 
 __all__ = ["AverageVelocityConfig", "ConsistencyConfig", "MeanFlowConfig", "ShortcutConfig"]
 
@@ -31,10 +31,8 @@ class ConsistencyConfig(PathPriorConfig):
         description="Run folder whose prior is the teacher of distillation, or none: the prior "
         "first trains its own within training.teacher_fraction of its budget.",
     )
-    teacher_guidance: float = Field(
+    teacher_guidance: Guidance = Field(
         1.0,
-        ge=0,
-        le=1000,
         description="Guidance of the teacher's flow, only in distillation; what it adds is "
         "learned, so that sampling needs less of its own. 1 is off (no unit).",
     )
@@ -83,18 +81,14 @@ class ConsistencyConfig(PathPriorConfig):
 class AverageVelocityConfig(PathPriorConfig):
     """Shared base of priors whose network knows how far the next step goes."""
 
-    self_taught: float = Field(
+    self_taught: Share = Field(
         0.25,
-        ge=0,
-        le=1,
         description="Share of rows in which the network learns steps of some length, its target "
         "made by itself; the others learn the velocity, by flow matching.",
     )
 
-    taught_guidance: float = Field(
+    taught_guidance: Guidance = Field(
         1.0,
-        ge=0,
-        le=1000,
         description="Guidance that the self-made targets contain: sampling then needs none, and is "
         "refused any. 1 is off (no unit).",
     )

@@ -17,12 +17,18 @@ __all__ = [
     "CnfConfig",
     "FlowMatchingConfig",
     "FlowPriorConfig",
+    "Guidance",
     "HybridConfig",
     "PathPriorConfig",
     "RectifiedFlowConfig",
     "Schedule",
     "SelfConditioning",
+    "Share",
 ]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Guidance = Annotated[float, Field(ge=0, le=1000)]
 
 
 class Schedule(BaseModel):
@@ -68,17 +74,13 @@ class PathPriorConfig(PriorConfig):
         le=64,
         description="Noisings of each latent per step; they share one pass over the history.",
     )
-    history_dropout: float = Field(
+    history_dropout: Share = Field(
         0.1,
-        ge=0,
-        le=1,
         description="Share of rows trained with empty history, the unconditional branch that "
         "guidance needs.",
     )
-    pinned_blocks: float = Field(
+    pinned_blocks: Share = Field(
         0.1,
-        ge=0,
-        le=1,
         description="Share of blocks of which a random prefix is given clean in training, as the "
         "tail of a prompt is when sampling (clean repaint).",
     )
@@ -124,10 +126,8 @@ class SelfConditioning(BaseModel):
         description="Whether that estimate is made at more noise, as by the sampler's step before; "
         "for samplers of few steps.",
     )
-    guidance: float = Field(
+    guidance: Guidance = Field(
         1.0,
-        ge=0,
-        le=1000,
         description="g in g · with + (1 - g) · without an estimate when sampling; 1 is off (no "
         "unit).",
     )
@@ -167,10 +167,8 @@ class RectifiedFlowConfig(FlowMatchingConfig):
     teacher_steps: int = Field(
         8, ge=1, le=1024, description="Solver intervals by which the teacher makes its pairs."
     )
-    teacher_guidance: float = Field(
+    teacher_guidance: Guidance = Field(
         1.0,
-        ge=0,
-        le=1000,
         description="Guidance by which the teacher makes its pairs; what it adds is learned, so "
         "that sampling needs less of its own. 1 is off (no unit).",
     )
