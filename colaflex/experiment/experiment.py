@@ -39,7 +39,6 @@ from colaflex.host.registry import registry
 from colaflex.metrics.likelihood import declared_likelihood
 from colaflex.metrics.measurements import single
 from colaflex.report import build_report
-from colaflex.runtime import terminal
 from colaflex.spec import Spec
 from colaflex.training.checkpoints import CheckpointStore
 from colaflex.training.hardware import slow_settings
@@ -112,7 +111,7 @@ class Experiment:
         """
         self.prepared.check()
         if self.options.resume and not (self.folder.path / IDENTITY).exists():
-            self._say(f"{self.folder.path}: there is nothing to resume, the run begins")
+            self.prepared.say(f"{self.folder.path}: there is nothing to resume, the run begins")
         with self.folder.held(self.processes.writes), self._resumable():
             return self._run()
 
@@ -154,7 +153,7 @@ class Experiment:
     def _complete(self) -> dict[str, Any]:
         """What a run that is resumed after its end still lacks, and its result."""
         result = self.folder.read("result.json")
-        self._say(f"{self.folder.path}: this run is complete{measured_otherwise(result)}")
+        self.prepared.say(f"{self.folder.path}: this run is complete{measured_otherwise(result)}")
         if self.processes.writes and not (self.folder.path / "report.html").exists():
             self._report()
         return result
@@ -168,7 +167,7 @@ class Experiment:
         faults = damage(self.folder.path, self.prepared.spec_digest)
         if faults and self.processes.writes:
             for fault in faults.values():
-                self._say(f"damaged, and mended now: {fault}")
+                self.prepared.say(f"damaged, and mended now: {fault}")
             # Weights are trained again from the checkpoint before, and all is measured again.
             if faults.keys() <= WRITTEN_AT_ONCE:
                 rewrite(self.folder, faults, self.spec, self.data)
@@ -189,7 +188,9 @@ class Experiment:
             identity = identity_of(
                 self.spec, self.data, self.prepared.stage1_digest, reused, self.conditions
             )
-            claimed = claim(self.folder, identity, self.spec, self.options.resume, self._say)
+            claimed = claim(
+                self.folder, identity, self.spec, self.options.resume, self.prepared.say
+            )
             lost = claimed["reused"] is not None and known is None
             if lost and not any((self.folder.path / "checkpoints").glob("*")):
                 self.folder.put({IDENTITY: json_text({**claimed, "reused": None})})
@@ -207,11 +208,11 @@ class Experiment:
 
     def _train(self, reused: StageOne | None, beside: Sequence[Watcher]) -> TrainingResult:
         for sentence in slow_settings(self.processes.device.type, self.prepared.precision):
-            self._say(f"warning: {sentence}")
+            self.prepared.say(f"warning: {sentence}")
         if reused is not None:
-            self._say("stage 1: reused, the representation is known from an earlier run")
+            self.prepared.say("stage 1: reused, the representation is known from an earlier run")
         for words in unlike_ones(reused, self.prepared.teacher_cost, self.conditions):
-            self._say(f"warning: {words}")
+            self.prepared.say(f"warning: {words}")
         training = self.spec.training
         options = TrainerOptions(
             folder=self.folder.path,
@@ -247,7 +248,7 @@ class Experiment:
 
     def measure(self) -> Evaluation:
         """Measure the model, in evaluation mode, as it stands."""
-        return self.prepared.evaluator(self._say, self.watchers).run()
+        return self.prepared.evaluator(self.prepared.say, self.watchers).run()
 
     def _result(
         self,
@@ -289,7 +290,3 @@ class Experiment:
             **({"left_out": evaluated.left_out} if evaluated.left_out else {}),
             "environment": self.folder.read("environment.json"),
         }
-
-    def _say(self, text: str) -> None:
-        if not self.options.quiet and self.processes.writes:
-            terminal.say(text)

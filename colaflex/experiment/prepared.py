@@ -21,6 +21,7 @@ from colaflex.experiment.stage_cache import KnownStageOne, load_stage_one
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
+from colaflex.runtime import terminal
 from colaflex.spec import Spec
 from colaflex.training.batches import TrainingBatches
 from colaflex.training.distributed import Processes, Strategy, join_processes
@@ -81,14 +82,19 @@ class Prepared:
         split = self.options.split
         return evaluator(self.spec, self.model, self.data, self.corpus, say, split, watcher)
 
+    def say(self, text: str) -> None:
+        """On stderr, by the process that writes, unless the run is to be quiet."""
+        if not self.options.quiet and self.processes.writes:
+            terminal.say(text)
+
     def check(self) -> None:
-        """Refuse before anything is written what could only fail later."""
+        """Refuse before anything is written what could only fail later; warn of the rest."""
         for plan in self.plans():
             plan.rows_of_a_share(self.processes.world * plan.settings.accumulate)
             self.order(plan)
             if plan.settings.compile:
                 require_compiler()
-        self.evaluator()
+        self.evaluator(self.say)
 
 
 def prepare(spec: Spec, folder: Path, options: RunOptions) -> Prepared:

@@ -97,13 +97,13 @@ class LatentLanguageModel(LatentModel, LanguageModel):
         """(batch,) nats: a lower bound, where prior and posterior have densities; else None.
 
         The mean over draws from the posterior, which are keyed by the tokens; see
-        `latent_likelihood`.
+        `latent/likelihood.py`.
         """
         weights = self.log_weights(tokens)
         return None if weights is None else weights.mean(0)
 
     def log_weights(self, tokens: TokenBatch) -> Tensor | None:
-        """(draws, batch) nats; see `latent_likelihood`."""
+        """(draws, batch) nats; see `latent/likelihood.py`."""
         return log_weights(self, tokens) if self.likelihood != "none" else None
 
     @property

@@ -11,10 +11,9 @@ import argparse
 import os
 import signal
 import sys
-import time
+import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
 from colaflex.experiment.experiment import Experiment
 from colaflex.experiment.folder import FolderHeld
@@ -29,13 +28,29 @@ from colaflex.runtime.pool import when_to_stop
 from colaflex.spec import Spec
 from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
+from colaflex.training.watcher import Watcher
 
 __all__ = ["main"]
 
 SECONDS = 30.0
 """Between two lines of progress."""
-AGAIN = 0.1
-"""Seconds between two requests to stop."""
+
+
+class Stop(Watcher):
+    """Stops training at the end of a step, also where that is asked before it begins."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        """As training hears it; before, nobody does."""
+        self._asked.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def begin(self, stage: str, done: int, total: int) -> None:
+        """Training hears it by now."""
+        if self._asked.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,14 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training takes it over, and knows what to do
-    when_to_stop(_stop)
+    stop = Stop()
+    when_to_stop(stop.ask)
     try:
         with ExitStack() as claim:
             precision = chosen_precision(given.precision, chosen_device(given.device))
             claim.enter_context(claimed(given.stage1, precision=precision))
             options = RunOptions(resume=True, device=given.device, precision=given.precision)
             prepared = prepare(Spec.load(given.spec), given.folder, options)
-            Experiment(prepared, [LineProgress(sys.stderr, SECONDS), ClaimRelease(claim)]).run()
+            watchers = [LineProgress(sys.stderr, SECONDS), stop, ClaimRelease(claim)]
+            Experiment(prepared, watchers).run()
     except (FolderHeld, StageOneHeld):
         return BUSY
     except (Interrupted, KeyboardInterrupt) as interruption:
@@ -64,13 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         return report_failure(error)
     return 0
-
-
-def _stop() -> NoReturn:
-    """Ask for a stop again and again: training that begins later has not heard the first."""
-    while True:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(AGAIN)
 
 
 if __name__ == "__main__":

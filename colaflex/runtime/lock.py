@@ -33,8 +33,8 @@ class FileLock:
 
     def acquire(self, wait: bool = True) -> bool:
         """Wait until the lock is ours; without `wait`, False where another holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 free = lock(descriptor, wait)
@@ -47,7 +47,7 @@ class FileLock:
             os.close(descriptor)
             if not free:
                 return False
-            # It was deleted while we waited: others lock another file.
+            # It was deleted while we waited, perhaps its folder too: others lock another file.
 
     def release(self) -> None:
         """Free the lock, also where a child process has inherited the descriptor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from colaflex.corpora.worlds_process import WorldsConfig
 from colaflex.evaluation.likelihood import Likelihood, likelihood_metrics
 from colaflex.evaluation.reconstruction import Reconstruction, reconstruction_metrics
 from colaflex.evaluation.spelling import spelling
+from colaflex.experiment.estimate import estimate
+from colaflex.experiment.run_options import RunOptions
 from colaflex.report import build_report, print_summary
+from colaflex.training.progress import LineProgress
 
 SMALL = {"documents": 60, "validation_documents": 9, "test_documents": 9, "judge_documents": 30}
 WORLDS = Worlds(WorldsConfig(**SMALL))
@@ -149,9 +153,12 @@ def test_a_run_with_words_for_tokens(
         },
     }
     spec = colaflex.Spec.load(tiny).override(changes)
-    result = colaflex.run(spec, out=tmp_path / "run")
+    estimate(spec, RunOptions())
+    assert "can't write" in capsys.readouterr().err  # of a dry run as well
+    result = colaflex.run(spec, out=tmp_path / "run", progress=LineProgress(sys.stderr))
     told = capsys.readouterr().err.splitlines()
     assert "can't write" in told[0] and "figures per byte are left out" in told[0]
+    assert any(line.startswith("baseline: step 0") for line in told[1:])
     assert not any("bits_per_byte" in name for name in result["metrics"])
     assert "likelihood.nats_per_token" in result["metrics"]
     assert "likelihood.bits_per_byte" in result["left_out"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -97,3 +98,17 @@ def test_a_path_leads_to_what_it_was_opened_as_until_it_is_moved(
             path.rename(tmp_path / "b")
             path.write_text("")
         assert leads_to(path, file.fileno()) == (not moved)
+
+
+def test_a_folder_that_is_deleted_while_it_is_waited_for_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "stage1.lock"
+    holder, waiter = FileLock(path), FileLock(path)
+    assert holder.acquire()
+    waiting = threading.Thread(target=waiter.acquire)
+    waiting.start()
+    shutil.rmtree(path.parent)
+    holder.release()
+    waiting.join(timeout=60)
+    assert not waiting.is_alive()
+    assert path.exists()
+    waiter.release()

@@ -18,8 +18,9 @@ def keep_best_checkpoints(study: Study, arm: str) -> None:
     """
     about = study.about(arm)
     with about.lock:
+        records = study.records(arm)  # first: what ends from here on, elsewhere, is not touched
         best = None if arm == FRESH else study.best(arm)
-        for record in study.records(arm):
+        for record in records:
             ended = record.state in ("complete", "pruned", "failed")
             if ended and (best is None or record.number != best.number):
                 _remove_checkpoints(about.trial_folder(record.number))
