@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def test_a_folder_that_is_deleted_while_it_is_waited_for_is_made_again(tmp_path:
     assert holder.acquire()
     waiting = threading.Thread(target=waiter.acquire)
     waiting.start()
+    time.sleep(0.5)  # it waits by now
     shutil.rmtree(path.parent)
     holder.release()
     waiting.join(timeout=60)
