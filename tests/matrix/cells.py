@@ -127,15 +127,15 @@ TOKENS = 16
 """Length of the rows that the cells learn from."""
 
 
-STEPS = 24
+STEPS = 20
 """Of every stage."""
 
 
 def document(cell: Cell) -> dict[str, Any]:
     """The cell's spec as plain data.
 
-    The representation learns along slowly: a prior that is judged by so few steps needs latents
-    that stay where they are.
+    The representation learns along slowly: a prior that is judged by 20 steps needs latents that
+    stay where they are.
     """
     own = cell.representation.config.capabilities().reads == "own_tokenizer"
     return {
