@@ -11,8 +11,6 @@ from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cells import Cell, cell_spec
 from colaflex.runtime.pool import Pool, ProcessEnd
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.mark.parametrize("when", ["at once", "in training"])
 def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(
