@@ -31,7 +31,7 @@ __all__ = [
 
 TOKEN_CAPABILITIES = RepresentationCapabilities(
     continuous_density=False,
-    readouts=("categorical", "chained", "through_decoder", "second_head"),
+    readouts=("categorical", "chained", "recurrent", "through_decoder", "second_head"),
     undrawn=("through_decoder", "second_head"),
     history=True,
 )

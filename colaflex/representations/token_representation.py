@@ -15,6 +15,7 @@ from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.decoder_readouts import Realisation, SecondHead, ThroughDecoder
+from colaflex.representations.recurrent_readout import RecurrentReadout
 from colaflex.representations.token_content import TokenHistory, TokenSlots
 
 __all__ = ["TokenRepresentation"]
@@ -22,6 +23,7 @@ __all__ = ["TokenRepresentation"]
 CATEGORICAL: Mapping[str, type[CategoricalReadout]] = {
     "categorical": CategoricalReadout,
     "chained": ChainedReadout,
+    "recurrent": RecurrentReadout,
 }
 DECODER_READOUTS: Mapping[str, type[ThroughDecoder | SecondHead]] = {
     "through_decoder": ThroughDecoder,

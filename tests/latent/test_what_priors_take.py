@@ -33,6 +33,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
     "joint": {"training.regime": "joint"},
     "chained": {"prior.readout": "chained"},
+    "recurrent": {"prior.readout": "recurrent"},
     "second head, joint": {"prior.readout": "second_head", "training.regime": "joint"},
 }
 PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]
@@ -63,7 +64,7 @@ def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     prior = colaflex.load(run).spec.prior
     assert prior is not None
-    draws = prior.capabilities().estimates and prior.readout in ("auto", "chained")
+    draws = prior.capabilities().estimates and prior.readout in ("auto", "chained", "recurrent")
     for name in ("valid_sentences", "distinct_documents", "coherent_documents"):
         assert (f"generation.at_drawn_steps.2.{name}" in metrics) == draws
     if draws:

@@ -104,7 +104,7 @@ READOUTS = {
     f"flow_matching, {readout}": BOARD.specs["flow_matching_readout"].override(
         {"prior.readout": readout}
     )
-    for readout in ("chained", "through_decoder", "second_head")
+    for readout in ("chained", "recurrent", "through_decoder", "second_head")
 }
 TAUGHT = {
     f"{prior}, {readout}": BOARD.specs["rectified_flow_readout"].override(

@@ -1,0 +1,79 @@
+"""Base of categorical readouts whose draws take a segment's slots one after the other."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional
+
+from colaflex.representations.categorical_readout import CategoricalReadout
+from colaflex.representations.expected_embeddings import expected_and_nats
+
+__all__ = ["SequentialReadout"]
+
+
+class SequentialReadout(CategoricalReadout):
+    """Its estimate is the categorical readout's; its draws know the slots before.
+
+    Where slots are drawn apart, each may be right and the segment wrong. The logits of an estimate
+    are W silu(h_k) + b; those of a draw are W silu(h_k + c_k) + b, with c_k made of what was drawn
+    in the slots before k, and c_1 = 0. The loss is the mean of both cross-entropies.
+    """
+
+    unbiased: ClassVar[bool] = False
+
+    @abstractmethod
+    def contexts(self, before: Tensor, embedded: Tensor) -> Tensor:
+        """c of all slots, given the text.
+
+        Args:
+            before: (..., slots, inner), h of all slots.
+            embedded: (..., slots, inner) embeddings of the text.
+
+        Returns:
+            (..., slots, inner); c_k depends on the text of slots before k alone.
+        """
+
+    @abstractmethod
+    def context_flops(self) -> int:
+        """Model FLOPs of the contexts of one segment."""
+
+    def _of_states(self, states: Tensor) -> list[Tensor]:
+        before = self.slots(states)
+        return [functional.silu(before), before]
+
+    def _apart_and_before(self, said: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., slots, inner) each: silu(h) and h, as guidance has moved them apart."""
+        slots, inner = self.sizes.slots, self.sizes.inner
+        both = said[..., : 2 * slots * inner].unflatten(-1, (2, slots, inner))
+        return both[..., 0, :, :], both[..., 1, :, :]
+
+    @staticmethod
+    def _added(apart: Tensor, before: Tensor, context: Tensor) -> Tensor:
+        """What a context adds: nothing in the first slot, whose logits are the estimate's."""
+        return apart + (functional.silu(before + context) - functional.silu(before))
+
+    def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The expected latents, and -log p of their tokens: the mean of apart and in turn."""
+        said = self.said(states)
+        mean, alone = self._mean_and_nats(said, content)
+        unembedding, bias, table = self._weights()
+        apart, before = self._apart_and_before(said)
+        embedded = functional.embedding(content, table).to(before.dtype)
+        inner = self._added(apart, before, self.contexts(before, embedded))
+        nothing = table.new_zeros(len(table), 0)
+        rows = inner.flatten(0, -2)
+        _, nats = expected_and_nats(rows, content.flatten(), unembedding, bias, nothing)
+        return mean, (alone + self._of_segments(nats, content)) / 2
+
+    def likeliest_flops(self, batch: int, segments: int) -> int:
+        """The logits', and what each slot hears of those before."""
+        return super().likeliest_flops(batch, segments) + batch * segments * self.context_flops()
+
+    def taught_flops(self, batch: int, segments: int) -> int:
+        """As the base's, the contexts, and the logits of draws."""
+        logits = 2 * self.sizes.symbols * self.sizes.inner * self.sizes.slots
+        more = batch * segments * (self.context_flops() + logits)
+        return super().taught_flops(batch, segments) + 3 * more
