@@ -30,7 +30,9 @@ taken over. In the names below `*` and `?` stand for what varies, such as the or
 Intervals are over items of one run; results of several seeds are kept apart. Metrics of generated
 text carry a row where they are not the model's (`generation.real.distinct_2`) and a point where
 they are part of a sweep over steps, drawn or not, over guidance or temperature
-(`generation.at_steps.4.distinct_2`) or of a grid
+(`generation.at_steps.4.distinct_2`), over another option of the sampler, by
+`evaluation.sweep_sampling` (`generation.at_grid.power(0.5).distinct_2`,
+`generation.at_guidance_interval.0-0.5.distinct_2`), or of a grid
 (`generation.at_guidance.2.at_temperature.0.7.distinct_2`); without either they are the model's, at
 the spec's `sampling`. A sweep over a setting of which the model takes no notice is left
 out. `denoising.at_logit_time.L.*` is measured at the noise level `logit t = L`, t = 1 being noise.

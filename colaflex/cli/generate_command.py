@@ -38,8 +38,18 @@ MANY = 16
 @click.option("--guidance", type=float, help="1 is off.")
 @click.option("--reencode/--no-reencode", default=None, help="History through decoded tokens.")
 @click.option("--estimate", help="mean, or draw: each step draws tokens and goes on from them.")
-@click.option("--renoise", type=float, help="Share of fresh noise in each step; 0 is off.")
-@click.option("--grid", help="Times of the steps: uniform, or power(p), e.g. power(0.5).")
+@click.option(
+    "--renoise",
+    metavar="SHARE|ddpm",
+    callback=lambda context, parameter, given: _number_or_word(given),
+    help="Share of fresh noise in each step; 0 is off.",
+)
+@click.option("--grid", help="Times of the steps: uniform, power(p) or prefix(rho).")
+@click.option(
+    "--guidance-interval", type=float, nargs=2, metavar="LOW HIGH", help="Times t of guidance."
+)
+@click.option("--guidance-law", help="constant, data_end or noise_end.")
+@click.option("--noise-temperature", type=float, help="Deviation of the noise; 1 by default.")
 @click.option("--temperature", type=float, help="Of tokens; 0: most probable.")
 @click.option("--top-k", type=int, help="0 is off.")
 @click.option("--top-p", type=float, help="1 is off.")
@@ -85,6 +95,13 @@ def command(run: Path, prompt: tuple[str, ...], file: Path | None, **options: An
         if len(rows) > 1:
             print("---")
     return 0
+
+
+def _number_or_word(given: str | None) -> float | str | None:
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        return given
 
 
 def _check(prompts: list[str], seed: int, options: dict[str, Any]) -> None:

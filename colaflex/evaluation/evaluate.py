@@ -229,8 +229,8 @@ class Evaluator:
         return {**rows, **{name: row.first(len(prompts)) for name, row in own.items()}}
 
     def _cost(self, point: SweepPoint, row: TextRow, seconds: float) -> Metrics:
-        """What a point of a sweep over steps takes."""
-        if [setting for setting, _ in point.settings] not in (["steps"], ["drawn_steps"]):
+        """What a point of a sweep over what a sampler does takes."""
+        if not point.priced:
             return {}
         block = self.model.network_evaluations(point.options.latents)
         rate = sum(map(len, row.tokens)) / seconds

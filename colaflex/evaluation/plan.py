@@ -21,6 +21,9 @@ class EvaluationPlan(Evaluation):
     draws: bool = Field(
         False, description="Whether estimates can be drawn, as the model declares it."
     )
+    unfit: frozenset[str] = Field(
+        frozenset(), description="Options of `sampling` swept, of which the model takes no notice."
+    )
     judged_by: JudgeSettings | None = Field(None, description="The judge, sized to the run.")
     max_tokens: int = Field(256, ge=1, description="Longest row.")
     seed: int = Field(0, description="Of the samples.")

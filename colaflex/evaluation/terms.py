@@ -28,6 +28,7 @@ TEXT = (
 PER_TOKEN = ("reconstruction.token_accuracy", "speed.network_evaluations_per_token")
 SAMPLING = (
     *("steps", "guidance", "reencode", "estimate", "renoise", "grid"),
+    *("guidance_interval", "guidance_law", "noise_temperature"),
     *("temperature", "top_k", "top_p", "repetition_penalty"),
 )
 MACHINE = ("device", "processor", "cores", "threads", "processes", "platform")

@@ -60,7 +60,12 @@ def _plan(spec: Spec, split: Split) -> EvaluationPlan:
         **{**dict(spec.evaluation), "likelihood": _likelihood(spec)},
         split=split,
         guided=_guided(spec),
-        draws=_draws(spec),
+        draws=_obeys(spec, "estimate", "draw"),
+        unfit=frozenset(
+            name
+            for name, values in spec.evaluation.sweep_sampling.values().items()
+            if not all(_obeys(spec, name, value) for value in values)
+        ),
         judged_by=judge_settings(spec),
         max_tokens=spec.training.for_stage(last_stage).max_tokens,
         seed=spec.seed,
@@ -90,10 +95,10 @@ def _guided(spec: Spec) -> bool:
     return declared is None or bool(declared.guidance)
 
 
-def _draws(spec: Spec) -> bool:
-    """Whether estimates can be drawn, as the model declares it."""
-    drawing = spec.sampling.model_copy(update={"estimate": "draw"})
-    return "estimate" not in {name for name, _, _ in unfit_sampling(spec, drawing)}
+def _obeys(spec: Spec, option: str, value: object) -> bool:
+    """Whether the model samples by this value of an option, as it declares."""
+    sampling = spec.sampling.model_copy(update={option: value})
+    return option not in {name for name, _, _ in unfit_sampling(spec, sampling)}
 
 
 def _likelihood(spec: Spec) -> bool:

@@ -85,7 +85,9 @@ def checked_text(text: Any, what: str = "prompt") -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A number of another library as one of Python's."""
+    """A number of another library as one of Python's, a list as a tuple."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):

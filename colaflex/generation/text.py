@@ -57,7 +57,15 @@ class GenerationOptions(CallSampling):
     def latents(self) -> SamplingOptions:
         """The options that the prior takes."""
         return SamplingOptions(
-            self.steps, self.guidance, self.reencode, self.estimate, self.renoise, self.grid
+            self.steps,
+            self.guidance,
+            self.reencode,
+            self.estimate,
+            self.renoise,
+            self.grid,
+            self.guidance_interval,
+            self.guidance_law,
+            self.noise_temperature,
         )
 
     @property

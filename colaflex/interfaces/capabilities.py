@@ -90,7 +90,8 @@ class PriorCapabilities:
     One of `maximum_likelihood` learns by its negative log density per channel, which falls without
     end where latents shrink to a point; other losses are at least 0. `readout` and `history` tell
     whether it takes those that a representation offers (`Prior.take`), `estimates` whether it
-    samples by `estimate`, `renoise` and `grid` of `SamplingOptions`.
+    samples by `estimate`, `renoise` and `grid` of `SamplingOptions`, and `guided_by_time` whether
+    it does by `guidance_interval`, `guidance_law` and `noise_temperature`.
 
     Example:
         >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "mean_flow"})
@@ -107,6 +108,7 @@ class PriorCapabilities:
     readout: bool = False
     history: bool = False
     estimates: bool = False
+    guided_by_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

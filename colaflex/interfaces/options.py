@@ -4,10 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_NEW_TOKENS", "SamplingOptions", "TokenSampling"]
+__all__ = ["MAX_NEW_TOKENS", "GuidanceCourse", "SamplingOptions", "TokenSampling"]
 
 MAX_NEW_TOKENS = 65_536
 """Of one continuation: the caches of a row grow with its length, and attention with its square."""
+
+
+LEAST_WEIGHT = 1e-5
+"""Where a law's weight is smaller, guidance is off: rounded times are 0 and 1 too."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceCourse:
+    """Guidance over the time t, from 1 (noise) to 0 (data): 1 + w(t) (g - 1).
+
+    Attributes:
+        scale: g in g·conditional + (1-g)·unconditional; 1 is off.
+        interval: the times, ends included, at which it acts; elsewhere w = 0.
+        law: w within it: constant is 1, data_end 1 - t, noise_end t.
+
+    Example:
+        >>> course = GuidanceCourse(3.0, interval=(0.0, 0.5), law="data_end")
+        >>> [course.at(time) for time in (1.0, 0.5, 0.25, 0.0)]
+        [1.0, 2.0, 2.5, 3.0]
+        >>> course.branches(1.0), course.branches(0.5)
+        (1, 2)
+    """
+
+    scale: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    law: str = "constant"
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same at all times."""
+        return self.scale == 1.0 or (self.interval, self.law) == ((0.0, 1.0), "constant")
+
+    def at(self, time: float) -> float:
+        """The guidance at a time; exactly 1 where it is off."""
+        if self.constant:
+            return self.scale
+        low, high = self.interval
+        if not low - LEAST_WEIGHT <= time <= high + LEAST_WEIGHT:
+            return 1.0
+        weight = {"constant": 1.0, "data_end": 1.0 - time, "noise_end": time}[self.law]
+        return 1.0 if weight < LEAST_WEIGHT else 1.0 + weight * (self.scale - 1.0)
+
+    def branches(self, time: float) -> int:
+        """Network evaluations that a prediction takes at a time."""
+        return 1 if self.at(time) == 1.0 else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +66,12 @@ class SamplingOptions:
             again, instead of its sampled latents.
         estimate: whether each step but the last follows the expected clean latents (mean), or ones
             drawn from what the readout says (draw).
-        renoise: share r of fresh noise in each step, r in [0, 1]; 0 keeps the path's own.
-        grid: the times at which a sampler looks, uniform or power(p).
+        renoise: share r of fresh noise in each step, r in [0, 1]; 0 keeps the path's own, and ddpm
+            takes the share that the noising process has.
+        grid: the times at which a sampler looks: uniform, power(p), law or prefix(rho).
+        guidance_interval: the times, ends included, at which guidance acts.
+        guidance_law: how guidance goes over time; see `GuidanceCourse`.
+        noise_temperature: standard deviation of the noise that sampling draws.
 
     Example:
         >>> SamplingOptions(steps=4, guidance=2.0).along_the_flow
@@ -35,8 +84,16 @@ class SamplingOptions:
     guidance: float = 1.0
     reencode: bool = False
     estimate: str = "mean"
-    renoise: float = 0.0
+    renoise: float | str = 0.0
     grid: str = "uniform"
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_law: str = "constant"
+    noise_temperature: float = 1.0
+
+    @property
+    def course(self) -> GuidanceCourse:
+        """Guidance over time."""
+        return GuidanceCourse(self.guidance, self.guidance_interval, self.guidance_law)
 
     @property
     def along_the_flow(self) -> bool:

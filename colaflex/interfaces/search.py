@@ -36,7 +36,7 @@ class SearchRange:
     high: float | None = None
     step: float | None = None
     log: bool = False
-    choices: Sequence[bool | int | float | str] = ()
+    choices: Sequence[bool | int | float | str | tuple[float, ...]] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))

@@ -15,7 +15,7 @@ from colaflex.statistics.front import front
 __all__ = ["Level", "Point", "front_line", "frontier", "levels", "timed"]
 
 _SPEEDS = ("speed.tokens_per_second", "speed.generation_tokens_per_second")
-Settings = tuple[tuple[str, float], ...]
+Settings = tuple[tuple[str, float | str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def frontier(row: Entry, quality: str, diversity: str) -> list[Point]:
 
 
 def timed(row: Entry, quality: str) -> list[Point]:
-    """Tokens per second and quality, of the spec's own setting and of every number of steps."""
+    """Tokens per second and quality, of the spec's own setting and of those that are timed."""
     speed = next((row.metrics[name] for name in _SPEEDS if name in row.metrics), None)
     own = row.metrics.get(f"generation.{quality}")
     points = [Point((), speed, own)] if speed and own else []

@@ -2,7 +2,8 @@
 
 A dotted name is `<family>.<metric>`. In the family `generation` it may carry a row other than the
 model's (`generation.real.distinct_2`) or a point of a sweep (`generation.at_steps.4.distinct_2`,
-`generation.at_guidance.2.at_temperature.0.7.distinct_2`), as it may in the family `speed`; in
+`generation.at_guidance.2.at_temperature.0.7.distinct_2`, `generation.at_grid.law.distinct_2`,
+`generation.at_guidance_interval.0-0.5.distinct_2`), as it may in the family `speed`; in
 `denoising` the point is a noise level (`denoising.at_logit_time.-1.x0_error`).
 `place` takes names apart, here and nowhere else; `describe` says what they mean.
 
@@ -52,7 +53,9 @@ ROWS: dict[str, str] = {
 }
 """Whose text the metrics of `generation` are measured on, in the order of the results table."""
 
-_SWEEP = re.compile(r"at_([a-z_]+)\.(-?\d+(?:\.\d+)?(?:e-?\d+)?)\.(.+)", re.DOTALL)
+_NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
+_WORD = rf"{_NUMBER}-{_NUMBER}|[a-z_]+(?:\({_NUMBER}\))?"
+_SWEEP = re.compile(rf"at_([a-z_]+)\.(?:({_WORD})|(-?{_NUMBER}))\.(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,13 @@ class Placement:
         row: whose text is measured; "model" unless the name says otherwise.
         point: where in a sweep it was measured: the swept settings ("steps", "guidance", ...) with
             their values, several in a grid; empty at the spec's own settings. "samples" is the
-            number of texts: the same as without, of fewer.
+            number of texts: the same as without, of fewer. What is no number is a word.
     """
 
     family: str
     metric: str
     row: str = "model"
-    point: tuple[tuple[str, float], ...] = ()
+    point: tuple[tuple[str, float | str], ...] = ()
 
     @property
     def axis(self) -> str | None:
@@ -80,8 +83,9 @@ class Placement:
 
     @property
     def at(self) -> float | None:
-        """The value of that setting, or None."""
-        return self.point[0][1] if len(self.point) == 1 else None
+        """The value of that setting, or None where there is none or it is a word."""
+        value = self.point[0][1] if len(self.point) == 1 else None
+        return value if isinstance(value, float) else None
 
     @property
     def canonical(self) -> str:
@@ -94,10 +98,10 @@ def place(name: str) -> Placement:
     family, _, rest = name.partition(".")
     if family not in ("generation", "speed", "denoising"):
         return Placement(family, rest)
-    point = []
+    point: list[tuple[str, float | str]] = []
     while match := _SWEEP.fullmatch(rest):
-        axis, at, rest = match.groups()
-        point.append((axis, float(at)))
+        axis, word, number, rest = match.groups()
+        point.append((axis, word or float(number)))
     if family != "generation":
         return Placement(family, rest, point=tuple(point))
     row, _, metric = rest.partition(".")

@@ -111,8 +111,10 @@ def interval(measurement: Measurement, unit: str = "", places: int | None = None
     return f"{low} to {high}" if measurement.low < 0 else f"{low} – {high}"
 
 
-def tick(value: float) -> str:
-    """A number on an axis or a swept value, as short as it goes."""
+def tick(value: float | str) -> str:
+    """A number on an axis or a swept value, as short as it goes; a word as it is."""
+    if isinstance(value, str):
+        return value
     text = compact(value) if abs(value) >= 10_000 else f"{value:.4g}"
     return text.replace("-", "−")
 

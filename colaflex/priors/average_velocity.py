@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import ClassVar
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.solver import VelocityField
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.block_sampling import Draw
@@ -129,6 +131,10 @@ class AverageVelocity(PathPrior):
             both = torch.tensor([time, time - then], device=points.device)
             points = points - (time - then) * field(both, points)
         return points
+
+    def asked_times(self, options: SamplingOptions) -> Sequence[float]:
+        """Those of its own grid."""
+        return self.grid(options.steps)[:-1]
 
     def end_time(self, time: Tensor) -> Tensor:
         """The same at a span of 0: there the readout learns the text."""

@@ -3,11 +3,14 @@
 A step from t to s takes the estimate x for the data, so that z_t tells of the noise
 e = (z_t - (1 - t) x) / t, and goes on to z_s = (1 - s) x + s (sqrt(1 - r^2) e + r n) with fresh
 noise n. With r = 0 and the expected x that is Euler's step along the flow; with r = 1 all noise is
-fresh.
+fresh, and z_t forgotten. Between them lies the step whose z_s has the law that it has given z_t and
+x where noise grew from s to t: r^2 = 1 - (s (1 - t) / (t (1 - s)))^2 (ddpm).
 
 References:
     Denoising Diffusion Implicit Models (Song et al., 2021), for the step at r = 0,
-    https://arxiv.org/abs/2010.02502.
+    https://arxiv.org/abs/2010.02502; Denoising Diffusion Probabilistic Models (Ho et al., 2020),
+    for that of ddpm, https://arxiv.org/abs/2006.11239; ELF-REG (2026), for the early end of
+    prefix(rho), https://arxiv.org/abs/2609.29102.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from torch import Tensor
 from colaflex.errors import UserError
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.one_line import one_line
+from colaflex.interfaces.options import GuidanceCourse
 from colaflex.interfaces.prior import Known
 from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.solver import VelocityField
@@ -37,13 +41,16 @@ __all__ = [
     "LastCall",
     "PinnedNoise",
     "Prefix",
+    "fresh_share",
     "grid_times",
     "last_mean",
     "renoised",
 ]
 
+_WITH_NUMBER = re.compile(r"(power|prefix)\(([0-9.]+)\)")
+
 Draw = Callable[[int], Tensor]
-"""(k) -> standard-normal points for the k-th step of a sampler, pinned positions clean."""
+"""(k) -> normal points for the k-th step of a sampler, pinned positions clean."""
 
 Estimate = Callable[[int, Tensor, Tensor], Tensor]
 """(step, scalar time, points) -> clean latents of the points' shape."""
@@ -58,19 +65,22 @@ class PinnedNoise:
         shape: (block, dim).
         like: tells device and dtype.
         known: clean at every step.
+        temperature: standard deviation.
     """
 
     noise: SampleNoise
     shape: tuple[int, int]
     like: Tensor
     known: Known | None
+    temperature: float = 1.0
 
     __repr__ = one_line
 
     def __call__(self, step: int) -> Tensor:
         """See `Draw`."""
         purpose = f"flow {step}" if step else "flow"
-        return self.pin(self.noise.normal(purpose, self.shape, self.like))
+        drawn = self.noise.normal(purpose, self.shape, self.like)
+        return self.pin(drawn if self.temperature == 1.0 else self.temperature * drawn)
 
     def pin(self, points: Tensor) -> Tensor:
         """The points, known positions put back."""
@@ -101,14 +111,14 @@ class BlockSampler:
     Attributes:
         denoiser: asked at a scalar time, or (n_times,) where it conditions on several.
         prefix: what stands before the block; guidance is off in rows where that is nothing.
-        guidance: g in g · conditional + (1 - g) · unconditional.
+        guidance: g in g · conditional + (1 - g) · unconditional, at all times or over time.
         pinned: (rows, block) bool, positions at rest; None where there are none.
         condition: (rows, block, width), added to the lifted points.
     """
 
     denoiser: Denoiser
     prefix: Prefix
-    guidance: float = 1.0
+    guidance: float | GuidanceCourse = 1.0
     pinned: Tensor | None = None
     condition: Tensor | None = None
 
@@ -154,16 +164,17 @@ class BlockSampler:
             condition: added to the lifted points.
         """
         denoiser, opens = self.denoiser, self.prefix.lengths == 0
-        on = self.guidance != 1.0 and not bool(opens.all())
+        on = self._course.scale != 1.0 and not bool(opens.all())
 
         def output(points: Tensor, times: Tensor) -> Tensor:
+            guidance = self._guidance(times) if on else 1.0
             lifted = denoiser.lifted(points, opens, condition)
             conditional = of_states(denoiser.network(lifted, times, self.prefix.history))
-            if not on:
+            if guidance == 1.0:
                 return conditional
             lifted = denoiser.lifted(points, None, condition)
             free = of_states(denoiser.network(lifted, times, None))
-            mixed = torch.lerp(free, conditional, self.guidance)
+            mixed = torch.lerp(free, conditional, guidance)
             return torch.where(opens[:, None, None], conditional, mixed)
 
         return output
@@ -203,6 +214,21 @@ class BlockSampler:
         self, head: Readout, condition: Tensor | None, time: Tensor, points: Tensor
     ) -> Tensor:
         return self.guided(head.said, condition)(points, self._times(time, points))
+
+    @property
+    def _course(self) -> GuidanceCourse:
+        guidance = self.guidance
+        return guidance if isinstance(guidance, GuidanceCourse) else GuidanceCourse(guidance)
+
+    def _guidance(self, times: Tensor) -> float:
+        """At scaled times; only where it makes a difference are they looked at.
+
+        Of the noisiest position, should they differ.
+        """
+        course = self._course
+        if course.constant:
+            return course.scale
+        return course.at(float(self.denoiser.noise_time(times).max()))
 
     def _with(self, estimate: Tensor | None) -> Tensor | None:
         """The condition, and an estimate lifted, where the denoiser reads one."""
@@ -247,20 +273,48 @@ def last_mean(field: VelocityField, drawn: Estimate | None, steps: int) -> Estim
     return estimate
 
 
-def grid_times(grid: str, steps: int) -> list[float]:
+def grid_times(
+    grid: str, steps: int, quantile: Callable[[float], float] | None = None
+) -> list[float]:
     """The times of a sampler of so many steps, from 1 to 0.
 
     Args:
-        grid: uniform, or power(p): 1 - u^p at even u; p < 1 looks more often near the data.
+        grid: uniform; power(p): 1 - u^p at even u, which for p < 1 looks more often near the data;
+            law: even quantiles of the law of the training times; or prefix(rho): the first `steps`
+            even times of steps / rho, and then at once the end.
         steps: intervals.
+        quantile: of the law of the training times.
+
+    Raises:
+        UserError: there is no such law.
     """
-    bent = re.fullmatch(r"power\(([0-9.]+)\)", grid)
-    power = float(bent.group(1)) if bent else 1.0
-    return [1.0 - (step / steps) ** power for step in range(steps + 1)]
+    if grid == "law":
+        if quantile is None:
+            raise UserError("grid: this prior has no law of training times; ask for uniform")
+        return [1.0, *(quantile(1.0 - step / steps) for step in range(1, steps)), 0.0]
+    numbered = _WITH_NUMBER.fullmatch(grid)
+    bend = float(numbered.group(2)) if numbered else 1.0
+    if numbered and numbered.group(1) == "prefix":
+        return [1.0 - bend * step / steps for step in range(steps)] + [0.0]
+    return [1.0 - (step / steps) ** bend for step in range(steps + 1)]
+
+
+def fresh_share(renoise: float | str, time: float, then: float) -> float:
+    """r of a step from a time in (0, 1] to one in (0, 1).
+
+    Args:
+        renoise: r itself, or ddpm.
+        time: t.
+        then: s.
+    """
+    if renoise == "ddpm":
+        kept = then * (1.0 - time) / (time * (1.0 - then))
+        return math.sqrt(max(0.0, 1.0 - kept**2))
+    return float(renoise)
 
 
 def renoised(
-    estimate: Estimate, draw: PinnedNoise, times: Sequence[float], renoise: float
+    estimate: Estimate, draw: PinnedNoise, times: Sequence[float], renoise: float | str
 ) -> Tensor:
     """From noise to the last estimate.
 
@@ -268,13 +322,15 @@ def renoised(
         estimate: of the clean latents.
         draw: fresh noise; draw(0) is where it begins.
         times: from 1 to 0.
-        renoise: r, in [0, 1].
+        renoise: see `fresh_share`.
     """
     points = clean = draw(0)
+    kind = torch.promote_types(points.dtype, torch.float32)
     for step, (time, then) in enumerate(pairwise(times)):
-        clean = estimate(step, torch.tensor(time, device=points.device), points)
+        clean = estimate(step, torch.tensor(time, dtype=kind, device=points.device), points)
         noise = (points - (1.0 - time) * clean) / time
-        if renoise and then:
-            noise = math.sqrt(1.0 - renoise**2) * noise + renoise * draw(step + 1)
+        share = fresh_share(renoise, time, then) if then else 0.0
+        if share:
+            noise = math.sqrt(1.0 - share**2) * noise + share * draw(step + 1)
         points = draw.pin(torch.lerp(clean, noise, then))
     return clean

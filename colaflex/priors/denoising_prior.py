@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.network import Network
 from colaflex.interfaces.noise import SampleNoise
-from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.options import GuidanceCourse, SamplingOptions
 from colaflex.interfaces.prior import Known, Prior
 from colaflex.interfaces.readout import EndingReadout
 from colaflex.interfaces.solver import VelocityField
@@ -126,14 +127,14 @@ class DenoisingPrior(Prior):
     ) -> Tensor:
         """The same where something is added to the lifted points; see `field`."""
         shape = (self.block_size, self.latent_dim)
-        draw = PinnedNoise(noise, shape, self.lift.weight, known)
+        draw = PinnedNoise(noise, shape, self.lift.weight, known, options.noise_temperature)
         pinned = None if known is None else known.mask
-        sampler = BlockSampler(self.denoiser, state, options.guidance, pinned, condition)
-        field = LastCall(self.field(state, options.guidance, pinned, condition))
+        sampler = BlockSampler(self.denoiser, state, options.course, pinned, condition)
+        field = LastCall(self.field(state, options.course, pinned, condition))
         if options.along_the_flow:
             points = self.descend(field, draw, options.steps)
         else:
-            times, drawn = grid_times(options.grid, options.steps), None
+            times, drawn = self.grid_times(options), None
             if options.estimate == "draw":
                 drawn = sampler.estimates(noise)
             estimate = last_mean(field, drawn, options.steps)
@@ -155,7 +156,7 @@ class DenoisingPrior(Prior):
     def field(
         self,
         state: Prefix,
-        guidance: float = 1.0,
+        guidance: float | GuidanceCourse = 1.0,
         pinned: Tensor | None = None,
         condition: Tensor | None = None,
     ) -> VelocityField:
@@ -171,7 +172,21 @@ class DenoisingPrior(Prior):
         """Where a readout is asked for an end, if the field was asked last at this time."""
         return time
 
+    def grid_times(self, options: SamplingOptions) -> list[float]:
+        """The times of the steps that estimates make, from 1 to 0."""
+        return grid_times(options.grid, options.steps)
+
+    def asked_times(self, options: SamplingOptions) -> Sequence[float] | None:
+        """The times at which a block's field is asked, in order; None where none knows them.
+
+        Here, one a step.
+        """
+        return self.grid_times(options)[:-1]
+
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """Network evaluations per block: one a step and for an end, times guidance branches."""
-        steps = options.steps + self.ends_apart
-        return steps * (1 if options.guidance == 1.0 else 2)
+        times = self.asked_times(options)
+        if times is None:
+            return None
+        asked = [*times, *times[-1:]] if self.ends_apart else times
+        return sum(map(options.course.branches, asked))

@@ -75,6 +75,7 @@ class ConsistencyConfig(PathPriorConfig):
             needs_teacher=self.mode == "distillation",
             readout=True,
             history=True,
+            guided_by_time=True,
         )
 
 
@@ -101,6 +102,7 @@ class AverageVelocityConfig(PathPriorConfig):
             guidance=self.taught_guidance == 1,
             readout=True,
             history=True,
+            guided_by_time=True,
         )
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ A new flow-type prior states its `objective`, unless that is flow matching's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -76,18 +77,23 @@ class FlowPrior(PathPrior):
         errors = [(straight - v).square().mean((1, 2)) for v in velocities]
         return torch.stack(errors).mean(0)
 
-    def network_evaluations(self, options: SamplingOptions) -> int | None:
-        """Network evaluations per block: solver stages times guidance branches.
+    def asked_times(self, options: SamplingOptions) -> Sequence[float] | None:
+        """The times at which the solver asks; None of one that adapts its steps.
 
         Steps by estimates, with fresh noise or at other times, are Euler's.
         """
         if not options.along_the_flow:
-            return super().network_evaluations(options)
-        branches = 1 if options.guidance == 1.0 else 2
-        evaluations = self.config.solver.evaluations(options.steps)
-        if evaluations is None:
+            return super().asked_times(options)
+        if self.config.solver.evaluations(options.steps) is None:
             return None
-        return (evaluations + self.ends_apart) * branches
+        asked: list[float] = []
+
+        def still(time: Tensor, points: Tensor) -> Tensor:
+            asked.append(float(time))
+            return torch.zeros_like(points)
+
+        self.follow(still, torch.zeros(1), options.steps)
+        return asked
 
 
 def _coasting(velocity: VelocityField) -> VelocityField:

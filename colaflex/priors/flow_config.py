@@ -153,7 +153,9 @@ class FlowMatchingConfig(FlowPriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """A likelihood along the ODE, guidance by empty history, blocks in order."""
-        return PriorCapabilities(likelihood="ode", readout=True, history=True, estimates=True)
+        return PriorCapabilities(
+            likelihood="ode", readout=True, history=True, estimates=True, guided_by_time=True
+        )
 
 
 class RectifiedFlowConfig(FlowMatchingConfig):

@@ -64,12 +64,11 @@ class FlowMatching(FlowPrior):
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """As the base; guidance by estimates doubles all but the first."""
-        evaluations = super().network_evaluations(options)
+        evaluations, times = super().network_evaluations(options), self.asked_times(options)
         settings = self.config.self_conditioning
-        if evaluations is None or not settings.share or settings.guidance == 1.0:
+        if evaluations is None or times is None or not settings.share or settings.guidance == 1.0:
             return evaluations
-        branches = 1 if options.guidance == 1.0 else 2
-        return 2 * evaluations - branches * (1 + self.ends_apart)
+        return evaluations + sum(map(options.course.branches, times[1:]))
 
     # Density.
 

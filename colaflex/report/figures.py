@@ -43,6 +43,8 @@ _AXES = {
     "drawn_steps": "solver steps per block, estimates drawn",
     "guidance": "guidance g",
     "temperature": "temperature of the tokens",
+    "renoise": "share of fresh noise",
+    "noise_temperature": "standard deviation of the noise",
 }
 
 

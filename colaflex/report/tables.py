@@ -46,7 +46,8 @@ __all__ = [
 _COSTS = {"network_evaluations_per_block": "network_evaluations"}
 """What sampling costs at a point of a sweep, as it stands beside the quality of its texts."""
 
-Point = tuple[tuple[str, float], ...]
+Setting = float | str
+Point = tuple[tuple[str, Setting], ...]
 
 _ARROWS = {"higher": "↑", "lower": "↓", "real": "≈"}
 
@@ -111,10 +112,10 @@ class Sweep:
     """Metrics of generated text over the values of one sampling setting, `fixed` ones at theirs."""
 
     axis: str
-    values: list[float]
+    values: list[Setting]
     metrics: list[str]
-    table: Mapping[tuple[float, str], Measurement]
-    fixed: tuple[tuple[str, float], ...] = ()
+    table: Mapping[tuple[Setting, str], Measurement]
+    fixed: Point = ()
 
     @property
     def title(self) -> str:
@@ -127,15 +128,16 @@ class Sweep:
         return self.axis.replace("_", " ")
 
     @property
-    def evaluations(self) -> dict[float, float]:
+    def evaluations(self) -> dict[Setting, float]:
         """Network evaluations per block of each value, where they were all measured."""
         counts = {at: self.table.get((at, "network_evaluations")) for at in self.values}
         known = {at: m.value for at, m in counts.items() if m and math.isfinite(m.value)}
         return known if len(known) == len(self.values) else {}
 
     def points(self, metric: str) -> list[tuple[float, Measurement]]:
-        """Values and finite measurements of one metric, in order."""
-        pairs = [(at, self.table.get((at, metric))) for at in self.values]
+        """Numbers among the values, and finite measurements of one metric, in order."""
+        numbers = [at for at in self.values if not isinstance(at, str)]
+        pairs = [(at, self.table.get((at, metric))) for at in numbers]
         return [(at, m) for at, m in pairs if m and math.isfinite(m.value)]
 
     def heads(self) -> list[MetricInfo]:
@@ -170,7 +172,7 @@ def generation_of(metrics: Mapping[str, Measurement]) -> Generation:
 
 def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
     """Every sweep; steps, drawn steps, guidance and temperature first, then each line of a grid."""
-    tables: dict[tuple[Point, str], dict[tuple[float, str], Measurement]] = {}
+    tables: dict[tuple[Point, str], dict[tuple[Setting, str], Measurement]] = {}
     for name, measurement in metrics.items():
         at = place(name)
         metric = at.metric if at.family == "generation" else _COSTS.get(at.metric)
@@ -180,7 +182,7 @@ def sweeps_of(metrics: Mapping[str, Measurement]) -> list[Sweep]:
     return [
         Sweep(
             axis,
-            sorted({value for value, _ in table}),
+            sorted({value for value, _ in table}, key=_value_order),
             sorted({metric for _, metric in table}, key=generation_order),
             table,
             fixed,
@@ -268,10 +270,16 @@ def _figures(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[int, int, str, Point]:
+def _sweep_order(item: tuple[tuple[Point, str], object]) -> tuple[object, ...]:
     known = ("steps", "drawn_steps", "guidance", "temperature")
     (fixed, axis), _ = item
-    return len(fixed), known.index(axis) if axis in known else len(known), axis, fixed
+    at = [(setting, _value_order(value)) for setting, value in fixed]
+    return len(fixed), known.index(axis) if axis in known else len(known), axis, at
+
+
+def _value_order(value: Setting) -> tuple[bool, float, str]:
+    """Numbers first, then words."""
+    return (True, 0.0, value) if isinstance(value, str) else (False, value, "")
 
 
 def _at_point(point: Point) -> str:

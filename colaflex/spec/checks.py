@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -19,6 +19,10 @@ __all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "unfit_sam
 
 OriginOf = Callable[[KeyPath], Origin]
 LATENT_STAGES = ("representation", "prior")
+STEP_OPTIONS = ("estimate", "renoise", "grid")
+"""Options of sampling that tell what a step does, and where."""
+TIME_OPTIONS = ("guidance_interval", "guidance_law", "noise_temperature")
+"""Options of sampling that tell how guidance and noise go over time."""
 
 
 def missing_requirements(document_requires: object, origin_of: OriginOf) -> Iterator[Problem]:
@@ -195,10 +199,15 @@ def unfit_sampling(
     """Options of sampling that this model has not: each with why, and a hint."""
     part = spec.baseline or spec.prior
     assert part is not None
-    takes = spec.prior is not None and spec.prior.capabilities().estimates
-    for name in [] if takes else _changed_steps(sampling):
+    declared = None if spec.prior is None else spec.prior.capabilities()
+    takes = declared is not None and declared.estimates
+    by_time = declared is not None and declared.guided_by_time
+    foreign = (*(() if takes else STEP_OPTIONS), *(() if by_time else TIME_OPTIONS))
+    for name in _changed(sampling, foreign):
         message = f"the {part.kind} {part.type} samples in its own way alone"
-        yield name, message, f"set it to {getattr(Sampling(), name)}"
+        default = getattr(Sampling(), name)
+        shown = list(default) if isinstance(default, tuple) else default
+        yield name, message, f"set it to {shown}"
     if sampling.estimate == "draw" and takes:
         assert spec.prior is not None
         assert spec.representation is not None
@@ -208,10 +217,10 @@ def unfit_sampling(
             yield "estimate", message, "set it to mean, or prior.readout to auto"
 
 
-def _changed_steps(sampling: Sampling | SamplingOptions) -> list[str]:
-    """Options of what a step does that are not at their defaults."""
-    options, default = ("estimate", "renoise", "grid"), Sampling()
-    return [name for name in options if getattr(sampling, name) != getattr(default, name)]
+def _changed(sampling: Sampling | SamplingOptions, names: Sequence[str]) -> list[str]:
+    """Options that are not at their defaults."""
+    default = Sampling()
+    return [name for name in names if getattr(sampling, name) != getattr(default, name)]
 
 
 def warnings(spec: Document) -> Iterator[str]:
@@ -238,7 +247,7 @@ def warnings(spec: Document) -> Iterator[str]:
 
 
 def _solver_warnings(spec: Document) -> Iterator[str]:
-    solver, changed = getattr(spec.prior, "solver", None), _changed_steps(spec.sampling)
+    solver, changed = getattr(spec.prior, "solver", None), _changed(spec.sampling, STEP_OPTIONS)
     if changed and solver is not None and solver.type != "euler":
         yield (
             f"sampling.{changed[0]}: such steps are Euler's; prior.solver, {solver.type}, takes no "

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from colaflex.interfaces.component import ComponentConfig, FormerDefault, Slot
 from colaflex.interfaces.configs import (
@@ -21,13 +21,46 @@ from colaflex.interfaces.options import MAX_NEW_TOKENS
 from colaflex.interfaces.search import SearchRange
 from colaflex.spec.training import Section, Training
 
-__all__ = ["SPEC_VERSION", "Document", "Evaluation", "Judge", "Sampling", "Tokenizer"]
+__all__ = [
+    "SPEC_VERSION",
+    "Document",
+    "Evaluation",
+    "Judge",
+    "Sampling",
+    "SamplingSweep",
+    "Swept",
+    "Tokenizer",
+]
 
 SPEC_VERSION = 1
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Guidance = Annotated[float, Field(ge=0, le=1000)]
 Temperature = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Estimate = Literal["mean", "draw"]
+Renoise = Literal["ddpm"] | Share
+_NUMBER = r"(0?\.\d*[1-9]|[1-9]\d?(\.\d+)?)"
+Grid = Annotated[
+    str,
+    Field(
+        pattern=rf"^(uniform|power\({_NUMBER}\)|prefix\((0?\.\d*[1-9]|1(\.0+)?)\))$",
+        max_length=40,
+    ),
+]
+GuidanceLaw = Literal["constant", "data_end", "noise_end"]
+NoiseTemperature = Annotated[float, Field(ge=0, le=10)]
+
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"expected low, then high; {ends[0]:g} is above {ends[1]:g}")
+    return ends
+
+
+Interval = Annotated[tuple[Share, Share], AfterValidator(_ordered)]
+Swept = bool | float | str | tuple[float, float]
+"""A value of an option that is swept."""
 
 LEAST_JUDGE, FULL_JUDGE = (100, 4), (600, 16)
 """Steps and rows of a judge's training, at least and at most, where a spec gives neither."""
@@ -61,20 +94,42 @@ class Sampling(Section):
         description="Later blocks see a block through the tokens decoded from it, encoded again: "
         "takes the sampling error out of the history, for one pass of the encoder a block.",
     )
-    estimate: Annotated[Literal["mean", "draw"], SearchRange(choices=("mean", "draw"))] = Field(
+    estimate: Annotated[Estimate, SearchRange(choices=("mean", "draw"))] = Field(
         "mean",
         description="What each step but the last goes on from: the expected latents, or ones of "
         "tokens drawn from what the readout says (draw), which few steps need.",
     )
-    renoise: Annotated[float, SearchRange(low=0.0, high=1.0)] = Field(
-        0.0, ge=0, le=1, description="Share of fresh noise in each step; 0 keeps the path's own."
+    renoise: Annotated[Renoise, SearchRange(low=0.0, high=1.0)] = Field(
+        0.0,
+        description="Share of fresh noise in each step; 0 keeps the path's own, 1 forgets it, ddpm "
+        "is the share by which noise grew from the step's end to its beginning.",
     )
-    grid: str = Field(
+    grid: Annotated[
+        Grid, SearchRange(choices=("uniform", "power(0.5)", "power(0.7)", "prefix(0.5)"))
+    ] = Field(
         "uniform",
-        pattern=r"^(uniform|power\((0?\.\d*[1-9]|[1-9]\d?(\.\d+)?)\))$",
-        max_length=40,
-        description="Times at which a sampler looks: uniform, or power(p), which is 1 - u^p at "
-        "even u; a p below 1 looks more often near the data.",
+        description="Times at which a sampler looks: uniform; power(p), which is 1 - u^p at even "
+        "u, for a p below 1 more often near the data; or "
+        "prefix(rho), the first of steps / rho even ones, the last estimate being the end.",
+    )
+    guidance_interval: Annotated[
+        Interval, SearchRange(choices=((0.0, 1.0), (0.0, 0.5), (0.25, 0.75), (0.5, 1.0)))
+    ] = Field(
+        (0.0, 1.0),
+        description="Times at which guidance acts, low and high, both included: 1 is noise, 0 the "
+        "data. Elsewhere it is off, and the network runs once.",
+    )
+    guidance_law: Annotated[
+        GuidanceLaw, SearchRange(choices=("constant", "data_end", "noise_end"))
+    ] = Field(
+        "constant",
+        description="How guidance goes over time: constant; 1 + (1 - t) (g - 1), growing to the "
+        "data's end; or 1 + t (g - 1), to the noise's.",
+    )
+    noise_temperature: Annotated[NoiseTemperature, SearchRange(low=0.5, high=1.5)] = Field(
+        1.0,
+        description="Standard deviation of the noise that sampling begins with, and of fresh noise "
+        "on the way (no unit).",
     )
     temperature: float = Field(
         0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
@@ -132,6 +187,37 @@ class Judge(Section):
         )
 
 
+class SamplingSweep(Section):
+    """Values of options of `sampling` to sample at as well, one option at a time.
+
+    Those of an option that the model has not are left out.
+    """
+
+    reencode: tuple[bool, ...] = Field(
+        (), max_length=2, description="Values of `sampling.reencode`."
+    )
+    estimate: tuple[Estimate, ...] = Field(
+        (), max_length=64, description="Values of `sampling.estimate`."
+    )
+    renoise: tuple[Renoise, ...] = Field(
+        (), max_length=64, description="Values of `sampling.renoise`."
+    )
+    grid: tuple[Grid, ...] = Field((), max_length=64, description="Values of `sampling.grid`.")
+    guidance_interval: tuple[Interval, ...] = Field(
+        (), max_length=64, description="Values of `sampling.guidance_interval`."
+    )
+    guidance_law: tuple[GuidanceLaw, ...] = Field(
+        (), max_length=64, description="Values of `sampling.guidance_law`."
+    )
+    noise_temperature: tuple[NoiseTemperature, ...] = Field(
+        (), max_length=64, description="Values of `sampling.noise_temperature`."
+    )
+
+    def values(self) -> dict[str, tuple[Swept, ...]]:
+        """The values by option, of those options that have some."""
+        return {name: values for name, values in self if values}
+
+
 class Evaluation(Section):
     """What is measured after training."""
 
@@ -158,6 +244,9 @@ class Evaluation(Section):
     )
     sweep_grid: bool = Field(
         False, description="Sample at every pair of `sweep_guidance` and `sweep_temperature` too."
+    )
+    sweep_sampling: SamplingSweep = Field(
+        SamplingSweep(), description="Other options of `sampling` to sample at as well."
     )
     sweep_samples: int = Field(
         32, ge=1, le=1_000_000, description="Texts generated at each point of a sweep."

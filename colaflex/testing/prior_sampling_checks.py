@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -212,14 +213,19 @@ def evaluations(subject: Subject) -> None:
     calls: list[int] = []
     hooks = [n.register_forward_hook(lambda *_: calls.append(1)) for n in networks]
     try:
-        for options in (case.options, SamplingOptions(case.options.steps + 3), case.guided):
+        asked = [case.options, SamplingOptions(case.options.steps + 3), case.guided]
+        if subject.capabilities.guided_by_time:
+            asked += [replace(case.guided, guidance_law=law) for law in ("data_end", "noise_end")]
+            asked.append(replace(case.guided, guidance_interval=(0.3, 0.8)))
+        for options in asked:
             calls.clear()
             prior.sample_block(state, keys(), options)
             declared = prior.network_evaluations(options)
             if declared is not None and declared != len(calls):
                 raise Fault(
                     f"it declares {declared} network evaluations at {options.steps} steps and "
-                    f"guidance {options.guidance:g}, and makes {len(calls)}"
+                    f"guidance {options.guidance:g} ({options.guidance_law}, in "
+                    f"{options.guidance_interval}), and makes {len(calls)}"
                 )
     finally:
         for hook in hooks:

@@ -11,6 +11,7 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.evaluation.sweeps import sweep_points
 from colaflex.generation.text import GenerationOptions
 from colaflex.latent.model import LatentModel
+from colaflex.spec.sections import SamplingSweep
 
 NONE = {"sweep_steps": (), "sweep_guidance": ()}
 OPTIONS = GenerationOptions(steps=3, guidance=1.5, temperature=0.2)
@@ -78,6 +79,32 @@ def test_what_changes_nothing_is_left_out_with_a_word(finished: Path, guided: bo
     points = sweep_points(model, OPTIONS, plan, said.append)
     assert [p.name for p in points] == ["at_temperature.0.5"]
     assert ["steps" in said[0], "guidance" in said[1]] == [True, True]
+
+
+def test_any_option_of_the_prior_may_be_swept(flow: LatentModel) -> None:
+    said: list[str] = []
+    swept = SamplingSweep(
+        renoise=(0.0, "ddpm"),
+        grid=("power(0.5)",),
+        guidance_interval=((0.0, 0.5),),
+        reencode=(True,),
+        noise_temperature=(0.8,),
+    )
+    plan = EvaluationPlan(**NONE, sweep_sampling=swept, unfit=frozenset({"noise_temperature"}))
+    points = {p.name: p.options for p in sweep_points(flow, OPTIONS, plan, said.append)}
+    assert points == {
+        "at_reencode.true": OPTIONS.but(reencode=True),
+        "at_renoise.0": OPTIONS,
+        "at_renoise.ddpm": OPTIONS.but(renoise="ddpm"),
+        "at_grid.power(0.5)": OPTIONS.but(grid="power(0.5)"),
+        "at_guidance_interval.0-0.5": OPTIONS.but(guidance_interval=(0.0, 0.5)),
+    }
+    unguided = OPTIONS.but(guidance=1.0)
+    assert len(sweep_points(flow, unguided, plan, said.append)) == 4
+    assert said == [
+        *2 * ["evaluation: no sweep over noise_temperature, of which this model takes no notice"],
+        "evaluation: no sweep over guidance_interval, as sampling.guidance is 1, off",
+    ]
 
 
 def test_guidance_shows_in_what_sampling_costs(flow: LatentModel) -> None:

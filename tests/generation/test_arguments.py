@@ -58,7 +58,7 @@ def test_wrong_values_are_refused_by_name_and_bounds(
             ask()
 
 
-WORDS = {"reencode", "estimate", "grid"}
+WORDS = {"reencode", "estimate", "renoise", "grid", "guidance_interval", "guidance_law"}
 
 
 @pytest.mark.parametrize("name", [each for each in Sampling.model_fields if each not in WORDS])
@@ -77,12 +77,30 @@ def test_the_bounds_are_those_of_a_spec(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "taken", "refused"),
-    [("estimate", "draw", "mode"), ("grid", "power(0.5)", "power(0)"), ("grid", "uniform", "")],
+    [
+        ("estimate", "draw", "mode"),
+        ("grid", "power(0.5)", "power(0)"),
+        ("grid", "uniform", ""),
+        ("grid", "prefix(0.25)", "prefix(0)"),
+        ("grid", "prefix(1)", "prefix(1.5)"),
+        ("renoise", 0.0, -0.1),
+        ("renoise", 1.0, 1.1),
+        ("renoise", "ddpm", "ddim"),
+        ("guidance_law", "data_end", "linear"),
+        ("guidance_interval", (0.0, 0.5), (0.0, 1.5)),
+        ("guidance_interval", (0.5, 0.5), (0.6, 0.5)),
+        ("guidance_interval", (0.0, 1.0), (0.5,)),
+    ],
 )
-def test_words_are_those_of_a_spec(name: str, taken: str, refused: str) -> None:
+def test_words_are_those_of_a_spec(name: str, taken: Any, refused: Any) -> None:
     assert getattr(GenerationOptions(**{name: taken}), name) == taken
     with pytest.raises(UserError, match=rf"^{name}: expected .*, got "):
         GenerationOptions(**{name: refused})
+
+
+def test_a_list_is_an_interval_too() -> None:
+    assert GenerationOptions(guidance_interval=[np.float32(0.5), 1]).latents.course.at(0.25) == 1.0
+    assert GenerationOptions(guidance_interval=[0, 1]) == GenerationOptions()
 
 
 def test_numbers_of_other_libraries_are_numbers() -> None:

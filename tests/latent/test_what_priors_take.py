@@ -21,6 +21,7 @@ TAKES = {
     "evaluation.sweep_steps": [],
     "evaluation.sweep_guidance": [],
     "evaluation.sweep_drawn_steps": [2],
+    "evaluation.sweep_sampling": {"renoise": ["ddpm"], "noise_temperature": [0.5]},
     "evaluation.sweep_samples": 2,
 }
 PARTS: dict[str, dict[str, Any]] = {
@@ -69,6 +70,10 @@ def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
         assert (f"generation.at_drawn_steps.2.{name}" in metrics) == draws
     if draws:
         assert metrics["speed.at_drawn_steps.2.network_evaluations_per_block"]["value"] == 2
+    assert (
+        "generation.at_renoise.ddpm.valid_sentences" in metrics
+    ) == prior.capabilities().estimates
+    assert "generation.at_noise_temperature.0.5.valid_sentences" in metrics
 
 
 def test_latents_are_sampled_block_by_block(run: Path) -> None:
@@ -107,6 +112,11 @@ def test_a_way_of_sampling_that_a_model_has_not_is_one_message(
     done = colaflex_command("generate", finished, "--estimate", "mode")
     assert done.code == 2 and "--estimate: expected" in done.err
     assert colaflex_command("generate", finished, "--renoise", "0.5").code == 0
+    knobs = ("--renoise", "ddpm", "--noise-temperature", "0.9", "--guidance-law", "data_end")
+    more = ("--guidance", "2", "--guidance-interval", "0", "0.5")
+    assert colaflex_command("generate", finished, *knobs, *more).code == 0
+    done = colaflex_command("generate", finished, "--guidance-interval", "0.5", "0")
+    assert done.code == 2 and "--guidance-interval: expected" in done.err
 
 
 def test_readout_options_are_no_part_of_stage_one(tiny: Path) -> None:

@@ -25,6 +25,8 @@ from colaflex.report.tables import generation_of, sweeps_of
         ("speed.seconds_per_sample", "speed", "seconds_per_sample", "model", None, None),
         ("generation.at_temperature.0.x", "generation", "x", "model", "temperature", 0.0),
         ("generation.real", "generation", "real", "model", None, None),
+        ("generation.at_grid.law.x", "generation", "x", "model", "grid", None),
+        ("generation.at_renoise.0.real.x.y", "generation", "x.y", "real", "renoise", 0.0),
         ("generation.other.thing", "generation", "other.thing", "model", None, None),
         ("generation.other.distinct_2", "generation", "distinct_2", "other", None, None),
         ("generation.copying.distinct_2", "generation", "copying.distinct_2", "model", None, None),
@@ -50,6 +52,20 @@ def test_a_point_of_a_grid_has_several_settings() -> None:
     assert placed.point == (("guidance", 1.5), ("temperature", 0.7))
     assert (placed.metric, placed.axis, placed.at) == ("distinct_2", None, None)
     assert placed.canonical == "generation.distinct_2"
+
+
+@pytest.mark.parametrize(
+    ("named", "value"),
+    [
+        *[(word, word) for word in ("law", "power(0.5)", "prefix(1)", "data_end", "true")],
+        *[(ends, ends) for ends in ("0-0.5", "0.25-1", "1e-05-0.7")],
+        *[("1", 1.0), ("0.5", 0.5), ("1e-05", 1e-5), ("-1", -1.0)],
+    ],
+)
+def test_a_swept_value_is_a_number_a_word_or_an_interval(named: str, value: float | str) -> None:
+    for family, metric in (("generation", "distinct_2"), ("speed", "tokens_per_second")):
+        placed = place(f"{family}.at_some_option.{named}.{metric}")
+        assert (placed.point, placed.metric) == ((("some_option", value),), metric)
 
 
 @given(st.text())

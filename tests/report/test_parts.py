@@ -57,6 +57,20 @@ def test_each_line_of_a_grid_is_a_sweep_of_its_own() -> None:
     assert [(at, m.value) for at, m in sweeps[2].points("x")] == [(0.0, 2.0), (1.0, 3.0)]
 
 
+def test_words_of_a_sweep_stand_behind_its_numbers() -> None:
+    values = ("law", "0.5", "0", "ddpm", "10")
+    metrics = {
+        f"generation.at_renoise.{value}.x": Measurement(float(i), i - 1.0, i + 1.0, 3)
+        for i, value in enumerate(values)
+    }
+    metrics["speed.at_renoise.ddpm.network_evaluations_per_block"] = Measurement(4, 4, 4, 1)
+    (sweep,) = sweeps_of(metrics)
+    assert [at for at, _ in sweep.lines()] == ["0", "0.5", "10", "ddpm", "law"]
+    assert [at for at, _ in sweep.points("x")] == [0.0, 0.5, 10.0]
+    assert [cell and cell.value for cell in dict(sweep.lines())["ddpm"]] == ["4.00", "3"]
+    assert sweep.table["ddpm", "network_evaluations"].value == 4
+
+
 @given(
     st.recursive(
         st.text() | st.floats() | st.none(),

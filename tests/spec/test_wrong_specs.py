@@ -304,6 +304,20 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
         ),
         ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way alone"),
         ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way alone"),
+        ({"prior": "consistency", "sampling.renoise": "ddpm"}, "samples in its own way alone"),
+        ({"prior": "mean_flow", "sampling.grid": "prefix(0.5)"}, "samples in its own way alone"),
+        ({"prior": "hybrid", "sampling.guidance_law": "data_end"}, "samples in its own way alone"),
+        (
+            {"prior": "gaussian", "sampling.guidance_interval": [0, 0.5]},
+            "the prior gaussian samples in its own way alone; set it to [0.0, 1.0]",
+        ),
+        (
+            {"prior": "normalizing_flow", "sampling.noise_temperature": 0.9},
+            "the prior normalizing_flow samples in its own way alone; set it to 1.0",
+        ),
+        ({"sampling.guidance_interval": [0.6, 0.5]}, "expected low, then high; 0.6 is above 0.5"),
+        ({"evaluation.sweep_sampling": {"renoize": [1]}}, "did you mean `renoise`?"),
+        ({"evaluation.sweep_sampling": {"grid": ["low"]}}, "evaluation.sweep_sampling.grid.0"),
         (
             {"prior.block_size": 4, "segmenter": {"type": "pyramid", "run": 2}},
             "a block of 4 would separate a coarse latent from its run",

@@ -88,6 +88,28 @@ def test_our_knobs_have_ranges_of_their_own(base: Spec) -> None:
     }
 
 
+def test_options_of_sampling_are_searched_in_their_own_ranges(base: Spec) -> None:
+    names = ("renoise", "grid", "guidance_interval", "guidance_law", "noise_temperature")
+    space = read_space({f"sampling.{name}": "default" for name in names}, base)
+    found = {p.name.removeprefix("sampling."): p.distribution for p in space.parameters}
+    assert found["renoise"] == FloatDistribution(0.0, 1.0)
+    assert found["noise_temperature"] == FloatDistribution(0.5, 1.5)
+    for name, value, taken in (
+        ("grid", "prefix(0.5)", "prefix(0.5)"),
+        ("guidance_law", "data_end", "data_end"),
+        ("guidance_interval", "[0.0, 0.5]", (0.0, 0.5)),
+    ):
+        spread = found[name]
+        assert isinstance(spread, CategoricalDistribution) and value in spread.choices
+        chosen = space.spec(base, {f"sampling.{name}": value})
+        assert getattr(chosen.sampling, name) == taken
+    given = {
+        "sampling.renoise": ["ddpm", 0.5],
+        "sampling.guidance_interval.1": {"low": 0.4, "high": 1},
+    }
+    assert len(read_space(given, base).parameters) == 2
+
+
 def test_a_field_declared_anew_keeps_the_range_of_its_base(base: Spec) -> None:
     spec = base.override({"representation": "text_ae"})
     found = searched(spec, {"representation.latent_dim": "default"})
