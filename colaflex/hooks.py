@@ -25,6 +25,7 @@ KINDS = (
     "network",
     "solver",
     "coupling",
+    "schedule",
     "baseline",
     "corpus",
     "task",

@@ -25,6 +25,7 @@ SUMMARIES = {
     "network": "Recurrent network: a GRU reads the history, others mix the block.",
     "solver": "Adams-Bashforth: order 2, one network evaluation a step.",
     "coupling": "Sliced minibatch optimal transport between noise and data.",
+    "schedule": "Times whose logits lie evenly between two ends.",
     "baseline": "Recurrent language model over tokens, with an exact likelihood.",
     "corpus": "Sums of which is known whether they are right.",
     "task": "Held-out words written twice, of which the last one is asked for.",

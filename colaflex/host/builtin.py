@@ -93,6 +93,11 @@ COMPONENTS: Mapping[tuple[str, str], Mapping[str, str]] = {
             "Noise exchanged between the rows of a batch, nearest to the data all in all."
         ),
     },
+    ("schedule", "schedules.configs"): {
+        "logit_normal:LogitNormal": "Times whose logits are normal.",
+        "uniform:Uniform": "All times alike.",
+        "tangent:Tangent": "Noise over signal by the tangent of a uniform angle: heavy tails.",
+    },
     ("baseline", "baselines.configs"): {
         "autoregressive:Autoregressive": (
             "Decoder-only transformer over tokens, with an exact likelihood."

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo
 from pydantic.functional_validators import BeforeValidator
 
-__all__ = ["AbsentMeans", "Builder", "ComponentConfig", "FormerDefault", "Slot", "install_resolver"]
+__all__ = [
+    "AbsentMeans",
+    "Builder",
+    "ComponentConfig",
+    "FormerDefault",
+    "FormerOptions",
+    "Slot",
+    "install_resolver",
+]
 
 INTERFACE_VERSION = 1
+Value = TypeVar("Value")
 
 
 class ComponentConfig(BaseModel):
@@ -111,11 +120,70 @@ class FormerDefault:
     value: object
 
 
+@dataclass(frozen=True)
+class FormerOptions:
+    """How a slot was filled before it named a component: by a map, one option of which chose.
+
+    What could be said so keeps its digest, and is still read where it is said so.
+
+    Attributes:
+        chooser: the option that chose; now it is `type`.
+        choices: what it chose from, by name, the first where it was left out; and which of the
+            other options each of them has kept.
+
+    Example:
+        >>> former = FormerOptions("law", {"normal": ("mean",), "uniform": ()})
+        >>> former.read({"law": "uniform", "mean": 1.0}, str, str)
+        {'type': 'uniform'}
+        >>> former.read({"mean": 2.0}, str, str)
+        {'type': 'normal', 'mean': 2.0}
+        >>> former.renamed({"mean": 2.0}, str)
+        {'mean': 2.0}
+    """
+
+    chooser: str
+    choices: Mapping[str, Sequence[str]]
+
+    @property
+    def first(self) -> str:
+        """What was meant where nothing was chosen."""
+        return next(iter(self.choices))
+
+    def renamed(
+        self, options: Mapping[str, Value], named: Callable[[Value], str]
+    ) -> dict[str, Value]:
+        """Options by what they are called now; `named` reads the name that a value holds."""
+        if "type" in options or self.chooser not in options:
+            return dict(options)
+        chosen = options[self.chooser]
+        kept = self.choices.get(named(chosen))
+        unused = set() if kept is None else {o for c in self.choices.values() for o in c} - {*kept}
+        rest = {k: v for k, v in options.items() if k != self.chooser and k not in unused}
+        return {"type": chosen, **rest}
+
+    def read(
+        self,
+        options: Mapping[str, Value],
+        named: Callable[[Value], str],
+        value: Callable[[str], Value],
+    ) -> dict[str, Value]:
+        """As `renamed`, with the type that was meant where none is said; none where none was."""
+        options = self.renamed(options, named)
+        known = {option for choice in self.choices.values() for option in choice}
+        if "type" in options or (options and known.isdisjoint(options)):
+            return options
+        return {"type": value(self.first), **options}
+
+
 class Slot:
     """Marks a config field that holds another component's config.
 
     `network: Annotated[ComponentConfig, Slot("network")] = "block_causal"` accepts the short form
     (a name), the long form (a mapping with `type`), or a config.
+
+    Args:
+        kind: of the component.
+        former: how it was said before it was a component.
 
     Example:
         >>> from typing import Annotated
@@ -127,8 +195,8 @@ class Slot:
         'heun'
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, former: FormerOptions | None = None) -> None:
+        self.kind, self.former = kind, former
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         def resolve(value: object, info: ValidationInfo) -> object:
@@ -136,6 +204,8 @@ class Slot:
                 return value
             if _resolver is None:
                 raise ValueError(f"no registry is loaded to resolve the {self.kind} {value!r}")
+            if self.former is not None and isinstance(value, Mapping):
+                value = self.former.read(value, str, str)
             return _resolver(self.kind, value)
 
         return BeforeValidator(resolve).__get_pydantic_core_schema__(source, handler)

@@ -27,6 +27,7 @@ __all__ = [
     "NetworkConfig",
     "PriorConfig",
     "RepresentationConfig",
+    "ScheduleConfig",
     "ScoredTaskConfig",
     "ScorerConfig",
     "SegmenterConfig",
@@ -200,6 +201,26 @@ class CouplingConfig(ComponentConfig):
     """
 
     kind: ClassVar[str] = "coupling"
+
+
+class ScheduleConfig(ComponentConfig):
+    """Shared base of schedule configs.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class SquaredConfig(ScheduleConfig):
+        ...     power: float = Field(2.0, gt=0, le=10, description="Of a uniform draw.")
+        >>> SquaredConfig(stratified=True).power
+        2.0
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+    stratified: bool = Field(
+        False,
+        description="Whether the times of a batch are drawn one out of each of as many equal "
+        "shares of the law: the loss varies less from step to step.",
+    )
 
 
 class CorpusConfig(ComponentConfig):

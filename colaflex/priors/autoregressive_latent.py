@@ -46,7 +46,6 @@ class AutoregressiveLatent(Prior):
         self, config: AutoregressiveLatentConfig, *, latent_dim: int, build: Builder
     ) -> None:
         super().__init__()
-        del build
         self.config, self.latent_dim, self.block_size = config, latent_dim, config.block_size
         shape = config.transformer
         self.transformer = CausalTransformer(
@@ -55,7 +54,9 @@ class AutoregressiveLatent(Prior):
         self.lift = nn.Linear(latent_dim, shape.width)
         self.start = nn.Parameter(0.02 * torch.randn(shape.width))
         options = getattr(config, config.head)
-        self.head = HEADS[config.head](options, width=shape.width, latent_dim=latent_dim)
+        self.head = HEADS[config.head](
+            options, width=shape.width, latent_dim=latent_dim, build=build
+        )
 
     # Training.
 

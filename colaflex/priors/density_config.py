@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
 from colaflex.interfaces.configs import PriorConfig, TransformerSizes
-from colaflex.priors.flow_config import Schedule
+from colaflex.priors.flow_config import Law
 
 __all__ = [
     "AutoregressiveFlowConfig",
@@ -150,7 +150,11 @@ class DiffusionConfig(_Part):
     noisings: int = Field(
         4, ge=1, le=64, description="Noisings of each latent per step; they share its state."
     )
-    schedule: Schedule = Field(Schedule(loc=0.0), description="Law of the training times.")
+    schedule: Law = Field(
+        {"type": "logit_normal", "loc": 0.0},
+        validate_default=True,
+        description="Law of the training times; unset, logit_normal of loc 0.",
+    )
 
 
 class EnergyConfig(_Part):
@@ -181,8 +185,9 @@ class AutoregressiveLatentConfig(PriorConfig):
         MixtureConfig(), description="Options of the head gaussian_mixture."
     )
     diffusion: DiffusionConfig = Field(
-        DiffusionConfig(), description="Options of the head diffusion."
-    )
+        {},  # made with the rest: only then is it known what its schedule's name stands for
+        description="Options of the head diffusion.",
+    )  # type: ignore[assignment]
     energy: EnergyConfig = Field(EnergyConfig(), description="Options of the head energy.")
 
     def capabilities(self) -> PriorCapabilities:

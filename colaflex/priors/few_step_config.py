@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.priors.flow_config import Guidance, PathPriorConfig, Schedule, Share
+from colaflex.priors.flow_config import Guidance, Law, PathPriorConfig, Share
 
 __all__ = ["AverageVelocityConfig", "ConsistencyConfig", "MeanFlowConfig", "ShortcutConfig"]
 
@@ -16,11 +16,11 @@ __all__ = ["AverageVelocityConfig", "ConsistencyConfig", "MeanFlowConfig", "Shor
 class ConsistencyConfig(PathPriorConfig):
     """A map from any point of a path to its end at the data, the same along the whole path."""
 
-    schedule: Schedule = Field(
-        Schedule(distribution="uniform"),
+    schedule: Law = Field(
+        "uniform",
         description="Law of the training times, a teacher's included; sampling begins at t = 1, "
         "where logit-normal times seldom look.",
-    )
+    )  # type: ignore[assignment]
     mode: Literal["training", "distillation"] = Field(
         "training",
         description="Whose paths: training, the straight ones between noise and data, with no "
@@ -140,11 +140,11 @@ class ShortcutConfig(AverageVelocityConfig):
 class MeanFlowConfig(AverageVelocityConfig):
     """Average velocities by the identity that ties them to the velocity and a derivative."""
 
-    pair_schedule: Schedule = Field(
-        Schedule(distribution="uniform"),
+    pair_schedule: Law = Field(
+        "uniform",
         description="Law of both ends of a step, t the larger; `schedule` is that of flow "
         "matching. One step from noise to data is at the corner of both.",
-    )
+    )  # type: ignore[assignment]
     derivative: Literal["jvp", "finite_difference"] = Field(
         "jvp",
         description="How the derivative along the path is taken: exactly, by forward-mode "

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from colaflex.interfaces.capabilities import PriorCapabilities
-from colaflex.interfaces.component import AbsentMeans, ComponentConfig, Slot
-from colaflex.interfaces.configs import PriorConfig, SolverConfig
+from colaflex.interfaces.component import AbsentMeans, ComponentConfig, FormerOptions, Slot
+from colaflex.interfaces.configs import PriorConfig, ScheduleConfig, SolverConfig
 from colaflex.interfaces.search import SearchRange
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "FlowPriorConfig",
     "Guidance",
     "HybridConfig",
+    "Law",
     "PathPriorConfig",
     "RectifiedFlowConfig",
-    "Schedule",
     "SelfConditioning",
     "Share",
 ]
@@ -31,18 +31,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Guidance = Annotated[float, Field(ge=0, le=1000)]
 
 
-class Schedule(BaseModel):
-    """Which times training draws: t = sigmoid(loc + scale · n), n ~ N(0, 1); t = 1 is noise."""
+FORMER_LAWS = FormerOptions("distribution", {"logit_normal": ("loc", "scale"), "uniform": ()})
+"""How specs chose a schedule before it was a component."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    distribution: Literal["logit_normal", "uniform"] = Field(
-        "logit_normal", description="Law of the training times; uniform ignores loc and scale."
-    )
-    loc: Annotated[float, SearchRange(low=-1.0, high=3.0)] = Field(
-        1.0, ge=-10, le=10, description="Mean of logit t; larger trains on more noise."
-    )
-    scale: float = Field(1.0, gt=0, le=10, description="Standard deviation of logit t.")
+Law = Annotated[ScheduleConfig, Slot("schedule", FORMER_LAWS)]
 
 
 class PathPriorConfig(PriorConfig):
@@ -64,7 +56,7 @@ class PathPriorConfig(PriorConfig):
         description="How the prior reads what stands before a block: its latents, or its text as "
         "the representation reads it (states); auto: the latter where it is offered.",
     )
-    schedule: Schedule = Field(Schedule(), description="Law of the training times.")
+    schedule: Law = Field("logit_normal", description="Law of the training times.")  # type: ignore[assignment]
     coupling: Annotated[ComponentConfig, Slot("coupling")] = Field(
         "independent", description="How noise is paired with data in training."
     )  # type: ignore[assignment]
@@ -174,11 +166,11 @@ class RectifiedFlowConfig(FlowMatchingConfig):
         description="Guidance by which the teacher makes its pairs; what it adds is learned, so "
         "that sampling needs less of its own. 1 is off (no unit).",
     )
-    reflow_schedule: Schedule = Field(
-        Schedule(distribution="uniform"),
+    reflow_schedule: Law = Field(
+        "uniform",
         description="Law of the training times once the teacher rests: few steps need the field "
         "near pure noise as well.",
-    )
+    )  # type: ignore[assignment]
 
     def capabilities(self) -> PriorCapabilities:
         """As flow matching, and it needs a teacher."""

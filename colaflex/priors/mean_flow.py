@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.schedule import Schedule
 from colaflex.priors.average_velocity import AverageVelocity
 from colaflex.priors.few_step_config import MeanFlowConfig
 from colaflex.priors.path import Path, Predict, draw_times
@@ -24,9 +26,13 @@ class MeanFlow(AverageVelocity):
 
     config: MeanFlowConfig
 
+    def __init__(self, config: MeanFlowConfig, *, latent_dim: int, build: Builder) -> None:
+        super().__init__(config, latent_dim=latent_dim, build=build)
+        self.pair_schedule: Schedule = build(config.pair_schedule, latent_dim=latent_dim)
+
     def draw_spans(self, noise: Noise, samples: int, data: Tensor) -> tuple[Tensor, Tensor]:
         """The larger of two times, and how far the other is."""
-        schedule = self.config.pair_schedule
+        schedule = self.pair_schedule
         one = draw_times(schedule, noise, samples, data, "mean flow times")
         other = draw_times(schedule, noise, samples, data, "mean flow ends")
         return torch.maximum(one, other), (one - other).abs()

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.one_line import one_line
-from colaflex.priors.flow_config import PathPriorConfig, Schedule
+from colaflex.interfaces.schedule import Schedule
+from colaflex.priors.flow_config import PathPriorConfig
 
 __all__ = ["Masks", "Path", "Predict", "draw_masks", "draw_times"]
 
@@ -152,10 +153,5 @@ def draw_times(
     schedule: Schedule, noise: Noise, samples: int, data: Tensor, purpose: str = "flow times"
 ) -> Tensor:
     """(samples · batch, blocks) times from a schedule; data is (batch, blocks, ...)."""
-    shape = (data.shape[0], samples, data.shape[1])
-    if schedule.distribution == "uniform":
-        times = noise.uniform(purpose, shape, data)
-    else:
-        normal = noise.normal(purpose, shape, data)
-        times = torch.sigmoid(schedule.loc + schedule.scale * normal)
+    times = schedule.draw(noise, (data.shape[0], samples, data.shape[1]), data, purpose)
     return times.transpose(0, 1).flatten(0, 1)

@@ -15,6 +15,7 @@ from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
 from colaflex.interfaces.readout import Readout
+from colaflex.interfaces.schedule import Schedule
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import SMALLEST_TIME
@@ -43,6 +44,9 @@ class MatchingPhase(PriorPhase):
 class PathPrior(DenoisingPrior):
     """Learns which way the data is from points on the paths; by default, by flow matching.
 
+    Attributes:
+        schedule: the law of the times at which it learns.
+
     Example:
         >>> from colaflex.interfaces.values import LatentBatch
         >>> prior = colaflex.build("prior", "mean_flow", latent_dim=8, block_size=4)
@@ -54,6 +58,7 @@ class PathPrior(DenoisingPrior):
     def __init__(self, config: PathPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
         self.coupling: Coupling = build(config.coupling)
+        self.schedule: Schedule = build(config.schedule, latent_dim=latent_dim)
 
     # What the representation offers.
 
@@ -127,7 +132,7 @@ class PathPrior(DenoisingPrior):
         return Path(
             data=data.repeat(samples, 1, 1, 1),
             noise=self.coupling.pair_all(data, eps.transpose(0, 1), mask, noise).flatten(0, 1),
-            times=draw_times(self.config.schedule, noise, samples, data),
+            times=draw_times(self.schedule, noise, samples, data),
             masks=draw_masks(self.config, noise, samples, data, mask),
         )
 

@@ -11,9 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from colaflex.interfaces.component import Builder
 from colaflex.interfaces.conformance import Conformance
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.schedule import Schedule
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.distillation import DistilledPrior
 from colaflex.priors.flow_config import RectifiedFlowConfig
@@ -30,6 +32,10 @@ class RectifiedFlow(DistilledPrior, FlowMatching):
     config: RectifiedFlowConfig
     conformance: ClassVar[Conformance] = Conformance(options={"teacher_steps": 8})
 
+    def __init__(self, config: RectifiedFlowConfig, *, latent_dim: int, build: Builder) -> None:
+        super().__init__(config, latent_dim=latent_dim, build=build)
+        self.reflow_schedule: Schedule = build(config.reflow_schedule, latent_dim=latent_dim)
+
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "reflow": flow matching between each noise and the teacher's sample from it.
 
@@ -43,7 +49,7 @@ class RectifiedFlow(DistilledPrior, FlowMatching):
         path = Path(
             data=ends.repeat(n, 1, 1, 1),
             noise=single.noise.repeat(n, 1, 1, 1),
-            times=draw_times(self.config.reflow_schedule, noise, n, ends),
+            times=draw_times(self.reflow_schedule, noise, n, ends),
             masks=single.masks.repeat(n),
         )
         past = self.denoiser.past(history)

@@ -25,12 +25,14 @@ from colaflex.report.tables import (
     stage_rows,
     sweeps_of,
 )
+from colaflex.report.training_times import law_of_times
 
 __all__ = ["SampleColumn", "build_report", "sample_columns"]
 
 _SHOWN = ("generation", "reconstruction", "geometry", "speed", "denoising")
 _DECLARED = {"exact": "exact", "bound": "bound", "ode": "estimate along an ODE"}
 _FAMILIES = {"likelihood": "Likelihood", "task": "Tasks"}
+MOSTLY_NOISE = 0.9  # t, above which a prior hardly sees the data: how often it learns there counts
 _LONGEST = 1500  # characters of a sample that are shown
 _FIRST = {"model": 4, "real": 4, "oracle_latents": 4}  # samples shown; of other sources, 2
 
@@ -74,6 +76,10 @@ def _context(record: RunRecord) -> dict[str, Any]:
     generation, sweeps = generation_of(metrics), sweeps_of(metrics)
     settings, statistics = course(record.history)
     families = dict.fromkeys(place(name).family for name in metrics)
+    law = law_of_times(
+        value_at(record.settings, "prior", "schedule"),
+        value_at(record.settings, "representation", "latent_dim"),
+    )
     return {
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
@@ -90,7 +96,8 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "losses": loss_curves(record.history),
         "settings": settings,
         "statistics": statistics,
-        "denoising": loss_by_noise(metrics, value_at(record.settings, "prior", "schedule")),
+        "denoising": loss_by_noise(metrics, law),
+        "mostly_noise": None if law is None else f"{law.above(MOSTLY_NOISE):.0%}",
         "sweeps": [
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],

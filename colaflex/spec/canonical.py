@@ -67,8 +67,10 @@ def components_of(value: Any, registry: Registry, path: KeyPath = ()) -> dict[st
         entry = registry.entry_of(value)
         components[dotted(path)] = [entry.qualified, entry.component.version]
     if isinstance(value, BaseModel):
+        shapes = shapes_of(type(value))
         for key, item in _fields(value):
-            components |= components_of(item, registry, (*path, key))
+            if _as_before(item, shapes[key], registry) is None:
+                components |= components_of(item, registry, (*path, key))
     elif isinstance(value, Mapping | list | tuple):
         items: Mapping[Any, Any] = value if isinstance(value, Mapping) else dict(enumerate(value))
         for key, item in items.items():
@@ -110,14 +112,31 @@ def _changed(model: BaseModel, registry: Registry, contents: bool) -> dict[str, 
         shape = shapes[key]
         default = shape.default
         if shape.slot is not None and default is not None:
-            default = _default_component(shape.slot, default, registry)
+            default = _default_component(shape.slot, shape.unset, registry)
+        elif shape.model is not None and isinstance(default, Mapping):
+            default = shape.model.model_validate(default)
         default = _unsaid(default, shape)
         if _says_nothing(value, default, shape, registry):
+            continue
+        before = _as_before(value, shape, registry)
+        if before is not None:
+            changed[key] = {**before, **_changed(value, registry, contents)}
             continue
         reduced = canonical(value, registry, contents=contents)
         if reduced is not None or value is None:
             changed[key] = reduced
     return changed
+
+
+def _as_before(value: Any, shape: Shape, registry: Registry) -> dict[str, str] | None:
+    """How a component was chosen before the field named one; None where it couldn't be."""
+    if shape.before is None or not isinstance(value, ComponentConfig):
+        return None
+    entry = registry.entry_of(value)
+    name, first = entry.component.name, shape.before.first
+    if not entry.source.own or entry.component.version != "1" or name not in shape.before.choices:
+        return None
+    return {} if name == first else {shape.before.chooser: name}
 
 
 def _says_nothing(value: Any, default: Any, shape: Shape, registry: Registry) -> bool:
@@ -144,9 +163,9 @@ def _unsaid(default: Any, shape: Shape) -> Any:
     return default.model_copy(update=changed) if changed else default
 
 
-def _default_component(kind: str, name: str, registry: Registry) -> ComponentConfig | None:
+def _default_component(kind: str, raw: object, registry: Registry) -> ComponentConfig | None:
     try:
-        return registry.config(kind, name)
+        return registry.config(kind, raw)
     except UserError:
         return None  # a default that isn't installed is never the value
 

@@ -11,7 +11,7 @@ from colaflex.files.reading import resolved, user_path
 from colaflex.files.yaml import Node, node_of, read_map, read_text
 from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
-from colaflex.spec.resolve import type_of
+from colaflex.spec.resolve import read_former, type_of
 from colaflex.spec.sections import Document
 from colaflex.spec.shapes import Shape, shapes_of
 from colaflex.spec.swap import Swap, carry_over
@@ -134,6 +134,7 @@ class Layers:
         if not isinstance(upper.value, str | dict) or not isinstance(base.value, str | dict):
             return upper
         kind = str(shape.slot)
+        base, upper = read_former(base, shape), read_former(upper, shape, whole=False)
         old, new = type_of(base) or shape.default, type_of(upper)
         before, after = _long_form(base), _long_form(upper)
         if new is None or old is None or self._spelling(kind, old) == self._spelling(kind, new):

@@ -83,7 +83,7 @@ def _value(shape: Shape) -> str:
 
 def _default(shape: Shape) -> str:
     value = shape.default
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) or (shape.model is not None and value == {}):
         return "see below"
     if isinstance(value, tuple | list):
         return f"`[{', '.join(str(item) for item in value)}]`"

@@ -17,7 +17,7 @@ from colaflex.host.registry import Registry
 from colaflex.interfaces.component import ComponentConfig
 from colaflex.spec.shapes import Shape, shapes_of
 
-__all__ = ["Resolver", "SavedResolver", "type_of"]
+__all__ = ["Resolver", "SavedResolver", "read_former", "type_of"]
 
 RUN_SETTINGS = ("device", "precision")
 OWN_MESSAGE = ("value_error", "assertion_error")
@@ -30,6 +30,23 @@ def type_of(node: Node | None) -> str | None:
     named = node.value if isinstance(node.value, str) else node.entries.get("type")
     value = named.value if isinstance(named, Node) else named
     return value if isinstance(value, str) else None
+
+
+def read_former(node: Node, shape: Shape, whole: bool = True) -> Node:
+    """A slot's node, however it was said before the slot named a component.
+
+    Args:
+        node: what a layer says, or all of them.
+        shape: of the slot.
+        whole: whether nothing stands below it, so that what it leaves out is the default.
+    """
+    if shape.before is None or not isinstance(node.value, dict):
+        return node
+    former, entries = shape.before, node.entries
+    options = former.renamed(entries, lambda each: str(each.value))
+    if whole:
+        options = former.read(options, str, lambda name: Node(name, node.origin, node.key))
+    return node if options == entries else node.with_entries(options)
 
 
 class Omitted:
@@ -62,7 +79,7 @@ class Resolver:
 
     def component(self, node: Node, shape: Shape, path: KeyPath) -> ComponentConfig | None:
         """The config of the component that a node names, or None where something is wrong."""
-        kind = str(shape.slot)
+        kind, node = str(shape.slot), read_former(node, shape)
         name = type_of(node) or shape.default
         named = node.entries.get("type", node)
         if name is None or not isinstance(node.value, str | dict):

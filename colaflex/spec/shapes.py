@@ -13,7 +13,13 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from colaflex.interfaces.component import AbsentMeans, ComponentConfig, FormerDefault, Slot
+from colaflex.interfaces.component import (
+    AbsentMeans,
+    ComponentConfig,
+    FormerDefault,
+    FormerOptions,
+    Slot,
+)
 
 __all__ = ["Bounds", "Shape", "shape_of", "shapes_of"]
 
@@ -88,6 +94,8 @@ class Shape:
         words: literal values that are taken.
         expected: what a value should be, in words.
         default: the field's default; of a component, its name.
+        unset: of a component, what the field holds by default, with options.
+        before: of a component, how the field was filled before it named one.
         former: what the default was before; digests leave it out as well.
         absent: [the value that a run is read by which lacks the field]; digests leave out this
             one, in place of the default.
@@ -102,6 +110,8 @@ class Shape:
     words: tuple[Any, ...] = ()
     expected: str = ""
     default: Any = None
+    unset: Any = None
+    before: FormerOptions | None = None
     former: tuple[Any, ...] = ()
     absent: tuple[Any, ...] = ()
 
@@ -135,11 +145,14 @@ def shape_of(field: FieldInfo) -> Shape:
     """The shape of one field."""
     shape = _shape(field.annotation, tuple(field.metadata))
     default = None if field.is_required() else _default(field)
+    unset = default
     if isinstance(default, ComponentConfig):
         default = default.type or None
+    elif shape.slot is not None and isinstance(default, Mapping):
+        default = default["type"]
     former = tuple(mark.value for mark in field.metadata if isinstance(mark, FormerDefault))
     absent = tuple(mark.value for mark in field.metadata if isinstance(mark, AbsentMeans))
-    return replace(shape, default=default, former=former, absent=absent)
+    return replace(shape, default=default, unset=unset, former=former, absent=absent)
 
 
 def _default(field: FieldInfo) -> Any:
@@ -160,7 +173,7 @@ def _shape(annotation: Any, metadata: tuple[Any, ...]) -> Shape:
     for marker in metadata:
         if isinstance(marker, Slot):
             text = f"the name of a {marker.kind}, or a map with its `type` and options"
-            return Shape(slot=marker.kind, expected=text)
+            return Shape(slot=marker.kind, before=marker.former, expected=text)
     if get_origin(annotation) in (Union, types.UnionType):
         return _union([_shape(part, metadata) for part in get_args(annotation)])
     if get_origin(annotation) is Literal:
@@ -200,6 +213,7 @@ def _union(parts: list[Shape]) -> Shape:
         scalars = None if scalars is None or part.scalars is None else scalars | part.scalars
     return Shape(
         slot=first("slot"),
+        before=first("before"),
         model=first("model"),
         item=first("item"),
         is_map=bool(first("is_map")),

@@ -33,6 +33,7 @@ BASES = {
     "network": "colaflex.interfaces.network:Network",
     "solver": "colaflex.interfaces.solver:Solver",
     "coupling": "colaflex.interfaces.solver:Coupling",
+    "schedule": "colaflex.interfaces.schedule:Schedule",
     "baseline": "colaflex.interfaces.language_model:LanguageModel",
     "corpus": "colaflex.interfaces.corpus:Corpus",
     "task": "colaflex.interfaces.task:Task",

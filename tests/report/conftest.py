@@ -202,7 +202,7 @@ representation:
 prior:
   type: flow_matching
   block_size: 16
-  schedule: {loc: 1.0, scale: 1.0}
+  schedule: {type: "colaflex:logit_normal", loc: 1.0, scale: 1.0}
 """
 
 

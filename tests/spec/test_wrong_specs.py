@@ -36,8 +36,30 @@ WRONG = [
         "prior: {teacher: none}",
         "2:9: prior.teacher: unknown key of flow_matching; consistency, rec",
     ),
-    ("prior: {schedule: {lok: 1}}", "2:20: prior.schedule.lok: unknown key; did you mean `loc`?"),
-    ("prior: {schedule: 1}", "prior.schedule: expected a map with distribution, loc, scale, got 1"),
+    (
+        "prior: {schedule: {lok: 1}}",
+        "2:20: prior.schedule.lok: unknown key of logit_normal; did you mean `loc`?",
+    ),
+    (
+        "prior: {schedule: 1}",
+        "2:19: prior.schedule: expected the name of a schedule, or a map with its `type` and",
+    ),
+    (
+        "prior: {schedule: unifrom}",
+        "prior.schedule: unknown schedule 'unifrom'; did you mean 'uniform'",
+    ),
+    (
+        "prior: {schedule: {distribution: unifrom}}",
+        "2:34: prior.schedule.type: unknown schedule 'unifrom'; did you mean 'uniform'",
+    ),
+    (
+        "prior: {schedule: {type: uniform, loc: 1}}",
+        "2:35: prior.schedule.loc: unknown key of uniform; logit_normal has it",
+    ),
+    (
+        "prior: {schedule: {loc: eleven}}",
+        "2:25: prior.schedule.loc: expected a number from -10 to 10 or `auto`, got the text",
+    ),
     ("prior: {network: {widht: 1}}", "prior.network.widht: unknown key of block_causal; did you"),
     ("prior: {network: {width: 100, heads: 3}}", "prior.network: width 100 does not split into 3"),
     ("prior: {solver: eulr}", "2:17: prior.solver: unknown solver 'eulr'; did you mean 'euler'?"),

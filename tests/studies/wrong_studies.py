@@ -73,7 +73,7 @@ WRONG = [
     ),
     (
         (LOC, "prior.schedule.loc: {low: -1, high: 30}"),
-        "7:39: space.prior.schedule.loc.high: expected a number from -10 to 10, got 30.0",
+        "7:39: space.prior.schedule.loc.high: expected a number from -10 to 10 or `auto`, got 30.0",
     ),
     (
         (LOC, "prior.schedule.loc: 1"),
@@ -149,8 +149,21 @@ WRONG = [
     ),
     (
         (DIM, "prior.schedule: [{loc: 1}]"),
-        "7:3: space.prior.schedule.loc: is searched within `prior.schedule`, which is"
-        " searched as a whole; leave one of them out",
+        "7:3: space.prior.schedule.loc: is set by choice 1 of `prior.schedule`, and searched,"
+        " too; leave one of them out",
+    ),
+    (
+        (DIM, "prior.schedule: [uniform, tangent]"),
+        "7:3: space.prior.schedule.loc: none of the choices of prior.schedule has it; leave it"
+        " out, or list a component that has it",
+    ),
+    (
+        (
+            *(DIM, "prior.self_conditioning: [{share: 0.5}]"),
+            *(LOC, "prior.self_conditioning.share: [0, 0.5]"),
+        ),
+        "7:3: space.prior.self_conditioning.share: is searched within `prior.self_conditioning`,"
+        " which is searched as a whole; leave one of them out",
     ),
     (
         (DIM, "prior: [{type: flow_matching, schedule: {loc: 1}}]"),

@@ -11,7 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import Noise, SampleNoise
+from colaflex.interfaces.schedule import Schedule
 from colaflex.networks.conditioning import TimeEmbedding
 from colaflex.priors.density_config import DiffusionConfig
 from colaflex.priors.heads.head import Head
@@ -25,8 +27,11 @@ class Diffusion(Head):
 
     term = "flow"
 
-    def __init__(self, config: DiffusionConfig, *, width: int, latent_dim: int) -> None:
+    def __init__(
+        self, config: DiffusionConfig, *, width: int, latent_dim: int, build: Builder
+    ) -> None:
         super().__init__()
+        self.schedule: Schedule = build(config.schedule, latent_dim=latent_dim)
         self.config, self.latent_dim = config, latent_dim
         self.time = TimeEmbedding(1, config.width)
         self.condition = nn.Linear(width, config.width)
@@ -45,18 +50,10 @@ class Diffusion(Head):
         shape = (batch, config.noisings, positions, dim)
         data = targets[:, None]
         eps = noise.normal("head noise", shape, targets)
-        times = self.draw_times(noise, (*shape[:3], 1), targets)
+        times = self.schedule.draw(noise, (*shape[:3], 1), targets, "head times")
         conditions = self.condition(states)[:, None]
         predicted = self.velocity(torch.lerp(data.expand_as(eps), eps, times), times, conditions)
         return (predicted - (eps - data)).square().mean((1, 3))
-
-    def draw_times(self, noise: Noise, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Training times of the schedule."""
-        schedule = self.config.schedule
-        if schedule.distribution == "uniform":
-            return noise.uniform("head times", shape, like)
-        normal = noise.normal("head times", shape, like)
-        return torch.sigmoid(schedule.loc + schedule.scale * normal)
 
     def sample(self, state: Tensor, noise: SampleNoise, position: int, steps: int) -> Tensor:
         """Euler's method in `steps` equal intervals."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.priors.density_config import EnergyConfig
 from colaflex.priors.heads.head import Head
@@ -47,8 +48,11 @@ class Energy(Head):
 
     term = "energy"
 
-    def __init__(self, config: EnergyConfig, *, width: int, latent_dim: int) -> None:
+    def __init__(
+        self, config: EnergyConfig, *, width: int, latent_dim: int, build: Builder
+    ) -> None:
         super().__init__()
+        del build
         self.config = config
         self.condition = nn.Linear(width, config.width)
         self.mlp = ConditionedMLP(config.noise_dim, latent_dim, config.width, config.layers)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import Noise, SampleNoise
 from colaflex.priors.density_config import MixtureConfig
 from colaflex.priors.heads.head import Head
@@ -25,8 +26,11 @@ class GaussianMixture(Head):
 
     term = "nll"
 
-    def __init__(self, config: MixtureConfig, *, width: int, latent_dim: int) -> None:
+    def __init__(
+        self, config: MixtureConfig, *, width: int, latent_dim: int, build: Builder
+    ) -> None:
         super().__init__()
+        del build
         self.config, self.latent_dim = config, latent_dim
         self.weights = nn.Linear(width, config.components)
         self.means = nn.Linear(width, config.components * latent_dim)

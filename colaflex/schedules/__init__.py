@@ -1,0 +1,1 @@
+"""Schedules: at which times priors on paths learn."""
