@@ -107,6 +107,10 @@ class PriorPhase:
     def start(self) -> None:
         """Called once before the first step of the phase, not when it is resumed."""
 
+    def stepped(self, index: int) -> None:
+        """Called behind each step, counted from 0; the prior may follow its own weights."""
+        self.prior.stepped(index)
+
     __repr__ = one_line
 
 
@@ -210,6 +214,13 @@ class Prior(nn.Module, ABC):
 
         None where that is not known beforehand (adaptive solvers).
         """
+
+    def stepped(self, index: int) -> None:
+        """Called behind each step of training, counted from 0 in each phase; here, nothing is done.
+
+        Where processes share the weights out, these are sharded.
+        """
+        del index
 
     def adopt_teacher(self, teacher: Prior) -> None:
         """Learn from a trained prior instead of training a teacher first.

@@ -106,6 +106,10 @@ class Stage(ABC):
     def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
         """Loss terms of a prepared batch."""
 
+    def stepped(self, index: int) -> None:
+        """Called behind each step, counted from 0, once the weights have moved."""
+        del index
+
     def finish(self, batches: Iterator[TokenBatch]) -> None:
         """Called once after the last step; gets training data (for the latents' statistics)."""
         del batches

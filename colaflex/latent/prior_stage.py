@@ -155,6 +155,10 @@ class PriorStage(LatentStage):
             terms[name] = replace(term, weight=term.weight * self.training.weights.prior)
         return {**terms, **self._statistics(posterior, segmentation.mask)}
 
+    def stepped(self, index: int) -> None:
+        """Tell the phase."""
+        self.phase.stepped(index)
+
     def _representation_terms(self, encoding: Encoding, mask: Tensor, gate: float) -> Losses:
         """The representation's losses; as far as the gate opens, the prior is the latents' base.
 

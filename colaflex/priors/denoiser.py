@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.network import Network
 from colaflex.interfaces.readout import Readout
-from colaflex.priors.path import Masks, Predict
+from colaflex.priors.path import Masks, Predict, over_channels
 from colaflex.priors.readout_calls import ReadoutCall
 
 __all__ = ["LEAST_TIME", "SMALLEST_TIME", "Denoiser", "EstimateLift", "LatentLift"]
@@ -223,10 +223,10 @@ class Denoiser(nn.Module):
         return times[..., :1] / self.time_scale
 
     def clean(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
-        """The clean latents that a prediction means; times (...) of points (..., block, dim)."""
+        """The clean latents that a prediction means; times as in `over_channels`."""
         if self.prediction == "x0":
             return prediction
-        return points - times[..., None, None] * prediction
+        return points - over_channels(times, points) * prediction
 
     def velocity(self, prediction: Tensor, points: Tensor, times: Tensor) -> Tensor:
         """The velocity that a prediction means; times broadcast to points."""

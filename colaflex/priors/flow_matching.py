@@ -7,27 +7,34 @@ References:
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from colaflex.interfaces.component import Builder
+from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
+from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.denoiser import EstimateLift
+from colaflex.priors.denoiser import Denoiser, EstimateLift
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.flow_config import FlowMatchingConfig
 from colaflex.priors.ode_density import Integration, block_directions, density_start, path_density
 from colaflex.priors.path import Masks, Path
 from colaflex.priors.self_conditioning import draw_condition
+from colaflex.priors.trajectory import later_prediction, take_into_average
 
 __all__ = ["FlowMatching"]
 
 
 class FlowMatching(FlowPrior):
     """E ||v(z_t, t; history) - (eps - z0)||^2, or the same for z0, mean over channels.
+
+    Attributes:
+        average: the denoiser with averaged weights, where own-trajectory consistency asks it.
 
     Example:
         >>> from colaflex.interfaces.options import SamplingOptions
@@ -37,6 +44,7 @@ class FlowMatching(FlowPrior):
     """
 
     config: FlowMatchingConfig
+    average: Denoiser | None
 
     def __init__(self, config: FlowMatchingConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
@@ -45,6 +53,23 @@ class FlowMatching(FlowPrior):
             width = self.network.width
             self.denoiser.recall = EstimateLift(latent_dim, width, settings.guidance)
             self.register_parts()
+        self.average = None
+        self._copy_average()
+
+    def _copy_average(self) -> None:
+        if self.config.trajectory.on:
+            self.average = copy.deepcopy(self.denoiser).requires_grad_(False)
+
+    def take(self, readout: Readout | None, history: nn.Module | None) -> None:
+        """As the base does; the averaged denoiser is to have the same."""
+        super().take(readout, history)
+        self._copy_average()
+
+    def stepped(self, index: int) -> None:
+        """Take the weights of now into their average."""
+        if self.average is not None:
+            decay = self.config.trajectory.decay
+            take_into_average(self.average, self.denoiser, decay, index)
 
     def draw_condition(self, past: Any, path: Path, noise: Noise, batch: int) -> Tensor | None:
         """With self-conditioning, an estimate of the clean latents, in a share of the noisings."""
@@ -53,14 +78,39 @@ class FlowMatching(FlowPrior):
         settings = self.config.self_conditioning
         return draw_condition(self.denoiser, settings, past, path, noise, batch)
 
+    def further_terms(
+        self, path: Path, prediction: Tensor, latents: LatentBatch, noise: Noise
+    ) -> Losses:
+        """Term "trajectory", behind its warm-up: see `Trajectory`; mean over channels."""
+        settings = self.config.trajectory
+        if self.average is None or noise.progress < settings.warmup:
+            return {}
+        clean = self.denoiser.clean(prediction, path.point(), path.times)
+        with torch.no_grad():
+            past = self.average.past(self.history(latents))
+        target, then = later_prediction(self.average, past, path, clean.detach(), settings.steps)
+        # At the data there is nothing to predict.
+        distance = (clean - target).square().mean(-1) * (then > 0)[..., None]
+        return {"trajectory": self.flow_term(distance, path.masks, latents, noise, settings.weight)}
+
     def matching_flops(self, batch: int, segments: int) -> int:
-        """As the base, and the passes that make estimates, of all rows whatever the share."""
-        flops = super().matching_flops(batch, segments)
-        if self.denoiser.recall is None:
-            return flops
-        _, noisy = self.forward_flops(batch, segments)
+        """As the base, and the passes beside it, of all rows whatever share of them is used.
+
+        These make estimates; or, behind the warm-up, what own-trajectory consistency holds to.
+        """
+        flops, n = super().matching_flops(batch, segments), self.config.noisings
         lift = 2 * batch * segments * self.latent_dim * self.network.width
-        return flops + self.config.noisings * (noisy + 3 * lift)
+        recall = 0 if self.denoiser.recall is None else lift
+        if recall:
+            _, noisy = self.forward_flops(batch, segments)
+            flops += n * (noisy + 3 * recall)
+        if self.average is not None:
+            latents, blocks = batch * segments, segments // self.block_size
+            network = self.network.flops(batch, blocks, self.block_size, n)
+            ends = self.denoiser.past_flops(latents) + n * self.denoiser.end_flops(latents)
+            share = 1.0 - self.config.trajectory.warmup
+            flops += round(share * (network + ends + n * recall))
+        return flops
 
     def network_evaluations(self, options: SamplingOptions) -> int | None:
         """As the base; guidance by estimates doubles all but the first."""

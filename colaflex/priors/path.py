@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -13,10 +13,35 @@ from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.schedule import Schedule
 from colaflex.priors.flow_config import PathPriorConfig
 
-__all__ = ["Masks", "Path", "Predict", "draw_masks", "draw_times"]
+__all__ = ["Asked", "Masks", "Path", "Predict", "draw_masks", "draw_times", "over_channels"]
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(points, times (samples · batch, blocks or 1, n_times)) -> prediction of the points' shape."""
+
+
+@dataclass
+class Asked:
+    """A prediction that is remembered.
+
+    Attributes:
+        predict: asked in its place.
+        prediction: what it said last; empty before the first call.
+    """
+
+    predict: Predict
+    prediction: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    __repr__ = one_line
+
+    def __call__(self, points: Tensor, times: Tensor) -> Tensor:
+        """See `Predict`."""
+        self.prediction = self.predict(points, times)
+        return self.prediction
+
+
+def over_channels(times: Tensor, points: Tensor) -> Tensor:
+    """Times of blocks (...), or positions (..., block), as points (..., block, dim) take them."""
+    return times[..., None] if times.ndim == points.ndim - 1 else times[..., None, None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,7 @@ class Path:
 
     def point(self, times: Tensor | None = None) -> Tensor:
         """z_t = (1 - t) z0 + t eps, pinned positions clean; at other times, if passed."""
-        t = (self.times if times is None else times)[..., None, None]
+        t = over_channels(self.times if times is None else times, self.data)
         return self.pin(torch.lerp(self.data, self.noise, t))
 
     def velocity(self) -> Tensor:

@@ -21,7 +21,15 @@ from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.denoising_prior import DenoisingPrior
 from colaflex.priors.flow_config import PathPriorConfig
-from colaflex.priors.path import Masks, Path, Predict, draw_masks, draw_times
+from colaflex.priors.path import (
+    Asked,
+    Masks,
+    Path,
+    Predict,
+    draw_masks,
+    draw_times,
+    over_channels,
+)
 from colaflex.priors.readout_calls import ContentTargets, content_of
 
 __all__ = ["MatchingPhase", "PathPrior"]
@@ -95,12 +103,27 @@ class PathPrior(DenoisingPrior):
         targets = self.content_targets(latents, self.config.noisings)
         past = self.denoiser.past(self.history(latents))
         condition = self.draw_condition(past, path, noise, len(latents.values))
-        predict = self.denoiser.predictor(past, path.masks, condition, targets)
-        flow = self.objective(path, predict)
+        asked = Asked(self.denoiser.predictor(past, path.masks, condition, targets))
+        flow = self.objective(path, asked)
         return {
             "flow": self.flow_term(flow, path.masks, latents, noise),
             **self.content_terms(targets, path, latents, noise),
+            **self.further_terms(path, asked.prediction, latents, noise),
         }
+
+    def further_terms(
+        self, path: Path, prediction: Tensor, latents: LatentBatch, noise: Noise
+    ) -> Losses:
+        """What flow matching learns beside its objective and content; here, nothing.
+
+        Args:
+            path: whose points the objective asked about.
+            prediction: what the network said there.
+            latents: the batch.
+            noise: of the step.
+        """
+        del path, prediction, latents, noise
+        return {}
 
     def objective(self, path: Path, predict: Predict) -> Tensor:
         """The loss of every position, (samples · batch, blocks, block); here, flow matching.
@@ -123,7 +146,7 @@ class PathPrior(DenoisingPrior):
         """
         if self.denoiser.readout is None:
             return error
-        return error * (times / times.clamp(min=SMALLEST_TIME))[..., None, None]
+        return error * over_channels(times / times.clamp(min=SMALLEST_TIME), error)
 
     def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
         """Draw noise, times, pinned prefixes and blind rows of a batch, `samples` times."""

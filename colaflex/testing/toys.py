@@ -152,6 +152,7 @@ def fit_batches(prior: Prior, batch: Callable[[int], LatentBatch], steps: int, r
             (loss / len(latents.values)).backward()
             optimizer.step()
             optimizer.zero_grad()
+            phase.stepped(step)
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:

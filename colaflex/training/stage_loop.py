@@ -239,6 +239,7 @@ class StageLoop:
         self.optimizers.step()
         if self.ema is not None:
             self.ema.update()
+        self.plan.stage.stepped(index)
 
     def _count(self, parts: Sequence[_Part]) -> dict[str, int | Tensor]:
         """The divisors of the whole batch, of all processes, from one all-reduce."""

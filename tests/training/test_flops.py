@@ -116,9 +116,19 @@ TAUGHT = {
         ("consistency", "second_head", {"prior.mode": "distillation"}),
     )
 }
+CONSISTENT = {
+    f"{row}, consistent with its trajectory": BOARD.specs[row].override(
+        {"prior.trajectory": {"weight": 1.0, "warmup": 0.0}, **options}
+    )
+    for row, options in (
+        ("flow_matching", {}),
+        ("flow_matching_readout", {"prior.self_conditioning.share": 0.5}),
+    )
+}
 SPECS = {
     **BOARD.specs,
     **READOUTS,
+    **CONSISTENT,
     **TAUGHT,
     "hybrid": BOARD.base_spec.override({"prior": "hybrid"}),
 }

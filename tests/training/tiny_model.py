@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
 from colaflex.interfaces.stage import ParameterGroup, Stage, StageStep
 from colaflex.interfaces.values import TokenBatch
+from colaflex.priors.trajectory import take_into_average
 from colaflex.spec.training import StageSettings
 from colaflex.training.distributed import Processes
 from colaflex.training.stage_plan import StagePlan, plan_stages
@@ -52,6 +54,8 @@ class Rows:
 class TinyModel(LanguageModel):
     """Stage "representation": denoise embeddings. Stage "prior": predict the next token.
 
+    The average of the weights that predict is kept, and predicts a little of it.
+
     The head is tied to the embedding; `start` and `finish` write buffers; with `dropout` the global
     generator is drawn from; `poison` (stage, index of the step, term) multiplies a term by
     `factor`.
@@ -73,6 +77,7 @@ class TinyModel(LanguageModel):
             self.predict = nn.Linear(WIDTH, WIDTH)
             self.scale = nn.Parameter(torch.ones(WIDTH))
         self.head.weight = self.embedding.weight
+        self.average = copy.deepcopy(self.predict).requires_grad_(False)
         self.register_buffer("mean", torch.zeros(WIDTH))
         self.register_buffer("starts", torch.zeros(2))
         self.drop = nn.Dropout(dropout)
@@ -114,7 +119,8 @@ class TinyModel(LanguageModel):
 
     def predict_next(self, batch: TokenBatch, step: StageStep) -> Losses:
         states = self.embedding(batch.tokens) - self.mean
-        states = self.predict(self.mix(states).tanh()) * self.scale
+        mixed = self.mix(states).tanh()
+        states = (self.predict(mixed) + 0.1 * self.average(mixed)) * self.scale
         nll = functional.cross_entropy(
             self._logits(states)[:, :-1].transpose(1, 2), batch.tokens[:, 1:], reduction="none"
         )
@@ -186,6 +192,9 @@ class Prediction(TinyStage):
 
     def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
         return self.model.predict_next(batch, step)
+
+    def stepped(self, index: int) -> None:
+        take_into_average(self.model.average, self.model.predict, 0.9, index)
 
 
 class Stop(Watcher):
