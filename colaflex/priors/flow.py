@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from colaflex.errors import UserError
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import SamplingOptions
@@ -22,6 +23,13 @@ from colaflex.priors.path import Path, Predict
 from colaflex.priors.path_prior import PathPrior
 
 __all__ = ["FlowPrior", "Path", "Predict"]
+
+MOST_SIGNAL = 5.0
+"""Signal over noise, ((1 - t) / t)², that a loss weighs with at most (Min-SNR-γ).
+
+Efficient Diffusion Training via Min-SNR Weighting (Hang et al., 2023),
+https://arxiv.org/abs/2303.09556; without a bound, nothing but the last of the noise would count.
+"""
 
 
 class FlowPrior(PathPrior):
@@ -44,11 +52,35 @@ class FlowPrior(PathPrior):
     def __init__(self, config: FlowPriorConfig, *, latent_dim: int, build: Builder) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
         self.solver: Solver = build(config.solver)
+        own = type(self).objective is not FlowPrior.objective
+        if own and config.loss_space != "auto":
+            raise UserError(
+                f"loss_space: {type(self).__name__} has an objective of its own; leave it at auto"
+            )
 
     @property
     def prediction(self) -> Literal["velocity", "x0"]:
         """As the config says."""
         return self.config.prediction
+
+    def objective(self, path: Path, predict: Predict) -> Tensor:
+        """Flow matching in the space of the losses; see `PathPrior.objective`."""
+        if self.config.loss_space == "auto":
+            return super().objective(path, predict)
+        point = path.point()
+        clean = self.denoiser.clean(predict(point, path.times[..., None]), point, path.times)
+        error = (clean - path.data).square().mean(-1)
+        return error * self.error_weight(path.times)[..., None]
+
+    def error_weight(self, times: Tensor) -> Tensor:
+        """What the loss weighs squared errors of clean latents with, at times of any shape."""
+        space = self.config.loss_space
+        match self.prediction if space == "auto" else space:
+            case "x0":
+                return torch.ones_like(times)
+            case "velocity":
+                return times.clamp(min=SMALLEST_TIME) ** -2
+        return ((1.0 - times) / times).square().clamp(max=MOST_SIGNAL)
 
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:
         """The solver's way along the field."""

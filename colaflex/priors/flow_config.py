@@ -100,6 +100,14 @@ class FlowPriorConfig(PathPriorConfig):
     prediction: Literal["velocity", "x0"] = Field(
         "velocity", description="What the network predicts: eps - z0, or the clean latent z0."
     )
+    loss_space: Annotated[
+        Literal["auto", "x0", "velocity", "snr"], SearchRange(choices=("x0", "velocity", "snr"))
+    ] = Field(
+        "auto",
+        description="What is compared, whatever is predicted: the clean latents (x0), velocities "
+        "(that error times 1 / t²), or clean latents by signal over noise (times ((1 - t) / t)², "
+        "at most 5); auto: what is predicted.",
+    )
 
 
 class SelfConditioning(BaseModel):

@@ -78,3 +78,11 @@ def test_priors_without_a_prediction_keep_the_law() -> None:
         {"prior": "normalizing_flow", "sampling.guidance": 1}
     )
     assert known_centre(spec) == KNOWN
+
+
+def test_it_is_what_is_compared_that_counts_not_what_is_predicted() -> None:
+    spec = Spec.load("specs/worlds.yaml")
+    clean = spec.override({"prior.prediction": "velocity", "prior.loss_space": "x0"})
+    assert known_centre(clean).at == pytest.approx(x0_location(1.0))
+    moved = spec.override({"prior.prediction": "x0", "prior.loss_space": "velocity"})
+    assert known_centre(moved) == KNOWN

@@ -58,8 +58,10 @@ def settled_start(start: Start | None, space: Space, spec: Spec, node: Node) -> 
 
 def known_centre(spec: Spec) -> Centre:
     """The law, which is one of the loss of velocities, by the loss that the spec's prior has."""
-    prediction, scale = (_at(spec, path) for path in ("prior.prediction", "prior.schedule.scale"))
-    if prediction != "x0" or not isinstance(scale, int | float):
+    compared, scale = (_at(spec, path) for path in ("prior.loss_space", "prior.schedule.scale"))
+    if compared == "auto":
+        compared = _at(spec, "prior.prediction")
+    if compared != "x0" or not isinstance(scale, int | float):
         return KNOWN
     at, further = (x0_location(KNOWN.at + KNOWN.slope * more, scale) for more in (0, 1))
     return KNOWN.model_copy(update={"at": at, "slope": further - at})
