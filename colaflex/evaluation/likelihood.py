@@ -67,15 +67,17 @@ def document_likelihoods(
     source = index.split(plan.split)
     count = min(plan.documents, len(source))
     longest = int(np.diff(source.offsets[: count + 1]).max(initial=1))
-    rows = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
+    at_once = max(1, TOKENS_AT_ONCE // min(longest, plan.max_tokens))
+    by_readout = plan.likelihood_by_readout
     log_p, importance, tokens = np.zeros(count), np.zeros(count), np.zeros(count)
     error: float | None = None
-    for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, rows, count):
-        weights = model.log_weights(batch.to(device))
+    for numbers, batch in evaluation_batches(index, plan.split, plan.max_tokens, at_once, count):
+        rows = batch.to(device)
+        weights = (model.content_log_weights if by_readout else model.log_weights)(rows)
         if weights is None:
             return None
         weights = weights.double().cpu()
-        if not tokens.any():
+        if not (tokens.any() or by_readout):
             error = _integration_error(model, batch, device)
         np.add.at(log_p, numbers, weights.mean(0).numpy())
         weighed = weights.logsumexp(0) - math.log(len(weights))
@@ -83,7 +85,8 @@ def document_likelihoods(
         np.add.at(tokens, numbers, batch.lengths.numpy())
         tell(int(numbers[-1]) + 1, count)
     known = np.asarray(source.bytes[:count], dtype=np.float64)
-    return Likelihood(log_p, tokens, known, importance if model.weighs_draws else None, error)
+    weighed_too = importance if by_readout or model.weighs_draws else None
+    return Likelihood(log_p, tokens, known, weighed_too, error)
 
 
 def _integration_error(

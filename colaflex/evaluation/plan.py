@@ -24,6 +24,9 @@ class EvaluationPlan(Evaluation):
     unfit: frozenset[str] = Field(
         frozenset(), description="Options of `sampling` swept, of which the model takes no notice."
     )
+    likelihood_by_readout: bool = Field(
+        False, description="Whether likelihoods are those of text that a readout draws in one step."
+    )
     judged_by: JudgeSettings | None = Field(None, description="The judge, sized to the run.")
     max_tokens: int = Field(256, ge=1, description="Longest row.")
     seed: int = Field(0, description="Of the samples.")

@@ -21,6 +21,7 @@ from colaflex.interfaces.configs import TaskConfig
 from colaflex.interfaces.corpus import Corpus, Split
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.task import TaskSource
+from colaflex.metrics.likelihood import by_readout
 from colaflex.metrics.measurements import Measurements
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
@@ -58,6 +59,7 @@ def _plan(spec: Spec, split: Split) -> EvaluationPlan:
     last_stage = "prior" if spec.baseline is None else "baseline"
     return EvaluationPlan(
         **{**dict(spec.evaluation), "likelihood": _likelihood(spec)},
+        likelihood_by_readout=by_readout(spec),
         split=split,
         guided=_guided(spec),
         draws=_obeys(spec, "estimate", "draw"),
@@ -103,9 +105,11 @@ def _obeys(spec: Spec, option: str, value: object) -> bool:
 
 def _likelihood(spec: Spec) -> bool:
     """Whether likelihoods are computed; left to us, not where each takes an ODE's integration."""
-    if spec.evaluation.likelihood == "auto":
-        return spec.prior is None or spec.prior.capabilities().likelihood != "ode"
-    return spec.evaluation.likelihood
+    if isinstance(spec.evaluation.likelihood, bool):
+        return spec.evaluation.likelihood
+    if spec.prior is None or by_readout(spec):
+        return True
+    return spec.prior.capabilities().likelihood != "ode"
 
 
 def evaluate_run(

@@ -145,6 +145,14 @@ class LanguageModel(nn.Module, ABC):
         found = self.log_likelihood(tokens)
         return None if found is None else found[None]
 
+    def content_log_weights(self, tokens: TokenBatch) -> Tensor | None:
+        """(draws, batch) nats: the same of a text drawn by a readout in one step from noise.
+
+        The log of their mean weight is a bound as well. None where no readout draws text.
+        """
+        del tokens
+        return None
+
     @property
     def weighs_draws(self) -> bool:
         """Whether the log of the draws' mean weight is a bound too: no weight is an estimate."""

@@ -234,6 +234,22 @@ class Prior(nn.Module, ABC):
         """(batch,) log density in nats, where the prior declares a likelihood."""
         raise NotImplementedError(f"{type(self).__name__} declares no likelihood")
 
+    def content_nats(self, latents: LatentBatch, noise: Tensor) -> Tensor | None:
+        """(batch, segments, any) nats of what latents stand for, were it drawn from noise alone.
+
+        Each block's is drawn behind the clean blocks before it, in one step, by a readout.
+
+        Args:
+            latents: with their content.
+            noise: (batch, segments, dim), standard normal, that the step begins with.
+
+        Returns:
+            -log p of each part of the content, given the parts before it; None, as here, where no
+            readout draws any.
+        """
+        del latents, noise
+        return None
+
     def density_change(self, latents: LatentBatch) -> Tensor | None:
         """(batch,) nats that `log_prob` gains on an integration twice as fine; None without one.
 

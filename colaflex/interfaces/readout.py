@@ -90,6 +90,19 @@ class Readout(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} draws no estimates")
 
+    def content_nats(self, said: Tensor, content: Tensor) -> Tensor:
+        """(..., block, any) nats: -log p of each part of a content, as `drawn` draws it.
+
+        Args:
+            said: (..., block, any).
+            content: (..., block, any), what the latents stand for; a part is likely by what was
+                said and by the parts before it.
+
+        Raises:
+            NotImplementedError: this readout draws nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no estimates")
+
     def likeliest(self, said: Tensor) -> Tensor | None:
         """(..., block, any): the likeliest content by what was said, as `taught` takes it.
 

@@ -23,7 +23,7 @@ from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch, Vocabulary
 from colaflex.latent.generation import BlockGenerator
-from colaflex.latent.likelihood import density_change, log_weights
+from colaflex.latent.likelihood import content_log_weights, density_change, log_weights
 from colaflex.latent.model import LatentModel
 from colaflex.latent.prior_stage import PriorStage
 from colaflex.latent.reconstruction import reconstructed
@@ -105,6 +105,10 @@ class LatentLanguageModel(LatentModel, LanguageModel):
     def log_weights(self, tokens: TokenBatch) -> Tensor | None:
         """(draws, batch) nats; see `latent/likelihood.py`."""
         return log_weights(self, tokens) if self.likelihood != "none" else None
+
+    def content_log_weights(self, tokens: TokenBatch) -> Tensor | None:
+        """(draws, batch) nats by the prior's readout; see `latent/likelihood.py`."""
+        return content_log_weights(self, tokens)
 
     @property
     def weighs_draws(self) -> bool:

@@ -26,7 +26,7 @@ from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, Tok
 from colaflex.latent.model import LatentModel
 from colaflex.latent.whole_blocks import completed
 
-__all__ = ["SAMPLES", "density_change", "log_weights"]
+__all__ = ["SAMPLES", "content_log_weights", "density_change", "log_weights"]
 
 SAMPLES = 4
 """Draws from the posterior behind a bound."""
@@ -73,6 +73,35 @@ def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -
         log_q = _log_posterior(model, posterior.log_variance, part, segmentation.mask)
         drawn.append(realised + log_p.unflatten(0, (many, -1)) - log_q)
     return torch.cat(drawn)
+
+
+@torch.no_grad()
+def content_log_weights(
+    model: LatentModel, batch: TokenBatch, samples: int = SAMPLES
+) -> Tensor | None:
+    """(samples, batch) log p(x | e) in nats, float64: text drawn from noise e by a readout.
+
+    This is the model whose sampler takes one step from t = 1, and draws there: each block's text
+    from what the readout says of it, given the text before. The noise is the latent; its
+    posterior is taken to be its prior, so that the bound has no rate and no prior gap. Rows,
+    their ends, and what is drawn are as in `log_weights`. None where no readout draws text.
+    """
+    whole = _whole_blocks(model, batch)
+    segmentation = model.segment(whole)
+    posterior = model.representation.encode(whole, segmentation)
+    content = model.content(whole, segmentation)
+    if content is None:
+        return None
+    clean = model.normalised(posterior.mode())
+    latents = LatentBatch(clean, segmentation.mask, segmentation.level, content=content)
+    _, counted = _targets(model, batch, whole, segmentation)
+    weights = []
+    for noise in _noise(whole, segmentation, posterior, samples):
+        nats = model.prior.content_nats(latents, noise)
+        if nats is None:
+            return None
+        weights.append(-torch.where(counted, nats.double(), 0.0).flatten(1).sum(1))
+    return torch.stack(weights)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from colaflex.priors.path import (
     draw_times,
     over_channels,
 )
-from colaflex.priors.readout_calls import ContentTargets, content_of
+from colaflex.priors.readout_calls import ContentTargets, SaidRecorder, content_of
 
 __all__ = ["MatchingPhase", "PathPrior"]
 
@@ -247,6 +247,19 @@ class PathPrior(DenoisingPrior):
         """See `Denoiser.forward_flops`, of documents of so many latents."""
         blocks = segments // self.block_size
         return self.denoiser.forward_flops(batch, blocks, self.block_size, times)
+
+    @torch.no_grad()
+    def content_nats(self, latents: LatentBatch, noise: Tensor) -> Tensor | None:
+        """By its readout at t = 1; see `Prior.content_nats`."""
+        head = self.denoiser.readout
+        if head is None:
+            return None
+        content, points = self.blocks(content_of(latents)), self.blocks(noise)
+        past, heard = self.denoiser.past(self.history(latents)), SaidRecorder()
+        masks = Masks.free(self.blocks(latents.mask))
+        predict = self.denoiser.predictor(past, masks, call=heard)
+        predict(points, points.new_ones(1, 1, self.n_times))
+        return head.content_nats(heard.said, content).flatten(1, 2)
 
     @torch.no_grad()
     def loss_by_noise(

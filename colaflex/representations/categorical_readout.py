@@ -134,7 +134,7 @@ class CategoricalReadout(Readout):
         return mean, self._of_segments(nats, content)
 
     def _of_segments(self, nats: Tensor, content: Tensor) -> Tensor:
-        """Nats of all slots in order -> (..., block)."""
+        """Nats of all slots -> (..., block)."""
         whole = nats.view(content.shape).sum(-1)
         # A segment holds a token at least: what begins with its end is coarse, or not there.
         return torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, whole)
@@ -159,6 +159,17 @@ class CategoricalReadout(Readout):
 
         embedded = functional.embedding(self._tokens(said, choose), self._weights()[2])
         return self._relifted(embedded.to(said.dtype), said)
+
+    def content_nats(self, said: Tensor, content: Tensor) -> Tensor:
+        """(..., block, slots) nats of each slot's symbol; see `Readout.content_nats`."""
+        return self._nats(self._of_slots(said), content)
+
+    def _nats(self, inner: Tensor, content: Tensor) -> Tensor:
+        """(..., slots) nats of symbols under logits linear in `inner` (..., slots, any)."""
+        unembedding, bias, table = self._weights()
+        nothing, rows = table.new_zeros(len(table), 0), inner.flatten(0, -2)
+        _, nats = expected_and_nats(rows, content.flatten(), unembedding, bias, nothing)
+        return nats.view(content.shape)
 
     def likeliest(self, said: Tensor) -> Tensor:
         """(..., block, slots) symbols; behind a segment's end, and of coarse latents, the end."""

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.representations.categorical_readout import CategoricalReadout
-from colaflex.representations.expected_embeddings import expected_and_nats
 
 __all__ = ["SequentialReadout"]
 
@@ -58,15 +57,15 @@ class SequentialReadout(CategoricalReadout):
     def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:
         """The expected latents, and -log p of their tokens: the mean of apart and in turn."""
         said = self.said(states)
-        mean, alone = self._mean_and_nats(said, content)
-        unembedding, bias, table = self._weights()
+        mean, apart = self._mean_and_nats(said, content)
+        in_turn = self._of_segments(self.content_nats(said, content), content)
+        return mean, (apart + in_turn) / 2
+
+    def content_nats(self, said: Tensor, content: Tensor) -> Tensor:
+        """(..., block, slots) nats of each slot's symbol, given those before."""
         apart, before = self._apart_and_before(said)
-        embedded = functional.embedding(content, table).to(before.dtype)
-        inner = self._added(apart, before, self.contexts(before, embedded))
-        nothing = table.new_zeros(len(table), 0)
-        rows = inner.flatten(0, -2)
-        _, nats = expected_and_nats(rows, content.flatten(), unembedding, bias, nothing)
-        return mean, (alone + self._of_segments(nats, content)) / 2
+        embedded = functional.embedding(content, self._weights()[2]).to(before.dtype)
+        return self._nats(self._added(apart, before, self.contexts(before, embedded)), content)
 
     def likeliest_flops(self, batch: int, segments: int) -> int:
         """The logits', and what each slot hears of those before."""

@@ -254,10 +254,11 @@ class Evaluation(Section):
     bootstrap: int = Field(
         1000, ge=100, le=1_000_000, description="Resamples behind a 95 % interval."
     )
-    likelihood: Literal["auto"] | bool = Field(
+    likelihood: Literal["auto", "readout"] | bool = Field(
         "auto",
         description="Whether the likelihood of held-out documents is computed; auto: where the "
-        "model has one, unless it takes the integration of an ODE.",
+        "model has one, unless it takes the integration of an ODE; readout: as auto, but of a "
+        "prior whose readout draws text, the bound of that, in one step from noise.",
     )
     judge: Judge = Field(Judge(), description="The model that judges samples.")
     tasks: tuple[Annotated[TaskConfig, Slot("task")], ...] = Field(

@@ -14,7 +14,14 @@ from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import LatentBatch, TokenBatch, Vocabulary
 from colaflex.latent.language_model import LatentLanguageModel
-from colaflex.latent.likelihood import log_weights
+from colaflex.latent.likelihood import (
+    _noise,
+    _targets,
+    _whole_blocks,
+    content_log_weights,
+    log_weights,
+)
+from colaflex.priors.block_sampling import BlockSampler
 
 DRAWS = 10_000
 SIZE = VOCABULARY.size + 1  # logits of a slot, end-of-segment among them
@@ -220,3 +227,36 @@ def test_noise_in_a_density_would_lift_the_log_of_a_mean() -> None:
     noise = torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0)).double()
     gained = noise.logsumexp(1).mean() - math.log(4)
     assert 0.2 < float(gained) < 0.5 and abs(float(noise.mean())) < 0.02
+
+
+@pytest.mark.parametrize("readout", ["categorical", "chained", "recurrent"])
+@pytest.mark.parametrize("block", [1, 2])
+def test_what_a_readout_draws_costs_what_it_says_block_by_block(block: int, readout: str) -> None:
+    model: Any = small_model(size=3, block=block).eval()
+    width = model.prior.state_width
+    head = model.representation.readout(readout, width)
+    model.prior.take(head, model.representation.history(width))
+    model.double()
+    batch = rows([7, 4])
+    (weights,) = content_log_weights(model, batch, samples=1)
+    whole = _whole_blocks(model, batch)
+    segmentation = model.segment(whole)
+    content = model.content(whole, segmentation)
+    _, counted = _targets(model, batch, whole, segmentation)
+    posterior = model.representation.encode(whole, segmentation)
+    (noise,) = _noise(whole, segmentation, posterior, 1)
+    total, prefix = torch.zeros(2).double(), model.prior.begin(2)
+    with torch.no_grad():
+        for start in range(0, content.shape[1], block):
+            at = slice(start, start + block)
+            sampler = BlockSampler(model.prior.denoiser, prefix)
+            said = sampler.guided(head.said, None)(noise[:, at], torch.ones(1, 1, 1).double())
+            nats = head.content_nats(said, content[:, at])
+            total -= torch.where(counted[:, at], nats, 0.0).flatten(1).sum(1)
+            prefix = model.prior.commit_told(prefix, noise[:, at], content[:, at])
+    torch.testing.assert_close(weights, total)
+    assert model.content_log_weights(batch).shape == (4, 2)
+
+
+def test_a_linear_readout_draws_no_text() -> None:
+    assert small_model().content_log_weights(rows([5])) is None

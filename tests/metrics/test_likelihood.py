@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from colaflex.interfaces.metric import Measurement
-from colaflex.metrics.likelihood import declared_likelihood, signed
+from colaflex.metrics.likelihood import by_readout, declared_likelihood, signed
 from colaflex.report import print_summary
 from colaflex.report.headline import main_results
 from colaflex.report.text_summary import seed_rows
@@ -57,3 +57,24 @@ def test_summary_and_headline_show_it(declared: str, sign: str) -> None:
 def test_what_a_model_declares(prior: str, declared: str) -> None:
     spec = Spec.load("specs/worlds.yaml").override({"prior": prior, "sampling.guidance": 1})
     assert declared_likelihood(spec) == declared
+
+
+@pytest.mark.parametrize(
+    ("prior", "readout", "declared"),
+    [
+        ("flow_matching", "auto", "bound"),
+        ("flow_matching", "recurrent", "bound"),
+        ("flow_matching", "second_head", "ode"),
+        ("flow_matching", "linear", "ode"),
+        ("consistency", "auto", "none"),
+        ("normalizing_flow", None, "bound"),
+    ],
+)
+def test_a_readout_that_draws_text_bounds_its_likelihood(
+    prior: str, readout: str | None, declared: str
+) -> None:
+    sets = {"prior": prior, "sampling.guidance": 1, "evaluation.likelihood": "readout"}
+    chosen = {} if readout is None else {"prior.readout": readout}
+    spec = Spec.load("specs/worlds.yaml").override({**sets, **chosen})
+    assert declared_likelihood(spec) == declared
+    assert by_readout(spec) == (readout in ("auto", "recurrent") and prior == "flow_matching")

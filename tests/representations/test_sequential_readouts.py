@@ -98,6 +98,14 @@ def test_its_loss_is_the_mean_of_slots_apart_and_in_turn(kind: Kind) -> None:
     torch.testing.assert_close(nats[:, 0], (costs[0] + costs[1]) / 2)
 
 
+@pytest.mark.parametrize("kind", [CategoricalReadout, *KINDS])
+def test_the_probabilities_of_all_contents_sum_to_one(kind: Any) -> None:
+    head, states = made(kind), torch.randn(1, 1, WIDTH, generator=generator(0)).double()
+    every = torch.cartesian_prod(*(torch.arange(SYMBOLS) for _ in range(SLOTS)))[:, None]
+    nats = head.content_nats(head.said(states.expand(len(every), 1, -1)), every)
+    torch.testing.assert_close((-nats.sum((1, 2))).exp().sum(), torch.tensor(1.0).double())
+
+
 @both
 def test_a_slots_context_is_made_of_those_before(kind: Kind) -> None:
     head, draws = made(kind), generator(0)
