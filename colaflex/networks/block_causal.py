@@ -172,7 +172,7 @@ class BlockCausal(Network):
                 # Nobody reads the last layer's clean states, only its keys and values.
                 _, own = layer.keys_values(x, modulation, table)
             fresh.append(own)
-        return history.append(fresh, counts, spare=block)
+        return history.append(blocks * block, fresh, counts, spare=block)
 
     def flops(
         self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None

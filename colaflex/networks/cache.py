@@ -28,7 +28,7 @@ class Cache:
         >>> from colaflex.networks.attention import KeyValues
         >>> cache = Cache.empty(layers=2, rows=3, heads=4, head_dim=8, like=torch.zeros(1))
         >>> fresh = [KeyValues(torch.zeros(3, 4, 5, 8), torch.zeros(3, 4, 5, 8))] * 2
-        >>> cache.append(fresh, counts=torch.tensor([5, 2, 0])).lengths
+        >>> cache.append(5, fresh, counts=torch.tensor([5, 2, 0])).lengths
         tensor([5, 2, 0])
     """
 
@@ -65,15 +65,17 @@ class Cache:
         room.values[:, :, self.longest : end] = fresh.values
         return room.first(end)
 
-    def append(self, fresh: list[KeyValues], counts: Tensor | None, spare: int = 0) -> Cache:
+    def append(
+        self, new: int, fresh: list[KeyValues], counts: Tensor | None, spare: int = 0
+    ) -> Cache:
         """The cache with new positions behind each row's own end, in the new positions' dtype.
 
         Args:
+            new: positions.
             fresh: one per layer, (rows, heads, new, head_dim).
             counts: (rows,) how many of the new positions count in each row; all by default.
             spare: positions of scratch behind the new ones, where no gradients are taken.
         """
-        new = fresh[0].keys.shape[2]
         spare = 0 if torch.is_grad_enabled() else spare
         if counts is None and self.even:
             longest = self.longest + new
@@ -106,10 +108,10 @@ class Cache:
         """The cache of some of the rows."""
         lengths = self.lengths[rows]
         longest = int(lengths.max()) if len(rows) else 0
-        spare = self.rooms[0].keys.shape[2] - self.longest
+        fewer = self.longest - longest
         rooms = tuple(
             KeyValues(
-                room.keys[rows, :, : longest + spare], room.values[rows, :, : longest + spare]
+                *(part[rows, :, : part.shape[2] - fewer] for part in (room.keys, room.values))
             )
             for room in self.rooms
         )

@@ -60,4 +60,4 @@ class CausalTransformer(Transformer):
 
             x, new = layer(x, table, attend)
             fresh.append(new)
-        return self.norm(x), cache.append(fresh, counts)
+        return self.norm(x), cache.append(x.shape[1], fresh, counts)

@@ -277,3 +277,9 @@ def test_generation_leaves_no_graph_and_training_mode_alone() -> None:
     generate(made, [[2, 3, 4]])
     assert made.training and all(p.grad is None for p in made.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_a_decoder_without_layers_continues_rows_of_any_length() -> None:
+    made = model(decoder_layers=0)
+    alone = [generate(made, [prompt])[0] for prompt in PROMPTS]
+    assert generate(made, PROMPTS) == alone
