@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["RunFailure", "UserError", "WrongKind"]
+__all__ = ["Diverged", "RunFailure", "UserError", "WrongKind"]
 
 
 class UserError(Exception):
@@ -15,3 +15,7 @@ class WrongKind(UserError, TypeError):
 
 class RunFailure(Exception):
     """The request was right and failed while it ran. Exit code 1, nothing half-written."""
+
+
+class Diverged(RunFailure):
+    """Training came to values that are not finite, as it will again."""

@@ -81,12 +81,15 @@ def _integers(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _show(bench: Bench, as_json: bool) -> int:
+    document = bench.as_json()
     if as_json:
-        print_json(bench.as_json())
+        print_json(document)
         return 0
+    if "tuning" in document:
+        _show_tuning(document["tuning"])
     columns = ("row", "budget", "seed", "parameters", "FLOPs", "steps", "solved", "status")
     rows = []
-    for cell in bench.as_json()["cells"]:
+    for cell in document["cells"]:
         matched, values = cell["matched"], cell["matched"]["values"]
         steps = {key.split(".")[-2]: v for key, v in values.items() if key.startswith("training.")}
         sizes = {key: v for key, v in values.items() if not key.startswith("training.")}
@@ -104,7 +107,47 @@ def _show(bench: Bench, as_json: bool) -> int:
             )
         )
     print_table(columns, rows)
+    print(_left(document["left"]))
     return 0
+
+
+def _show_tuning(searches: list[dict[str, Any]]) -> None:
+    """How far the tuning of each row is, and what it has chosen."""
+    columns = ("row", "budget", "trials", "failed", "FLOPs", "FLOPs left", "chosen")
+    rows = []
+    for one in searches:
+        winner = one["winner"]
+        settings = {} if winner is None else winner["settings"]
+        values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in settings.values()]
+        chosen = ", ".join(
+            f"{path.rpartition('.')[2]} {value}"
+            for path, value in zip(settings, values, strict=True)
+        )
+        rows.append(
+            (
+                one["row"],
+                one["budget"],
+                f"{one['complete'] + one['failed']} of {one['trials']}",
+                str(one["failed"]),
+                f"{one['flops']:.4g}",
+                f"{one['flops_left']:.4g}",
+                one["reason"] or chosen or ("" if winner is None else "its own recipe"),
+            )
+        )
+    print_table(columns, rows)
+
+
+def _left(left: dict[str, float | None]) -> str:
+    """What is still to be trained, and how long that takes, in a line."""
+    tuning, cells, minutes = left["tuning_flops"], left["cell_flops"], left["minutes"]
+    parts = [f"tuning {tuning:.4g} FLOPs"] if tuning else []
+    parts += [f"cells {cells:.4g} FLOPs"] if cells else []
+    if not parts:
+        return "nothing is left to be trained"
+    last = "how long that takes the first records will tell"
+    if minutes is not None:
+        last = f"about {minutes:.0f} minutes of training, by the records' speed"
+    return f"left: {', '.join(parts)}; {last}"
 
 
 def _ended(outcome: Outcome) -> int:
@@ -128,8 +171,10 @@ def check_command(board: str, files: tuple[Path, ...], as_json: bool) -> None:
     """Check all records of BOARD, or record FILES that are to be added."""
     from colaflex.leaderboard.board import Board
     from colaflex.leaderboard.records import check_records, load_records
+    from colaflex.leaderboard.trials import load_winners
 
     definition = Board.load(board)
+    load_winners(definition)  # refused where a trial is not one of the board as it is
     records = check_records(definition, files) if files else load_records(definition)
     if as_json:
         print_json([{"file": record.file_name, "digest": record.digest} for record in records])

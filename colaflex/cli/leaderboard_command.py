@@ -25,6 +25,7 @@ def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> i
     from colaflex.leaderboard.standings import stand
     from colaflex.leaderboard.table import as_csv, print_standings
     from colaflex.leaderboard.table import as_json as document
+    from colaflex.leaderboard.trials import load_winners
 
     definition = Board.load(board)
     records = load_records(definition)
@@ -32,7 +33,7 @@ def command(board: str, html: Path | None, csv: Path | None, as_json: bool) -> i
         raise UserError(
             f"{definition.results} holds no records: `colaflex bench run {board}` makes them"
         )
-    standings = stand(definition, records)
+    standings = stand(definition, records, load_winners(definition))
     if html is not None:
         from colaflex.leaderboard.page import build_page
 

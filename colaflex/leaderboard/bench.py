@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 from colaflex.errors import RunFailure, UserError
 from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
+from colaflex.leaderboard.bench_tuning import Tuner
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cell_matching import Match, Matcher
-from colaflex.leaderboard.cell_pool import BUSY, CellEnd, CellPool, Settings
-from colaflex.leaderboard.cells import Cell
+from colaflex.leaderboard.cell_pool import BUSY, DIVERGED, CellEnd, CellPool, Settings
+from colaflex.leaderboard.cells import Cell, Job, Trial, tuning_of
 from colaflex.leaderboard.record import Record, write_record
 from colaflex.leaderboard.record_of_run import build_record
 from colaflex.leaderboard.records import check_records, record_files
+from colaflex.leaderboard.tuning_plan import sampling_settings
+from colaflex.metrics.numbers import compact
 from colaflex.runtime.lock import is_locked
 from colaflex.runtime.terminal import say
 
@@ -68,23 +72,42 @@ class Bench:
         self.matches: dict[Cell, Match] = {}
         self.pool = CellPool(settings)
         self.outcome = Outcome()
-        self._later: dict[Cell, float] = {}
-        self._seconds: list[float] = []
+        self.tuner = (
+            None if board.tuning is None else Tuner(board, self.matcher, settings.out, self.cells)
+        )
+        self._ready: set[Cell] = set()
+        self._later: dict[Job, float] = {}
+        self._seconds: dict[type, list[float]] = {Cell: [], Trial: []}
+        self._speeds: list[tuple[float, float]] = []
 
     def match(self) -> Mapping[Cell, Match]:
-        """Solve all cells, before anything is trained.
+        """Solve all cells, before anything is trained; those that wait for tuning as they stand.
 
         Raises:
             UserError: a row can't be trained on this board, or a record stands in the way.
         """
         say(f"widths and steps of {len(self.cells)} cells, solved or known")
         for cell in self.cells:
-            if cell not in self.matches:
-                self.matches[cell] = self.matcher.match(cell)
-                if not self.matches[cell].ok:
-                    say(f"{cell.name}: {self.unmatched(cell)}; it will not be ranked")
-        self._known_records()
+            if cell not in self.matches and not self._is_ready(cell):
+                self._match(cell, {})
+        self._known_records(self._ready)
         return self.matches
+
+    def _match(self, cell: Cell, settings: Mapping[str, Any]) -> None:
+        self.matches[cell] = self.matcher.match(cell, settings)
+        if not self.matches[cell].ok:
+            say(f"{cell.name}: {self.unmatched(cell)}; it will not be ranked")
+
+    def _is_ready(self, cell: Cell) -> bool:
+        """Whether a cell's options are known, as they are where nothing tunes them."""
+        if cell in self._ready:
+            return True
+        chosen = {} if self.tuner is None else self.tuner.settings(cell)
+        if chosen is None:
+            return False
+        self._match(cell, chosen)
+        self._ready.add(cell)
+        return True
 
     def unmatched(self, cell: Cell) -> str:
         """What a cell comes to that does not match its board."""
@@ -103,6 +126,8 @@ class Bench:
         end = None if minutes is None else time.monotonic() + 60 * minutes
         self.match()
         done = len(self.outcome.records)
+        if self.tuner is not None and (trials := self.tuner.trials_left()):
+            say(f"tuning: {trials} trials to go, {compact(self.tuner.flops_left())} FLOPs")
         say(f"{done} of {len(self.cells)} cells have a record already")
         if done < len(self.cells):
             say(f"what the cells say goes to {self.settings.out / 'logs'}")
@@ -130,8 +155,8 @@ class Bench:
                 say("time is over: stopping at the next checkpoints")
                 self._stop()
                 return
-            while self.pool.free and (cell := self._next()) is not None:
-                self._start(cell)
+            while self.pool.free and (job := self._next()) is not None:
+                self._start(job)
             time.sleep(POLL)
 
     def _stop(self) -> None:
@@ -149,11 +174,20 @@ class Bench:
     def _settled(self, cell: Cell) -> bool:
         return cell in self.outcome.records or cell in self.outcome.failed
 
-    def _next(self) -> Cell | None:
-        """The first cell that nobody runs and that can run now."""
+    def _next(self) -> Job | None:
+        """The first trial, else cell, that nobody runs and that can run now."""
         now = time.monotonic()
+        for trial in [] if self.tuner is None else self.tuner.waiting():
+            if trial in self.pool or self._later.get(trial, 0.0) > now:
+                continue
+            if is_locked(self.settings.out / trial.name):
+                self._later[trial] = now + LATER
+            elif not self._taken(trial) and not self._busy_stage(trial):
+                return trial
         for cell in self.cells:
             if self._settled(cell) or cell in self.pool or self._later.get(cell, 0.0) > now:
+                continue
+            if not self._known(cell):
                 continue
             if is_locked(self.settings.out / cell.name):
                 self._later[cell] = now + LATER
@@ -165,6 +199,27 @@ class Bench:
                 continue
             return cell
         return None
+
+    def _known(self, cell: Cell) -> bool:
+        """Whether a cell can be run by now, if it waits for its tuning; it may have a record."""
+        if cell in self._ready:
+            return True
+        if self.tuner is not None and (failure := self.tuner.failure(cell)):
+            self.outcome.failed[cell] = failure
+            return False
+        if not self._is_ready(cell):
+            return False
+        self._known_records([cell])
+        return not self._settled(cell)
+
+    def _busy_stage(self, trial: Trial) -> bool:
+        """Whether the stage 1 of a trial is being trained by another run."""
+        from colaflex.experiment.stage_cache import stage_one_path
+
+        assert self.tuner is not None
+        digest = self.tuner.planned(trial)[1].stage1_digest
+        known = not digest or stage_one_path(digest, self.pool.precision).exists()
+        return not known and self.pool.trains(digest)
 
     def _stage_one_comes(self, cell: Cell) -> bool:
         """Whether a cell waits for the stage 1 that another one trains, or has begun to."""
@@ -191,23 +246,58 @@ class Bench:
         same = identity.get("stage1_digest") == self.matches[cell].stage1_digest
         return same and identity.get("reused") is None
 
-    def _start(self, cell: Cell) -> None:
-        say(f"cell {self._number(cell)}: {cell.name}: runs{self._time_left()}")
-        match = self.matches[cell]
-        self.pool.start_cell(cell, self.matcher.spec(cell, match.values), match)
+    def _start(self, job: Job) -> None:
+        say(f"{self._number(job)}: runs{self._time_left()}")
+        if isinstance(job, Cell):
+            match = self.matches[job]
+            self.pool.start_cell(job, self.matcher.spec(job, match.values), match)
+            return
+        assert self.tuner is not None
+        planned, match = self.tuner.planned(job)
+        further = [sampling_settings(settings) for _, settings in planned.samplings]
+        self.pool.start_cell(job, self.matcher.spec(job, match.values), match, further)
 
     def _after(self, ended: CellEnd) -> None:
         """Take note of a process that has ended."""
-        cell = ended.job
+        job = ended.job
         if ended.code == BUSY:
-            self._later[cell] = time.monotonic() + LATER
-        elif ended.code == 0 and self._record(cell):
-            self._seconds.append(ended.seconds)
-            took = f"done in {ended.seconds:.0f} s"
-            say(f"cell {self._number(cell)}: {cell.name}: {took}{self._time_left()}")
-        elif ended.code != 130:
-            self.outcome.failed[cell] = self._reason(ended)
-            say(f"cell {self._number(cell)}: {cell.name}: FAILED: {self.outcome.failed[cell]}")
+            self._later[job] = time.monotonic() + LATER
+        elif ended.code == 0 and (self._record(job) if isinstance(job, Cell) else self._taken(job)):
+            self._seconds[type(job)].append(ended.seconds)
+            say(f"{self._number(job)}: done in {ended.seconds:.0f} s{self._time_left()}")
+        elif ended.code == 130:
+            return
+        elif isinstance(job, Cell):
+            self.outcome.failed[job] = self._reason(ended)
+            say(f"{self._number(job)}: FAILED: {self.outcome.failed[job]}")
+        else:
+            self._failed_trial(job, ended)
+
+    def _taken(self, trial: Trial) -> bool:
+        """Whether a finished trial is recorded; it is now, if need be."""
+        assert self.tuner is not None
+        try:
+            record = self.tuner.take(trial)
+        except (UserError, RunFailure) as error:
+            self._broken(trial, str(error))
+            return True
+        if record is not None:
+            say(f"{trial.name}: {self.tuner.said(record)}")
+        return record is not None
+
+    def _failed_trial(self, trial: Trial, ended: CellEnd) -> None:
+        assert self.tuner is not None
+        if ended.code == DIVERGED:
+            record = self.tuner.fail(trial, self._last_line(trial))
+            say(f"{trial.name}: {self.tuner.said(record)}")
+        else:
+            self._broken(trial, self._reason(ended))
+
+    def _broken(self, trial: Trial, reason: str) -> None:
+        """A trial could not be run, for no reason of its own: its row waits for another start."""
+        assert self.tuner is not None
+        self.tuner.broken[trial.row, trial.budget] = f"tuning, {trial.name}: {reason}"
+        say(f"{trial.name}: FAILED: {reason}")
 
     def _record(self, cell: Cell) -> bool:
         """Whether a finished run of the cell is recorded; it is now, if need be."""
@@ -216,7 +306,8 @@ class Bench:
         if not all((folder / name).exists() for name in ("result.json", "report.html")):
             return False
         try:
-            record = build_record(self.board, cell, folder)
+            winner = None if self.tuner is None else self.tuner.search(cell).winner
+            record = build_record(self.board, cell, folder, winner)
             self._check_data(record, folder)
             if record.spec_digest != self.matches[cell].spec_digest:
                 raise UserError(
@@ -232,9 +323,9 @@ class Bench:
         self.outcome.records[cell] = path
         return True
 
-    def _known_records(self) -> None:
+    def _known_records(self, cells: Collection[Cell]) -> None:
         """Find the records that there are; one of another spec than its cell's is refused."""
-        wanted = {cell.name: cell for cell in self.cells}
+        wanted = {cell.name: cell for cell in cells}
         for path in record_files(self.board):
             cell = wanted.get(path.stem.rpartition("-")[0])
             if cell is None:
@@ -242,11 +333,13 @@ class Bench:
             record: Record = check_records(self.board, [path])[0]
             self._check_data(record, path)
             if record.spec_digest != self.matches[cell].spec_digest:
+                why = "" if self.tuner is None else ", by its row or by what its tuning has chosen"
                 raise UserError(
-                    f"{path}: a record of another spec than the board's cell {cell.name} has now; "
-                    "records are not replaced: move it away, or give the row another name"
+                    f"{path}: a record of another spec than the board's cell {cell.name} has now"
+                    f"{why}; records are not replaced: move it away, or give the row another name"
                 )
             self.outcome.records[cell] = path
+            self._speeds.append((record.training.flops, record.training.seconds))
 
     def _check_data(self, record: Record, place: Path) -> None:
         """Refuse what was measured on other data than the board's corpus is now."""
@@ -259,27 +352,57 @@ class Bench:
             )
 
     def _reason(self, ended: CellEnd) -> str:
-        log = self.pool.log(ended.job)
-        with open_regular(log) as file:
+        how = f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
+        return f"{self._last_line(ended.job)} ({how}; all of it in {self.pool.log(ended.job)})"
+
+    def _last_line(self, job: Job) -> str:
+        """What a process said last."""
+        with open_regular(self.pool.log(job)) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_END))
             lines = file.read(LONGEST_END).decode(errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        how = f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
-        return f"{last.strip()[:500]} ({how}; all of it in {log})"
+        return last.strip()[:500]
 
-    def _number(self, cell: Cell) -> str:
-        return f"{self.cells.index(cell) + 1} of {len(self.cells)}"
+    def _number(self, job: Job) -> str:
+        if isinstance(job, Cell):
+            return f"cell {self.cells.index(job) + 1} of {len(self.cells)}: {job.name}"
+        return f"trial {job.number + 1} of {tuning_of(self.board).trials}: {job.name}"
 
     def _time_left(self) -> str:
-        if not self._seconds:
+        cells, trials = self._seconds[Cell], self._seconds[Trial]
+        if not cells and not trials:
             return ""
-        left = sum(not self._settled(cell) for cell in self.cells)
-        mean = sum(self._seconds) / len(self._seconds)
-        return f"; about {mean * left / self.settings.workers / 60:.1f} minutes left"
+        per_trial = sum(trials) / len(trials) if trials else 0.0
+        # As long as a trial, for what it takes more of, until one has ended.
+        guess = per_trial / tuning_of(self.board).fidelity if not cells else 0.0
+        per_cell = sum(cells) / len(cells) if cells else guess
+        seconds = per_cell * sum(not self._settled(cell) for cell in self.cells)
+        if self.tuner is not None:
+            seconds += per_trial * self.tuner.trials_left()
+        return f"; about {seconds / self.settings.workers / 60:.1f} minutes left"
+
+    def left(self) -> dict[str, float | None]:
+        """What is still to be trained: FLOPs of trials and cells, and minutes of all workers.
+
+        The minutes are those of training, by what the board's records took; None without any.
+        """
+        open_cells = [cell for cell in self.cells if not self._settled(cell)]
+        cells = math.fsum(self.matches[cell].flops for cell in open_cells)
+        trials = 0.0 if self.tuner is None else self.tuner.flops_left()
+        known = [*self._speeds, *([] if self.tuner is None else self.tuner.speeds())]
+        flops, seconds = (math.fsum(each) for each in zip(*known, strict=True)) if known else (0, 0)
+        minutes = (cells + trials) * seconds / flops / 60 / self.settings.workers if flops else None
+        return {"tuning_flops": trials, "cell_flops": cells, "minutes": minutes}
 
     def as_json(self) -> dict[str, Any]:
         """What is done, cell by cell."""
-        return {"board": self.board.board, "cells": [self._cell_json(cell) for cell in self.cells]}
+        tuning = {} if self.tuner is None else {"tuning": self.tuner.as_json()}
+        return {
+            "board": self.board.board,
+            **tuning,
+            "cells": [self._cell_json(cell) for cell in self.cells],
+            "left": self.left(),
+        }
 
     def _cell_json(self, cell: Cell) -> dict[str, Any]:
         match, outcome = self.matches[cell], self.outcome

@@ -6,24 +6,28 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr
 
 from colaflex import hints
 from colaflex.errors import UserError
-from colaflex.files.problems import KeyPath, Problem, SpecError
+from colaflex.files.problems import KeyPath, Problem, SpecError, nearest
 from colaflex.files.reading import user_path
 from colaflex.files.yaml import Node
 from colaflex.host.registry import registry
 from colaflex.leaderboard.record import within
 from colaflex.leaderboard.row import Row, row_specs
+from colaflex.leaderboard.tuning_plan import TuningPlan
 from colaflex.metrics.names import is_known, near_metric
 from colaflex.metrics.rank import Rank, out_of_reach
 from colaflex.spec import Spec
 from colaflex.spec.canonical import canonical, sha256_of
 from colaflex.spec.definition import Definition
 from colaflex.spec.training import Section
+
+if TYPE_CHECKING:
+    from colaflex.leaderboard.tuning_space import RowSpace
 
 __all__ = ["BOARDS", "NAME", "Board", "Tolerance", "board_path"]
 
@@ -51,7 +55,7 @@ class Board(Definition):
     """A board file; make one with `Board.load`, which checks all of it.
 
     Attributes beside the keys of the file: `path`, `results` (the folder of the records),
-    `base_spec` and `specs` (of every row, before matching).
+    `base_spec`, `specs` (of every row, before matching) and `spaces` (what is searched of each).
     """
 
     KIND = "a board"
@@ -75,10 +79,14 @@ class Board(Definition):
         description="Metric that ranks; of a list of them, the first that a row has.",
     )
     show: tuple[str, ...] = Field((), max_length=100, description="Further metrics shown.")
+    tuning: TuningPlan | None = Field(
+        None, description="How every row is tuned alike; null: each has what its file says of it."
+    )
     rows: dict[str, Row] = Field(..., description="The models by name.")
 
     _base: Spec = PrivateAttr()
     _specs: dict[str, Spec] = PrivateAttr(default_factory=dict)
+    _spaces: dict[str, RowSpace] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -95,10 +103,17 @@ class Board(Definition):
 
     @classmethod
     def _full_form(cls, node: Node) -> Node:
-        rank = node.child("rank")
-        if rank is None or not isinstance(rank.value, dict):
+        rank, tuning, rows = (node.child(key) for key in ("rank", "tuning", "rows"))
+        if rank is not None and isinstance(rank.value, dict):
+            node = node.with_entries({**node.entries, "rank": replace(rank, value=[rank])})
+        if tuning is not None:
+            node = node.with_entries({**node.entries, "tuning": _searched(tuning)})
+        if rows is None:
             return node
-        return node.with_entries({**node.entries, "rank": replace(rank, value=[rank])})
+        full = {name: _row_searched(row) for name, row in rows.entries.items()}
+        return node.with_entries(
+            {**node.entries, "rows": rows.with_entries(full) if full else rows}
+        )
 
     def _problems(self, node: Node) -> Iterator[Problem]:
         if not BOARD_NAME.fullmatch(self.board):
@@ -115,6 +130,7 @@ class Board(Definition):
         yield from self._wrong_seeds(node)
         yield from self._wrong_ranks(node)
         yield from self._wrong_metrics_shown(node)
+        yield from self._wrong_tuning(node)
 
     def _wrong_budgets(self, node: Node) -> Iterator[Problem]:
         # Forward and backward pass take 6 FLOPs a parameter and token, embeddings aside.
@@ -159,10 +175,34 @@ class Board(Definition):
             elif name in self.show[:index]:
                 yield node.problem(path, f"{name} stands twice", "remove one")
 
+    def _wrong_tuning(self, node: Node) -> Iterator[Problem]:
+        plan = self.tuning
+        for name, row in self.rows.items():
+            path: KeyPath = ("rows", name, "tuning")
+            own = [key for key in ("runs", "flops") if key in row.tuning.model_fields_set]
+            if plan is None and row.tuning.space is not None:
+                message = "the board tunes no row, so that nothing is searched"
+                yield node.key_problem((*path, "space"), message, "give the board `tuning`")
+            elif plan is not None and own:
+                message = "the board tunes all rows alike, by its own `tuning`"
+                yield node.key_problem((*path, own[0]), message, "remove it")
+        if plan is None:
+            return
+        if plan.seed in self.seeds:
+            message = f"{plan.seed} is a seed of the board"
+            yield node.problem(("tuning", "seed"), message, "take one that is not")
+        if plan.budget is not None and plan.budget not in self.budgets:
+            hint = nearest(plan.budget, self.budgets)
+            yield node.problem(("tuning", "budget"), f"there is no budget {plan.budget}", hint)
+
     def _complete(self, base: Spec, node: Node) -> Self:
         self._base, self._specs = base, row_specs(self.rows, base, node)
         if problems := list(self._out_of_reach(node)):
             raise SpecError(problems)
+        if self.tuning is not None:
+            from colaflex.leaderboard.tuning_space import row_spaces
+
+            self._spaces = row_spaces(self.tuning, self.rows, self._specs, self.stage1_flops, node)
         return self
 
     def _out_of_reach(self, node: Node) -> Iterator[Problem]:
@@ -188,37 +228,77 @@ class Board(Definition):
         return self._specs
 
     @property
+    def spaces(self) -> Mapping[str, RowSpace]:
+        """What is searched of every row; empty where the board tunes none."""
+        return self._spaces
+
+    def stage1_share(self, row: str) -> float:
+        """The fraction of its budget that a row's stage 1 takes, where tuning says nothing."""
+        return self.rows[row].stage1_flops or self.stage1_flops
+
+    def tuned_at(self, budget: str) -> str:
+        """The budget at which rows are tuned for a budget."""
+        return budget if self.tuning is None else self.tuning.budget or budget
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics ranked and shown, each once."""
         return tuple(dict.fromkeys([*(rank.metric for rank in self.rank), *self.show]))
 
-    def matches(self, parameters: float, flops: float, budget: str) -> bool:
+    def matches(self, parameters: float, flops: float, asked: float) -> bool:
         """Whether a model's size and its training's FLOPs are as near as they must be."""
         size = within(parameters, self.parameters, self.tolerance.parameters)
-        return size and within(flops, self.budgets[budget], self.tolerance.flops)
+        return size and within(flops, asked, self.tolerance.flops)
 
     def protocol(self, data_digest: str) -> str:
         """Identifies what must be equal for two records to compare: sha256, hex.
 
         Covers corpus, tokenizer, data, evaluation, the limit of generated tokens, parameters,
-        budgets and their share, and tolerances; neither rows nor which seeds there are.
+        budgets and their share, tolerances, and how much all rows are tuned; neither rows nor
+        which seeds there are.
         """
+        plan, terms = self.tuning, self._terms(data_digest)
+        return sha256_of(terms if plan is None else {**terms, "tuning": _amount(plan)})
+
+    def trial_protocol(self, data_digest: str) -> str:
+        """Identifies the same of trials, which more trials leave as they are."""
+        return sha256_of(self._terms(data_digest))
+
+    def _terms(self, data_digest: str) -> dict[str, Any]:
         base, known = self._base, registry()
-        return sha256_of(
-            {
-                "schema": PROTOCOL_SCHEMA,
-                "board": self.board,
-                "data": data_digest,
-                "corpus": canonical(base.corpus, known, contents=False),
-                "tokenizer": canonical(base.tokenizer, known),
-                "evaluation": canonical(base.evaluation, known),
-                "max_new_tokens": base.sampling.max_new_tokens,
-                "parameters": self.parameters,
-                "budgets": dict(self.budgets),
-                "stage1_flops": self.stage1_flops,
-                "tolerance": self.tolerance.model_dump(),
-            }
-        )
+        return {
+            "schema": PROTOCOL_SCHEMA,
+            "board": self.board,
+            "data": data_digest,
+            "corpus": canonical(base.corpus, known, contents=False),
+            "tokenizer": canonical(base.tokenizer, known),
+            "evaluation": canonical(base.evaluation, known),
+            "max_new_tokens": base.sampling.max_new_tokens,
+            "parameters": self.parameters,
+            "budgets": dict(self.budgets),
+            "stage1_flops": self.stage1_flops,
+            "tolerance": self.tolerance.model_dump(),
+        }
+
+
+def _amount(plan: TuningPlan) -> dict[str, Any]:
+    """How much is searched, whatever of which row."""
+    return plan.model_dump(include={"trials", "fidelity", "samplings", "seed", "budget"})
+
+
+def _searched(tuning: Node) -> Node:
+    """A section with `space`, which may be the word `default`, in its full form."""
+    space = tuning.child("space")
+    if space is None or space.value != "default":
+        return tuning
+    return tuning.with_entries({k: v for k, v in tuning.entries.items() if k != "space"})
+
+
+def _row_searched(row: Node) -> Node:
+    tuning = row.child("tuning")
+    if tuning is None:
+        return row
+    return row.with_entries({**row.entries, "tuning": _searched(tuning)})
 
 
 def board_path(name: str | Path) -> Path:

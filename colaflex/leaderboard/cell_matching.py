@@ -15,13 +15,16 @@ from colaflex.files.writing import write_atomic
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell, cell_spec
+from colaflex.leaderboard.cells import Cell, Job, asked_flops, job_spec, tuning_of
+from colaflex.leaderboard.tuning_plan import STAGE1_SHARE
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
 
 __all__ = ["Match", "Matcher", "board_data"]
 
 SCHEMA = 1
+UNSIZED = ("sampling.", "training.")
+"""Options on which no parameter depends."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Match:
     """What was solved for a cell, and how near it comes.
 
     Attributes:
-        values: by key path of the spec: widths and steps.
+        values: by key path of the spec: what tuning has chosen, widths and steps.
         parameters: of the model, all parts together.
         flops: of its training, as counted beforehand.
         ok: whether both are within the board's tolerance.
@@ -65,58 +68,67 @@ class Matcher:
         self.board, self.folder = board, folder
         self.data = board_data(board)
 
-    def match(self, cell: Cell) -> Match:
-        """The match of a cell.
+    def match(self, job: Job, settings: Mapping[str, Any] | None = None) -> Match:
+        """The match of a cell, or of a trial.
+
+        Args:
+            job: which run of the board.
+            settings: what tuning has chosen over the row's own, by key path.
 
         Raises:
-            UserError: the row can't be trained on this board.
+            UserError: the row can't be trained on this board, or not with these settings.
         """
-        board = self.board
-        asked = {"flops": board.budgets[cell.budget], "stage1_flops": board.stage1_flops}
-        start = self.spec(cell, {})
-        content = {**self._row(cell.row), **asked, "seed": cell.seed}
+        board, chosen = self.board, dict(settings or {})
+        share = chosen.pop(STAGE1_SHARE, board.stage1_share(job.row))
+        asked = {"flops": asked_flops(board, job), "stage1_flops": share}
+        seed = job.seed if isinstance(job, Cell) else tuning_of(board).seed
+        start = self.spec(job, chosen)
+        content = {**self._row(job.row, chosen), **asked, "seed": seed}
 
         def solve() -> dict[str, Any]:
-            return asdict(self._solve(cell))
+            return asdict(self._solve(job, chosen, share))
 
         solved = self._solved("match", {**content, "spec": start.digest(self.data.digest)}, solve)
         return Match(**solved)
 
-    def spec(self, cell: Cell, values: Mapping[str, Any]) -> Spec:
-        """The spec of a cell with solved values."""
-        return cell_spec(self.board, cell, values)
+    def spec(self, job: Job, values: Mapping[str, Any]) -> Spec:
+        """The spec of a cell, or of a trial, with chosen and solved values."""
+        return job_spec(self.board, job, values)
 
-    def _solve(self, cell: Cell) -> Match:
+    def _solve(self, job: Job, chosen: Mapping[str, Any], share: float) -> Match:
         from colaflex.leaderboard.steps import solve_steps
 
-        size = self._size(cell.row)
-        solved = solve_steps(self.board, cell, self.spec(cell, size["values"]))
+        size = self._size(job.row, chosen)
+        sized = self.spec(job, {**chosen, **size["values"]})
+        solved = solve_steps(self.board, job, sized, share)
         steps = {f"training.stages.{name}.steps": count for name, count in solved.steps.items()}
-        values = {**size["values"], **steps}
-        spec, digest = self.spec(cell, values), self.data.digest
+        values = {**chosen, **size["values"], **steps}
+        spec, digest = self.spec(job, values), self.data.digest
         latent = spec.baseline is None and spec.training.regime != "scratch"
         return Match(
             values,
             size["parameters"],
             solved.flops,
-            self.board.matches(size["parameters"], solved.flops, cell.budget),
+            self.board.matches(size["parameters"], solved.flops, asked_flops(self.board, job)),
             spec.digest(digest),
             spec.stage1_digest(digest) if latent else "",
         )
 
-    def _size(self, row: str) -> dict[str, Any]:
+    def _size(self, row: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         def solve() -> dict[str, Any]:
             from colaflex.leaderboard.sizes import solve_size
 
-            return asdict(solve_size(self.board, row, self.data.tokenizer))
+            return asdict(solve_size(self.board, row, self.data.tokenizer, built))
 
-        return self._solved("size", self._row(row), solve)
+        built = {path: value for path, value in chosen.items() if not path.startswith(UNSIZED)}
+        return self._solved("size", self._row(row, built), solve)
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def _row(self, name: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
         row, board = self.board.rows[name], self.board
+        spec = board.specs[name].override(chosen) if chosen else board.specs[name]
         return {
             "schema": SCHEMA,
-            "model": board.specs[name].digest(self.data.digest),
+            "model": spec.digest(self.data.digest),
             "width": row.width,
             "fine": row.fine,
             "parameters": board.parameters,

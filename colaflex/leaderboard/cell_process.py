@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from colaflex.experiment.experiment import Experiment
 from colaflex.experiment.folder import FolderHeld
-from colaflex.experiment.prepared import prepare
+from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.run_options import RunOptions
 from colaflex.experiment.settings import chosen_device, chosen_precision
 from colaflex.experiment.stage_claim import ClaimRelease, StageOneHeld, claimed
@@ -30,7 +31,7 @@ from colaflex.training.interrupts import Interrupted
 from colaflex.training.progress import LineProgress
 from colaflex.training.watcher import Watcher
 
-__all__ = ["main"]
+__all__ = ["Stop", "arguments_of", "ended_with", "main", "train"]
 
 SECONDS = 30.0
 """Between two lines of progress."""
@@ -53,26 +54,24 @@ class Stop(Watcher):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run or go on with a cell; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="cell_process")
+def arguments_of(name: str) -> argparse.ArgumentParser:
+    """What a run of a board is told on its command line."""
+    parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("spec", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--stage1", default="")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def ended_with(run: Callable[[Stop], object]) -> int:
+    """Run until the end or until asked to stop; returns the exit code."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # training takes it over, and knows what to do
     stop = Stop()
     when_to_stop(stop.ask)
     try:
-        with ExitStack() as claim:
-            precision = chosen_precision(given.precision, chosen_device(given.device))
-            claim.enter_context(claimed(given.stage1, precision=precision))
-            options = RunOptions(resume=True, device=given.device, precision=given.precision)
-            prepared = prepare(Spec.load(given.spec), given.folder, options)
-            watchers = [LineProgress(sys.stderr, SECONDS), stop, ClaimRelease(claim)]
-            Experiment(prepared, watchers).run()
+        run(stop)
     except (FolderHeld, StageOneHeld):
         return BUSY
     except (Interrupted, KeyboardInterrupt) as interruption:
@@ -81,6 +80,24 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         return report_failure(error)
     return 0
+
+
+def train(given: argparse.Namespace, options: RunOptions, stop: Stop) -> Prepared:
+    """Run an experiment, or go on with it, once its stage 1 is free to be trained."""
+    with ExitStack() as claim:
+        precision = chosen_precision(given.precision, chosen_device(given.device))
+        claim.enter_context(claimed(given.stage1, precision=precision))
+        prepared = prepare(Spec.load(given.spec), given.folder, options)
+        watchers = [LineProgress(sys.stderr, SECONDS), stop, ClaimRelease(claim)]
+        Experiment(prepared, watchers).run()
+    return prepared
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run or go on with a cell; returns the exit code."""
+    given = arguments_of("cell_process").parse_args(arguments)
+    options = RunOptions(resume=True, device=given.device, precision=given.precision)
+    return ended_with(lambda stop: train(given, options, stop))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,16 @@ from typing import Any
 from colaflex.errors import UserError
 from colaflex.hints import hint
 from colaflex.leaderboard.board import Board
+from colaflex.leaderboard.tuning_plan import TuningPlan
 from colaflex.spec import Spec
 
-__all__ = ["Cell", "cell_spec", "grid"]
+__all__ = ["Cell", "Job", "Trial", "asked_flops", "grid", "job_spec", "tuning_of"]
+
+
+SWEEPS = (
+    *("evaluation.sweep_steps", "evaluation.sweep_drawn_steps", "evaluation.sweep_guidance"),
+    "evaluation.sweep_temperature",
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,6 +33,24 @@ class Cell:
     def name(self) -> str:
         """`ROW-BUDGET-sSEED`, the name of its run folder."""
         return f"{self.row}-{self.budget}-s{self.seed}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trial:
+    """One trial of the tuning of a row at a budget."""
+
+    row: str
+    budget: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """`ROW-BUDGET-tNUMBER`, the name of its run folder."""
+        return f"{self.row}-{self.budget}-t{self.number:04d}"
+
+
+Job = Cell | Trial
+"""What a bench runs."""
 
 
 def grid(
@@ -58,13 +83,41 @@ def _known(what: str, asked: Sequence[str], known: Collection[str]) -> None:
             raise UserError(f"the board has no {what} {name!r}{hint(name, known, f'{what}s')}")
 
 
-def cell_spec(board: Board, cell: Cell, values: Mapping[str, Any]) -> Spec:
-    """The spec of a cell, with what was solved for.
+def asked_flops(board: Board, job: Job) -> float:
+    """Model FLOPs of training that a run should take."""
+    budget = board.budgets[job.budget]
+    return budget if isinstance(job, Cell) else budget * tuning_of(board).fidelity
+
+
+def job_spec(board: Board, job: Job, values: Mapping[str, Any]) -> Spec:
+    """The spec of a run, with what was chosen and solved for.
+
+    A trial is measured by what the board ranks and shows: at no sweep, by no other task.
 
     Args:
         board: the board.
-        cell: row, budget and seed.
-        values: by key path: widths and steps.
+        job: which of its runs.
+        values: by key path of the spec: what tuning has chosen, widths and steps.
     """
-    named = {"name": f"{board.board}-{cell.name}", "seed": cell.seed}
-    return board.specs[cell.row].override({**named, **values})
+    if isinstance(job, Cell):
+        own: dict[str, Any] = {"seed": job.seed}
+    else:
+        own = {"seed": tuning_of(board).seed, **_measured_in_trials(board)}
+    named = {"name": f"{board.board}-{job.name}"}
+    return board.specs[job.row].override({**named, **own, **values})
+
+
+def tuning_of(board: Board) -> TuningPlan:
+    """How a board tunes its rows; it does, or there are no trials of it."""
+    assert board.tuning is not None
+    return board.tuning
+
+
+def _measured_in_trials(board: Board) -> dict[str, Any]:
+    off: dict[str, Any] = {key: [] for key in SWEEPS}
+    families = {name.partition(".")[0] for name in board.metrics}
+    if "task" not in families:
+        off["evaluation.tasks"] = []
+    if not any("judge" in name for name in board.metrics):
+        off["evaluation.judge.enabled"] = False
+    return off

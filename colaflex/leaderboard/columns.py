@@ -80,10 +80,11 @@ def place_text(entry: Entry) -> str:
 
 
 def cost_texts(entry: Entry) -> list[str]:
-    """What a row took: parameters, FLOPs, tokens, seeds (of how many), tuning runs."""
+    """What a row took: parameters, FLOPs, tokens, seeds (of how many), runs and FLOPs of tuning."""
     of = f" of {len(entry.seeds) + len(entry.missing)}" if entry.missing else ""
     return [
         *map(compact, (entry.parameters, entry.flops, entry.tokens)),
         f"{len(entry.seeds)}{of}",
         str(entry.first.tuning.runs),
+        compact(entry.first.tuning.flops),
     ]

@@ -187,7 +187,8 @@ def _beside_real(row: Entry, column: Column, cell: Cell) -> Cell:
 
 def _costs(row: Entry) -> list[Cell]:
     numbers = *map(_sort, (row.parameters, row.flops, row.tokens)), str(len(row.seeds))
-    sorts = *numbers, str(row.first.tuning.runs)
+    tuning = row.first.tuning
+    sorts = *numbers, str(tuning.runs), _sort(tuning.flops)
     return [Cell(text, "", sort) for text, sort in zip(cost_texts(row), sorts, strict=True)]
 
 

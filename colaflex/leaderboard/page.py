@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from colaflex.files.templates import page_templates
 from colaflex.files.yaml import write_yaml
+from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.figures import (
     Looks,
     diversity_figure,
@@ -21,6 +22,7 @@ from colaflex.leaderboard.figures import (
     speed_figure,
 )
 from colaflex.leaderboard.lines import FILTERS, Line, groups_of
+from colaflex.leaderboard.record import Record
 from colaflex.leaderboard.standings import Entry, Standings
 from colaflex.leaderboard.tradeoffs import Level, frontier, levels, timed
 from colaflex.metrics.catalogue import DIVERSITY, QUALITY
@@ -85,7 +87,8 @@ def _context(standings: Standings) -> dict[str, Any]:
             if (figure := scaling_figure(f"fig-scaling-{at}", group.tables, board, looks))
         ],
         **_sampling(standings, looks),
-        "details": [_details(line) for line in lines],
+        "details": [_details(board, line) for line in lines],
+        "tuned": _tuned(board),
     }
 
 
@@ -183,7 +186,7 @@ def _level_rows(quality: str, levels_reached: Sequence[Level]) -> list[LevelRow]
     ]
 
 
-def _details(line: Line) -> dict[str, Any]:
+def _details(board: Board, line: Line) -> dict[str, Any]:
     """What stands behind a row."""
     row, record = line.entry, line.entry.first
     seconds, plain = [each.training.seconds for each in row.records], record.as_json()
@@ -192,6 +195,8 @@ def _details(line: Line) -> dict[str, Any]:
         "ranked": describe(row.metric),
         "place": record.place,
         "tuning": record.tuning,
+        "chosen": _chosen(record),
+        "searched": _searched(board, row),
         "minutes": duration(sum(seconds) / len(seconds)),
         "shares": parameter_shares(plain),
         "stages": stage_rows(plain),
@@ -205,6 +210,32 @@ def _details(line: Line) -> dict[str, Any]:
         "environment": [(key, str(value)) for key, value in record.environment.items()],
         "spec": write_yaml(record.spec),
     }
+
+
+def _tuned(board: Board) -> str:
+    """How the board tunes its rows, in words; "" where it doesn't."""
+    plan = board.tuning
+    if plan is None:
+        return ""
+    ways = f" at {plan.samplings} settings of sampling each" if plan.samplings > 1 else ""
+    return (
+        f"in {plan.trials} trials of {100 * plan.fidelity:g} % of its budget, with seed "
+        f"{plan.seed}, measured on the validation split{ways}; the first of them is its own recipe"
+    )
+
+
+def _chosen(record: Record) -> dict[str, str] | None:
+    """What tuning has chosen over a row's own recipe, in words; None where nothing tuned it."""
+    settings = record.tuning.settings
+    if settings is None:
+        return None
+    return {path: f"{v:.4g}" if isinstance(v, float) else str(v) for path, v in settings.items()}
+
+
+def _searched(board: Board, row: Entry) -> list[str]:
+    """The space of a row that has one of its own."""
+    own = board.rows.get(row.name)
+    return [] if own is None else list(own.tuning.space or ())
 
 
 def _seed_lines(row: Entry) -> list[tuple[int, str, str, str]]:

@@ -27,7 +27,14 @@ __all__ = [
     "MAX_BYTES",
     "MOST_SAMPLES",
     "RECORD_SCHEMA",
+    "Amount",
+    "Closed",
+    "Component",
+    "Matched",
+    "Measured",
     "Record",
+    "Sealed",
+    "Training",
     "read_record",
     "sealed",
     "within",
@@ -49,13 +56,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
 
-class _Closed(_Part):
+class Closed(_Part):
     """A part of a record that holds its fields and nothing else."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Nearness(_Closed):
+class Nearness(Closed):
     """What a board asks for, and what a run came to."""
 
     asked: float
@@ -71,11 +78,18 @@ class Matched(_Part):
 
 
 class Tuning(_Part):
-    """What it took to choose the row's options."""
+    """What it took to choose the row's options.
+
+    Where the board tunes all rows alike: `settings` are what was chosen over the row's own, by key
+    path, and `trial` is the digest of the trial's record that they stood in.
+    """
 
     runs: Count
     flops: Amount
     note: str
+    fidelity: Amount | None = None
+    settings: dict[str, Any] | None = None
+    trial: str = ""
 
 
 class Tokenizer(_Part):
@@ -116,7 +130,7 @@ class Training(Cost):
     stages: list[Stage]
 
 
-class Measured(_Closed):
+class Measured(Closed):
     """A metric's value with its interval, where one is known, over n items."""
 
     value: float
@@ -131,7 +145,7 @@ class Measured(_Closed):
         return Measurement(self.value, low, high, self.n)
 
 
-class Outcomes(_Closed):
+class Outcomes(Closed):
     """A metric's values and weights of single items; without weights each counts the same."""
 
     values: list[float]
@@ -149,7 +163,7 @@ class Outcomes(_Closed):
         return Items.of(self.values, self.weights)
 
 
-class Sample(_Closed):
+class Sample(Closed):
     """A text, what stood before it, and where it is from."""
 
     source: str
@@ -157,7 +171,29 @@ class Sample(_Closed):
     text: str
 
 
-class Record(_Closed):
+class Sealed(Closed):
+    """What a file holds with the digest of all the rest of it."""
+
+    _json: dict[str, Any] = PrivateAttr()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_json(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        record = handler(data)
+        record._json = data
+        return record
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file."""
+        raise NotImplementedError
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, exactly as in the file."""
+        return self._json
+
+
+class Record(Sealed):
     """One run of one row at one budget with one seed.
 
     Attributes:
@@ -208,15 +244,6 @@ class Record(_Closed):
     environment: dict[str, Any]
     digest: str
 
-    _json: dict[str, Any] = PrivateAttr()
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _with_json(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        record = handler(data)
-        record._json = data
-        return record
-
     @property
     def cell(self) -> str:
         """`ROW-BUDGET-sSEED`."""
@@ -232,10 +259,6 @@ class Record(_Closed):
         """The metrics, for people and tables."""
         return {name: measured.measurement for name, measured in self.metrics.items()}
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain data, exactly as in the file."""
-        return self._json
-
 
 def within(found: float, asked: float, tolerance: float) -> bool:
     """Whether a number is as near to what a board asks for as it must be."""
@@ -247,7 +270,7 @@ def sealed(content: Mapping[str, Any]) -> Record:
     return Record.model_validate({**content, "digest": sha256_of(dict(content))})
 
 
-def write_record(record: Record, folder: Path) -> Path:
+def write_record(record: Sealed, folder: Path) -> Path:
     """Write a record into a folder; one that is there already is left as it is."""
     path = folder / record.file_name
     if not path.exists():

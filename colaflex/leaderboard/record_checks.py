@@ -26,10 +26,11 @@ from colaflex.leaderboard.record import (
     within,
 )
 from colaflex.leaderboard.row import is_shared
+from colaflex.leaderboard.tuning_plan import spec_settings
 from colaflex.spec import Spec
 from colaflex.spec.canonical import sha256_of
 
-__all__ = ["record_problems"]
+__all__ = ["excesses", "record_problems"]
 
 HEX = re.compile(r"[0-9a-f]{64}")
 KEYS = tuple(field.alias or name for name, field in Record.model_fields.items())
@@ -52,14 +53,17 @@ def record_problems(board: Board, data: Any) -> list[str]:
 def _problems(board: Board, data: Any) -> list[str]:
     if not isinstance(data, dict):
         return ["expected a JSON object"]
-    if excesses := list(_excesses(data)):
-        return excesses
+    if too_much := list(excesses(data)):
+        return too_much
     try:
         record = Record.model_validate(data)
     except ValidationError as error:
         return list(json_problems(error, KEYS))
     problems = [*_digests(record), *_belongs(board, record), *_sums(record), *_metrics(record)]
-    return problems or [*_matched(board, record), *_spec(board, record)]
+    return problems or [
+        *_matched(board, record),
+        *(_tuned(board, record) or _spec(board, record)),
+    ]
 
 
 def _brief(value: str) -> str:
@@ -67,7 +71,7 @@ def _brief(value: str) -> str:
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
 
-def _excesses(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
+def excesses(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
     """What is so large, so long or so deep that it could only do harm."""
     if depth > DEEPEST:
         yield f"{path}: nested more than {DEEPEST} deep"
@@ -78,10 +82,10 @@ def _excesses(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
             if len(key) > LONGEST_NAME:
                 yield f"{path}: a name of more than {LONGEST_NAME} characters: {key[:30]!r}..."
                 continue
-            yield from _excesses(item, f"{path}.{key}" if path else key, depth + 1)
+            yield from excesses(item, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _excesses(item, f"{path}.{index}", depth + 1)
+            yield from excesses(item, f"{path}.{index}", depth + 1)
     elif isinstance(value, str) and len(value) > LONGEST_TEXT:
         yield f"{path}: more than {LONGEST_TEXT:,} characters"
     elif isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:  # NaN as well
@@ -174,9 +178,26 @@ def _matched(board: Board, record: Record) -> Iterator[str]:
         if getattr(matched, key) != nearness:
             asked, found = nearness.asked, nearness.found
             yield f"matched.{key}: expected asked {asked:.12g} and found {found:.12g}"
-    near = board.matches(parameters, flops, record.budget)
+    near = board.matches(parameters, flops, budget)
     if matched.ok is not near:
         yield f"matched.ok: expected {str(near).lower()}, by the board's tolerance"
+
+
+def _tuned(board: Board, record: Record) -> list[str]:
+    """Whether its options were chosen as the board chooses them."""
+    plan, tuning = board.tuning, record.tuning
+    if plan is None:
+        return [] if tuning.settings is None else ["tuning.settings: the board tunes no row"]
+    if tuning.settings is None:
+        return ["tuning: the board tunes every row alike, and this one was not"]
+    if (tuning.runs, tuning.fidelity) != (plan.trials, plan.fidelity):
+        return [f"tuning: expected {plan.trials} trials of {plan.fidelity:g} of the budget"]
+    searched = board.spaces[record.row].paths if record.row in board.rows else tuning.settings
+    return [
+        f"tuning.settings: {path} is not searched in the row {record.row}"
+        for path in tuning.settings
+        if path not in searched
+    ]
 
 
 def _spec(board: Board, record: Record) -> Iterator[str]:
@@ -196,6 +217,8 @@ def _spec(board: Board, record: Record) -> Iterator[str]:
     if digest != record.spec_digest:
         yield f"spec_digest: the spec has {digest[:12]}, not {record.spec_digest[:12]}"
     row = board.specs.get(record.row)
+    if row is not None and record.tuning.settings:
+        row = row.override(spec_settings(record.tuning.settings))
     solved = _solved(board, record.row)
     for each in Spec.diff(board.base_spec if row is None else row, spec):
         if (row is not None or is_shared(each.path)) and not solved.fullmatch(each.path):

@@ -16,22 +16,24 @@ from colaflex.files.reading import MissingFile, parse_json
 from colaflex.files.yaml import read_file
 from colaflex.interfaces.capabilities import LATENT_MODEL, Place
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell
+from colaflex.leaderboard.cells import Cell, tuning_of
 from colaflex.leaderboard.record import LONGEST_TEXT, MOST_SAMPLES, RECORD_SCHEMA, Record, sealed
+from colaflex.leaderboard.trials import Winner
 from colaflex.spec import Spec
 
-__all__ = ["build_record"]
+__all__ = ["build_record", "holding"]
 
 OF_OTHERS = 1
 
 
-def build_record(board: Board, cell: Cell, path: Path) -> Record:
+def build_record(board: Board, cell: Cell, path: Path, winner: Winner | None = None) -> Record:
     """The record of a finished run; the same whenever it is made.
 
     Args:
         board: the board.
         cell: which of its cells the run is.
         path: the run folder.
+        winner: what the board's tuning has chosen for it, where it tunes its rows.
 
     Raises:
         UserError: the run is not finished, its files can't be read, or it was measured with other
@@ -54,7 +56,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
             "budget": cell.budget,
             "parameters": result["parameters"],
             "matched": _matched(board, result, cell.budget),
-            "tuning": _tuning(board, cell.row, budget),
+            "tuning": _tuning(board, cell.row, budget) if winner is None else _tuned(board, winner),
             "spec": read_file(path / "spec.yaml").plain,
             "spec_digest": result["spec_digest"],
             "data_digest": identity["data_digest"],
@@ -62,7 +64,7 @@ def build_record(board: Board, cell: Cell, path: Path) -> Record:
             "components": result["components"],
             "place": _place(spec),
             "training": result["training"],
-            "metrics": {name: _holding(row) for name, row in result["metrics"].items()},
+            "metrics": {name: holding(row) for name, row in result["metrics"].items()},
             "items": _items(board, folder),
             "samples": _samples(folder),
             "environment": result["environment"],
@@ -75,7 +77,7 @@ def _matched(board: Board, result: Mapping[str, Any], budget: str) -> dict[str, 
     return {
         "parameters": {"asked": board.parameters, "found": parameters},
         "flops": {"asked": board.budgets[budget], "found": flops},
-        "ok": board.matches(parameters, flops, budget),
+        "ok": board.matches(parameters, flops, board.budgets[budget]),
     }
 
 
@@ -85,6 +87,17 @@ def _tuning(board: Board, row: str, budget: float) -> dict[str, Any]:
     return {"runs": tuning.runs, "flops": flops, "note": tuning.note}
 
 
+def _tuned(board: Board, winner: Winner) -> dict[str, Any]:
+    return {
+        "runs": winner.trials,
+        "flops": winner.flops,
+        "note": board.rows[winner.trial.row].tuning.note,
+        "fidelity": tuning_of(board).fidelity,
+        "settings": dict(winner.settings),
+        "trial": winner.trial.digest,
+    }
+
+
 def _place(spec: Spec) -> dict[str, Any] | None:
     place: Place | None = LATENT_MODEL
     if spec.baseline is not None:
@@ -92,7 +105,7 @@ def _place(spec: Spec) -> dict[str, Any] | None:
     return None if place is None else asdict(place)
 
 
-def _holding(row: Mapping[str, Any]) -> dict[str, Any]:
+def holding(row: Mapping[str, Any]) -> dict[str, Any]:
     """A measurement whose interval holds its value: one of a bootstrap need not, by its bias."""
     value, low, high = row["value"], row["low"], row["high"]
     low, high = None if low is None else min(low, value), None if high is None else max(high, value)

@@ -15,7 +15,7 @@ from colaflex.leaderboard.solved_options import finer_option, knob, usual_width
 from colaflex.spec import Spec
 from colaflex.spec.training import Section
 
-__all__ = ["Row", "Tuning", "is_shared", "row_specs"]
+__all__ = ["Row", "Tuning", "is_shared", "row_specs", "unsettable"]
 
 MEASURED = ("corpus", "tokenizer", "evaluation", "spec_version")
 """Sections by which all rows are measured alike."""
@@ -36,6 +36,11 @@ class Tuning(Section):
         None, ge=0, le=1e30, description="Their model FLOPs; null: a budget each."
     )
     note: str = Field("", max_length=1000, description="How the options were chosen.")
+    space: dict[str, Any] | None = Field(
+        None,
+        description="What the board's tuning searches of this row, instead of what it searches of "
+        "others: key path -> choices, a range or `default`; null, or `default`: as of others.",
+    )
 
 
 class Row(Section):
@@ -49,6 +54,12 @@ class Row(Section):
         None,
         description="Key path of the option that meets the parameters where widths are too "
         "coarse; null takes `feed_forward_ratio` or `ratio` beside the width.",
+    )
+    stage1_flops: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Fraction of its budget that stage 1 takes; null: the board's.",
     )
     tuning: Tuning = Field(Tuning(), description="What it took to choose the options.")
 
@@ -87,7 +98,7 @@ def row_specs(rows: Mapping[str, Row], base: Spec, node: Node) -> dict[str, Spec
 def _row_spec(row: Row, base: Spec, node: Node, path: KeyPath) -> Spec:
     section = node.at((*path, "set"))
     sets = {} if section is None else section.entries
-    if problems := [p for key in sets for p in _unsettable(node, (*path, "set", key), key)]:
+    if problems := [p for key in sets for p in unsettable(node, (*path, "set", key), key)]:
         raise SpecError(problems)
     try:
         spec = base.override(sets)
@@ -100,7 +111,8 @@ def _row_spec(row: Row, base: Spec, node: Node, path: KeyPath) -> Spec:
     return spec
 
 
-def _unsettable(node: Node, path: KeyPath, key: str) -> Iterator[Problem]:
+def unsettable(node: Node, path: KeyPath, key: str) -> Iterator[Problem]:
+    """Why a row can't have a value of its own at a key path, if so."""
     if not all(key.split(".")):
         yield node.key_problem(path, "is no key path")
     elif is_shared(key) or key.partition(".")[0] in OF_RUNS:
@@ -125,7 +137,8 @@ def _unsolvable(row: Row, spec: Spec, node: Node, path: KeyPath) -> Iterator[Pro
 def _repeated(rows: Mapping[str, Row], specs: Mapping[str, Spec], node: Node) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for name, spec in specs.items():
-        key = f"{spec.digest()} {rows[name].width} {rows[name].fine}"
+        row = rows[name]
+        key = f"{spec.digest()} {row.width} {row.fine} {row.stage1_flops}"
         if key in first:
             message = f"the same model as {first[key]}"
             yield node.key_problem(("rows", name), message, "remove one")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.experiment.assembly import build_model
@@ -24,13 +25,21 @@ class Size:
     parameters: int
 
 
-def solve_size(board: Board, row: str, tokenizer: Tokenizer) -> Size:
+def solve_size(
+    board: Board, row: str, tokenizer: Tokenizer, chosen: Mapping[str, Any] | None = None
+) -> Size:
     """The values of a row's width, and of the option finer than it, nearest to the asked total.
 
     Widths split into heads, so they are coarse: of the widths below and above the total, the one
     is taken whose finer option has to move less. A model without a width stays as it is.
+
+    Args:
+        board: the board.
+        row: name of the row.
+        tokenizer: of its corpus.
+        chosen: what tuning has set over the row's own, by key path.
     """
-    spec = board.specs[row]
+    spec = board.specs[row].override(chosen) if chosen else board.specs[row]
 
     def count(values: Values) -> int:
         model = build_model(spec.override(values) if values else spec, tokenizer)

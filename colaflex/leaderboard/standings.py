@@ -20,6 +20,7 @@ from colaflex.errors import UserError
 from colaflex.interfaces.metric import Items, Measurement
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.record import Record
+from colaflex.leaderboard.trials import Winner
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import BOUND, ESTIMATE, declared_likelihood, sign
 from colaflex.metrics.names import describe
@@ -167,8 +168,19 @@ class Standings:
         return [row for table in self.tables for row in table.rows]
 
 
-def stand(board: Board, records: Sequence[Record]) -> Standings:
-    """Rank the records of a board. All text in them is cleaned of unprintable characters."""
+def stand(
+    board: Board,
+    records: Sequence[Record],
+    winners: Mapping[tuple[str, str], Winner | None] | None = None,
+) -> Standings:
+    """Rank the records of a board. All text in them is cleaned of unprintable characters.
+
+    Args:
+        board: the board.
+        records: of it.
+        winners: what its tuning has chosen, by row and budget: then a row with other settings is
+            not ranked.
+    """
     records = [Record.model_validate(clean(record.as_json())) for record in records]
     counts = Counter(record.data_digest for record in records)
     # The most frequent data; of equally frequent ones the first in the alphabet.
@@ -176,7 +188,7 @@ def stand(board: Board, records: Sequence[Record]) -> Standings:
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda one: (one.row, one.seed, one.digest)):
         groups.setdefault((record.row, record.budget), []).append(record)
-    rows = [_entry(board, group, board.protocol(data)) for group in groups.values()]
+    rows = [_entry(board, group, board.protocol(data), winners or {}) for group in groups.values()]
     tables = []
     for ranking in board.rank:
         for budget in _budgets(board, records):
@@ -197,7 +209,12 @@ def _budgets(board: Board, records: Sequence[Record]) -> list[str]:
     return [*known, *sorted({record.budget for record in records} - set(known))]
 
 
-def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
+def _entry(
+    board: Board,
+    group: list[Record],
+    protocol: str,
+    winners: Mapping[tuple[str, str], Winner | None],
+) -> Entry:
     own = [record for record in group if record.seed in board.seeds]
     seeds = {record.seed: record for record in reversed(own or group)}  # of two the first stays
     chosen = tuple(seeds[seed] for seed in sorted(seeds))
@@ -208,7 +225,8 @@ def _entry(board: Board, group: list[Record], protocol: str) -> Entry:
     )
     unfair = (_unfair(board, record, protocol) for record in chosen)
     unmeasured = (_unmeasured(*each, metric) for each in zip(chosen, by_seed, strict=True))
-    reasons = (_foreign(board, group), _repeated(group), *unfair, *unmeasured)
+    untuned = (_untuned(board, record, winners) for record in chosen)
+    reasons = (_foreign(board, group), _repeated(group), *unfair, *untuned, *unmeasured)
     return Entry(
         name=group[0].row,
         budget=group[0].budget,
@@ -263,6 +281,19 @@ def _unfair(board: Board, record: Record, protocol: str) -> str:
         if not abs(off) <= bound:
             return f"{what} {100 * off:+.1f} % off the board's ({100 * bound:g} % are allowed)"
     return "" if record.matched.ok else "not matched, by its own record"
+
+
+def _untuned(board: Board, record: Record, winners: Mapping[tuple[str, str], Winner | None]) -> str:
+    """Why a record's options are not those that tuning has chosen, or ""."""
+    key = record.row, board.tuned_at(record.budget)
+    if key not in winners:
+        return ""
+    winner = winners[key]
+    if winner is None:
+        return "its tuning is not done"
+    if record.tuning.trial != winner.trial.digest or record.tuning.settings != winner.settings:
+        return "made with other settings than its tuning has chosen"
+    return ""
 
 
 def _unmeasured(record: Record, metrics: Mapping[str, Measurement], metric: str) -> str:

@@ -10,7 +10,7 @@ from colaflex.errors import UserError
 from colaflex.experiment.prepared import Prepared, prepare
 from colaflex.experiment.run_options import RunOptions
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell
+from colaflex.leaderboard.cells import Job, asked_flops
 from colaflex.spec import Spec
 from colaflex.training.stage_loop import Share, prepared_batch
 from colaflex.training.stage_plan import BatchOrder, StagePlan, plan_stages
@@ -31,32 +31,38 @@ class Steps:
     flops: int
 
 
-def solve_steps(board: Board, cell: Cell, spec: Spec) -> Steps:
+def solve_steps(board: Board, job: Job, spec: Spec, share: float) -> Steps:
     """The steps of every stage of a row of solved size.
 
     Stage 1 has its share of the budget; what it leaves, the other stages and teachers divide as
     their shares say. What a step takes depends on its batch: the batches of the very order are
     counted.
 
+    Args:
+        board: the board.
+        job: which of its runs.
+        spec: of the run, its steps aside.
+        share: the fraction of the run's FLOPs that stage 1 takes.
+
     Raises:
-        UserError: the budget is less than a step takes.
+        UserError: the run's FLOPs are less than a step takes.
     """
     options = RunOptions(device="cpu", quiet=True)
     prepared = prepare(spec, Path(), options)
     prepared.check()
     costs = _Costs(prepared)
-    budget, steps, spent = board.budgets[cell.budget], dict[str, int](), 0
+    budget, steps, spent = asked_flops(board, job), dict[str, int](), 0
     names = list(dict.fromkeys(stage.settings for stage in costs.stages))
     if STAGE1 in names and spec.baseline is None:
         names.remove(STAGE1)
-        steps, spent = costs.solve([STAGE1], board.stage1_flops * budget, steps)
+        steps, spent = costs.solve([STAGE1], share * budget, steps)
     first = spent
     steps, spent = costs.solve(names, budget - first, steps)
     # A stage may have no step in which another has many; a budget may not be passed by far.
     if first + spent > (1 + board.tolerance.flops) * budget and min(steps.values()) == 1:
         raise UserError(
-            f"{board.path}: budgets.{cell.budget}: {budget:.3g} FLOPs are too few for the row "
-            f"{cell.row}: one step of each stage takes {first + spent:.3g}"
+            f"{board.path}: budgets.{job.budget}: {budget:.3g} FLOPs are too few for the row "
+            f"{job.row}: one step of each stage takes {first + spent:.3g}"
         )
     return Steps(steps, first + spent)
 

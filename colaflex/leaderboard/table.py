@@ -32,13 +32,13 @@ BOUNDED = "≤: an upper bound of what the column names; the model's own value m
 ESTIMATED = "≈: an estimate along an ODE; the model's own value may be lower or higher."
 
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_FIXED = ("parameters", "FLOPs", "tokens", "seeds", "tuning runs")
+_FIXED = ("parameters", "FLOPs", "tokens", "seeds", "tuning runs", "tuning FLOPs")
 _NAME = 28
 """Most characters of a row's name in a line of a terminal."""
 _HEAD = (
     *("metric", "budget", "rank", "tie", "name", "family", "value", "low", "high", "parameters"),
     *("flops", "tokens", "seeds", "tuning_runs", "reason", "digest"),
-    *("seeds_low", "seeds_high", "ranked_over", "bound", "estimate"),
+    *("seeds_low", "seeds_high", "ranked_over", "bound", "estimate", "tuning_flops"),
 )
 
 
@@ -71,6 +71,11 @@ def _row_json(row: Entry, table: Table) -> dict[str, Any]:
         "family": row.first.family,
         "seeds": row.seeds,
         "missing_seeds": list(row.missing),
+        "by_seed": {
+            str(seed): metrics[row.metric].value
+            for seed, metrics in zip(row.seeds, row.by_seed, strict=True)
+            if row.metric in metrics
+        },
         "parameters": row.parameters,
         **finite({"flops": row.flops, "tokens": row.tokens}),
         "tuning": row.first.as_json()["tuning"],
@@ -116,7 +121,7 @@ def as_csv(standings: Standings) -> str:
         for one in references([t for t in standings.tables if t.metric == metric]):
             measured = one.metrics.get(metric)
             head = [metric, " ".join(one.budgets), "", "", one.name, "reference"]
-            fixed = [*[""] * 5, "a reference", one.digest, *[""] * 5]
+            fixed = [*[""] * 5, "a reference", one.digest, *[""] * 6]
             values = [*_three(measured), *fixed, *_values(one.metrics, shown)]
             writer.writerow([_field(each) for each in [*head, *values]])
     return file.getvalue()
@@ -129,8 +134,8 @@ def _csv_row(row: Entry, table: Table, shown: list[str]) -> list[Any]:
     rest = [row.first.tuning.runs, row.reason, row.digest]
     seeds = [*_three(row.over_seeds.get(row.metric))[1:], over]
     signs = [row.metric in row.bounds, row.metric in row.estimates]
-    values = _three(row.metrics.get(row.metric))
-    return [*head, *values, *cost, *rest, *seeds, *signs, *_values(row.metrics, shown)]
+    values, tuned = _three(row.metrics.get(row.metric)), [row.first.tuning.flops]
+    return [*head, *values, *cost, *rest, *seeds, *signs, *tuned, *_values(row.metrics, shown)]
 
 
 def _three(measured: Measurement | None) -> list[float | str]:

@@ -79,6 +79,7 @@ class Pool(Generic[Job]):
         stdout: IO[bytes] | int = subprocess.DEVNULL,
         stderr: IO[bytes] | None = None,
         variables: Mapping[str, str] | None = None,
+        module: str | None = None,
     ) -> None:
         """Start a process.
 
@@ -88,10 +89,11 @@ class Pool(Generic[Job]):
             stdout: where its output goes.
             stderr: where its messages go; None: where ours do.
             variables: of its environment, beside ours.
+            module: that it runs, if not that of the others.
         """
         threads = str(max(1, len(os.sched_getaffinity(0)) // self.size))
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", self.module, *arguments],
+            [sys.executable, "-m", module or self.module, *arguments],
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from colaflex.errors import RunFailure
+from colaflex.errors import Diverged
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.losses import Unit
 from colaflex.interfaces.noise import Noise, generator_for
@@ -84,7 +84,7 @@ class Window:
         """Fetch what was kept.
 
         Raises:
-            RunFailure: a value is not finite; names stage, step and term.
+            Diverged: a value is not finite; names stage, step and term.
         """
         if not self._unread:
             return
@@ -95,7 +95,7 @@ class Window:
             for name in names:
                 value = next(flat)
                 if not math.isfinite(value):
-                    raise RunFailure(
+                    raise Diverged(
                         f"stage {self._stage}, step {step}: {name} is {value}; training stops, "
                         "the last good checkpoint is kept"
                     )

@@ -12,7 +12,7 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell, cell_spec, grid
+from colaflex.leaderboard.cells import Cell, job_spec, grid
 from colaflex.spec import SpecError
 
 WithBoard = Callable[..., Path]
@@ -116,7 +116,7 @@ def test_the_grid_spreads_seeds_and_can_be_cut(small_board: Board) -> None:
 
 def test_a_cells_spec_differs_in_what_was_solved_alone(small_board: Board) -> None:
     values = {"prior.network.width": 32, "training.stages.prior.steps": 9}
-    spec = cell_spec(small_board, Cell("flow_matching", "small", 1), values)
+    spec = job_spec(small_board, Cell("flow_matching", "small", 1), values)
     changed = {d.path for d in spec.diff(small_board.specs["flow_matching"], spec)}
     assert {path for path in changed if "stages" not in path} == {
         "name",

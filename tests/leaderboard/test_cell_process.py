@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell, cell_spec
+from colaflex.leaderboard.cells import Cell, job_spec
 from colaflex.runtime.pool import Pool, ProcessEnd
 
 
@@ -19,7 +19,7 @@ def test_a_cell_that_is_asked_to_stop_does_so_at_a_checkpoint(
     """Also before it has begun to train, when nobody knows yet what to do with the request."""
     monkeypatch.setenv("COLAFLEX_CACHE", str(tmp_path / "cache"))
     steps = {"training.stages.representation.steps": 1_000_000}
-    spec = cell_spec(small_board, Cell("latent_ar", "small", 0), steps)
+    spec = job_spec(small_board, Cell("latent_ar", "small", 0), steps)
     file, log = tmp_path / "cell.yaml", tmp_path / "log"
     file.write_text(spec.to_yaml())
     pool = Pool[str]("colaflex.leaderboard.cell_process", 1)

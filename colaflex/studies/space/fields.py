@@ -16,7 +16,7 @@ from colaflex.interfaces.search import SearchRange
 from colaflex.spec import Spec
 from colaflex.spec.shapes import Shape, shapes_of
 
-__all__ = ["SpecField", "UnknownKey", "field_at", "own_range"]
+__all__ = ["SpecField", "UnknownKey", "declared_range", "field_at", "own_range"]
 
 DECADES = 100.0
 """Bounds that are further apart than this ratio are searched by ratios."""
@@ -126,7 +126,7 @@ def own_range(spec_field: SpecField) -> SearchRange:
         UserError: there is nothing to go by; tells how to give a range.
     """
     search_range = (
-        None if spec_field.owner is None else _search_range_of(spec_field.owner, spec_field.name)
+        None if spec_field.owner is None else declared_range(spec_field.owner, spec_field.name)
     )
     if search_range is not None:
         return search_range
@@ -146,7 +146,7 @@ def own_range(spec_field: SpecField) -> SearchRange:
     return SearchRange(low=low, high=high, log=low > 0 and high / low > DECADES)
 
 
-def _search_range_of(owner: type[BaseModel], name: str) -> SearchRange | None:
+def declared_range(owner: type[BaseModel], name: str) -> SearchRange | None:
     """The mark of a field, or of the one that it stands for in a base of its class."""
     for cls in owner.__mro__:
         if not (issubclass(cls, BaseModel) and name in cls.model_fields):
