@@ -12,7 +12,7 @@ import pytest
 
 from colaflex.errors import UserError
 from colaflex.leaderboard.board import Board
-from colaflex.leaderboard.cells import Cell, job_spec, grid
+from colaflex.leaderboard.cells import Cell, grid, job_spec
 from colaflex.spec import SpecError
 
 WithBoard = Callable[..., Path]
