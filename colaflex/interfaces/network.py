@@ -83,6 +83,11 @@ class Network(nn.Module, ABC):
             counts: (rows,) how many of the latents count in each row, multiples of the block.
         """
 
+    def forget(self, history: Any) -> Any | None:
+        """An empty history of the same rows, for guidance; None is one too, made when asked."""
+        del history
+        return None
+
     @abstractmethod
     def flops(
         self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None

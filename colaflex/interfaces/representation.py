@@ -134,6 +134,10 @@ class Representation(nn.Module, ABC):
             The logits, as `decode`, and the new state; the given one stays as it was.
         """
 
+    def continue_decoding(self, latents: Tensor, state: Any, counts: Tensor | None = None) -> Any:
+        """The state of `decode_next` alone, where nobody asks for the logits."""
+        return self.decode_next(latents, state, counts)[1]
+
     @abstractmethod
     def select_decoding(self, state: Any, rows: Tensor) -> Any:
         """The decoder state of some of the rows, by index."""

@@ -134,7 +134,8 @@ class BlockGenerator:
                 segments.extend(self.held(slots) for slots in more)
             if self.latent_sampling.reencode:
                 latents = self._reencoded(rows)
-                _, decoder = self._decoded(rows, latents)
+                raw = self.model.raw(latents)
+                decoder = self.model.representation.continue_decoding(raw, rows.decoder)
             latest = [segments[-latents.shape[1] :] for segments in rows.segments]
             rows.prior = committed(self.model, rows.prior, latents, latest)
             rows.decoder = decoder
@@ -170,7 +171,7 @@ class BlockGenerator:
         if longest:
             prior = committed(model, prior, latents[:, :longest], segments, whole)
             raw = model.raw(latents[:, :longest])
-            _, decoder = model.representation.decode_next(raw, decoder, whole)
+            decoder = model.representation.continue_decoding(raw, decoder, whole)
         rest = lengths - whole
         seen = torch.zeros(count, model.vocabulary.size + 1, dtype=torch.bool, device=device)
         for row, prompt in enumerate(prompts):

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.latent.model import LatentModel
@@ -94,8 +94,9 @@ def committed(
 
 def _of_segments(model: LatentModel, rows: Sequence[Segments]) -> TokenBatch:
     """Rows of given segments."""
-    sizes = [torch.tensor([len(segment) for segment in row]) for row in rows]
-    lengths = nn.utils.rnn.pad_sequence(sizes, batch_first=True).long().to(model.device)
+    most = max(map(len, rows))
+    sizes = [[*map(len, row), *[0] * (most - len(row))] for row in rows]
+    lengths = torch.tensor(sizes, dtype=torch.int64, device=model.device)
     batch = open_rows(model, [[token for segment in row for token in segment] for row in rows])
     return replace(batch, segments=lengths)
 

@@ -105,7 +105,7 @@ class BlockCausal(Network):
         latents = self._wide(latents)
         history = history or self.begin(latents.shape[0], latents)
         block = latents.shape[1]
-        embedded = self.time(times)[:, None]
+        modulations = self._modulations(times, history)
         mask = None
         if not history.even:
             mask = functional.pad(history.valid(), (0, block), value=True)[:, None, None]
@@ -113,8 +113,8 @@ class BlockCausal(Network):
         x = latents[:, None]
         for index, layer in enumerate(self._stack):
             attend = _attend_behind(history, index, mask)
-            x, _ = self._run(layer, x, layer.modulation(embedded), table, attend)
-        return self._final(x, self.final_modulation(embedded))[:, 0]
+            x, _ = self._run(layer, x, modulations[index], table, attend)
+        return self._final(x, modulations[-1])[:, 0]
 
     def parallel(
         self,
@@ -158,21 +158,26 @@ class BlockCausal(Network):
         _, blocks, block, _ = latents.shape
         if not blocks:
             return history
-        embedded = self.time(latents.new_zeros(1, 1, 1, self.n_times))
+        modulations = self._modulations(latents.new_zeros(1, 1, self.n_times), history)
         table = self._table_behind(history, blocks * block, latents)
-        masks = _commit_masks(history, blocks, block)
+        alone = blocks == 1 and history.even  # one block sees all there is
+        masks = [] if alone else _commit_masks(history, blocks, block)
         x, fresh = latents, list[KeyValues]()
-        for index, (layer, past) in enumerate(zip(self.layers, history.layers, strict=True)):
-            assert isinstance(layer, _Layer)
-            modulation = layer.modulation(embedded)
+        for index, layer in enumerate(self._stack):
             if index < len(self.layers) - 1:
-                attend = _attend_before(past, masks)
-                x, own = self._run(layer, x, modulation, table, attend)
+                attend = _attend_before(history.layers[index], masks)
+                if alone:
+                    attend = _attend_behind(history, index, None)
+                x, own = self._run(layer, x, modulations[index], table, attend)
             else:
                 # Nobody reads the last layer's clean states, only its keys and values.
-                _, own = layer.keys_values(x, modulation, table)
+                _, own = layer.keys_values(x, modulations[index], table)
             fresh.append(own)
         return history.append(blocks * block, fresh, counts, spare=block)
+
+    def forget(self, history: Cache) -> Cache:
+        """See `Network.forget`."""
+        return history.emptied()
 
     def flops(
         self, batch: int, blocks: int, block: int, samples: int = 1, times: int | None = None
@@ -207,6 +212,26 @@ class BlockCausal(Network):
         """The residual stream in the weights' precision, also under autocast."""
         return x.to(self.final_modulation.weight.dtype)
 
+    def _modulations(self, times: Tensor, history: Cache) -> list[Tensor]:
+        """Those of the layers and, last, of the states, by times of one block.
+
+        At a time that all share they are kept for the blocks to come, but where looking at it would
+        wait for a device.
+        """
+        shared = times.numel() == self.n_times and times.device.type == "cpu"
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or not shared:
+            return self._modulations_at(times)
+        key = ("modulations", times.dtype, *times.flatten().tolist())
+        if key not in history.kept:
+            history.kept[key] = self._modulations_at(times)
+        found: list[Tensor] = history.kept[key]
+        return found
+
+    def _modulations_at(self, times: Tensor) -> list[Tensor]:
+        embedded = self.time(times)[:, None]
+        linear = [*(layer.modulation for layer in self._stack), self.final_modulation]
+        return [each(embedded) for each in linear]
+
     @property
     def _stack(self) -> Sequence[_Layer]:
         return cast("Sequence[_Layer]", self.layers)
@@ -222,7 +247,11 @@ class BlockCausal(Network):
     def _table_behind(self, history: Cache, positions: int, like: Tensor) -> Tensor:
         steps = torch.arange(positions, device=like.device)
         if history.even:
-            return self._table(history.longest + steps, like)
+            key = ("rotations", like.dtype, like.device, history.longest, positions)
+            if key not in history.kept:
+                history.kept[key] = self._table(history.longest + steps, like)
+            table: Tensor = history.kept[key]
+            return table
         return self._table(history.lengths[:, None] + steps, like)[:, None]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +25,8 @@ class Cache:
         lengths: (rows,) int64.
         longest: the largest of the lengths, known on the host.
         even: whether all rows are equally long, known on the host.
+        kept: what a network keeps as long as the history goes on, by keys of its own; where no
+            gradients are taken, and weights rest.
 
     Example:
         >>> from colaflex.networks.attention import KeyValues
@@ -36,6 +40,7 @@ class Cache:
     lengths: Tensor
     longest: int
     even: bool
+    kept: dict[Hashable, Any] = field(default_factory=dict, compare=False)
 
     __repr__ = one_line
 
@@ -86,7 +91,7 @@ class Cache:
                 )
                 for old, more in zip(self.rooms, fresh, strict=True)
             )
-            return Cache(joined, self.lengths + new, longest, True)
+            return Cache(joined, self.lengths + new, longest, True, self.kept)
         counts = torch.full_like(self.lengths, new) if counts is None else counts
         lengths = self.lengths + counts
         longest = int(lengths.max())
@@ -102,7 +107,12 @@ class Cache:
             )
             for old, more in zip(self.layers, fresh, strict=True)
         )
-        return Cache(layers, lengths, longest, even)
+        return Cache(layers, lengths, longest, even, self.kept)
+
+    def emptied(self) -> Cache:
+        """No positions of the same rows; what is kept stays."""
+        rooms = tuple(room.first(0) for room in self.rooms)
+        return Cache(rooms, torch.zeros_like(self.lengths), 0, True, self.kept)
 
     def select(self, rows: Tensor) -> Cache:
         """The cache of some of the rows."""
@@ -115,7 +125,7 @@ class Cache:
             )
             for room in self.rooms
         )
-        return Cache(rooms, lengths, longest, bool((lengths == longest).all()))
+        return Cache(rooms, lengths, longest, bool((lengths == longest).all()), self.kept)
 
 
 def _joined(old: Tensor, new: Tensor, spare: int) -> Tensor:

@@ -11,6 +11,9 @@ from colaflex.networks.transformer import Transformer
 
 __all__ = ["CausalTransformer"]
 
+MOST_SPARE = 16
+"""Positions for which a cache keeps room at most; more at once move the past."""
+
 
 class CausalTransformer(Transformer):
     """Pre-norm transformer in which position i sees positions <= i.
@@ -44,20 +47,42 @@ class CausalTransformer(Transformer):
             cache: of the positions before (not to be used again).
             counts: (rows,) how many of the positions count; all by default.
         """
-        x = self._wide(x)
-        own = cache.lengths[:, None] + torch.arange(x.shape[1], device=x.device)
-        table = self._table(own, x)[:, None]
-        past = torch.arange(cache.longest, device=x.device).expand(x.shape[0], -1)
-        valid = torch.cat([cache.valid(), torch.ones_like(own, dtype=torch.bool)], 1)
-        # Void positions of a short row lie at or behind its end: their keys are marked invalid.
-        mask = attention_mask(own, torch.cat([past, own], 1), valid)
-        fresh: list[KeyValues] = []
-        for layer, before in zip(self.layers, cache.layers, strict=True):
+        x, _, fresh = self._extended(x, cache, len(self.layers))
+        return self.norm(x), self._appended(cache, x.shape[1], fresh, counts)
 
-            def attend(q: Tensor, k: Tensor, v: Tensor, before: KeyValues = before) -> Tensor:
-                seen = before.join(KeyValues(k, v))
+    def commit(self, x: Tensor, cache: Cache, counts: Tensor | None = None) -> Cache:
+        """The cache of `extend` alone: nobody reads the last layer's states."""
+        x, table, fresh = self._extended(x, cache, max(0, len(self.layers) - 1))
+        fresh += [layer.keys_values(x, table) for layer in self._stack[-1:]]
+        return self._appended(cache, x.shape[1], fresh, counts)
+
+    @staticmethod
+    def _appended(cache: Cache, new: int, fresh: list[KeyValues], counts: Tensor | None) -> Cache:
+        """With room for as many positions more, but that prompts are longer than what follows."""
+        return cache.append(new, fresh, counts, spare=min(new, MOST_SPARE))
+
+    def _extended(
+        self, x: Tensor, cache: Cache, layers: int
+    ) -> tuple[Tensor, Tensor, list[KeyValues]]:
+        """What the first layers make of further positions, the rotations, and their keys."""
+        x = self._wide(x)
+        steps = torch.arange(x.shape[1], device=x.device)
+        if cache.even and len(steps) == 1:
+            table, mask = self._table(cache.longest + steps, x), None
+        else:
+            own = cache.lengths[:, None] + steps
+            table = self._table(own, x)[:, None]
+            past = torch.arange(cache.longest, device=x.device).expand(x.shape[0], -1)
+            valid = torch.cat([cache.valid(), torch.ones_like(own, dtype=torch.bool)], 1)
+            # Void positions of a short row lie at or behind its end: their keys are invalid.
+            mask = attention_mask(own, torch.cat([past, own], 1), valid)
+        fresh: list[KeyValues] = []
+        for index, layer in enumerate(self._stack[:layers]):
+
+            def attend(q: Tensor, k: Tensor, v: Tensor, index: int = index) -> Tensor:
+                seen = cache.behind(index, KeyValues(k, v))
                 return attention(q, seen.keys, seen.values, mask)
 
             x, new = layer(x, table, attend)
             fresh.append(new)
-        return self.norm(x), cache.append(x.shape[1], fresh, counts)
+        return x, table, fresh

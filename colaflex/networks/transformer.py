@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,10 @@ class _Layer(nn.Module):
         mixed = attend(self.attention.queries(h, table), fresh.keys, fresh.values)
         x = x + self.attention.output(mixed.transpose(1, 2).flatten(2))
         return x + self.feed(self.feed_norm(x)), fresh
+
+    def keys_values(self, x: Tensor, table: Tensor) -> KeyValues:
+        """What further positions will see of these."""
+        return self.attention.keys_values(self.attention_norm(x), table)
 
 
 class Transformer(nn.Module):
@@ -85,6 +90,10 @@ class Transformer(nn.Module):
     def _pairs(positions: int) -> int:
         """How many pairs of positions see one another in a whole sequence."""
         raise NotImplementedError
+
+    @property
+    def _stack(self) -> Sequence[_Layer]:
+        return [cast("_Layer", layer) for layer in self.layers]
 
     def _wide(self, x: Tensor) -> Tensor:
         """The residual stream in the weights' precision, also under autocast."""

@@ -173,7 +173,8 @@ class BlockSampler:
             if guidance == 1.0:
                 return conditional
             lifted = denoiser.lifted(points, None, condition)
-            free = of_states(denoiser.network(lifted, times, None))
+            nothing = denoiser.network.forget(self.prefix.history)
+            free = of_states(denoiser.network(lifted, times, nothing))
             mixed = torch.lerp(free, conditional, guidance)
             return torch.where(opens[:, None, None], conditional, mixed)
 

@@ -97,6 +97,12 @@ class SegmentDecoder(TokenRepresentation):
         states, state = self.decoder.extend(self._lifted(latents, state.lengths), state, counts)
         return self._logits(states), state
 
+    def continue_decoding(
+        self, latents: Tensor, state: Cache, counts: Tensor | None = None
+    ) -> Cache:
+        """See `Representation.continue_decoding`."""
+        return self.decoder.commit(self._lifted(latents, state.lengths), state, counts)
+
     def select_decoding(self, state: Cache, rows: Tensor) -> Cache:
         """The decoder cache of some of the rows."""
         return state.select(rows)

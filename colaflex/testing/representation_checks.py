@@ -158,7 +158,7 @@ def demand_piecewise(model: Representation, latents: Tensor, tolerance: float) -
     whole = model.decode(latents)
     pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
     state, done = model.begin_decoding(3), [0, 0, 0]
-    for counts in pieces:
+    for number, counts in enumerate(pieces):
         piece = torch.full((3, max(counts), latents.shape[-1]), 9.0, dtype=latents.dtype)
         for row, count in enumerate(counts):
             piece[row, :count] = latents[row, done[row] : done[row] + count]
@@ -171,6 +171,8 @@ def demand_piecewise(model: Representation, latents: Tensor, tolerance: float) -
             what = "logits piece by piece and at once"
             demand_close(logits[row, :count], expected, tolerance, what)
             done[row] += count
+        if number % 2:
+            following = model.continue_decoding(piece, state, torch.tensor(counts))
         state = following
 
 

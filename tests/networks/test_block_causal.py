@@ -234,3 +234,22 @@ def test_rows_of_any_number_of_blocks_learn_in_bf16(network: BlockCausal, blocks
     with torch.autocast("cpu", torch.bfloat16):
         found = parallel(network, clean, noisy, times)
     assert (found - expected).abs().mean() < 0.1 * expected.abs().mean()
+
+
+@torch.no_grad()
+def test_what_a_history_keeps_changes_nothing(network: BlockCausal) -> None:
+    """At times asked before, behind histories of several lengths, for guidance's other branch."""
+    draws = torch.Generator().manual_seed(7)
+    width, blocks = network.width, 3
+    clean = torch.randn(2, blocks, 4, width, generator=draws, dtype=torch.float64)
+    noisy = torch.randn(2, 4, width, generator=draws, dtype=torch.float64)
+    history = network.begin(2, clean)
+    for block in range(blocks):
+        fresh = network.commit(clean[:, :block], network.begin(2, clean))
+        for time in (0.5, 0.25, 0.5):
+            times = torch.full((1, 1, network.n_times), time, dtype=torch.float64)
+            found = network(noisy, times, history)
+            torch.testing.assert_close(found, network(noisy, times, fresh), atol=1e-12, rtol=0)
+            alone = network(noisy, times, network.forget(history))
+            assert torch.equal(alone, network(noisy, times, None))
+        history = network.commit(clean[:, block : block + 1], history)

@@ -77,12 +77,15 @@ def test_decoding_piece_by_piece_equals_decoding_at_once(
     # Rows advance by different amounts, some by none; every row ends at its own place.
     pieces = [[2, 0, 1], [0, 3, 1], [1, 1, 1], [3, 0, 4], [1, 3, 0]]
     state, done = one.begin_decoding(3), [0, 0, 0]
-    for counts in pieces:
+    for number, counts in enumerate(pieces):
         width = max(counts)
         piece = torch.full((3, width, DIM), 9.0, dtype=latents.dtype)  # void where not counted
         for row, count in enumerate(counts):
             piece[row, :count] = latents[row, done[row] : done[row] + count]
-        logits, state = one.decode_next(piece, state, torch.tensor(counts))
+        before = state
+        logits, state = one.decode_next(piece, before, torch.tensor(counts))
+        if number % 2:
+            state = one.continue_decoding(piece, before, torch.tensor(counts))
         for row, count in enumerate(counts):
             expected = whole[row, done[row] : done[row] + count]
             torch.testing.assert_close(
