@@ -44,7 +44,7 @@ MANY = 16
     callback=lambda context, parameter, given: _number_or_word(given),
     help="Share of fresh noise in each step; 0 is off.",
 )
-@click.option("--grid", help="Times of the steps: uniform, power(p) or prefix(rho).")
+@click.option("--grid", help="Times of the steps: uniform, law, power(p) or prefix(rho).")
 @click.option(
     "--guidance-interval", type=float, nargs=2, metavar="LOW HIGH", help="Times t of guidance."
 )

@@ -275,7 +275,7 @@ def last_mean(field: VelocityField, drawn: Estimate | None, steps: int) -> Estim
 
 
 def grid_times(
-    grid: str, steps: int, quantile: Callable[[float], float] | None = None
+    grid: str, steps: int, quantile: Callable[[Tensor], Tensor] | None = None
 ) -> list[float]:
     """The times of a sampler of so many steps, from 1 to 0.
 
@@ -284,7 +284,7 @@ def grid_times(
             law: even quantiles of the law of the training times; or prefix(rho): the first `steps`
             even times of steps / rho, and then at once the end.
         steps: intervals.
-        quantile: of the law of the training times.
+        quantile: of the law of the training times, of float64 shares.
 
     Raises:
         UserError: there is no such law.
@@ -292,7 +292,8 @@ def grid_times(
     if grid == "law":
         if quantile is None:
             raise UserError("grid: this prior has no law of training times; ask for uniform")
-        return [1.0, *(quantile(1.0 - step / steps) for step in range(1, steps)), 0.0]
+        shares = 1.0 - torch.arange(1, steps, dtype=torch.float64) / steps
+        return [1.0, *quantile(shares).tolist(), 0.0]
     numbered = _WITH_NUMBER.fullmatch(grid)
     bend = float(numbered.group(2)) if numbered else 1.0
     if numbered and numbered.group(1) == "prefix":

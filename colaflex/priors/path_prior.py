@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.schedule import Schedule
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.block_sampling import grid_times
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.denoising_prior import DenoisingPrior
 from colaflex.priors.flow_config import PathPriorConfig
@@ -67,6 +69,20 @@ class PathPrior(DenoisingPrior):
         super().__init__(config, latent_dim=latent_dim, build=build)
         self.coupling: Coupling = build(config.coupling)
         self.schedule: Schedule = build(config.schedule, latent_dim=latent_dim)
+
+    @property
+    def sampled_law(self) -> Schedule:
+        """The law of the times at which its sampler's field was learned."""
+        return self.schedule
+
+    def grid_times(self, options: SamplingOptions) -> list[float]:
+        """As the base, and law: even quantiles of that."""
+        device = self.lift.weight.device
+        return grid_times(
+            options.grid,
+            options.steps,
+            lambda shares: self.sampled_law.quantile(shares.to(device)),
+        )
 
     # What the representation offers.
 

@@ -36,6 +36,11 @@ class RectifiedFlow(DistilledPrior, FlowMatching):
         super().__init__(config, latent_dim=latent_dim, build=build)
         self.reflow_schedule: Schedule = build(config.reflow_schedule, latent_dim=latent_dim)
 
+    @property
+    def sampled_law(self) -> Schedule:
+        """That of reflow."""
+        return self.reflow_schedule
+
     def losses(self, latents: LatentBatch, noise: Noise | None = None) -> Losses:
         """Term "reflow": flow matching between each noise and the teacher's sample from it.
 

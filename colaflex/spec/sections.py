@@ -44,7 +44,7 @@ _NUMBER = r"(0?\.\d*[1-9]|[1-9]\d?(\.\d+)?)"
 Grid = Annotated[
     str,
     Field(
-        pattern=rf"^(uniform|power\({_NUMBER}\)|prefix\((0?\.\d*[1-9]|1(\.0+)?)\))$",
+        pattern=rf"^(uniform|law|power\({_NUMBER}\)|prefix\((0?\.\d*[1-9]|1(\.0+)?)\))$",
         max_length=40,
     ),
 ]
@@ -105,11 +105,12 @@ class Sampling(Section):
         "is the share by which noise grew from the step's end to its beginning.",
     )
     grid: Annotated[
-        Grid, SearchRange(choices=("uniform", "power(0.5)", "power(0.7)", "prefix(0.5)"))
+        Grid, SearchRange(choices=("uniform", "law", "power(0.5)", "power(0.7)", "prefix(0.5)"))
     ] = Field(
         "uniform",
         description="Times at which a sampler looks: uniform; power(p), which is 1 - u^p at even "
-        "u, for a p below 1 more often near the data; or "
+        "u, for a p below 1 more often near the data; law, even quantiles of "
+        "`prior.schedule` (after reflow, of `prior.reflow_schedule`); or "
         "prefix(rho), the first of steps / rho even ones, the last estimate being the end.",
     )
     guidance_interval: Annotated[

@@ -81,6 +81,7 @@ def test_the_bounds_are_those_of_a_spec(name: str) -> None:
         ("estimate", "draw", "mode"),
         ("grid", "power(0.5)", "power(0)"),
         ("grid", "uniform", ""),
+        ("grid", "law", "laws"),
         ("grid", "prefix(0.25)", "prefix(0)"),
         ("grid", "prefix(1)", "prefix(1.5)"),
         ("renoise", 0.0, -0.1),

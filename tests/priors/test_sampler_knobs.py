@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -126,6 +127,30 @@ def test_a_prefix_is_the_first_steps_of_more_and_then_the_end() -> None:
         expected = point - later * field(later, point)
         torch.testing.assert_close(prior.sample_block(state, keys(), options), expected)
     assert prior.network_evaluations(options) == 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "quantile"),
+    [
+        ({"type": "uniform"}, lambda share: share),
+        (
+            {"type": "logit_normal", "loc": 0.5, "scale": 2.0},
+            lambda share: 1 / (1 + math.exp(-0.5 - 2.0 * NormalDist().inv_cdf(share))),
+        ),
+        (
+            {"type": "tangent", "shift": 5.0},
+            lambda share: 1 / (1 + 1 / (5.0 * math.tan(math.pi * share / 2))),
+        ),
+    ],
+)
+def test_the_grid_of_the_law_has_its_even_quantiles(schedule: Any, quantile: Any) -> None:
+    expected = [1.0, *(quantile(share) for share in (0.75, 0.5, 0.25)), 0.0]
+    options = SamplingOptions(steps=4, grid="law")
+    for name, key in (("flow_matching", "schedule"), ("rectified_flow", "reflow_schedule")):
+        prior = shaken(name, **{key: schedule})
+        assert prior.grid_times(options) == pytest.approx(expected, abs=1e-9)
+        assert prior.network_evaluations(options) == 4
+        assert bool(prior.sample_block(prior.begin(2), keys(range(2)), options).isfinite().all())
 
 
 @pytest.mark.parametrize("name", GUIDED)

@@ -327,6 +327,7 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
         ({"prior": "consistency", "sampling.renoise": 0.5}, "samples in its own way alone"),
         ({"prior": "gaussian", "sampling.grid": "power(2)"}, "samples in its own way alone"),
         ({"prior": "consistency", "sampling.renoise": "ddpm"}, "samples in its own way alone"),
+        ({"prior": "shortcut", "sampling.grid": "law"}, "samples in its own way alone"),
         ({"prior": "mean_flow", "sampling.grid": "prefix(0.5)"}, "samples in its own way alone"),
         ({"prior": "hybrid", "sampling.guidance_law": "data_end"}, "samples in its own way alone"),
         (
