@@ -96,6 +96,7 @@ COMPONENTS: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("schedule", "schedules.configs"): {
         "logit_normal:LogitNormal": "Times whose logits are normal.",
         "uniform:Uniform": "All times alike.",
+        "adaptive:Adaptive": "Times as often as they tell something of the data, by the losses.",
         "tangent:Tangent": "Noise over signal by the tangent of a uniform angle: heavy tails.",
     },
     ("baseline", "baselines.configs"): {

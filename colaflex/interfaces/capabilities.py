@@ -14,6 +14,7 @@ __all__ = [
     "Place",
     "PriorCapabilities",
     "RepresentationCapabilities",
+    "ScheduleCapabilities",
     "SegmenterCapabilities",
     "TaskCapabilities",
 ]
@@ -59,7 +60,8 @@ class RepresentationCapabilities:
     rate to the base alone, which an open gate leaves behind. A block-causal one encodes
     `block_size` segments together, counted from the row's start or the last forced boundary.
     `readouts` are the names of those it makes for priors, the best first, and `undrawn` of those
-    among them from which no estimates can be drawn; `history` tells whether it makes a module by
+    among them from which no estimates can be drawn; `costs` tells whether it says what contents
+    cost by its decoder, and `history` tells whether it makes a module by
     which a prior reads its history as text rather than as latents.
 
     Example:
@@ -81,6 +83,7 @@ class RepresentationCapabilities:
     readouts: tuple[str, ...] = ()
     history: bool = False
     undrawn: tuple[str, ...] = ()
+    costs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ class PriorCapabilities:
     end where latents shrink to a point; other losses are at least 0. `readout` and `history` tell
     whether it takes those that a representation offers (`Prior.take`), `estimates` whether it
     samples by `estimate`, `renoise` and `grid` of `SamplingOptions`, and `guided_by_time` whether
-    it does by `guidance_interval`, `guidance_law` and `noise_temperature`.
+    it does by `guidance_interval`, `guidance_law` and `noise_temperature`. One that is `watched`
+    tells its schedule what it loses.
 
     Example:
         >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "mean_flow"})
@@ -109,6 +113,20 @@ class PriorCapabilities:
     history: bool = False
     estimates: bool = False
     guided_by_time: bool = False
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleCapabilities:
+    """A schedule's declaration: what it follows in training, if anything.
+
+    Example:
+        >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": {"schedule": "adaptive"}})
+        >>> spec.prior.schedule.capabilities()
+        ScheduleCapabilities(source='x0')
+    """
+
+    source: Literal["none", "x0", "readout", "decoder"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from colaflex.interfaces.capabilities import (
     NetworkCapabilities,
     PriorCapabilities,
     RepresentationCapabilities,
+    ScheduleCapabilities,
     SegmenterCapabilities,
     TaskCapabilities,
 )
@@ -221,6 +222,10 @@ class ScheduleConfig(ComponentConfig):
         description="Whether the times of a batch are drawn one out of each of as many equal "
         "shares of the law: the loss varies less from step to step.",
     )
+
+    def capabilities(self) -> ScheduleCapabilities:
+        """What it follows in training; here, nothing."""
+        return ScheduleCapabilities()
 
 
 class CorpusConfig(ComponentConfig):

@@ -151,6 +151,19 @@ class Representation(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} tells no content")
 
+    def costs(self, latents: Tensor, content: Tensor) -> Tensor:
+        """(batch, segments) nats that contents cost by the decoder, where that is declared.
+
+        Args:
+            latents: (batch, segments, dim).
+            content: as `content` gives it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no costs of contents")
+
+    def decoding_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of `decode`; unless it is known better, half of a pass of both halves."""
+        return self.flops(batch, segments) // 2
+
     def readout(self, name: str, width: int) -> Readout:
         """A new readout of network states of `width` channels.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -12,8 +12,59 @@ from torch import Tensor, nn
 
 from colaflex.interfaces.configs import ScheduleConfig
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.one_line import one_line
 
-__all__ = ["Schedule"]
+__all__ = ["ContentCosts", "Schedule", "Seen", "strata"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCosts:
+    """What contents cost by the representation's decoder.
+
+    Attributes:
+        nats: (batch, segments, dim) latents as the prior sees them, (batch, segments, any) what
+            they should stand for -> (batch, segments) nats.
+        flops: model FLOPs of that, by batch and segments.
+
+    Example:
+        >>> costs = ContentCosts(lambda latents, content: latents.square().sum(-1), lambda *n: 0)
+        >>> costs.nats(torch.ones(1, 3, 4), torch.zeros(1, 3, 1))
+        tensor([[4., 4., 4.]])
+    """
+
+    nats: Callable[[Tensor, Tensor], Tensor]
+    flops: Callable[[int, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a step of training lost, without gradient, at each position of (rows, blocks, block).
+
+    Attributes:
+        times: of that shape.
+        counted: bool, positions that count: learned ones, behind their history.
+        error: squared error of the clean latents, mean over channels, without any weight.
+        weight: what the loss weighs that error with.
+        clean: (rows, blocks, block, dim) the clean latents that were expected.
+        nats: what the content costs by the prior's readout; None without one.
+        content: (rows, blocks, block, any) what the latents stand for; None where nobody asked.
+
+    Example:
+        >>> one, latents = torch.ones(2, 3, 4), torch.zeros(2, 3, 4, 8)
+        >>> Seen(times=one / 2, counted=one > 0, error=one, weight=one, clean=latents)
+        Seen(times (2, 3, 4), counted (2, 3, 4), error (2, 3, 4), weight (2, 3, 4), \
+clean (2, 3, 4, 8))
+    """
+
+    times: Tensor
+    counted: Tensor
+    error: Tensor
+    weight: Tensor
+    clean: Tensor
+    nats: Tensor | None = None
+    content: Tensor | None = None
+
+    __repr__ = one_line
 
 
 class Schedule(nn.Module, ABC):
@@ -65,6 +116,40 @@ class Schedule(nn.Module, ABC):
     def drawn(self, noise: Noise, shape: Sequence[int], like: Tensor, purpose: str) -> Tensor:
         """As `draw`, each time on its own; here, the quantiles of uniform draws."""
         return self.quantile(noise.uniform(purpose, shape, like))
+
+    # What a law needs that follows the training; by default, nothing.
+
+    @property
+    def watches(self) -> bool:
+        """Whether it asks what training loses: then `observe` is called."""
+        return False
+
+    @property
+    def needs_content(self) -> bool:
+        """Whether it asks for the content that latents stand for."""
+        return False
+
+    def behind(self, costs: ContentCosts) -> None:
+        """Called once before anything else, where a representation tells what contents cost."""
+        del costs
+
+    def flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs that observing a batch takes, on average over the steps."""
+        del batch, segments
+        return 0
+
+    def observe(self, seen: Seen, noise: Noise) -> None:
+        """Called in each step for each part of the batch, without gradient.
+
+        Args:
+            seen: what this part lost.
+            noise: of the step.
+        """
+        del seen, noise
+
+    def stepped(self, index: int) -> None:
+        """Called behind each step, counted from 0 in each phase, in all processes at once."""
+        del index
 
 
 def strata(noise: Noise, shape: Sequence[int], like: Tensor, purpose: str) -> Tensor:

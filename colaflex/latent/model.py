@@ -16,6 +16,7 @@ from colaflex.interfaces.levels import levelled, places_of
 from colaflex.interfaces.prior import Prior
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
+from colaflex.interfaces.schedule import ContentCosts, Schedule
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch, Vocabulary
 
@@ -58,6 +59,8 @@ class LatentModel(nn.Module):
         for part in prior.modules():
             if isinstance(part, Readout):
                 part.behind(lambda latents: self.raw(latents))
+            if isinstance(part, Schedule):
+                part.behind(self._content_costs())
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +74,14 @@ class LatentModel(nn.Module):
             "representation": self.representation,
             "prior": self.prior,
         }
+
+    def _content_costs(self) -> ContentCosts:
+        """What contents cost by the decoder, of latents as the prior sees them."""
+
+        def nats(latents: Tensor, content: Tensor) -> Tensor:
+            return self.representation.costs(self.raw(latents), content)
+
+        return ContentCosts(nats, self.representation.decoding_flops)
 
     # The border between representation and prior.
 

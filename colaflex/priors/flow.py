@@ -19,7 +19,7 @@ from colaflex.interfaces.solver import Solver, VelocityField
 from colaflex.priors.block_sampling import Draw, Prefix
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.flow_config import FlowPriorConfig
-from colaflex.priors.path import Path, Predict
+from colaflex.priors.path import Path, Predict, over_channels
 from colaflex.priors.path_prior import PathPrior
 
 __all__ = ["FlowPrior", "Path", "Predict"]
@@ -69,17 +69,18 @@ class FlowPrior(PathPrior):
             return super().objective(path, predict)
         point = path.point()
         clean = self.denoiser.clean(predict(point, path.times[..., None]), point, path.times)
-        error = (clean - path.data).square().mean(-1)
-        return error * self.error_weight(path.times)[..., None]
+        error = clean - path.data
+        weight = over_channels(self.error_weight(path.times), error)
+        return (weight * error.square()).mean(-1)
 
     def error_weight(self, times: Tensor) -> Tensor:
-        """What the loss weighs squared errors of clean latents with, at times of any shape."""
+        """By the space of the losses; see `PathPrior.error_weight`."""
         space = self.config.loss_space
         match self.prediction if space == "auto" else space:
             case "x0":
                 return torch.ones_like(times)
             case "velocity":
-                return times.clamp(min=SMALLEST_TIME) ** -2
+                return super().error_weight(times)
         return ((1.0 - times) / times).square().clamp(max=MOST_SIGNAL)
 
     def descend(self, field: VelocityField, draw: Draw, steps: int) -> Tensor:

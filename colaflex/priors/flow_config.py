@@ -197,7 +197,12 @@ class FlowMatchingConfig(FlowPriorConfig):
     def capabilities(self) -> PriorCapabilities:
         """A likelihood along the ODE, guidance by empty history, blocks in order."""
         return PriorCapabilities(
-            likelihood="ode", readout=True, history=True, estimates=True, guided_by_time=True
+            likelihood="ode",
+            readout=True,
+            history=True,
+            estimates=True,
+            guided_by_time=True,
+            watched=True,
         )
 
 

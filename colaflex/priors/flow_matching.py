@@ -66,7 +66,8 @@ class FlowMatching(FlowPrior):
         self._copy_average()
 
     def stepped(self, index: int) -> None:
-        """Take the weights of now into their average."""
+        """Take the weights of now into their average; see also `PathPrior.stepped`."""
+        super().stepped(index)
         if self.average is not None:
             decay = self.config.trajectory.decay
             take_into_average(self.average, self.denoiser, decay, index)

@@ -16,7 +16,7 @@ from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
 from colaflex.interfaces.readout import Readout
-from colaflex.interfaces.schedule import Schedule
+from colaflex.interfaces.schedule import Schedule, Seen
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.block_sampling import grid_times
@@ -93,8 +93,12 @@ class PathPrior(DenoisingPrior):
 
     @property
     def needs_content(self) -> bool:
-        """Where it has a readout, or reads its history by the representation's module."""
-        return self.denoiser.readout is not None or self.denoiser.reader is not None
+        """Where it has a readout, or reads its history by the representation's module.
+
+        And where its schedule asks what the decoder makes of the expected latents.
+        """
+        reads = self.denoiser.readout is not None or self.denoiser.reader is not None
+        return reads or self.schedule.needs_content
 
     def take(self, readout: Readout | None, history: nn.Module | None) -> None:
         """Put a readout in the head's place, and read history by a module; see `Prior.take`."""
@@ -121,11 +125,61 @@ class PathPrior(DenoisingPrior):
         condition = self.draw_condition(past, path, noise, len(latents.values))
         asked = Asked(self.denoiser.predictor(past, path.masks, condition, targets))
         flow = self.objective(path, asked)
+        self.show(path, asked.prediction, targets, latents, noise)
         return {
             "flow": self.flow_term(flow, path.masks, latents, noise),
             **self.content_terms(targets, path, latents, noise),
             **self.further_terms(path, asked.prediction, latents, noise),
         }
+
+    @torch.no_grad()
+    def show(
+        self,
+        path: Path,
+        prediction: Tensor,
+        targets: ContentTargets | None,
+        latents: LatentBatch,
+        noise: Noise,
+    ) -> None:
+        """Let a schedule that watches the training see what was lost; rows without history aside.
+
+        Args:
+            path: whose points the objective asked about.
+            prediction: what the network said there.
+            targets: what the readout lost.
+            latents: the batch.
+            noise: of the step.
+        """
+        if not (self.schedule.watches and self.training):
+            return
+        clean = self.denoiser.clean(prediction, path.point(), path.times)
+        counted = path.masks.counted & ~path.masks.blind[:, None, None]
+        times = over_channels(path.times, clean)[..., 0].expand_as(counted)
+        content = None
+        if self.schedule.needs_content:
+            told = ContentTargets.repeated(self.blocks(content_of(latents)), self.config.noisings)
+            content = told.content
+        seen = Seen(
+            times=times,
+            counted=counted,
+            error=(clean - path.data).square().mean(-1),
+            weight=self.error_weight(times),
+            clean=clean,
+            nats=None if targets is None or not targets.losses else targets.mean(),
+            content=content,
+        )
+        self.schedule.observe(seen, noise)
+
+    def stepped(self, index: int) -> None:
+        """The schedule may follow what it saw."""
+        self.schedule.stepped(index)
+
+    def error_weight(self, times: Tensor) -> Tensor:
+        """What the loss weighs squared errors of clean latents with, at times of any shape.
+
+        Here, as one of velocities does.
+        """
+        return times.clamp(min=SMALLEST_TIME) ** -2
 
     def further_terms(
         self, path: Path, prediction: Tensor, latents: LatentBatch, noise: Noise
@@ -257,7 +311,8 @@ class PathPrior(DenoisingPrior):
         network = self.network.flops(batch, blocks, self.block_size, n)
         latents = batch * segments
         ends = self.denoiser.past_flops(latents) + n * self.denoiser.end_flops(latents)
-        return 3 * (network + ends) + n * self.denoiser.content_flops(batch, segments)
+        taught = n * self.denoiser.content_flops(batch, segments)
+        return 3 * (network + ends) + taught + self.schedule.flops(n * batch, segments)
 
     def forward_flops(self, batch: int, segments: int, times: int | None = None) -> tuple[int, int]:
         """See `Denoiser.forward_flops`, of documents of so many latents."""

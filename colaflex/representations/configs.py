@@ -34,6 +34,7 @@ TOKEN_CAPABILITIES = RepresentationCapabilities(
     readouts=("categorical", "chained", "recurrent", "through_decoder", "second_head"),
     undrawn=("through_decoder", "second_head"),
     history=True,
+    costs=True,
 )
 """What all representations of tokens declare: what they make for priors; readouts, best first."""
 

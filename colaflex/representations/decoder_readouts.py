@@ -9,10 +9,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from colaflex.interfaces.readout import EndingReadout, Readout
-from colaflex.representations.token_content import TokenSlots
+from colaflex.representations.token_content import TokenSlots, token_costs
 
 __all__ = ["DecoderReadout", "Realisation", "SecondHead", "ThroughDecoder"]
 
@@ -95,18 +94,7 @@ class DecoderReadout(Readout):
         return costs.detach() + (pull * (latents - latents.detach())).sum(-1)
 
     def _costs(self, latents: Tensor, content: Tensor) -> Tensor:
-        logits, end = self._logits(latents), self.sizes.symbols - 1
-        truth = content.reshape(logits.shape[:-1])
-        costs = functional.cross_entropy(
-            logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32)),
-            truth.flatten(),
-            reduction="none",
-        ).view(truth.shape)
-        # A decoder says where a segment ends, and nothing of the slots behind; what begins with
-        # its end holds no tokens of its own.
-        counted = functional.pad(truth != end, (1, 0), value=True)[..., :-1]
-        counted &= truth[..., :1] != end
-        return torch.where(counted, costs, 0.0).sum(-1).view(content.shape[:-1])
+        return token_costs(self._logits(latents), content).view(content.shape[:-1])
 
     def _logits(self, latents: Tensor) -> Tensor:
         """(rows, segments, slots, symbols) of (rows, ..., block, dim): segments in order."""

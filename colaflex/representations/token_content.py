@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from colaflex.interfaces.levels import coarse_places
 
-__all__ = ["TokenHistory", "TokenSlots"]
+__all__ = ["TokenHistory", "TokenSlots", "token_costs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,26 @@ class TokenSlots:
         behind = (tokens == end).cummax(-1).values
         places = torch.arange(tokens.shape[-2], device=tokens.device)
         return tokens.masked_fill(behind | coarse_places(places, self.group)[:, None], end)
+
+
+def token_costs(logits: Tensor, content: Tensor) -> Tensor:
+    """(batch, segments) nats: what the tokens of each segment cost, the sum over its slots.
+
+    Args:
+        logits: (batch, segments, slots, symbols), the last symbol the segment's end.
+        content: (batch, ..., slots) the tokens of as many segments, and the end behind them.
+    """
+    truth, end = content.reshape(logits.shape[:-1]), logits.shape[-1] - 1
+    costs = functional.cross_entropy(
+        logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32)),
+        truth.flatten(),
+        reduction="none",
+    ).view(truth.shape)
+    # A decoder says where a segment ends, and nothing of the slots behind; what begins with
+    # its end holds no tokens of its own.
+    counted = functional.pad(truth != end, (1, 0), value=True)[..., :-1]
+    counted &= truth[..., :1] != end
+    return torch.where(counted, costs, 0.0).sum(-1)
 
 
 class TokenHistory(nn.Module):

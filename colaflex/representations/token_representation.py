@@ -16,7 +16,7 @@ from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.decoder_readouts import Realisation, SecondHead, ThroughDecoder
 from colaflex.representations.recurrent_readout import RecurrentReadout
-from colaflex.representations.token_content import TokenHistory, TokenSlots
+from colaflex.representations.token_content import TokenHistory, TokenSlots, token_costs
 
 __all__ = ["TokenRepresentation"]
 
@@ -69,6 +69,10 @@ class TokenRepresentation(Representation):
     @abstractmethod
     def decoding_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of `decode` on so many latents."""
+
+    def costs(self, latents: Tensor, content: Tensor) -> Tensor:
+        """What the tokens of each segment cost; see `Representation.costs`."""
+        return token_costs(self.decode(latents), content)
 
     def readout(self, name: str, width: int) -> Readout:
         """A categorical one, or one that the decoder teaches; see `Representation.readout`."""

@@ -13,6 +13,7 @@ from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.connection import connection
 from colaflex.interfaces.options import SamplingOptions
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
+from colaflex.spec.schedule_checks import schedule_refusals
 from colaflex.spec.sections import Document, Sampling, Tokenizer
 
 __all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "unfit_sampling", "warnings"]
@@ -84,6 +85,7 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _groups(spec)
     yield from _causality(spec)
     yield from _offers(spec)
+    yield from schedule_refusals(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
