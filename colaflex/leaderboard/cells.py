@@ -115,9 +115,13 @@ def tuning_of(board: Board) -> TuningPlan:
 
 def _measured_in_trials(board: Board) -> dict[str, Any]:
     off: dict[str, Any] = {key: [] for key in SWEEPS}
+    swept = board.base_spec.evaluation.sweep_sampling.values()
+    off |= {f"evaluation.sweep_sampling.{name}": [] for name in swept}
     families = {name.partition(".")[0] for name in board.metrics}
     if "task" not in families:
         off["evaluation.tasks"] = []
+    if "likelihood" not in families:
+        off["evaluation.likelihood"] = False
     if not any("judge" in name for name in board.metrics):
         off["evaluation.judge.enabled"] = False
     return off

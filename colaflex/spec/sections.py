@@ -83,7 +83,7 @@ class Sampling(Section):
     """How text is generated, unless the command says otherwise."""
 
     steps: int = Field(16, ge=1, le=100_000, description="Solver intervals per block.")
-    guidance: float = Field(
+    guidance: Annotated[float, SearchRange(choices=(1.0, 1.5, 2.0, 3.0))] = Field(
         1.0,
         ge=0,
         le=1000,
@@ -132,7 +132,7 @@ class Sampling(Section):
         description="Standard deviation of the noise that sampling begins with, and of fresh noise "
         "on the way (no unit).",
     )
-    temperature: float = Field(
+    temperature: Annotated[float, SearchRange(low=0.0, high=1.0)] = Field(
         0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
     )
     top_k: int = Field(

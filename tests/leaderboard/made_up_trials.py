@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conftest import SPEC, write_board
+from made_up_boards import SPEC, write_board
 
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cells import Trial, asked_flops, job_spec, tuning_of

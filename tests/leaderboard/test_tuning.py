@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_boards import BOARD, write_board
 from made_up_trials import DATA, ROW, trial_content, tuned_board, write_trial
 
 from colaflex.errors import UserError
@@ -33,7 +35,7 @@ def board(tmp_path: Path) -> Board:
 
 def test_by_default_what_components_declare_and_the_row_takes_is_searched(board: Board) -> None:
     space = board.spaces[ROW]
-    assert set(space.paths) == {
+    assert set(space.paths) >= {
         RATE,
         "representation.latent_dim",
         "representation.log_snr",
@@ -41,9 +43,12 @@ def test_by_default_what_components_declare_and_the_row_takes_is_searched(board:
         "prior.block_size",
         "prior.schedule.loc",
         "prior.self_conditioning.share",
-        "sampling.renoise",
+        *(f"sampling.{name}" for name in ("guidance", "guidance_interval", "guidance_law")),
+        *(f"sampling.{name}" for name in ("grid", "noise_temperature", "renoise", "temperature")),
         "stage1_flops",
-    }  # no `estimate`: of the linear readout nothing can be drawn
+    }
+    # Of the linear readout nothing can be drawn; widths are solved for.
+    assert not {"sampling.estimate", "prior.network.width"} & set(space.paths)
     rate = space.space.at(RATE)[0].distribution
     assert (rate.low, rate.high, rate.log) == (1e-3 / 4, 4e-3, True)  # type: ignore[attr-defined]
     assert space.space.at("stage1_flops")[0].distribution.choices == (  # type: ignore[attr-defined]
@@ -53,7 +58,10 @@ def test_by_default_what_components_declare_and_the_row_takes_is_searched(board:
     )
     own = space.own()
     assert own["stage1_flops"] == 0.3 and own[RATE] == 1e-3
-    assert board.spaces["autoregressive"].paths == ("training.stages.baseline.learning_rate",)
+    assert board.spaces["autoregressive"].paths == (
+        "training.stages.baseline.learning_rate",
+        "sampling.temperature",
+    )
 
 
 SPACES = [
@@ -106,8 +114,6 @@ def test_what_is_wrong_with_tuning_is_told_with_its_place(
 
 
 def test_a_row_without_a_board_that_tunes_has_no_space(tmp_path: Path) -> None:
-    from conftest import BOARD, write_board
-
     text = BOARD.replace("{runs: 2, note: by hand}", "{space: {prior.block_size: [1, 4]}}")
     with pytest.raises(UserError, match="the board tunes no row"):
         Board.load(write_board(tmp_path, text))
@@ -146,13 +152,19 @@ def test_further_settings_of_sampling_leave_the_training_as_it_is(board: Board) 
     settings = space.settings(first)
     further = list(further_samplings(space, 7, 1, first, settings, 3))
     assert further == list(further_samplings(space, 7, 1, first, settings, 3))
-    assert (
-        len({point["sampling.renoise"] for point, _ in further} | {first["sampling.renoise"]}) == 4
-    )
+    name = "sampling.renoise"
+    assert len({point[name] for point, _ in further} | {first[name]}) == 4
     for point, chosen in further:
-        assert chosen["sampling.renoise"] == point["sampling.renoise"]
-        assert {**chosen, "sampling.renoise": 0} == {**settings, "sampling.renoise": 0}
-    # A row with nothing to sample by is measured once.
+        assert chosen[name] == point[name]
+        assert _trained(chosen) == _trained(settings)
+
+
+def _trained(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in settings.items() if not path.startswith("sampling.")}
+
+
+def test_a_row_with_nothing_to_sample_by_is_measured_once(tmp_path: Path) -> None:
+    board = tuned_board(tmp_path, "fidelity: 0.5", "fidelity: 0.5, fixed: [sampling.temperature]")
     plain = board.spaces["autoregressive"]
     assert not list(further_samplings(plain, 7, 0, plain.own(), {}, 3))
 
