@@ -125,8 +125,14 @@ CONSISTENT = {
         ("flow_matching_readout", {"prior.self_conditioning.share": 0.5}),
     )
 }
+WATCHED = {
+    "flow_matching, its decoder asked for times": BOARD.specs["flow_matching"].override(
+        {"prior.schedule": {"type": "adaptive", "source": "decoder", "share": 1.0}}
+    )
+}
 SPECS = {
     **BOARD.specs,
+    **WATCHED,
     **READOUTS,
     **CONSISTENT,
     **TAUGHT,

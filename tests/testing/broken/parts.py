@@ -1,4 +1,4 @@
-"""Solvers, couplings, segmenters, corpora, representations and networks with one fault each."""
+"""Solvers, couplings, schedules, segmenters, corpora, representations and networks with one fault each."""
 
 # ruff: noqa: ANN001  what overrides a method has the types of what it overrides
 
@@ -17,6 +17,7 @@ from colaflex.interfaces.corpus import Document
 from colaflex.interfaces.values import Segmentation, TokenBatch
 from colaflex.networks.block_causal import BlockCausal
 from colaflex.representations.text_vae import TextVAE
+from colaflex.schedules.tangent import Tangent
 from colaflex.segmenters.fixed_patch import FixedPatch
 from colaflex.segmenters.pyramid import Pyramid
 from colaflex.solvers.configs import EulerConfig
@@ -77,6 +78,26 @@ class PairsAtRandom(Independent):
 class LooksAtWhatIsMasked(Independent):
     def pair(self, data, noise, mask, draws):
         return noise[data.sum((1, 2)).argsort()]
+
+
+class EndsBeforeTheNoise(Tangent):
+    def quantile(self, shares):
+        return super().quantile(shares) * 0.98
+
+
+class DrawsOtherTimes(Tangent):
+    def drawn(self, noise, shape, like, purpose):
+        return noise.uniform(purpose, shape, like)
+
+
+class DrawsForItsRowsAlone(Tangent):
+    def draw(self, noise, shape, like, purpose):
+        return super().draw(replace(noise, first=0, total=None), shape, like, purpose)
+
+
+class DrawsAtRandom(Tangent):
+    def drawn(self, noise, shape, like, purpose):
+        return self.quantile(torch.rand(*shape).to(like))
 
 
 class LooksAhead(FixedPatch):
@@ -227,6 +248,10 @@ FAULTS = {
     PrefersSmallNoise: ("coupling.keeps_marginals", "variance"),
     PairsAtRandom: ("coupling.reproducible", "global random generator"),
     LooksAtWhatIsMasked: ("coupling.masked", "masked positions"),
+    EndsBeforeTheNoise: ("schedule.quantiles_rise", "from 0.0 to 0.98"),
+    DrawsOtherTimes: ("schedule.draws_follow_the_law", "draws miss the quantiles by 0."),
+    DrawsForItsRowsAlone: ("schedule.same_for_any_split", "rows alone and among others"),
+    DrawsAtRandom: ("schedule.reproducible", "global random generator"),
     LooksAhead: ("segmenter.causal", "change with tokens behind it"),
     IgnoresForced: ("segmenter.forced", "forced boundaries"),
     CutsTooRarely: ("segmenter.longest", "a segment has 4 tokens, max_segment_tokens is 2"),
