@@ -113,6 +113,7 @@ class FlowPrior(PathPrior):
     def asked_times(self, options: SamplingOptions) -> Sequence[float] | None:
         """The times at which the solver asks; None of one that adapts its steps.
 
+        Those near t = 0 at which a predicted z0 is coasted to are asked too, though not evaluated.
         Steps by estimates, with fresh noise or at other times, are Euler's.
         """
         if not options.along_the_flow:
@@ -125,7 +126,7 @@ class FlowPrior(PathPrior):
             asked.append(float(time))
             return torch.zeros_like(points)
 
-        self.follow(still, torch.zeros(1), options.steps)
+        self.solver.solve(still, torch.zeros(1), options.steps)
         return asked
 
 

@@ -250,3 +250,30 @@ def guidance(subject: Subject) -> None:
         changes = max(changes, gap(guided, plain))
     if changes < 1e-6:
         raise Fault("it declares guidance, and guidance 3 changes nothing")
+
+
+@torch.no_grad()
+def guided_by_time(subject: Subject) -> None:
+    """Guidance is off outside its interval, and without noise rows of one history are alike."""
+    case = Case(subject)
+    if not subject.capabilities.guided_by_time:
+        raise NotApplicable("it declares no guidance by time")
+    strong = SamplingOptions(case.options.steps, 3.0 if subject.capabilities.guidance else 1.0)
+    changes, spread = 0.0, 0.0
+    for prior in case.candidates():
+        history = latents(prior)[:1].expand(ROWS, -1, -1)
+        state = prior.commit(prior.begin(ROWS), history)
+        plain = prior.sample_block(state, keys(), case.options)
+        never = replace(strong, guidance_law="noise_end", guidance_interval=(0.0, 0.0))
+        what = "guidance outside its interval"
+        demand_close(prior.sample_block(state, keys(), never), plain, case.tolerance, what)
+        half = replace(strong, guidance_law="noise_end")
+        changes = max(changes, gap(prior.sample_block(state, keys(), half), plain))
+        cold = prior.sample_block(state, keys(), replace(case.options, noise_temperature=0.0))
+        what = "rows at noise temperature 0"
+        demand_close(cold, cold[:1].expand_as(cold), case.tolerance, what)
+        spread = max(spread, gap(plain, plain[:1].expand_as(plain)))
+    if subject.capabilities.guidance and changes < 1e-6:
+        raise Fault("it declares guidance by time, and guidance_law: noise_end changes nothing")
+    if spread < 1e-6:
+        raise Fault("rows of one history are alike at noise temperature 1")

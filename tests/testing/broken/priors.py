@@ -79,6 +79,17 @@ class ForgetsGuidanceInItsCount(FlowMatching):
         return self.config.solver.evaluations(options.steps)
 
 
+class GuidesAtAllTimes(FlowMatching):
+    def sample_block(self, state, noise, options, known=None):
+        options = replace(options, guidance_law="constant", guidance_interval=(0.0, 1.0))
+        return super().sample_block(state, noise, options, known)
+
+
+class KeepsItsNoise(FlowMatching):
+    def sample_block(self, state, noise, options, known=None):
+        return super().sample_block(state, noise, replace(options, noise_temperature=1.0), known)
+
+
 class HasAnIdleParameter(FlowMatching):
     def __init__(self, config, *, latent_dim, build) -> None:
         super().__init__(config, latent_dim=latent_dim, build=build)
@@ -212,6 +223,8 @@ FAULTS = {
     SampleHasBatchStatistics: ("prior.batch_independent", "alone and among others|rows chosen"),
     LossIsAMean: ("prior.additive", "don't add up"),
     ForgetsGuidanceInItsCount: ("prior.evaluations", "declares 2 network evaluations"),
+    GuidesAtAllTimes: ("prior.guided_by_time", "guidance outside its interval"),
+    KeepsItsNoise: ("prior.guided_by_time", "rows at noise temperature 0"),
     HasAnIdleParameter: ("prior.gradients", "no gradient reaches idle"),
     DetachesItsLift: ("prior.gradients", "no gradient reaches lift"),
     ForgetsAParameter: ("prior.phases", "learned in no phase"),
