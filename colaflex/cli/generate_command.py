@@ -50,6 +50,8 @@ MANY = 16
 )
 @click.option("--guidance-law", help="constant, data_end or noise_end.")
 @click.option("--noise-temperature", type=float, help="Deviation of the noise; 1 by default.")
+@click.option("--estimate-temperature", type=float, help="Of drawn estimates; 0: most probable.")
+@click.option("--end", help="mean, or draw: the last step's estimate is drawn too.")
 @click.option("--temperature", type=float, help="Of tokens; 0: most probable.")
 @click.option("--top-k", type=int, help="0 is off.")
 @click.option("--top-p", type=float, help="1 is off.")

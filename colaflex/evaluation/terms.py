@@ -29,6 +29,7 @@ PER_TOKEN = ("reconstruction.token_accuracy", "speed.network_evaluations_per_tok
 SAMPLING = (
     *("steps", "guidance", "reencode", "estimate", "renoise", "grid"),
     *("guidance_interval", "guidance_law", "noise_temperature"),
+    *("estimate_temperature", "end"),
     *("temperature", "top_k", "top_p", "repetition_penalty"),
 )
 MACHINE = ("device", "processor", "cores", "threads", "processes", "platform")

@@ -66,6 +66,8 @@ class GenerationOptions(CallSampling):
             self.guidance_interval,
             self.guidance_law,
             self.noise_temperature,
+            self.estimate_temperature,
+            self.end,
         )
 
     @property

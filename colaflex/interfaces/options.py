@@ -72,6 +72,8 @@ class SamplingOptions:
         guidance_interval: the times, ends included, at which guidance acts.
         guidance_law: how guidance goes over time; see `GuidanceCourse`.
         noise_temperature: standard deviation of the noise that sampling draws.
+        estimate_temperature: of what drawn estimates are drawn from; 0 takes the most probable.
+        end: whether the last step gives the expected latents (mean) or drawn ones as well (draw).
 
     Example:
         >>> SamplingOptions(steps=4, guidance=2.0).along_the_flow
@@ -89,6 +91,8 @@ class SamplingOptions:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_law: str = "constant"
     noise_temperature: float = 1.0
+    estimate_temperature: float = 1.0
+    end: str = "mean"
 
     @property
     def course(self) -> GuidanceCourse:

@@ -77,13 +77,17 @@ class Readout(nn.Module, ABC):
         mean = self(states)
         return mean, mean.new_zeros(mean.shape[:-1])
 
-    def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
+    def drawn(
+        self, said: Tensor, noise: SampleNoise, purpose: str, temperature: float = 1.0
+    ) -> Tensor:
         """(rows, block, dim): latents of contents drawn by what was said, where that is offered.
 
         Args:
             said: (rows, block, any).
             noise: of the rows.
             purpose: keys the draws.
+            temperature: contents are drawn from what was said to the power 1 / temperature; at 0
+                the most probable ones are taken. Passed where it isn't 1.
 
         Raises:
             NotImplementedError: this readout draws nothing.

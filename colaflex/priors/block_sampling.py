@@ -41,9 +41,9 @@ __all__ = [
     "LastCall",
     "PinnedNoise",
     "Prefix",
+    "estimated",
     "fresh_share",
     "grid_times",
-    "last_mean",
     "renoised",
 ]
 
@@ -180,8 +180,12 @@ class BlockSampler:
 
         return output
 
-    def estimates(self, noise: SampleNoise) -> Estimate:
+    def estimates(self, noise: SampleNoise, temperature: float = 1.0) -> Estimate:
         """Clean latents, drawn from what the readout says.
+
+        Args:
+            noise: keys the draws.
+            temperature: of what is drawn; see `Readout.drawn`.
 
         Raises:
             UserError: the denoiser has no readout.
@@ -193,12 +197,13 @@ class BlockSampler:
                 "drawn; ask for mean"
             )
         last: Tensor | None = None
+        options = {} if temperature == 1.0 else {"temperature": temperature}
 
         def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
             nonlocal last
             said = self._said(head, self._with(last), time, points)
             try:
-                last = head.drawn(said, noise, f"flow content {step}").to(points.dtype)
+                last = head.drawn(said, noise, f"flow content {step}", **options).to(points.dtype)
             except NotImplementedError as error:
                 raise UserError(f"estimate: {error}; ask for mean") from None
             return last
@@ -263,11 +268,11 @@ class LastCall:
         return self._field(time, points)
 
 
-def last_mean(field: VelocityField, drawn: Estimate | None, steps: int) -> Estimate:
-    """The estimates that a field means; those drawn in their place, but at the last step."""
+def estimated(field: VelocityField, drawn: Estimate | None, draws: int) -> Estimate:
+    """The estimates that a field means; in the first steps, so many, those drawn in their place."""
 
     def estimate(step: int, time: Tensor, points: Tensor) -> Tensor:
-        if drawn is not None and step < steps - 1:
+        if drawn is not None and step < draws:
             return drawn(step, time, points)
         return points - time.to(points.dtype) * field(time, points)
 

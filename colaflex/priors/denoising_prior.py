@@ -22,8 +22,8 @@ from colaflex.priors.block_sampling import (
     LastCall,
     PinnedNoise,
     Prefix,
+    estimated,
     grid_times,
-    last_mean,
     renoised,
 )
 from colaflex.priors.denoiser import Denoiser, LatentLift
@@ -136,8 +136,9 @@ class DenoisingPrior(Prior):
         else:
             times, drawn = self.grid_times(options), None
             if options.estimate == "draw":
-                drawn = sampler.estimates(noise)
-            estimate = last_mean(field, drawn, options.steps)
+                drawn = sampler.estimates(noise, options.estimate_temperature)
+            draws = options.steps - (options.end == "mean")
+            estimate = estimated(field, drawn, draws)
             points = renoised(estimate, draw, times, options.renoise)
         if self.ends_apart:
             points = sampler.end(self.end_time(field.time), field.points)

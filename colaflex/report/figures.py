@@ -45,6 +45,7 @@ _AXES = {
     "temperature": "temperature of the tokens",
     "renoise": "share of fresh noise",
     "noise_temperature": "standard deviation of the noise",
+    "estimate_temperature": "temperature of drawn estimates",
 }
 
 

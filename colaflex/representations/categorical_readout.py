@@ -147,12 +147,16 @@ class CategoricalReadout(Readout):
         at = coarse_places(places, self.sizes.group)[:, None]
         return torch.where(at, said[..., -self.sizes.dim :].to(fine.dtype), fine)
 
-    def drawn(self, said: Tensor, noise: SampleNoise, purpose: str) -> Tensor:
+    def drawn(
+        self, said: Tensor, noise: SampleNoise, purpose: str, temperature: float = 1.0
+    ) -> Tensor:
         """The latents of tokens drawn slot by slot; see `Readout.drawn`."""
         shape = (said.shape[-2], self.sizes.slots, self.sizes.symbols)
         like = said.to(torch.promote_types(said.dtype, torch.float32))
         uniform = noise.uniform(purpose, shape, like).clamp(min=1e-20)
         gumbel = -(-uniform.log()).log()
+        if temperature != 1.0:
+            gumbel = temperature * gumbel
 
         def choose(logits: Tensor, slot: int) -> Tensor:
             return (logits + gumbel[..., slot, :]).argmax(-1)

@@ -20,7 +20,7 @@ __all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "unfit_sam
 
 OriginOf = Callable[[KeyPath], Origin]
 LATENT_STAGES = ("representation", "prior")
-STEP_OPTIONS = ("estimate", "renoise", "grid")
+STEP_OPTIONS = ("estimate", "renoise", "grid", "estimate_temperature", "end")
 """Options of sampling that tell what a step does, and where."""
 TIME_OPTIONS = ("guidance_interval", "guidance_law", "noise_temperature")
 """Options of sampling that tell how guidance and noise go over time."""
@@ -217,6 +217,8 @@ def unfit_sampling(
         if readout in ("linear", *spec.representation.capabilities().undrawn):
             message = f"a {readout} readout says nothing of the text from which estimates are drawn"
             yield "estimate", message, "set it to mean, or prior.readout to auto"
+    if sampling.end == "draw" and takes and sampling.estimate != "draw":
+        yield "end", "only drawn estimates end in one", "set it to mean, or estimate to draw"
 
 
 def _changed(sampling: Sampling | SamplingOptions, names: Sequence[str]) -> list[str]:

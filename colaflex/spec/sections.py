@@ -50,6 +50,7 @@ Grid = Annotated[
 ]
 GuidanceLaw = Literal["constant", "data_end", "noise_end"]
 NoiseTemperature = Annotated[float, Field(ge=0, le=10)]
+EstimateTemperature = Annotated[float, Field(ge=0, le=10)]
 
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
@@ -132,6 +133,15 @@ class Sampling(Section):
         description="Standard deviation of the noise that sampling begins with, and of fresh noise "
         "on the way (no unit).",
     )
+    estimate_temperature: Annotated[EstimateTemperature, SearchRange(low=0.3, high=1.0)] = Field(
+        1.0,
+        description="Of the tokens of drawn estimates; 0 takes the most probable ones (no unit).",
+    )
+    end: Annotated[Estimate, SearchRange(choices=("mean", "draw"))] = Field(
+        "mean",
+        description="What the last step gives where estimates are drawn: the expected latents, or "
+        "drawn ones as before, so that one step writes too.",
+    )
     temperature: Annotated[float, SearchRange(low=0.0, high=1.0)] = Field(
         0.0, ge=0, le=100, description="Of the decoder's tokens; 0 takes the most probable one."
     )
@@ -213,6 +223,10 @@ class SamplingSweep(Section):
     noise_temperature: tuple[NoiseTemperature, ...] = Field(
         (), max_length=64, description="Values of `sampling.noise_temperature`."
     )
+    estimate_temperature: tuple[EstimateTemperature, ...] = Field(
+        (), max_length=64, description="Values of `sampling.estimate_temperature`."
+    )
+    end: tuple[Estimate, ...] = Field((), max_length=64, description="Values of `sampling.end`.")
 
     def values(self) -> dict[str, tuple[Swept, ...]]:
         """The values by option, of those options that have some."""

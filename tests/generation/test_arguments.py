@@ -58,7 +58,7 @@ def test_wrong_values_are_refused_by_name_and_bounds(
             ask()
 
 
-WORDS = {"reencode", "estimate", "renoise", "grid", "guidance_interval", "guidance_law"}
+WORDS = {"reencode", "estimate", "end", "renoise", "grid", "guidance_interval", "guidance_law"}
 
 
 @pytest.mark.parametrize("name", [each for each in Sampling.model_fields if each not in WORDS])
@@ -79,6 +79,7 @@ def test_the_bounds_are_those_of_a_spec(name: str) -> None:
     ("name", "taken", "refused"),
     [
         ("estimate", "draw", "mode"),
+        ("end", "draw", "mode"),
         ("grid", "power(0.5)", "power(0)"),
         ("grid", "uniform", ""),
         ("grid", "law", "laws"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 import torch
 
 import colaflex
+from colaflex.interfaces.noise import SampleNoise
+from colaflex.interfaces.options import SamplingOptions
 from colaflex.latent.segments import committed, encode_segments, open_rows, prompt_segments
+from colaflex.priors.block_sampling import BlockSampler, PinnedNoise
 from colaflex.spec import Spec
 
 TAKES = {
@@ -74,6 +78,22 @@ def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
         "generation.at_renoise.ddpm.valid_sentences" in metrics
     ) == prior.capabilities().estimates
     assert "generation.at_noise_temperature.0.5.valid_sentences" in metrics
+
+
+def test_a_sample_may_end_in_what_is_drawn(run: Path) -> None:
+    prior: Any = colaflex.load(run).model.prior
+    if not (prior.config.capabilities().estimates and hasattr(prior.head, "embedding")):
+        return
+    options = SamplingOptions(steps=1, estimate="draw", end="draw", estimate_temperature=0.7)
+    keys, state = SampleNoise(("a", "b", "c")), prior.begin(3)
+    shape = (prior.block_size, prior.latent_dim)
+    with torch.no_grad():
+        ended = prior.sample_block(state, keys, options)
+        draw = PinnedNoise(keys, shape, prior.lift.weight, None)
+        estimate = BlockSampler(prior.denoiser, state).estimates(keys, 0.7)
+        assert torch.equal(ended, estimate(0, torch.tensor(1.0), draw(0)))
+        mean = prior.sample_block(state, keys, replace(options, end="mean"))
+    assert not torch.equal(ended, mean)
 
 
 def test_latents_are_sampled_block_by_block(run: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from toys import generator
 
 from colaflex.interfaces.options import GuidanceCourse, SamplingOptions
-from colaflex.priors.block_sampling import fresh_share, grid_times, last_mean, renoised
+from colaflex.priors.block_sampling import estimated, fresh_share, grid_times, renoised
 from colaflex.priors.denoiser import SMALLEST_TIME
 
 GUIDED = ("flow_matching", "rectified_flow", "consistency", "shortcut", "mean_flow")
@@ -97,7 +97,7 @@ def test_no_fresh_noise_is_eulers_way_and_all_fresh_noise_forgets() -> None:
     prior, values = shaken("flow_matching", prediction="x0"), latents()
     with torch.no_grad():
         state = prior.commit(prior.begin(ROWS), values)
-        estimate = last_mean(prior.field(state, OPTIONS.guidance), None, OPTIONS.steps)
+        estimate = estimated(prior.field(state, OPTIONS.guidance), None, OPTIONS.steps)
         draw = torch.randn(4, ROWS, BLOCK, DIM, generator=generator(3)).double()
         times = grid_times("uniform", OPTIONS.steps)
         found = renoised(estimate, Given(draw), times, 0.0)  # type: ignore[arg-type]

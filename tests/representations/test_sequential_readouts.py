@@ -145,6 +145,23 @@ def test_its_draws_have_the_probabilities_of_slots_in_turn(kind: Kind) -> None:
     assert greedy[1] in (first[1].argmax(), SYMBOLS - 1)
 
 
+@pytest.mark.parametrize("kind", [CategoricalReadout, *KINDS])
+def test_a_temperature_takes_the_power_of_what_was_said(kind: Any) -> None:
+    head, rows = made(kind), 20_000
+    drawn = watched(head)
+    keys = SampleNoise(tuple(map(str, range(rows))))
+    with torch.no_grad():
+        said = head.said(torch.randn(1, 1, WIDTH, generator=generator(0)).double())
+        law = (2 * head.logits(said)[0, 0, 0]).softmax(-1)
+        head.drawn(said.expand(rows, 1, -1), keys, "test", temperature=0.5)
+        counts = torch.bincount(drawn[0][:, 0, 0], minlength=SYMBOLS) / rows
+        assert bool(((counts - law).abs() < 5 * (law * (1 - law) / rows).sqrt() + 1e-4).all())
+        cold = head.drawn(said, SampleNoise(("0",)), "test", temperature=0.0)
+        head.likeliest(said)
+        assert torch.equal(drawn[1], drawn[2])
+        assert cold.shape == (1, 1, 3)
+
+
 @both
 def test_guidance_moves_the_first_slots_logits_as_an_estimates(kind: Kind) -> None:
     head, draws = made(kind), generator(0)

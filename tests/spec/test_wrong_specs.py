@@ -338,6 +338,11 @@ def test_what_is_refused_only_where_it_matters(menagerie: Any):
             {"prior": "normalizing_flow", "sampling.noise_temperature": 0.9},
             "the prior normalizing_flow samples in its own way alone; set it to 1.0",
         ),
+        ({"sampling.end": "draw"}, "only drawn estimates end in one; set it to mean"),
+        (
+            {"prior": "shortcut", "sampling.estimate_temperature": 0.5},
+            "the prior shortcut samples in its own way alone; set it to 1.0",
+        ),
         ({"sampling.guidance_interval": [0.6, 0.5]}, "expected low, then high; 0.6 is above 0.5"),
         ({"evaluation.sweep_sampling": {"renoize": [1]}}, "did you mean `renoise`?"),
         ({"evaluation.sweep_sampling": {"grid": ["low"]}}, "evaluation.sweep_sampling.grid.0"),
