@@ -1,4 +1,4 @@
-"""Solvers, couplings, schedules, segmenters, corpora, representations and networks with one fault each."""
+"""Solvers, couplings, schedules, segmenters, corpora, representations, networks: one fault each."""
 
 # ruff: noqa: ANN001  what overrides a method has the types of what it overrides
 
