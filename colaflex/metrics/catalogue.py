@@ -212,6 +212,19 @@ METRICS: dict[str, MetricInfo] = {
         "lower",
         "-log p of a latent's tokens by the prior's readout, at one noise level.",
     ),
+    "denoising.times": MetricInfo(
+        "times that training drew",
+        "share",
+        None,
+        "Share of the training times within half a unit of a logit t, of a law that followed the "
+        "training.",
+    ),
+    "denoising.mostly_noise": MetricInfo(
+        "times of mostly noise",
+        "share",
+        None,
+        "Share of the training times above t = 0.9, of a law that followed the training.",
+    ),
     "geometry.*straightness*": MetricInfo(
         "straightness",
         "",

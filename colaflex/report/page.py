@@ -80,6 +80,9 @@ def _context(record: RunRecord) -> dict[str, Any]:
         value_at(record.settings, "prior", "schedule"),
         value_at(record.settings, "representation", "latent_dim"),
     )
+    mostly = None if law is None else law.above(MOSTLY_NOISE)
+    if "denoising.mostly_noise" in metrics:
+        mostly = metrics["denoising.mostly_noise"].value
     return {
         **{key: _text(record.result.get(key)) for key in ("status", "seed", "spec_digest")},
         "name": _text(record.result.get("name")) or "run",
@@ -97,7 +100,8 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "settings": settings,
         "statistics": statistics,
         "denoising": loss_by_noise(metrics, law),
-        "mostly_noise": None if law is None else f"{law.above(MOSTLY_NOISE):.0%}",
+        "law": law is not None,
+        "mostly_noise": "" if mostly is None else f"{mostly:.0%}",
         "sweeps": [
             (sweep, [] if sweep.fixed else sweep_plots(sweep, generation)) for sweep in sweeps
         ],

@@ -61,6 +61,24 @@ def test_without_samples_no_text_is_generated(evaluator: Evaluator) -> None:
     assert {name.split(".")[0] for name in found.metrics} == {"reconstruction", "denoising"}
 
 
+def test_where_a_law_that_followed_the_training_lies_is_measured(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that has seen nothing: its base, logit-normal about 1."""
+    fixed = with_plan(evaluator, samples=0).run().metrics
+    assert "denoising.mostly_noise" not in fixed
+    adaptive = colaflex.build("schedule", "adaptive", latent_dim=8, bins=512)
+    monkeypatch.setattr(evaluator.model.prior, "schedule", adaptive)
+    found = with_plan(evaluator, samples=0).run().metrics
+    assert found.keys() - fixed.keys() == {
+        "denoising.mostly_noise",
+        *(f"denoising.at_logit_time.{at}.times" for at in range(-4, 5)),
+    }
+    # Phi((1 - ln 9)), and of the unit about the middle.
+    assert found["denoising.mostly_noise"].value == pytest.approx(0.1156, abs=1e-3)
+    assert found["denoising.at_logit_time.1.times"].value == pytest.approx(0.3829, abs=1e-3)
+
+
 def test_rows_stand_beside_each_other(evaluator: Evaluator) -> None:
     arguments = (evaluator.model, evaluator.data, evaluator.corpus)
     found = Evaluator(*arguments, evaluator.options.but(max_new_tokens=200), PLAN).run()
