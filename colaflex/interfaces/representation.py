@@ -134,6 +134,11 @@ class Representation(nn.Module, ABC):
             The logits, as `decode`, and the new state; the given one stays as it was.
         """
 
+    @property
+    def segmentwise(self) -> bool:
+        """Whether each posterior is of its own segment alone, whatever stands around it."""
+        return False
+
     def continue_decoding(self, latents: Tensor, state: Any, counts: Tensor | None = None) -> Any:
         """The state of `decode_next` alone, where nobody asks for the logits."""
         return self.decode_next(latents, state, counts)[1]

@@ -26,6 +26,9 @@ from colaflex.latent.segments import Segments, committed, encode_segments, promp
 
 __all__ = ["BlockGenerator", "decoded_rows", "sampled_latents"]
 
+FEWEST = 4
+"""Segments encoded together: of fewer, a matrix product may round otherwise than of many."""
+
 
 def decoded_rows(model: LatentModel, logits: Tensor, mask: Tensor) -> list[list[int]]:
     """The most probable tokens of each row's segments, up to end-of-text.
@@ -147,8 +150,12 @@ class BlockGenerator:
 
     def _reencoded(self, rows: _Rows) -> Tensor:
         """The block's latents as the encoder has them from its tokens."""
-        latents, counts = encode_segments(self.model, rows.segments, rows.prompts)
-        block = self.model.prior.block_size
+        block, prompts = self.model.prior.block_size, rows.prompts
+        read: Sequence[Segments] = rows.segments
+        if self.model.representation.segmentwise:
+            last = max(block, -(-FEWEST // len(read)))
+            read, prompts = [row[-last:] for row in read], [0] * len(read)
+        latents, counts = encode_segments(self.model, read, prompts)
         index = counts[:, None] - block + torch.arange(block, device=counts.device)
         return latents.gather(1, index[..., None].expand(-1, -1, latents.shape[-1]))
 

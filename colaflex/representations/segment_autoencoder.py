@@ -94,6 +94,11 @@ class SegmentAutoencoder(SegmentDecoder):
         return self._posterior(self._states(tokens.tokens, segmentation, members))
 
     @property
+    def segmentwise(self) -> bool:
+        """Without layers of the encoder, token layers and coarse latents, it is."""
+        return not len(self.encoder.layers) and self.token_encoder is None and self.levels is None
+
+    @property
     def token_width(self) -> int:
         """Channels of the token states; 0 where there are none."""
         return 0 if self.token_encoder is None else self.token_encoder.width

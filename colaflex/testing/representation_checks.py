@@ -130,6 +130,22 @@ def informed(subject: Subject) -> None:
 
 
 @torch.no_grad()
+def segmentwise(subject: Subject) -> None:
+    """Where it says so, a posterior doesn't change with the segments around its own."""
+    case = Case(subject)
+    model = case.shaken()
+    if not model.segmentwise:
+        raise NotApplicable("its posteriors are of more than their own segments")
+    tokens, segmentation = case.batch()
+    before = model.encode(tokens, segmentation).mean
+    first = torch.arange(tokens.tokens.shape[1]) < segmentation.lengths[:, :1]
+    moved = torch.where(first, (tokens.tokens - 1) % (SIZE - 2) + 2, tokens.tokens)
+    after = model.encode(TokenBatch(moved, tokens.lengths, tokens.complete), segmentation).mean
+    what = "latents behind the first segment change with its tokens"
+    demand_close(after[:, 1:], before[:, 1:], EXACT, what)
+
+
+@torch.no_grad()
 def batch_independent(subject: Subject) -> None:
     """A row is the same alone and among others, whatever its padding holds."""
     case = Case(subject)

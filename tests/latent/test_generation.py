@@ -183,6 +183,17 @@ def test_a_row_does_not_depend_on_its_neighbours(block: int, run: int) -> None:
     assert some == [together[i] for i in order]
 
 
+def test_a_segmentwise_encoder_reads_no_more_than_the_block_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = replace(STEPS, reencode=True)
+    made = model(encoder_layers=0)
+    assert made.representation.segmentwise and not model().representation.segmentwise
+    found = generate(made, PROMPTS, latent=again)
+    monkeypatch.setattr(type(made.representation), "segmentwise", False)
+    assert generate(made, PROMPTS, latent=again) == found
+
+
 def test_the_same_prompt_again_gives_another_sample_and_the_seed_decides() -> None:
     made = model()
     prompts = [[2, 3], [4], [2, 3], [2, 3]]

@@ -302,7 +302,7 @@ def test_paths_are_drawn_as_configured() -> None:
     torch.testing.assert_close(point[free], ((1 - t) * path.data + t * path.noise)[free])
     assert torch.equal(point[~free], path.data[~free])
     uniform = small_prior("flow_matching", DIM, schedule={"distribution": "uniform"})
-    times = draw_times(uniform.config.schedule, Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
+    times = draw_times(uniform.schedule, Noise(1), 1, torch.zeros(4000, 1, 1, DIM))
     assert abs(times.mean() - 0.5) < 5 / (12 * 4000) ** 0.5 and 0 <= times.min() < 0.01
 
 
