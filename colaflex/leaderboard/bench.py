@@ -254,7 +254,7 @@ class Bench:
             return
         assert self.tuner is not None
         planned, match = self.tuner.planned(job)
-        further = [sampling_settings(settings) for _, settings in planned.samplings]
+        further = [sampling_settings(one.settings) for one in planned.samplings]
         self.pool.start_cell(job, self.matcher.spec(job, match.values), match, further)
 
     def _after(self, ended: CellEnd) -> None:

@@ -21,7 +21,7 @@ from colaflex.leaderboard.trial_of_run import (
 )
 from colaflex.leaderboard.trial_record import TrialRecord
 from colaflex.leaderboard.trials import Search, load_search, trial_files
-from colaflex.leaderboard.tuning_proposals import Tried, further_samplings, propose
+from colaflex.leaderboard.tuning_proposals import Proposal, Tried, further_samplings, propose
 from colaflex.metrics.numbers import compact
 from colaflex.runtime.terminal import say
 
@@ -121,7 +121,7 @@ class Tuner:
             return True
         planned, reason = self._proposed(trial), ""
         try:
-            match = self.matcher.match(trial, planned.settings)
+            match = self.matcher.match(trial, planned.proposal.settings)
         except UserError as error:
             if trial.number == 0:
                 raise  # then the row itself can't be trained so briefly
@@ -145,18 +145,15 @@ class Tuner:
     def _proposed(self, trial: Trial) -> PlannedTrial:
         space, plan = self.board.spaces[trial.row], tuning_of(self.board)
         if trial.number == 0:
-            point, settings = space.own(), dict[str, Any]()
+            proposal = Proposal(space.own(), {})
         else:
             known = self.search(trial).records
             before = {n: record for n, record in known.items() if n < trial.number}
             search = Search(self.board, trial.row, trial.budget, before)
             tried = [one for record in before.values() for one in _tried(search, record)]
-            point = propose(space, plan.seed, tried, search.ranked_by()[1], plan.samplings)
-            settings = space.settings(point)
-        further = further_samplings(
-            space, plan.seed, trial.number, point, settings, plan.samplings - 1
-        )
-        return PlannedTrial(trial, point, settings, tuple(further))
+            proposal = propose(space, plan, tried, search.ranked_by()[1])
+        further = further_samplings(space, plan, trial.number, proposal)
+        return PlannedTrial(trial, proposal, tuple(further))
 
     def _write(self, record: TrialRecord) -> TrialRecord:
         write_record(record, self.board.results / "tuning" / record.row)
@@ -221,6 +218,6 @@ class Tuner:
 def _tried(search: Search, record: TrialRecord) -> Iterator[Tried]:
     """What a search learns from a trial."""
     if record.state == "failed":
-        yield Tried(record.point, None)
+        yield Tried(Proposal(record.point, record.settings), None)
     for one in record.samplings:
-        yield Tried(one.point, search.value(one.metrics))
+        yield Tried(Proposal(one.point, one.settings), search.value(one.metrics))

@@ -283,7 +283,7 @@ class Board(Definition):
 
 def _amount(plan: TuningPlan) -> dict[str, Any]:
     """How much is searched, whatever of which row."""
-    return plan.model_dump(include={"trials", "fidelity", "samplings", "seed", "budget"})
+    return plan.model_dump(include={"trials", "fidelity", "samplings", "changes", "seed", "budget"})
 
 
 def _searched(tuning: Node) -> Node:

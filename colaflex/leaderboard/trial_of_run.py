@@ -18,7 +18,7 @@ from colaflex.leaderboard.cells import Trial, asked_flops, tuning_of
 from colaflex.leaderboard.record_of_run import holding
 from colaflex.leaderboard.trial_record import TRIAL_SCHEMA, TrialRecord, sealed_trial
 from colaflex.leaderboard.trials import terms_of
-from colaflex.studies.objective import Point
+from colaflex.leaderboard.tuning_proposals import Proposal
 
 __all__ = ["PlannedTrial", "failed_trial", "finished_trial", "is_finished", "sampling_files"]
 
@@ -32,15 +32,13 @@ class PlannedTrial:
 
     Attributes:
         trial: which one.
-        point: of the search.
-        settings: over the row's own recipe, by key path.
-        samplings: points and settings that its trained model is measured at besides.
+        proposal: what it is trained, and sampled, by.
+        samplings: what its trained model is sampled by besides.
     """
 
     trial: Trial
-    point: Point
-    settings: Mapping[str, Any]
-    samplings: tuple[tuple[Point, Mapping[str, Any]], ...] = ()
+    proposal: Proposal
+    samplings: tuple[Proposal, ...] = ()
 
 
 def sampling_files(asked: Path, count: int) -> list[Path]:
@@ -79,13 +77,13 @@ def finished_trial(
         )
     flops, trial = result["training"]["flops"], planned.trial
     metrics = {name: holding(row) for name, row in result["metrics"].items()}
-    samplings = [_sampling(planned.point, planned.settings, metrics)]
+    samplings = [_sampling(planned.proposal, metrics)]
     files = sampling_files(asked, len(planned.samplings))
-    for (point, settings), file in zip(planned.samplings, files, strict=True):
+    for proposal, file in zip(planned.samplings, files, strict=True):
         kept = {name: row for name, row in metrics.items() if not name.startswith(MEASURED)}
         read: dict[str, dict[str, Any]] = read_json(file)
         measured = {n: holding(row) for n, row in read.items() if n.startswith(MEASURED)}
-        samplings.append(_sampling(point, settings, {**kept, **measured}))
+        samplings.append(_sampling(proposal, {**kept, **measured}))
     wanted = asked_flops(board, trial)
     parameters = result["parameters"]
     return sealed_trial(
@@ -152,13 +150,15 @@ def _head(board: Board, planned: PlannedTrial, data_digest: str) -> dict[str, An
         "number": trial.number,
         "seed": tuning_of(board).seed,
         "terms": terms_of(board, trial.row, trial.budget, data_digest),
-        "point": dict(planned.point),
-        "settings": dict(planned.settings),
+        "point": dict(planned.proposal.point),
+        "settings": dict(planned.proposal.settings),
         "data_digest": data_digest,
     }
 
 
-def _sampling(
-    point: Point, settings: Mapping[str, Any], metrics: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {"point": dict(point), "settings": dict(settings), "metrics": dict(metrics)}
+def _sampling(proposal: Proposal, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "point": dict(proposal.point),
+        "settings": dict(proposal.settings),
+        "metrics": dict(metrics),
+    }

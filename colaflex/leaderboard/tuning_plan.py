@@ -42,6 +42,13 @@ class TuningPlan(Section):
         description="Settings of `sampling` that a trial's trained model is measured at; the best "
         "counts.",
     )
+    changes: int | None = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="Parameters, drawn by chance, in which a trial differs at most from the best "
+        "so far; null: all.",
+    )
     seed: int = Field(
         1000, ge=0, lt=2**63, description="Seed of trials and search; none of the board's."
     )

@@ -170,47 +170,46 @@ class _Reader:
         self.plan, self.name, self.row, self.spec = plan, name, row, spec
         self.share, self.node = share, node
         self.known: set[str] = set()
-        self.where: KeyPath = ("tuning",)
 
     def read(self) -> RowSpace:
         """The row's space; raises SpecError."""
-        entries = self._entries()
-        self.known = set(entries)
-        entries = {path: entry for path, entry in entries.items() if path not in self.plan.fixed}
-        share = entries.pop(STAGE1_SHARE, None)
-        if not entries and share is None:
-            key = self.node.key_problem(("rows", self.name), "nothing of this row is searched")
-            raise SpecError([key])
-        parameters: tuple[Parameter, ...] = ()
-        if entries:
-            try:
-                within = Node(entries, self.node.origin, self.node.key)
-                parameters = read_space(within, self.spec).parameters
-            except SpecError as error:
-                raise SpecError(
-                    [replace(p, path=(*self.where, *p.path)) for p in error.problems]
-                ) from None
-        if share is not None:
-            parameters += (Parameter(STAGE1_SHARE, STAGE1_SHARE, self._share_values(share)),)
-        return RowSpace(Space(parameters), self.spec, self.share)
-
-    def _entries(self) -> dict[str, Node]:
-        """What is searched, as it stands in the file or is declared."""
         own, all_rows = ("rows", self.name, "tuning"), ("tuning",)
         if self.row.tuning.space is not None:
-            self.where = own
-            entries = self._given((*own, "space"))
-            self._refuse((*own, "space"), entries)
-            return entries
-        if self.plan.space is not None:
-            entries = self._given((*all_rows, "space"))
-            self._refuse((*all_rows, "space"), entries)
-            return {path: one for path, one in entries.items() if self._has(path, entries)}
-        return dict(self._default())
+            parameters = self._written(own, self._given((*own, "space")))
+        elif self.plan.space is not None:
+            given = self._given((*all_rows, "space"))
+            parameters = self._written(
+                all_rows, {path: one for path, one in given.items() if self._has(path, given)}
+            )
+        else:
+            parameters = tuple(self._default())
+        self.known = {parameter.path for parameter in parameters}
+        parameters = tuple(one for one in parameters if one.path not in self.plan.fixed)
+        if not parameters:
+            key = self.node.key_problem(("rows", self.name), "nothing of this row is searched")
+            raise SpecError([key])
+        return RowSpace(Space(parameters), self.spec, self.share)
+
+    def _written(self, where: KeyPath, entries: dict[str, Node]) -> tuple[Parameter, ...]:
+        """What is searched by a space in the file, the share of stage 1 the last."""
+        share = entries.pop(STAGE1_SHARE, None)
+        last: tuple[Parameter, ...] = ()
+        if share is not None:
+            spread = self._share_values(share, (*where, "space", STAGE1_SHARE))
+            last = (Parameter(STAGE1_SHARE, STAGE1_SHARE, spread),)
+        if not entries:
+            return last
+        try:
+            within = Node(entries, self.node.origin, self.node.key)
+            return (*read_space(within, self.spec).parameters, *last)
+        except SpecError as error:
+            raise SpecError([replace(p, path=(*where, *p.path)) for p in error.problems]) from None
 
     def _given(self, path: KeyPath) -> dict[str, Node]:
         given = self.node.at(path)
-        return {} if given is None else dict(given.entries)
+        entries = {} if given is None else dict(given.entries)
+        self._refuse(path, entries)
+        return entries
 
     def _refuse(self, where: KeyPath, entries: Mapping[str, Node]) -> None:
         """Raise for what no row can have of its own, or what is solved for."""
@@ -243,32 +242,29 @@ class _Reader:
             return False
         return values is not None and not problems
 
-    def _default(self) -> Iterator[tuple[str, Node]]:
-        origin = self.node.origin
+    def _default(self) -> Iterator[Parameter]:
         stage = "prior" if self.spec.baseline is None else "baseline"
         rate = self.spec.training.for_stage(stage).learning_rate
-        ends = {"low": rate / NEAR, "high": min(rate * NEAR, 10.0), "log": True}
-        yield f"training.stages.{stage}.learning_rate", node_of(ends, origin)
-        if has_stage_one(self.spec):
-            yield STAGE1_SHARE, node_of(DEFAULT_WORD, origin)
+        path = f"training.stages.{stage}.learning_rate"
+        most = min(rate * NEAR, 10.0)
+        yield Parameter(path, path, FloatDistribution(rate / NEAR, most, log=True))
         solved = self.row.solved_paths(self.spec)
         for path in default_paths(self.spec):
-            entry = node_of(DEFAULT_WORD, origin)
-            if path not in solved and self._several(path, entry):
-                yield path, entry
+            if path not in solved and (declared := self._declared(path)) is not None:
+                yield declared
+        if has_stage_one(self.spec):
+            shares = [s * self.share for s in SHARES if s * self.share <= MOST_SHARE]
+            yield Parameter(STAGE1_SHARE, STAGE1_SHARE, CategoricalDistribution(shares))
 
-    def _several(self, path: str, entry: Node) -> bool:
-        """Whether the row takes more than one of the values that are declared."""
-        values, problems = read_range(entry, path, self.spec)
-        return values is not None and not problems and not values.distribution.single()
+    def _declared(self, path: str) -> Parameter | None:
+        """What is searched of a key path; None where the row takes one value of it, or none."""
+        values, problems = read_range(node_of(DEFAULT_WORD, self.node.origin), path, self.spec)
+        if values is None or problems or values.distribution.single():
+            return None
+        return Parameter(path, path, values.distribution, choices=values.choices)
 
-    def _share_values(self, entry: Node) -> BaseDistribution:
-        """The values of the share of stage 1; raises SpecError."""
-        where = (*self.where, "space", STAGE1_SHARE)
-        if entry.value == DEFAULT_WORD:
-            return CategoricalDistribution(
-                [s * self.share for s in SHARES if s * self.share <= MOST_SHARE]
-            )
+    def _share_values(self, entry: Node, where: KeyPath) -> BaseDistribution:
+        """The values of the share of stage 1 in a file; raises SpecError."""
         if isinstance(entry.value, list):
             return CategoricalDistribution(
                 _shares([one.value for one in entry.value], entry, where)

@@ -24,7 +24,7 @@ from colaflex.leaderboard.cells import Cell, Trial, grid
 from colaflex.leaderboard.records import load_records
 from colaflex.leaderboard.trial_record import SamplingResult
 from colaflex.leaderboard.trials import load_search, load_winners
-from colaflex.leaderboard.tuning_proposals import Tried, propose
+from colaflex.leaderboard.tuning_proposals import Proposal, Tried, propose
 
 pytestmark = pytest.mark.timeout(1200)  # real runs, in processes of their own
 
@@ -107,22 +107,21 @@ def test_tuning_goes_on_after_a_kill_and_in_another_checkout(tmp_path: Path) -> 
 
 def _check_trials(board: Board) -> None:
     space, search = board.spaces[ROW], load_search(board, ROW, "small")
+    assert board.tuning is not None
     tried: list[Tried] = []
     for number, record in search.records.items():
         assert record.matched is not None and record.matched.ok
         assert record.flops == pytest.approx(0.5 * 3.2e8, rel=0.03)
         assert record.spec["seed"] == 1000 and record.environment["device"] == "cpu"
-        point = space.own() if number == 0 else propose(space, 1000, tried, "lower", 2)
-        assert record.point == point
-        assert record.settings == (space.settings(point) if number else {})
-        assert len(record.samplings) == 2
+        first = Proposal(space.own(), {})
+        proposed = propose(space, board.tuning, tried, "lower") if number else first
+        assert (record.point, record.settings) == (proposed.point, proposed.settings)
         one, other = record.samplings
-        assert other.settings["sampling.renoise"] != one.settings.get("sampling.renoise", 0)
+        assert one.settings == record.settings and other.settings != one.settings
         assert one.metrics[METRIC] == other.metrics[METRIC]
-        values = [search.value(each.metrics) for each in record.samplings]
-        tried += [
-            Tried(each.point, value) for each, value in zip((one, other), values, strict=True)
-        ]
+        for each in (one, other):
+            proposal = Proposal(each.point, each.settings)
+            tried.append(Tried(proposal, search.value(each.metrics)))
 
 
 def _check_cell(board: Board, document: dict[str, Any]) -> None:
@@ -141,7 +140,7 @@ def _check_cell(board: Board, document: dict[str, Any]) -> None:
     assert record.spec["training"]["stages"]["prior"]["learning_rate"] == (
         spec.training.for_stage("prior").learning_rate
     )
-    assert record.spec["sampling"]["renoise"] == spec.sampling.renoise
+    assert record.spec["sampling"] == spec.resolved()["sampling"]
     (tuning,) = document["tuning"]
     assert (tuning["complete"], tuning["flops_left"]) == (3, 0)
     assert tuning["winner"]["settings"] == winner.settings

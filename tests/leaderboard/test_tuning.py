@@ -22,7 +22,9 @@ from colaflex.leaderboard.record_checks import record_problems
 from colaflex.leaderboard.standings import stand
 from colaflex.leaderboard.table import as_json, print_standings
 from colaflex.leaderboard.trials import Winner, load_search, load_winners
-from colaflex.leaderboard.tuning_proposals import Tried, further_samplings, propose
+from colaflex.leaderboard.tuning_plan import TuningPlan, spec_settings
+from colaflex.leaderboard.tuning_proposals import Proposal, Tried, further_samplings, propose
+from colaflex.leaderboard.tuning_space import RowSpace
 
 RATE = "training.stages.prior.learning_rate"
 QUALITY, NEXT = "generation.distinct_2", "generation.valid_sentences"
@@ -131,32 +133,65 @@ def test_a_written_space_holds_of_the_rows_that_have_it(tmp_path: Path) -> None:
     assert board.spaces["autoregressive"].paths == ("sampling.temperature",)
 
 
-def test_the_next_point_follows_from_seed_and_trials_alone(board: Board) -> None:
-    space = board.spaces[ROW]
-    tried = [Tried(space.own(), 0.5)]
+def first_of(space: RowSpace) -> Proposal:
+    """The row's own recipe."""
+    return Proposal(space.own(), {})
+
+
+def test_what_comes_next_follows_from_seed_and_trials_alone(board: Board) -> None:
+    space, plan = board.spaces[ROW], TuningPlan(trials=9, seed=7)
+    tried = [Tried(first_of(space), 0.5)]
     for number in range(1, 9):
-        point = propose(space, 7, tried, "higher")
-        assert point == propose(space, 7, tried, "higher")
-        assert set(point) == set(space.paths)
-        assert 1e-3 / 4 <= float(point[RATE]) <= 4e-3
-        assert point not in [each.point for each in tried]
-        tried.append(Tried(point, None if number == 3 else float(point[RATE])))
-    assert propose(space, 7, tried, "higher") != propose(space, 8, tried, "higher")
-    # By then the sampler goes by what was better.
-    assert propose(space, 7, tried, "higher") != propose(space, 7, tried, "lower")
+        proposal = propose(space, plan, tried, "higher")
+        assert proposal == propose(space, plan, tried, "higher")
+        assert set(proposal.point) == set(space.paths)
+        assert 1e-3 / 4 <= float(proposal.point[RATE]) <= 4e-3
+        assert proposal.point not in [each.proposal.point for each in tried]
+        board.specs[ROW].override(spec_settings(proposal.settings))
+        tried.append(Tried(proposal, None if number == 3 else float(proposal.point[RATE])))
+    other = TuningPlan(trials=9, seed=8)
+    assert propose(space, plan, tried, "higher") != propose(space, other, tried, "higher")
+    assert propose(space, plan, tried, "higher") != propose(space, plan, tried, "lower")
+
+
+@pytest.mark.parametrize("changes", [1, 3])
+def test_a_trial_differs_from_the_best_in_a_few_parameters(board: Board, changes: int) -> None:
+    """What was not changed stays as the row has it, also where that is none of the values."""
+    space, plan = board.spaces[ROW], TuningPlan(trials=9, changes=changes)
+    best = Proposal({**space.own(), RATE: 2e-3}, {RATE: 2e-3})
+    tried = [Tried(first_of(space), 0.5), Tried(best, 0.9), Tried(first_of(space), None)]
+    changed: set[str] = set()
+    for _ in range(6):
+        proposal = propose(space, plan, tried, "higher")
+        differing = {p for p in proposal.point if proposal.point[p] != best.point[p]}
+        assert 1 <= len(differing) <= changes
+        assert differing - {RATE} <= set(proposal.settings) - {RATE}
+        assert len(set(proposal.settings) - {RATE}) <= changes
+        assert proposal.settings[RATE] == proposal.point[RATE]
+        changed |= differing
+        tried.append(Tried(proposal, 0.1))
+    assert len(changed) > changes
+
+
+def test_without_a_bound_all_parameters_change(board: Board) -> None:
+    space, plan = board.spaces[ROW], TuningPlan(trials=9, changes=None)
+    proposal = propose(space, plan, [Tried(first_of(space), 0.5)], "higher")
+    assert set(proposal.settings) == set(space.paths)
 
 
 def test_further_settings_of_sampling_leave_the_training_as_it_is(board: Board) -> None:
-    space = board.spaces[ROW]
-    first = propose(space, 7, [Tried(space.own(), 0.5)], "higher")
-    settings = space.settings(first)
-    further = list(further_samplings(space, 7, 1, first, settings, 3))
-    assert further == list(further_samplings(space, 7, 1, first, settings, 3))
-    name = "sampling.renoise"
-    assert len({point[name] for point, _ in further} | {first[name]}) == 4
-    for point, chosen in further:
-        assert chosen[name] == point[name]
-        assert _trained(chosen) == _trained(settings)
+    space, plan = board.spaces[ROW], TuningPlan(trials=9, samplings=4)
+    first = propose(space, plan, [Tried(first_of(space), 0.5)], "higher")
+    further = list(further_samplings(space, plan, 1, first))
+    assert further == list(further_samplings(space, plan, 1, first)) and len(further) == 3
+    assert further != list(further_samplings(space, plan, 2, first))
+    points = [first.point, *(one.point for one in further)]
+    assert all(points.count(point) == 1 for point in points)
+    for one in further:
+        assert _trained(one.point) == _trained(first.point)
+        assert _trained(one.settings) == _trained(first.settings)
+        differing = {p for p in one.point if one.point[p] != first.point[p]}
+        assert 1 <= len(differing) <= 3 and differing <= set(one.settings)
 
 
 def _trained(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +201,8 @@ def _trained(settings: Mapping[str, Any]) -> dict[str, Any]:
 def test_a_row_with_nothing_to_sample_by_is_measured_once(tmp_path: Path) -> None:
     board = tuned_board(tmp_path, "fidelity: 0.5", "fidelity: 0.5, fixed: [sampling.temperature]")
     plain = board.spaces["autoregressive"]
-    assert not list(further_samplings(plain, 7, 0, plain.own(), {}, 3))
+    plan = TuningPlan(trials=9, samplings=4)
+    assert not list(further_samplings(plain, plan, 0, first_of(plain)))
 
 
 def test_every_trial_of_every_row_takes_the_same_flops(board: Board, tmp_path: Path) -> None:
