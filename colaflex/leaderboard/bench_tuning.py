@@ -125,7 +125,7 @@ class Tuner:
         except UserError as error:
             if trial.number == 0:
                 raise  # then the row itself can't be trained so briefly
-            reason = str(error)
+            reason = str(error).removeprefix(f"{self.board.path}: ")  # places are no result
         else:
             if match.ok or not self._matches_as_written(trial):
                 self._planned[trial] = planned, match

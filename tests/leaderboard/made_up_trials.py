@@ -54,6 +54,7 @@ def trial_content(
     *measured: Mapping[str, float],
     row: str = ROW,
     failed: str = "",
+    data: str = DATA,
 ) -> dict[str, Any]:
     """What the record of a trial holds, its digest aside."""
     trial = Trial(row, "small", number)
@@ -72,7 +73,7 @@ def trial_content(
         "budget": "small",
         "number": number,
         "seed": tuning_of(board).seed,
-        "terms": terms_of(board, row, "small", DATA),
+        "terms": terms_of(board, row, "small", data),
         "point": point,
         "settings": dict(settings),
         "state": "failed" if failed else "complete",
@@ -86,8 +87,8 @@ def trial_content(
         },
         "parameters": {"prior": 24_000, "total": 24_000},
         "spec": spec.resolved(),
-        "spec_digest": spec.digest(DATA),
-        "data_digest": DATA,
+        "spec_digest": spec.digest(data),
+        "data_digest": data,
         "components": {},
         "training": None if failed else {**stage, "stages": [stage]},
         "samplings": []
