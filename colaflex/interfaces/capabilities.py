@@ -195,15 +195,18 @@ class BaselineCapabilities:
 class NetworkCapabilities:
     """A network's declaration; `max_times` is how many times it can condition on (None: any).
 
+    `position_times` tells whether `Network.parallel` takes times of positions.
+
     Example:
         >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "flow_matching"})
         >>> spec.prior.network.capabilities()
-        NetworkCapabilities(cache=True, forward_ad=True, max_times=None)
+        NetworkCapabilities(cache=True, forward_ad=True, max_times=None, position_times=True)
     """
 
     cache: bool = True
     forward_ad: bool = True
     max_times: int | None = None
+    position_times: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,9 @@ class Network(nn.Module, ABC):
         Args:
             noisy: (samples · batch, blocks, block, width), sample-major: row i belongs to history
                 row i mod batch, so that several noisings share one history.
-            times: (samples · batch, blocks or 1, n_times); conditioning is computed at the shape
-                given.
+            times: (samples · batch, blocks or 1, n_times); or, where that is declared, times of
+                positions, (samples · batch, blocks, block, n_times). Conditioning is computed at
+                the shape given.
             history: the document's clean blocks, from `begin` and `commit`; differentiable.
             pinned: (samples · batch, blocks, block) bool, positions held clean, at time 0.
             blind: (samples · batch,) bool, rows whose noisy blocks see no history (guidance).

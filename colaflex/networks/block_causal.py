@@ -129,7 +129,9 @@ class BlockCausal(Network):
         blocks, block = noisy.shape[1:3]
         samples = len(noisy) // len(history.lengths)
         layout = parallel_layout(blocks, block, samples, noisy.device)
-        embedded = self.time(_sample_minor(times, samples))[..., None, :]
+        embedded = self.time(_sample_minor(times, samples))
+        if times.ndim < noisy.ndim:
+            embedded = embedded[..., None, :]
         at_zero = None if pinned is None else self.time(times.new_zeros(1, 1, 1, 1, self.n_times))
         clean = None if pinned is None else _sample_minor(pinned, samples)[..., None]
 

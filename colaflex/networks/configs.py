@@ -22,4 +22,4 @@ class BlockCausalConfig(TransformerSizes, NetworkConfig):
 
     def capabilities(self) -> NetworkCapabilities:
         """Exact cache, forward-mode AD, any number of times."""
-        return NetworkCapabilities(cache=True, forward_ad=True, max_times=None)
+        return NetworkCapabilities(cache=True, forward_ad=True, max_times=None, position_times=True)

@@ -43,6 +43,7 @@ __all__ = [
     "Prefix",
     "estimated",
     "fresh_share",
+    "grid_time",
     "grid_times",
     "renoised",
 ]
@@ -109,7 +110,8 @@ class BlockSampler:
     """The next block, as samplers ask a denoiser about it.
 
     Attributes:
-        denoiser: asked at a scalar time, or (n_times,) where it conditions on several.
+        denoiser: asked at a scalar time, at (n_times,) where it conditions on several, or at
+            (rows or 1, block, 1) times of positions.
         prefix: what stands before the block; guidance is off in rows where that is nothing.
         guidance: g in g · conditional + (1 - g) · unconditional, at all times or over time.
         pinned: (rows, block) bool, positions at rest; None where there are none.
@@ -170,7 +172,7 @@ class BlockSampler:
             guidance = self._guidance(times) if on else 1.0
             lifted = denoiser.lifted(points, opens, condition)
             conditional = of_states(denoiser.network(lifted, times, self.prefix.history))
-            if guidance == 1.0:
+            if isinstance(guidance, float) and guidance == 1.0:
                 return conditional
             lifted = denoiser.lifted(points, None, condition)
             nothing = denoiser.network.forget(self.prefix.history)
@@ -180,12 +182,18 @@ class BlockSampler:
 
         return output
 
-    def estimates(self, noise: SampleNoise, temperature: float = 1.0) -> Estimate:
+    def estimates(
+        self,
+        noise: SampleNoise,
+        temperature: float = 1.0,
+        ending: Callable[[int], Tensor] | None = None,
+    ) -> Estimate:
         """Clean latents, drawn from what the readout says.
 
         Args:
             noise: keys the draws.
             temperature: of what is drawn; see `Readout.drawn`.
+            ending: step -> (rows or 1, block, 1) bool, positions that end with it, in their means.
 
         Raises:
             UserError: the denoiser has no readout.
@@ -206,6 +214,8 @@ class BlockSampler:
                 last = head.drawn(said, noise, f"flow content {step}", **options).to(points.dtype)
             except NotImplementedError as error:
                 raise UserError(f"estimate: {error}; ask for mean") from None
+            if ending is not None:
+                last = torch.where(ending(step), head.mean(said).to(points.dtype), last)
             return last
 
         return estimate
@@ -226,15 +236,22 @@ class BlockSampler:
         guidance = self.guidance
         return guidance if isinstance(guidance, GuidanceCourse) else GuidanceCourse(guidance)
 
-    def _guidance(self, times: Tensor) -> float:
+    def _guidance(self, times: Tensor) -> float | Tensor:
         """At scaled times; only where it makes a difference are they looked at.
 
-        Of the noisiest position, should they differ.
+        Where positions that have noise are at several times, (rows or 1, block or 1, 1) each's own.
         """
         course = self._course
         if course.constant:
             return course.scale
-        return course.at(float(self.denoiser.noise_time(times).max()))
+        of_noise = self.denoiser.noise_time(times)
+        each = of_noise.flatten().tolist()
+        if len({time for time in each if time > 0}) <= 1:
+            return course.at(max(each))
+        scales = [course.at(time) if time > 0 else 1.0 for time in each]
+        if set(scales) == {1.0}:
+            return 1.0
+        return of_noise.new_tensor(scales).view_as(of_noise)
 
     def _with(self, estimate: Tensor | None) -> Tensor | None:
         """The condition, and an estimate lifted, where the denoiser reads one."""
@@ -245,7 +262,8 @@ class BlockSampler:
 
     def _times(self, time: Tensor, points: Tensor) -> Tensor:
         """(1 or rows, 1 or block, n_times) scaled: a time for all, 0 at pinned positions."""
-        times = (self.denoiser.time_scale * time).to(points.dtype).reshape(1, 1, -1)
+        times = (self.denoiser.time_scale * time).to(points.dtype)
+        times = times if times.ndim == 3 else times.reshape(1, 1, -1)
         return times if self.pinned is None else torch.where(self.pinned[..., None], 0.0, times)
 
 
@@ -294,16 +312,22 @@ def grid_times(
     Raises:
         UserError: there is no such law.
     """
+    return [grid_time(grid, step / steps, quantile) for step in range(steps + 1)]
+
+
+def grid_time(grid: str, share: float, quantile: Callable[[Tensor], Tensor] | None = None) -> float:
+    """The time of a grid at a share of the way from noise to data; see `grid_times`."""
+    if share in (0.0, 1.0):
+        return 1.0 - share
     if grid == "law":
         if quantile is None:
             raise UserError("grid: this prior has no law of training times; ask for uniform")
-        shares = 1.0 - torch.arange(1, steps, dtype=torch.float64) / steps
-        return [1.0, *quantile(shares).tolist(), 0.0]
+        return float(quantile(torch.tensor(1.0 - share, dtype=torch.float64)))
     numbered = _WITH_NUMBER.fullmatch(grid)
     bend = float(numbered.group(2)) if numbered else 1.0
     if numbered and numbered.group(1) == "prefix":
-        return [1.0 - bend * step / steps for step in range(steps)] + [0.0]
-    return [1.0 - (step / steps) ** bend for step in range(steps + 1)]
+        return 1.0 - bend * share
+    return 1.0 - float(share**bend)
 
 
 def fresh_share(renoise: float | str, time: float, then: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -28,6 +28,7 @@ from colaflex.priors.block_sampling import (
 )
 from colaflex.priors.denoiser import Denoiser, LatentLift
 from colaflex.priors.flow_config import PathPriorConfig
+from colaflex.priors.position_sampling import descended_apart
 
 __all__ = ["DenoisingPrior"]
 
@@ -131,7 +132,14 @@ class DenoisingPrior(Prior):
         pinned = None if known is None else known.mask
         sampler = BlockSampler(self.denoiser, state, options.course, pinned, condition)
         field = LastCall(self.field(state, options.course, pinned, condition))
-        if options.along_the_flow:
+        if (apart := self.position_times(options, known)) is not None:
+            drawn, ends = None, [then == 0 for then in apart[1:]]
+            if options.estimate == "draw":
+                ending = ends.__getitem__ if options.end == "mean" else None
+                drawn = sampler.estimates(noise, options.estimate_temperature, ending)
+            estimate = estimated(field, drawn, options.steps)
+            points = descended_apart(estimate, draw, apart, options.renoise)
+        elif options.along_the_flow:
             points = self.descend(field, draw, options.steps)
         else:
             times, drawn = self.grid_times(options), None
@@ -175,7 +183,25 @@ class DenoisingPrior(Prior):
 
     def grid_times(self, options: SamplingOptions) -> list[float]:
         """The times of the steps that estimates make, from 1 to 0."""
-        return grid_times(options.grid, options.steps)
+        return grid_times(options.grid, options.steps, self.quantile)
+
+    @property
+    def quantile(self) -> Callable[[Tensor], Tensor] | None:
+        """Of the law of its training times, of float64 shares; None of a prior without one."""
+        return None
+
+    def position_times(self, options: SamplingOptions, known: Known | None) -> list[Tensor] | None:
+        """Where positions of a block are at times of their own, those of every step; here, None.
+
+        Args:
+            options: whose steps.
+            known: positions that are given.
+
+        Returns:
+            (rows or 1, block, 1), from the noise to the data, steps + 1 times.
+        """
+        del options, known
+        return None
 
     def asked_times(self, options: SamplingOptions) -> Sequence[float] | None:
         """The times at which a block's field is asked, in order; None where none knows them.

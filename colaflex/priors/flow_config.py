@@ -24,6 +24,7 @@ __all__ = [
     "RectifiedFlowConfig",
     "SelfConditioning",
     "Share",
+    "Stagger",
     "Trajectory",
 ]
 
@@ -134,6 +135,30 @@ class SelfConditioning(BaseModel):
     )
 
 
+class Stagger(BaseModel):
+    """Times that differ by position inside a block: the left goes ahead of the right."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lead: Annotated[float, SearchRange(low=0.0, high=1.0)] = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of its way from noise to data that a position has gone when the next "
+        "one begins: 0 samples the positions of a block together, 1 one after the other.",
+    )
+    times: Literal["clock", "independent"] = Field(
+        "clock",
+        description="Times of a block's positions in training: as sampling has them (clock), or "
+        "each drawn by itself, for any lead.",
+    )
+
+    @property
+    def on(self) -> bool:
+        """Whether positions are trained at times of their own."""
+        return self.lead > 0 or self.times == "independent"
+
+
 class Trajectory(BaseModel):
     """Own-trajectory consistency: predictions hold at the points where sampling goes on from them.
 
@@ -182,6 +207,9 @@ class FlowMatchingConfig(FlowPriorConfig):
     trajectory: Trajectory = Field(
         Trajectory(), description="Whether predictions hold along the sampler's own way."
     )
+    stagger: Stagger = Field(
+        Stagger(), description="Whether positions of a block are at times of their own."
+    )
     divergence: Literal["hutchinson", "exact"] = Field(
         "hutchinson",
         description="How log densities get the velocity's divergence: an unbiased estimate from "
@@ -194,10 +222,26 @@ class FlowMatchingConfig(FlowPriorConfig):
         description="Runge-Kutta intervals of a log density, four network evaluations each.",
     )
 
+    @model_validator(mode="after")
+    def _asked_at_times_of_positions(self) -> FlowMatchingConfig:
+        if self.stagger.on and not self.network.capabilities().position_times:
+            raise ValueError(
+                f"stagger: the network {self.network.type} takes one time for a block; leave "
+                "stagger as it is, or choose block_causal"
+            )
+        if self.stagger.lead and self.solver.evaluations(2) != 2:
+            raise ValueError(
+                "stagger: positions at times of their own go by Euler's steps; choose solver euler"
+            )
+        return self
+
     def capabilities(self) -> PriorCapabilities:
-        """A likelihood along the ODE, guidance by empty history, blocks in order."""
+        """A likelihood along the ODE, guidance by empty history, blocks in order.
+
+        The ODE has one time for a block: there is no likelihood where the left goes ahead.
+        """
         return PriorCapabilities(
-            likelihood="ode",
+            likelihood="none" if self.stagger.lead else "ode",
             readout=True,
             history=True,
             estimates=True,
@@ -234,6 +278,8 @@ class RectifiedFlowConfig(FlowMatchingConfig):
             raise ValueError(
                 "trajectory: reflow straightens the teacher's way instead; leave its weight at 0"
             )
+        if self.stagger.on:
+            raise ValueError("stagger: a teacher's way has one time for a block; leave it out")
         return self
 
     def capabilities(self) -> PriorCapabilities:
@@ -271,6 +317,8 @@ class CnfConfig(FlowMatchingConfig):
             raise ValueError(
                 "trajectory: maximum likelihood is its only loss; leave trajectory.weight at 0"
             )
+        if self.stagger.on:
+            raise ValueError("stagger: the ODE of densities has one time for a block; leave it out")
         return self
 
     def capabilities(self) -> PriorCapabilities:

@@ -8,23 +8,30 @@ References:
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from colaflex.errors import UserError
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.readout import Readout
+from colaflex.interfaces.prior import Known
+from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.values import LatentBatch
+from colaflex.priors.block_sampling import grid_time
 from colaflex.priors.denoiser import Denoiser, EstimateLift
 from colaflex.priors.flow import FlowPrior
 from colaflex.priors.flow_config import FlowMatchingConfig
 from colaflex.priors.ode_density import Integration, block_directions, density_start, path_density
-from colaflex.priors.path import Masks, Path
+from colaflex.priors.path import Masks, Path, over_positions
+from colaflex.priors.position_sampling import clock_times
+from colaflex.priors.readout_calls import SaidRecorder, content_of
 from colaflex.priors.self_conditioning import draw_condition
+from colaflex.priors.stagger import apart, level_times, staggered
 from colaflex.priors.trajectory import later_prediction, take_into_average
 
 __all__ = ["FlowMatching"]
@@ -60,8 +67,79 @@ class FlowMatching(FlowPrior):
         if self.config.trajectory.on:
             self.average = copy.deepcopy(self.denoiser).requires_grad_(False)
 
+    # Times of positions.
+
+    def draw_path(self, latents: LatentBatch, noise: Noise, samples: int) -> Path:
+        """As the base; where positions have times of their own, at those."""
+        path, stagger = super().draw_path(latents, noise, samples), self.config.stagger
+        if not stagger.on:
+            return path
+        if stagger.times == "independent":
+            return apart(path, self.schedule, noise, len(latents.values))
+        return staggered(path, stagger.lead, self.schedule, noise, len(latents.values))
+
+    def level_times(self, path: Path, time: float) -> Sequence[Tensor]:
+        """As the base; along a clock, for each position those of all when it is at that time."""
+        lead = self.config.stagger.lead
+        return level_times(path.times, time, lead) if lead else super().level_times(path, time)
+
+    def times_of(self, segments: int) -> int | None:
+        """As the base, or one a position."""
+        return segments if self.config.stagger.on else super().times_of(segments)
+
+    def position_times(self, options: SamplingOptions, known: Known | None) -> list[Tensor] | None:
+        """Those of the clock, where the left goes ahead."""
+        if not self.config.stagger.lead:
+            return None
+        pinned = None if known is None else known.mask
+        if pinned is None:
+            weight = self.lift.weight
+            pinned = torch.zeros(1, self.block_size, dtype=torch.bool, device=weight.device)
+
+        def grid(share: float) -> float:
+            return grid_time(options.grid, share, self.quantile)
+
+        return clock_times(grid, options.steps, self.config.stagger.lead, pinned)
+
+    def asked_times(self, options: SamplingOptions) -> Sequence[float] | None:
+        """As the base; of positions apart, at each step that with the most guidance branches."""
+        times = self.position_times(options, None)
+        if times is None:
+            return super().asked_times(options)
+        noisy = ([t for t in step.flatten().tolist() if t > 0] for step in times[:-1])
+        return [max(each, key=options.course.branches) for each in noisy]
+
+    @torch.no_grad()
+    def content_nats(self, latents: LatentBatch, noise: Tensor) -> Tensor | None:
+        """As the base; where the left goes ahead, each position's is drawn as it begins.
+
+        Those left of it have gone on to their own clean latents meanwhile.
+        """
+        lead, head = self.config.stagger.lead, self.denoiser.readout
+        if not lead or head is None:
+            return super().content_nats(latents, noise)
+        content, data = self.blocks(content_of(latents)), self.blocks(latents.values)
+        masks, start = Masks.free(self.blocks(latents.mask)), torch.ones_like(data[..., 0])
+        path, past = (
+            Path(data, self.blocks(noise), start, masks),
+            self.denoiser.past(self.history(latents)),
+        )
+        found = []
+        for place, times in enumerate(level_times(start, 1.0, lead)):
+            heard = SaidRecorder()
+            self.denoiser.predictor(past, masks, call=heard)(path.point(times), times[..., None])
+            found.append(head.content_nats(heard.said, content)[:, :, place])
+        return torch.stack(found, 2).flatten(1, 2)
+
+    # Own-trajectory consistency.
+
     def take(self, readout: Readout | None, history: nn.Module | None) -> None:
         """As the base does; the averaged denoiser is to have the same."""
+        if self.config.stagger.lead and isinstance(readout, EndingReadout):
+            raise UserError(
+                f"stagger: positions of a block end at several times, and the readout "
+                f"{self.config.readout} gives one end for all; choose another readout, or lead 0"
+            )
         super().take(readout, history)
         self._copy_average()
 
@@ -91,7 +169,8 @@ class FlowMatching(FlowPrior):
             past = self.average.past(self.history(latents))
         target, then = later_prediction(self.average, past, path, clean.detach(), settings.steps)
         # At the data there is nothing to predict.
-        distance = (clean - target).square().mean(-1) * (then > 0)[..., None]
+        distance = (clean - target).square().mean(-1)
+        distance = path.weighted(distance * over_positions(then > 0, distance))
         return {"trajectory": self.flow_term(distance, path.masks, latents, noise, settings.weight)}
 
     def matching_flops(self, batch: int, segments: int) -> int:
@@ -107,7 +186,8 @@ class FlowMatching(FlowPrior):
             flops += n * (noisy + 3 * recall)
         if self.average is not None:
             latents, blocks = batch * segments, segments // self.block_size
-            network = self.network.flops(batch, blocks, self.block_size, n)
+            times = self.times_of(segments)
+            network = self.network.flops(batch, blocks, self.block_size, n, times)
             ends = self.denoiser.past_flops(latents) + n * self.denoiser.end_flops(latents)
             share = 1.0 - self.config.trajectory.warmup
             flops += round(share * (network + ends + n * recall))

@@ -13,10 +13,22 @@ from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.schedule import Schedule
 from colaflex.priors.flow_config import PathPriorConfig
 
-__all__ = ["Asked", "Masks", "Path", "Predict", "draw_masks", "draw_times", "over_channels"]
+__all__ = [
+    "Asked",
+    "Masks",
+    "Path",
+    "Predict",
+    "draw_masks",
+    "draw_times",
+    "over_channels",
+    "over_positions",
+]
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(points, times (samples · batch, blocks or 1, n_times)) -> prediction of the points' shape."""
+"""(points, times (samples · batch, blocks or 1, n_times)) -> prediction of the points' shape.
+
+Times of positions are (samples · batch, blocks, block, n_times).
+"""
 
 
 @dataclass
@@ -42,6 +54,11 @@ class Asked:
 def over_channels(times: Tensor, points: Tensor) -> Tensor:
     """Times of blocks (...), or positions (..., block), as points (..., block, dim) take them."""
     return times[..., None] if times.ndim == points.ndim - 1 else times[..., None, None]
+
+
+def over_positions(values: Tensor, positions: Tensor) -> Tensor:
+    """Values of blocks (...), or positions (..., block), as positions (..., block) take them."""
+    return values if values.ndim == positions.ndim else values[..., None]
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,10 @@ class Path:
     Attributes:
         data: (samples · batch, blocks, block, dim) clean latents.
         noise: the noise each path starts from, of the same shape.
-        times: (samples · batch, blocks) in (0, 1).
+        times: (samples · batch, blocks) in (0, 1); or, in [0, 1], (samples · batch, blocks, block)
+            of positions.
         masks: of the same rows.
+        weights: (samples · batch, blocks, block) of the positions' losses; None is 1.
 
     Example:
         >>> masks = Masks.free(torch.ones(2, 3, 4, dtype=torch.bool))
@@ -125,6 +144,7 @@ class Path:
     noise: Tensor
     times: Tensor
     masks: Masks
+    weights: Tensor | None = None
 
     __repr__ = one_line
 
@@ -144,8 +164,16 @@ class Path:
     def rows(self, chosen: Tensor) -> Path:
         """The paths of some of the rows."""
         return Path(
-            self.data[chosen], self.noise[chosen], self.times[chosen], self.masks.rows(chosen)
+            self.data[chosen],
+            self.noise[chosen],
+            self.times[chosen],
+            self.masks.rows(chosen),
+            None if self.weights is None else self.weights[chosen],
         )
+
+    def weighted(self, losses: Tensor) -> Tensor:
+        """Losses of the positions, by their weights."""
+        return losses if self.weights is None else losses * self.weights
 
 
 def draw_masks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
-from colaflex.interfaces.options import SamplingOptions
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.schedule import Schedule, Seen
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
-from colaflex.priors.block_sampling import grid_times
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.denoising_prior import DenoisingPrior
 from colaflex.priors.flow_config import PathPriorConfig
@@ -31,6 +29,7 @@ from colaflex.priors.path import (
     draw_masks,
     draw_times,
     over_channels,
+    over_positions,
 )
 from colaflex.priors.readout_calls import ContentTargets, SaidRecorder, content_of
 
@@ -75,14 +74,11 @@ class PathPrior(DenoisingPrior):
         """The law of the times at which its sampler's field was learned."""
         return self.schedule
 
-    def grid_times(self, options: SamplingOptions) -> list[float]:
-        """As the base, and law: even quantiles of that."""
+    @property
+    def quantile(self) -> Callable[[Tensor], Tensor]:
+        """Of that law."""
         device = self.lift.weight.device
-        return grid_times(
-            options.grid,
-            options.steps,
-            lambda shares: self.sampled_law.quantile(shares.to(device)),
-        )
+        return lambda shares: self.sampled_law.quantile(shares.to(device))
 
     # What the representation offers.
 
@@ -127,7 +123,7 @@ class PathPrior(DenoisingPrior):
         flow = self.objective(path, asked)
         self.show(path, asked.prediction, targets, latents, noise)
         return {
-            "flow": self.flow_term(flow, path.masks, latents, noise),
+            "flow": self.flow_term(path.weighted(flow), path.masks, latents, noise),
             **self.content_terms(targets, path, latents, noise),
             **self.further_terms(path, asked.prediction, latents, noise),
         }
@@ -154,6 +150,8 @@ class PathPrior(DenoisingPrior):
             return
         clean = self.denoiser.clean(prediction, path.point(), path.times)
         counted = path.masks.counted & ~path.masks.blind[:, None, None]
+        if path.weights is not None:  # positions at rest tell nothing of their times
+            counted = counted & (path.weights > 0)
         times = over_channels(path.times, clean)[..., 0].expand_as(counted)
         content = None
         if self.schedule.needs_content:
@@ -276,7 +274,8 @@ class PathPrior(DenoisingPrior):
         head = self.denoiser.readout
         if head is None or targets is None or not targets.losses or not share:
             return {}
-        nats = targets.mean() * head.gate(path.times)[..., None]
+        nats = targets.mean()
+        nats = path.weighted(nats * over_positions(head.gate(path.times), nats))
         if learned is not None:
             nats = torch.where(learned[..., None], nats, 0.0) / share
         return {"content": self.flow_term(nats, path.masks, latents, noise, head.weight)}
@@ -308,15 +307,21 @@ class PathPrior(DenoisingPrior):
     def matching_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one step of flow matching."""
         blocks, n = segments // self.block_size, self.config.noisings
-        network = self.network.flops(batch, blocks, self.block_size, n)
+        network = self.network.flops(batch, blocks, self.block_size, n, self.times_of(segments))
         latents = batch * segments
         ends = self.denoiser.past_flops(latents) + n * self.denoiser.end_flops(latents)
         taught = n * self.denoiser.content_flops(batch, segments)
         return 3 * (network + ends) + taught + self.schedule.flops(n * batch, segments)
 
+    def times_of(self, segments: int) -> int | None:
+        """Distinct times of a noising of so many latents; None is one a block."""
+        del segments
+        return None
+
     def forward_flops(self, batch: int, segments: int, times: int | None = None) -> tuple[int, int]:
         """See `Denoiser.forward_flops`, of documents of so many latents."""
         blocks = segments // self.block_size
+        times = self.times_of(segments) if times is None else times
         return self.denoiser.forward_flops(batch, blocks, self.block_size, times)
 
     @torch.no_grad()
@@ -342,11 +347,25 @@ class PathPrior(DenoisingPrior):
         past = self.denoiser.past(self.history(latents))
         levels = []
         for logit in logit_times:
-            times = torch.full_like(path.times, 1 / (1 + math.exp(-logit)))
-            points, targets = path.point(times), self.content_targets(latents, 1)
-            predict = self.denoiser.predictor(past, path.masks, call=targets)
-            prediction = predict(points, nn.functional.pad(times[..., None], (0, self.n_times - 1)))
-            error = (self.denoiser.clean(prediction, points, times) - path.data).square()
-            nats = None if targets is None else targets.mean().flatten(1)
-            levels.append(NoiseLevel(logit, error.mean(-1).flatten(1), nats))
+            errors, contents = [], []
+            for times in self.level_times(path, 1 / (1 + math.exp(-logit))):
+                points, targets = path.point(times), self.content_targets(latents, 1)
+                predict = self.denoiser.predictor(past, path.masks, call=targets)
+                padded = nn.functional.pad(times[..., None], (0, self.n_times - 1))
+                clean = self.denoiser.clean(predict(points, padded), points, times)
+                errors.append((clean - path.data).square().mean(-1))
+                contents += [] if targets is None else [targets.mean()]
+            nats = _each_its_own(contents).flatten(1) if contents else None
+            levels.append(NoiseLevel(logit, _each_its_own(errors).flatten(1), nats))
         return levels
+
+    def level_times(self, path: Path, time: float) -> Sequence[Tensor]:
+        """Where errors at a time are looked at: one for all; else, for each position in turn."""
+        return [torch.full_like(path.times, time)]
+
+
+def _each_its_own(found: Sequence[Tensor]) -> Tensor:
+    """(..., block): of values of one call, all; of a call a position, each position's own."""
+    if len(found) == 1:
+        return found[0]
+    return torch.stack([each[..., place] for place, each in enumerate(found)], -1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from colaflex.interfaces.noise import Noise
 from colaflex.priors.denoiser import Denoiser
 from colaflex.priors.flow_config import SelfConditioning
-from colaflex.priors.path import Path
+from colaflex.priors.path import Path, over_channels
 
 __all__ = ["draw_condition", "noisier"]
 
@@ -41,11 +41,15 @@ def draw_condition(
         return None
     draws = noise.uniform("self-conditioning", (batch, len(path.data) // batch, 2), path.data)
     draws = draws.transpose(0, 1).flatten(0, 1)
-    times = noisier(path.times, draws[:, 1:]) if settings.perturbed else path.times
+    times = path.times
+    if settings.perturbed:
+        times = noisier(times, draws[:, 1:].view(-1, *(1 for _ in times.shape[1:])))
     with torch.no_grad():
         points = path.point(times)
         prediction = denoiser.predictor(past, path.masks)(points, times[..., None])
         estimate = denoiser.clean(prediction, points, times)
+        if path.weights is not None:  # positions behind their way are their own estimates
+            estimate = torch.where(over_channels(times, points) > 0, estimate, points)
     chosen = (draws[:, 0] < settings.share)[:, None, None] & ~path.masks.pinned
     lifted: Tensor = denoiser.recall(torch.where(chosen[..., None], estimate, 0.0))
     return lifted
@@ -55,9 +59,9 @@ def noisier(times: Tensor, draws: Tensor) -> Tensor:
     """The time one step before, by a sampler of a random number of even steps.
 
     Args:
-        times: (rows, blocks).
-        draws: (rows, 1), uniform in [0, 1).
+        times: (rows, blocks), or (rows, blocks, block) of positions; those at the data stay there.
+        draws: (rows, 1) or (rows, 1, 1), uniform in [0, 1).
     """
     span = MOST_STEPS / FEWEST_STEPS
     steps = torch.floor(FEWEST_STEPS * span**draws)
-    return (times + 1.0 / steps).clamp(max=1.0)
+    return torch.where(times > 0, (times + 1.0 / steps).clamp(max=1.0), times)

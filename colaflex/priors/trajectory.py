@@ -43,7 +43,9 @@ def later_prediction(
         The latents, of the points' shape, and the times s, of the path's times' shape.
     """
     then = later(path.times, steps)
-    ratio = over_channels(then / path.times, clean)
+    if path.weights is not None:  # positions before their way wait
+        then = torch.where(path.times < 1, then, path.times)
+    ratio = over_channels(torch.where(path.times > 0, then / path.times, 1.0), clean)
     points = path.pin(torch.lerp(clean, path.point(), ratio))
     condition = None if average.recall is None else average.recall(clean)
     prediction = average.predictor(past, path.masks, condition)(points, then[..., None])

@@ -196,6 +196,24 @@ def forward_ad(subject: Subject) -> None:
     demand_close(tangent, difference, 1e-3, "forward-mode derivative and central differences")
 
 
+@torch.no_grad()
+def position_times(subject: Subject) -> None:
+    """Times of positions, where they are declared: in training and in sampling alike."""
+    if not subject.capabilities.position_times:
+        raise NotApplicable("one time for a block")
+    network, clean, noisy, times = _case(subject)
+    each = times[:, :, None].expand(-1, -1, BLOCK, -1)
+    one, same = (_parallel(network, clean, noisy, given) for given in (times, each))
+    demand_close(same, one, EXACT, "times of positions that are all the block's, and the block's")
+    each = each * torch.linspace(0.0, 1.0, BLOCK, dtype=each.dtype)[:, None]
+    together, history = _parallel(network, clean, noisy, each), network.begin(ROWS, clean)
+    for block in range(BLOCKS):
+        alone = network(noisy[:, block], each[:, block], history)
+        what = f"block {block} at times of positions, in training and in sampling"
+        demand_close(alone, together[:, block], EXACT, what)
+        history = network.commit(clean[:, block : block + 1], history)
+
+
 def autocast(subject: Subject) -> None:
     """Under bf16 autocast, states stay finite and near those of fp32."""
     network, *inputs = _case(subject, scale=0.05)

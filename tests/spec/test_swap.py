@@ -32,7 +32,7 @@ def test_one_word_swaps_the_prior_and_the_report_says_what_became_of_it():
         "  kept      block_size=8, schedule={loc: 0.5}, network={width: 64}, prediction=x0",
         "  dropped   teacher_steps=3",
         "  defaulted readout, history, coupling, noisings, history_dropout, pinned_blocks, solver, "
-        "loss_space, self_conditioning, trajectory, divergence, likelihood_steps",
+        "loss_space, self_conditioning, trajectory, stagger, divergence, likelihood_steps",
     ]
     assert other.prior.type == "flow_matching"
     assert other.prior.block_size == 8
