@@ -37,6 +37,11 @@ COMPONENTS: Mapping[tuple[str, str], Mapping[str, str]] = {
             "Learned embeddings as latents, one a token, read back through noise."
         ),
     },
+    ("representation", "representations.resampler_config"): {
+        "resampler:Resampler": (
+            "Latents of a passage by identical queries, each reading up to its segment's end."
+        ),
+    },
     ("representation", "representations.frozen_configs"): {
         "frozen_bert:FrozenBert": (
             "States of a frozen BERT, read block by block, compressed to a latent a segment."

@@ -109,17 +109,20 @@ class SegmentDecoder(TokenRepresentation):
 
     def _disturbed(self, sample: Tensor, noise: Noise) -> Tensor:
         """The latents as the decoder learns to read them: channels dropped, noise added."""
-        dropout, std = self.config.latent_dropout, self.config.decoder_noise
-        disturbed = sample
-        if dropout:
-            mask = noise.uniform("latent dropout", sample.shape, sample) >= dropout
-            disturbed = disturbed * mask / (1 - dropout)
+        std = self.config.decoder_noise
+        disturbed = self._dropped(sample, noise) if self.config.latent_dropout else sample
         if std:
             # Each latent by its own size: no other row takes part, and none can outgrow the noise.
             size = sample.detach().square().mean(-1, keepdim=True).sqrt()
             drawn = noise.normal("decoder noise", sample.shape, sample)
             disturbed = disturbed + std * self._noise_share(sample, noise) * size * drawn
         return disturbed
+
+    def _dropped(self, sample: Tensor, noise: Noise) -> Tensor:
+        """Some channels dropped, the others scaled up, so that the mean stays."""
+        dropout = self.config.latent_dropout
+        mask = noise.uniform("latent dropout", sample.shape, sample) >= dropout
+        return sample * mask / (1 - dropout)
 
     def _noise_share(self, sample: Tensor, noise: Noise) -> Tensor | float:
         """Part of the noise's std that each latent gets, (batch, segments, 1) or one for all."""

@@ -15,6 +15,7 @@ import colaflex
 Command = Callable[..., Any]
 SWAPS = {
     "text_ae": ("representation=text_ae", "sampling.reencode=true"),
+    "resampler": ("representation=resampler", "segmenter.size=4"),
     "token_embedding": ("representation=token_embedding", "segmenter.size=1"),
     "text_vae": (
         "representation.free_bits=0.05",

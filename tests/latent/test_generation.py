@@ -132,6 +132,7 @@ def uncached(
         {"prior": "flow_matching"},
         {"prior": "rectified_flow"},
         {"representation": "text_ae"},
+        {"representation": "resampler"},
         {"representation": "token_embedding"},
         {"run": 2, "block": 3},
     ],

@@ -14,7 +14,7 @@ from colaflex.latent.language_model import LatentLanguageModel
 from colaflex.latent.segments import encode_prompts
 from colaflex.spec.training import Training
 
-POINTS = pytest.mark.parametrize("name", ["text_ae", "token_embedding"])
+POINTS = pytest.mark.parametrize("name", ["text_ae", "resampler", "token_embedding"])
 LENGTHS = [9, 4, 1, 12, 7]
 
 

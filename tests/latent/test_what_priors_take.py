@@ -31,6 +31,7 @@ TAKES = {
 PARTS: dict[str, dict[str, Any]] = {
     "text_vae": {},
     "text_ae": {"representation": "text_ae"},
+    "resampler": {"representation": "resampler", "segmenter.size": 4},
     "token_embedding": {"representation": "token_embedding", "segmenter.size": 1},
     "variable segments": {"segmenter": {"type": "phrase", "max_tokens": 4}},
     "two levels": {"segmenter": {"type": "pyramid", "run": 3, "fine": "fixed_patch"}},

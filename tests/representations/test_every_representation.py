@@ -11,7 +11,9 @@ from segments import DIM, LENGTHS, SIZE, SLOTS, batch, build, noise, trained
 from colaflex.interfaces.values import Segmentation, TokenBatch
 
 SEGMENTS = pytest.mark.parametrize("name", ["text_vae", "text_ae"])
-EVERY = pytest.mark.parametrize("name", ["text_vae", "text_ae", "token_embedding"])
+EVERY = pytest.mark.parametrize("name", ["text_vae", "text_ae", "resampler", "token_embedding"])
+JOINED = ("text_vae", "text_ae")
+"""Those that can be trained on masked views."""
 TOKENS = [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]
 """Segments of one token, as the token embedding needs them."""
 
@@ -104,6 +106,7 @@ DISTURBED = {"decoder_noise": 0.3, "latent_dropout": 0.2}
         ("text_vae", {"mask_rows": 0.6, "mask_ratio": 0.5}),
         ("text_vae", {"free_bits": 0.1, **DISTURBED}),
         ("text_ae", {"mask_rows": 0.6, "mask_ratio": 0.5, **DISTURBED}),
+        ("resampler", {"token_dropout": 0.3, **DISTURBED}),
         ("token_embedding", {}),
     ],
 )
@@ -144,13 +147,13 @@ def test_model_flops_agree_with_torch_counting_dense_attention(name: str) -> Non
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    aligned = name == "token_embedding"
-    one = made(name, double=False, **({} if aligned else {"mask_weight": 0.0}))
+    one = made(name, double=False, **({"mask_weight": 0.0} if name in JOINED else {}))
     tokens, segmentation = batch([[one.slots] * 4] * 4)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         one.losses(tokens, segmentation, noise())
     # Layers, 4 width, rows, the pairs that causality drops.
-    dense = 0 if aligned else 4 * 4 * 32 * 4 * (16 - 10)
+    positions = {"resampler": 4 * (SLOTS + 1), "token_embedding": 0}.get(name, 4)
+    dense = 4 * 4 * 32 * 4 * positions * (positions - 1) // 2
     assert counter.get_total_flops() == pytest.approx(one.flops(4, 4) + dense, rel=0.01)
 
 
