@@ -26,11 +26,13 @@ import torch
 import colaflex
 from colaflex.corpora.tokenizer import Tokenizer
 from colaflex.experiment.assembly import build_model
+from colaflex.files.problems import dotted
 from colaflex.generation.text import GenerationOptions
 from colaflex.interfaces.language_model import LanguageModel
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.values import Vocabulary
 from colaflex.spec import Spec
+from colaflex.spec.layers import read_set
 
 PARTS = (
     *("network", "readout", "sampler", "noise", "commit"),
@@ -130,9 +132,9 @@ def loaded(source: Path, sets: Sequence[str]) -> tuple[LanguageModel, Generation
         return run.model, GenerationOptions.of(run.spec.sampling)
     if source.suffix == ".json":
         spec = Spec.parse(json.loads(source.read_text(encoding="utf-8"))["spec"])
+        spec = spec.override({dotted(path): node for path, node in map(read_set, sets)})
     else:
-        spec = Spec.load(source)
-    spec = spec.override(dict(each.split("=", 1) for each in sets))
+        spec = Spec.load(source, sets)
     size = spec.tokenizer.vocab_size
     named = SimpleNamespace(
         size=size, end_of_text=0, mask=1, token_texts=lambda: tuple("a" for _ in range(size))
