@@ -16,7 +16,7 @@ import colaflex
 from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.options import SamplingOptions
-from colaflex.interfaces.values import LatentBatch
+from colaflex.interfaces.values import LatentBatch, Vocabulary
 from colaflex.priors.path import Masks
 from colaflex.priors.position_sampling import clock_times, descended_apart
 from colaflex.priors.stagger import densities
@@ -310,3 +310,36 @@ def test_losses_are_the_weighted_objectives() -> None:
     total = found.detach()
     found.backward()
     assert prior.head.weight.grad.isfinite().all() and total > 0
+
+
+@torch.no_grad()
+def test_texts_are_drawn_position_by_position_and_their_bound_is_that_samplers() -> None:
+    """At a lead of one, in as many steps as positions, every position's draw is its end."""
+    sizes = {"vocabulary": Vocabulary(20, 0, 1), "max_segment_tokens": 2}
+    text = colaflex.build("representation", "text_vae", latent_dim=DIM, width=32, heads=2, **sizes)
+    prior = small_prior("flow_matching", DIM, BLOCK, stagger={"lead": 1.0}, readout="categorical")
+    head = text.readout("categorical", width=prior.state_width)
+    prior.take(head, None)
+    options = SamplingOptions(BLOCK, estimate="draw", end="draw")
+    block = prior.sample_block(prior.begin(ROWS), keys(), options)
+    times = prior.position_times(options, None)
+    for place in range(BLOCK):
+        noise = keys().normal("flow", (BLOCK, DIM), block)
+        points = torch.where(torch.arange(BLOCK)[:, None] < place, block, noise)
+        states = prior.network(
+            prior.lift(points, torch.ones(ROWS, dtype=torch.bool)), times[place].float(), None
+        )
+        drawn = head.drawn(head.said(states), keys(), f"flow content {place}")
+        torch.testing.assert_close(block[:, place], drawn[:, place], atol=1e-5, rtol=0)
+    # The bound asks about each position at noise, behind clean ones.
+    content = torch.randint(2, 20, (ROWS, BLOCK, 2), generator=generator(0))
+    values = LatentBatch(block, torch.ones(ROWS, BLOCK, dtype=torch.bool), content=content)
+    noise = torch.randn(block.shape, generator=generator(1))
+    nats = prior.content_nats(values, noise)
+    for place in range(BLOCK):
+        points = torch.where(torch.arange(BLOCK)[:, None] < place, block, noise)
+        states = prior.network(
+            prior.lift(points, torch.ones(ROWS, dtype=torch.bool)), times[place].float(), None
+        )
+        expected = head.content_nats(head.said(states), content)[:, place]
+        torch.testing.assert_close(nats[:, place], expected, atol=1e-4, rtol=1e-4)

@@ -130,7 +130,13 @@ WATCHED = {
         {"prior.schedule": {"type": "adaptive", "source": "decoder", "share": 1.0}}
     )
 }
+APART = {
+    "flow_matching_readout, the left ahead": BOARD.specs["flow_matching_readout"].override(
+        {"prior.block_size": 4, "prior.stagger.lead": 0.5}
+    )
+}
 SPECS = {
+    **APART,
     **BOARD.specs,
     **WATCHED,
     **READOUTS,
