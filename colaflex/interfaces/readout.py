@@ -26,6 +26,7 @@ class Readout(nn.Module, ABC):
 
     Attributes:
         weight: of `taught`'s loss in the prior's objective; 0 for a readout without one.
+        draw_weight: of `draw_error` there; 0 where it is not asked for.
         unbiased: whether the mean of what it draws is what it expects, whatever its weights.
 
     References:
@@ -42,6 +43,7 @@ class Readout(nn.Module, ABC):
     """
 
     weight: float = 0.0
+    draw_weight: float = 0.0
     unbiased: ClassVar[bool] = True
 
     @abstractmethod
@@ -88,6 +90,21 @@ class Readout(nn.Module, ABC):
             purpose: keys the draws.
             temperature: contents are drawn from what was said to the power 1 / temperature; at 0
                 the most probable ones are taken. Passed where it isn't 1.
+
+        Raises:
+            NotImplementedError: this readout draws nothing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no estimates")
+
+    def draw_error(self, content: Tensor, clean: Tensor) -> Tensor:
+        """(..., block): how far the latents of a drawn content are from the clean ones.
+
+        Args:
+            content: (..., block, any), the truth.
+            clean: (..., block, dim), its latents.
+
+        Returns:
+            The squared error, mean over channels.
 
         Raises:
             NotImplementedError: this readout draws nothing.

@@ -263,6 +263,9 @@ class PathPrior(DenoisingPrior):
     ) -> Losses:
         """Term "content": what a readout said of the data, in nats per latent; none without.
 
+        And "drawn", where it is asked for: the error of the latents that the data's text has as a
+        drawn estimate.
+
         Args:
             targets: after the calls that they stood in.
             path: whose points the readout was asked about.
@@ -276,9 +279,16 @@ class PathPrior(DenoisingPrior):
             return {}
         nats = targets.mean()
         nats = path.weighted(nats * over_positions(head.gate(path.times), nats))
-        if learned is not None:
-            nats = torch.where(learned[..., None], nats, 0.0) / share
-        return {"content": self.flow_term(nats, path.masks, latents, noise, head.weight)}
+        terms = {"content": (nats, head.weight)}
+        if head.draw_weight:
+            error = head.draw_error(targets.content, path.data.detach())
+            terms["drawn"] = (error, head.draw_weight)
+        found = {}
+        for name, (values, weight) in terms.items():
+            if learned is not None:
+                values = torch.where(learned[..., None], values, 0.0) / share
+            found[name] = self.flow_term(values, path.masks, latents, noise, weight)
+        return found
 
     def flow_term(
         self,

@@ -62,6 +62,7 @@ class CategoricalReadout(Readout):
     ) -> None:
         super().__init__()
         self.sizes, self.weight, self._table = sizes, config.weight, table
+        self.draw_weight = config.draw_weight
         self.slots = nn.Linear(width, sizes.slots * sizes.inner)
         self.relift = nn.Linear(sizes.slots * sizes.inner, sizes.dim)
         self.embedding: nn.Embedding | None = None
@@ -147,6 +148,12 @@ class CategoricalReadout(Readout):
         at = coarse_places(places, self.sizes.group)[:, None]
         return torch.where(at, said[..., -self.sizes.dim :].to(fine.dtype), fine)
 
+    def draw_error(self, content: Tensor, clean: Tensor) -> Tensor:
+        """Of the latents of the true tokens' embeddings; 0 of coarse ones, which draw none."""
+        latents: Tensor = self.relift(functional.embedding(content, self._weights()[2]).flatten(-2))
+        error = (latents - clean).square().mean(-1)
+        return torch.where(content[..., 0] == self.sizes.symbols - 1, 0.0, error)
+
     def drawn(
         self, said: Tensor, noise: SampleNoise, purpose: str, temperature: float = 1.0
     ) -> Tensor:
@@ -199,3 +206,8 @@ class CategoricalReadout(Readout):
         linear = self.slots.weight.numel() + self.relift.weight.numel() + 2 * table
         coarse = 0 if self.coarse is None else self.coarse.weight.numel()
         return 2 * latents * (linear + coarse)
+
+    def taught_flops(self, batch: int, segments: int) -> int:
+        """As the base's, and the latents of the true tokens where these are learned."""
+        drawn = 2 * batch * segments * self.relift.weight.numel() if self.draw_weight else 0
+        return super().taught_flops(batch, segments) + 3 * drawn

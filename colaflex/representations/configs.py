@@ -51,6 +51,13 @@ class ReadoutConfig(BaseModel):
         description="Of the cross-entropy of a latent's tokens, nats per latent, beside the "
         "prior's own loss.",
     )
+    draw_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Of the squared error of the latents that the true tokens have as a drawn "
+        "estimate, mean over channels: for schedules that seldom come near the data. 0 is off.",
+    )
     embedding_dim: int | None = Field(
         None,
         ge=4,

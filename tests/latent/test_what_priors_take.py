@@ -39,7 +39,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
     "joint": {"training.regime": "joint"},
     "chained": {"prior.readout": "chained"},
-    "recurrent": {"prior.readout": "recurrent"},
+    "recurrent": {"prior.readout": "recurrent", "representation.readout.draw_weight": 0.5},
     "second head, joint": {"prior.readout": "second_head", "training.regime": "joint"},
 }
 PROMPTS = ["The", "The painter walked to the", "", "Anna was in the garden and"]

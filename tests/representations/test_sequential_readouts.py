@@ -162,6 +162,23 @@ def test_a_temperature_takes_the_power_of_what_was_said(kind: Any) -> None:
         assert cold.shape == (1, 1, 3)
 
 
+def test_the_latents_of_the_true_tokens_are_learned_as_a_drawn_estimate_has_them() -> None:
+    head = made(RecurrentReadout, group=2)
+    drawn, draws = watched(head), generator(0)
+    said = head.said(torch.randn(5, 4, WIDTH, generator=draws).double())
+    latents = head.drawn(said, SampleNoise(tuple("abcde")), "test")
+    clean = torch.randn(5, 4, 3, generator=draws).double()
+    content = drawn[0].clamp(max=SYMBOLS - 2)
+    same = (content == drawn[0]).all(-1)
+    content[:, ::2] = SYMBOLS - 1  # coarse
+    error = head.draw_error(content, clean)
+    wanted = (latents - clean).square().mean(-1)
+    fine = same.clone()
+    fine[:, ::2] = False
+    torch.testing.assert_close(error[fine], wanted[fine])
+    assert bool(fine.any()) and not bool(error[:, ::2].any())
+
+
 @both
 def test_guidance_moves_the_first_slots_logits_as_an_estimates(kind: Kind) -> None:
     head, draws = made(kind), generator(0)

@@ -106,6 +106,9 @@ READOUTS = {
     )
     for readout in ("chained", "recurrent", "through_decoder", "second_head")
 }
+READOUTS["flow_matching, drawn latents learned"] = READOUTS["flow_matching, recurrent"].override(
+    {"representation.readout.draw_weight": 0.5}
+)
 TAUGHT = {
     f"{prior}, {readout}": BOARD.specs["rectified_flow_readout"].override(
         {"prior": prior, "prior.readout": readout, **options}
