@@ -13,6 +13,7 @@ from typing import Any
 from colaflex.errors import RunFailure, UserError
 from colaflex.experiment.folder import IDENTITY, RunFolder
 from colaflex.files.reading import open_regular
+from colaflex.leaderboard.bench_pace import Pace
 from colaflex.leaderboard.bench_tuning import Tuner
 from colaflex.leaderboard.board import Board
 from colaflex.leaderboard.cell_matching import Match, Matcher
@@ -77,8 +78,8 @@ class Bench:
         )
         self._ready: set[Cell] = set()
         self._later: dict[Job, float] = {}
-        self._seconds: dict[type, list[float]] = {Cell: [], Trial: []}
-        self._speeds: list[tuple[float, float]] = []
+        fidelity = 1.0 if board.tuning is None else board.tuning.fidelity
+        self.pace = Pace(fidelity, settings.workers)
 
     def match(self) -> Mapping[Cell, Match]:
         """Solve all cells, before anything is trained; those that wait for tuning as they stand.
@@ -263,7 +264,7 @@ class Bench:
         if ended.code == BUSY:
             self._later[job] = time.monotonic() + LATER
         elif ended.code == 0 and (self._record(job) if isinstance(job, Cell) else self._taken(job)):
-            self._seconds[type(job)].append(ended.seconds)
+            self.pace.took(job, ended.seconds)
             say(f"{self._number(job)}: done in {ended.seconds:.0f} s{self._time_left()}")
         elif ended.code == 130:
             return
@@ -339,7 +340,7 @@ class Bench:
                     f"{why}; records are not replaced: move it away, or give the row another name"
                 )
             self.outcome.records[cell] = path
-            self._speeds.append((record.training.flops, record.training.seconds))
+            self.pace.recorded(record.training.flops, record.training.seconds)
 
     def _check_data(self, record: Record, place: Path) -> None:
         """Refuse what was measured on other data than the board's corpus is now."""
@@ -369,17 +370,10 @@ class Bench:
         return f"trial {job.number + 1} of {tuning_of(self.board).trials}: {job.name}"
 
     def _time_left(self) -> str:
-        cells, trials = self._seconds[Cell], self._seconds[Trial]
-        if not cells and not trials:
-            return ""
-        per_trial = sum(trials) / len(trials) if trials else 0.0
-        # As long as a trial, for what it takes more of, until one has ended.
-        guess = per_trial / tuning_of(self.board).fidelity if not cells else 0.0
-        per_cell = sum(cells) / len(cells) if cells else guess
-        seconds = per_cell * sum(not self._settled(cell) for cell in self.cells)
-        if self.tuner is not None:
-            seconds += per_trial * self.tuner.trials_left()
-        return f"; about {seconds / self.settings.workers / 60:.1f} minutes left"
+        cells = sum(not self._settled(cell) for cell in self.cells)
+        trials = 0 if self.tuner is None else self.tuner.trials_left()
+        minutes = self.pace.minutes_of(cells, trials)
+        return "" if minutes is None else f"; about {minutes:.1f} minutes left"
 
     def left(self) -> dict[str, float | None]:
         """What is still to be trained: FLOPs of trials and cells, and minutes of all workers.
@@ -389,9 +383,8 @@ class Bench:
         open_cells = [cell for cell in self.cells if not self._settled(cell)]
         cells = math.fsum(self.matches[cell].flops for cell in open_cells)
         trials = 0.0 if self.tuner is None else self.tuner.flops_left()
-        known = [*self._speeds, *([] if self.tuner is None else self.tuner.speeds())]
-        flops, seconds = (math.fsum(each) for each in zip(*known, strict=True)) if known else (0, 0)
-        minutes = (cells + trials) * seconds / flops / 60 / self.settings.workers if flops else None
+        recorded = [] if self.tuner is None else self.tuner.speeds()
+        minutes = self.pace.minutes_for(cells + trials, recorded)
         return {"tuning_flops": trials, "cell_flops": cells, "minutes": minutes}
 
     def as_json(self) -> dict[str, Any]:
