@@ -91,8 +91,9 @@ def _show(bench: Bench, as_json: bool) -> int:
     rows = []
     for cell in document["cells"]:
         matched, values = cell["matched"], cell["matched"]["values"]
-        steps = {key.split(".")[-2]: v for key, v in values.items() if key.startswith("training.")}
-        sizes = {key: v for key, v in values.items() if not key.startswith("training.")}
+        stages = [key for key in values if key.startswith("training.stages.")]
+        steps = {key: values[key] for key in stages if key.endswith(".steps")}
+        others = {key: values[key] for key in values if key not in steps}
         state = cell["status"] if matched["ok"] else f"{cell['status']}, does not match"
         rows.append(
             (
@@ -102,13 +103,18 @@ def _show(bench: Bench, as_json: bool) -> int:
                 f"{matched['parameters']:,}",
                 f"{matched['flops']:.4g}",
                 " + ".join(f"{count:,}" for count in steps.values()),
-                ", ".join(f"{key.rpartition('.')[2]} {v:g}" for key, v in sizes.items()),
+                ", ".join(f"{key.rpartition('.')[2]} {_short(v)}" for key, v in others.items()),
                 state,
             )
         )
     print_table(columns, rows)
     print(_left(document["left"]))
     return 0
+
+
+def _short(value: object) -> str:
+    """A setting as it stands in a table."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _show_tuning(searches: list[dict[str, Any]]) -> None:
@@ -118,11 +124,7 @@ def _show_tuning(searches: list[dict[str, Any]]) -> None:
     for one in searches:
         winner = one["winner"]
         settings = {} if winner is None else winner["settings"]
-        values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in settings.values()]
-        chosen = ", ".join(
-            f"{path.rpartition('.')[2]} {value}"
-            for path, value in zip(settings, values, strict=True)
-        )
+        chosen = ", ".join(f"{p.rpartition('.')[2]} {_short(v)}" for p, v in settings.items())
         rows.append(
             (
                 one["row"],
