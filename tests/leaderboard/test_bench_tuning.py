@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from made_up_trials import ROW, trial_content, tuned_board, write_trial
 
+from colaflex.cli import bench_command
 from colaflex.errors import Diverged, RunFailure
 from colaflex.leaderboard import cell_process, trial_process
 from colaflex.leaderboard.bench import Bench
@@ -273,3 +274,21 @@ def test_only_what_will_happen_again_is_a_failed_trial(
         assert trial_process.main([files[0], files[1], "--samplings", files[2]]) == code
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_the_table_shows_what_was_chosen_whatever_its_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tuned_board(tmp_path)
+    bench = Bench(board, [Cell(ROW, "small", 0)], Settings(tmp_path / "out"))
+    rate = "training.stages.prior.learning_rate"
+    chosen = {rate: 0.0012345, "sampling.grid": "power(0.5)", "stage1_flops": 0.15}
+    for number, value in enumerate((0.5, 0.6, 0.5)):
+        settings, quality = chosen if number == 1 else {}, {"generation.distinct_2": value}
+        data = bench.matcher.data.digest
+        write_trial(board, trial_content(board, number, settings, quality, data=data))
+    bench.match()
+    assert bench_command._show(bench, as_json=False) == 0
+    shown = capsys.readouterr().out
+    for text in ("3 of 3", "grid power(0.5)", "learning_rate 0.0012345", "stage1_flops 0.15"):
+        assert text in shown
