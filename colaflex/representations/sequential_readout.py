@@ -19,6 +19,15 @@ class SequentialReadout(CategoricalReadout):
     Where slots are drawn apart, each may be right and the segment wrong. The logits of an estimate
     are W silu(h_k) + b; those of a draw are W silu(h_k + c_k) + b, with c_k made of what was drawn
     in the slots before k, and c_1 = 0. The loss is the mean of both cross-entropies.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("recurrent", width=32)
+        >>> said, words = readout.said(torch.zeros(2, 6, 32)), torch.zeros(2, 6, 4).long()
+        >>> isinstance(readout, SequentialReadout), readout.content_nats(said, words).shape
+        (True, torch.Size([2, 6, 4]))
     """
 
     unbiased: ClassVar[bool] = False
