@@ -152,6 +152,21 @@ This page is generated from what the components declare.
 """
 
 
+RECIPES = """# Recipes of the field
+
+What published systems take, each as a spec of `specs/recipes/` at small scale: on the same stories
+of a known grammar, with half a million to a million parameters and 1e12 to 4e13 training FLOPs.
+`colaflex run specs/recipes/NAME.yaml` trains one. They are as faithful as the components allow, and
+what differs from the paper is listed below. Their settings are the papers' where these carry over,
+not tuned: a comparison of ranks is a board's task (see [Leaderboards](leaderboards.md)), for there
+every row has the same budget.
+
+This page is generated from the specs by `python docs/generate.py`.
+
+| recipe | tokens a latent | representation | channels | prior | block | times | sampler |
+|---|---|---|---|---|---|---|---|"""
+
+
 def pages() -> dict[Path, str]:
     """The text of every generated page, of colaflex's own components only."""
     own = Registry.discover(Selection(allowed=frozenset()))
@@ -160,7 +175,56 @@ def pages() -> dict[Path, str]:
         DOCS / "metrics.md": "\n".join(_metrics()),
         DOCS / "combinations.md": "\n".join(_combinations(own)),
         DOCS / "baselines.md": "\n".join(_baselines(own)),
+        DOCS / "recipes.md": "\n".join(_recipes()),
     }
+
+
+def _recipes() -> Iterator[str]:
+    paths = sorted((DOCS.parent / "specs" / "recipes").glob("*.yaml"))
+    named = [path for path in paths if path.stem != "base"]
+    yield RECIPES
+    for path in named:
+        yield f"| [`{path.stem}`](#{path.stem}) | " + " | ".join(_taken(Spec.load(path))) + " |"
+    for path in named:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        head = [line[1:].removeprefix(" ") for line in lines[: _comments(lines)]]
+        at = head.index("Differences:")
+        yield "\n".join(
+            ["", f"## {path.stem}", "", *head[:at], "", "Differences:", "", *head[at + 1 :]]
+        )
+    yield ""
+
+
+def _comments(lines: list[str]) -> int:
+    """How many lines of comment a spec begins with."""
+    return next(place for place, line in enumerate(lines) if not line.startswith("#"))
+
+
+def _taken(spec: Spec) -> Iterator[str]:
+    """What a recipe takes, a cell a column."""
+    sampler = f"{spec.sampling.steps} steps"
+    if spec.sampling.guidance != 1:
+        sampler += f", guidance {spec.sampling.guidance:g}"
+    if spec.sampling.reencode:
+        sampler += ", encoded anew"
+    if spec.baseline is not None:
+        able = spec.baseline.capabilities()
+        block = str(getattr(spec.baseline, "block_size", "1"))
+        yield from ("", "", "", f"`{spec.baseline.type}`", block, "", sampler if able.steps else "")
+        return
+    assert spec.segmenter is not None
+    assert spec.representation is not None
+    assert spec.prior is not None
+    segments = spec.segmenter.capabilities()
+    yield ("up to " if segments.variable else "") + str(segments.max_segment_tokens)
+    yield f"`{spec.representation.type}`"
+    yield str(spec.representation.latent_dim)
+    head = getattr(spec.prior, "head", None)
+    yield f"`{spec.prior.type}`, {head or getattr(spec.prior, 'prediction', '')}"
+    yield str(spec.prior.block_size)
+    schedule = getattr(spec.prior, "schedule", None)
+    yield "" if schedule is None else f"`{schedule.type}`"
+    yield sampler if spec.prior.capabilities().fewest_steps > 1 or head is None else "1 step"
 
 
 def _baselines(own: Registry) -> Iterator[str]:

