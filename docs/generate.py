@@ -155,7 +155,7 @@ This page is generated from what the components declare.
 RECIPES = """# Recipes of the field
 
 What published systems take, each as a spec of `specs/recipes/` at small scale: on the same stories
-of a known grammar, with half a million to a million parameters and 1e12 to 4e13 training FLOPs.
+of a known grammar, with half a million to a million parameters and 1e12 to 8e13 training FLOPs.
 `colaflex run specs/recipes/NAME.yaml` trains one. They are as faithful as the components allow, and
 what differs from the paper is listed below. Their settings are the papers' where these carry over,
 not tuned: a comparison of ranks is a board's task (see [Leaderboards](leaderboards.md)), for there
