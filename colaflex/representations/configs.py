@@ -26,6 +26,7 @@ __all__ = [
     "SegmentDecoderConfig",
     "TextAEConfig",
     "TextVAEConfig",
+    "TokenDropout",
     "TokenEmbeddingConfig",
 ]
 
@@ -95,6 +96,17 @@ LatentDropout = Annotated[
     ),
 ]
 
+TokenDropout = Annotated[
+    float,
+    Field(
+        ge=0,
+        lt=1,
+        description="Share of the tokens that the encoder learns to do without: it reads a mask in "
+        "their place, and they are still to be told. While both halves learn, so does the prior: "
+        "latents of that view.",
+    ),
+]
+
 
 class AlignmentConfig(BaseModel):
     """The encoder's states learn to resemble those of a frozen pretrained encoder."""
@@ -135,6 +147,15 @@ class SegmentDecoderConfig(RepresentationConfig):
     embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
     decoder_noise: DecoderNoise = 0.0
     latent_dropout: LatentDropout = 0.0
+    alpha: float = Field(
+        0.0,
+        ge=0,
+        le=64,
+        description="k of the loss (1 - exp(-k c)) / k of a segment whose tokens cost c nats each "
+        "on average: told together, above 1 rather one text that occurs than parts of several. "
+        "Segments that are told badly hardly count, the fewer the larger k. 0 is the "
+        "cross-entropy.",
+    )
 
     readout: ReadoutOptions = ReadoutConfig()
 
@@ -157,6 +178,7 @@ class SegmentAutoencoderConfig(SegmentDecoderConfig):
         le=100,
         description="lambda_mask: weight of recovering hidden tokens, nats per token; 0 is off.",
     )
+    token_dropout: TokenDropout = 0.0
     mask_ratio: float = Field(0.2, gt=0, lt=1, description="Share of the tokens that are hidden.")
     mask_rows: float = Field(
         0.25, gt=0, le=1, description="Share of the rows that are read a second time, masked."
@@ -179,6 +201,15 @@ class SegmentAutoencoderConfig(SegmentDecoderConfig):
     def _token_layers_have_heads(self) -> Self:
         if self.token_layers and self.embedding_dim % 2:
             raise ValueError(f"token_layers need an even embedding_dim, not {self.embedding_dim}")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_can_be_hidden(self) -> Self:
+        if self.token_dropout and self.token_layers:
+            raise ValueError(
+                "token_dropout hides tokens from the encoder, but token_layers have read them for "
+                "the segmenter; set one of them to 0"
+            )
         return self
 
     def contents(self) -> Mapping[str, str]:
@@ -214,6 +245,13 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
         le=100,
         description="KL that stage 1 leaves every channel of every latent free of charge, nats.",
     )
+    decoder_noise_absolute: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Std of further Gaussian noise on the latents that the decoder learns from, in "
+        "units of the latents as the encoder gives them, which can outgrow it; 0 is off.",
+    )
 
     @model_validator(mode="after")
     def _normalisable(self) -> Self:
@@ -225,6 +263,15 @@ class TextVAEConfig(SegmentAutoencoderConfig, GaussianRepresentationConfig):
     def _free_bits_mean_something(self) -> Self:
         if self.log_snr != "learned" and self.free_bits:
             raise ValueError("free_bits needs a learned log_snr: a fixed one fixes the KL as well")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_has_a_scale_to_set(self) -> Self:
+        if self.log_snr != "learned" and self.decoder_noise_absolute:
+            raise ValueError(
+                "decoder_noise_absolute needs a learned log_snr: a fixed one normalises latents, "
+                "of which decoder_noise is the unit"
+            )
         return self
 
     def capabilities(self) -> RepresentationCapabilities:

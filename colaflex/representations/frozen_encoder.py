@@ -178,7 +178,7 @@ class FrozenEncoder(SegmentDecoder):
         posterior = self._posterior(states)
         decoded = self.decoder(self.lift(self._disturbed(posterior.mode(), noise)))
         logits = self._logits(decoded)
-        realisation = self._cross_entropy(logits, grid, token_mask, segmentation.mask)
+        realisation = self._realisation(logits, grid, token_mask, segmentation.mask)
         terms = {"realisation": LossTerm(realisation, "tokens")}
         if self.restore is not None:
             restored = wide(self.restore(decoded)).unflatten(-1, (self.slots, -1))

@@ -105,7 +105,7 @@ class Resampler(SegmentDecoder):
             read = read.masked_fill(hidden, self.vocabulary.mask)
         posterior = self._posterior(read)
         logits = self.decode(self._disturbed(posterior.mode(), noise))
-        realisation = self._cross_entropy(logits, grid, token_mask, segmentation.mask)
+        realisation = self._realisation(logits, grid, token_mask, segmentation.mask)
         return Encoding({"realisation": LossTerm(realisation, "tokens")}, posterior, posterior.mean)
 
     def _dropped(self, sample: Tensor, noise: Noise) -> Tensor:

@@ -8,7 +8,12 @@ from pydantic import Field
 
 from colaflex.interfaces.capabilities import RepresentationCapabilities
 from colaflex.interfaces.search import SearchRange
-from colaflex.representations.configs import TOKEN_CAPABILITIES, NormalisedDim, SegmentDecoderConfig
+from colaflex.representations.configs import (
+    TOKEN_CAPABILITIES,
+    NormalisedDim,
+    SegmentDecoderConfig,
+    TokenDropout,
+)
 
 __all__ = ["ResamplerConfig"]
 
@@ -17,14 +22,7 @@ class ResamplerConfig(SegmentDecoderConfig):
     """Latents asked of a passage by one learned query each; tokens asked of them by others."""
 
     latent_dim: NormalisedDim = 32
-    token_dropout: Annotated[float, SearchRange(choices=(0.0, 0.1, 0.3))] = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="Share of the tokens that the encoder learns to do without: it reads a mask in "
-        "their place, and they are still to be told. While both halves learn, so does the prior: "
-        "latents of that view.",
-    )
+    token_dropout: Annotated[TokenDropout, SearchRange(choices=(0.0, 0.1, 0.3))] = 0.0
     latent_dropout: Annotated[float, SearchRange(choices=(0.0, 0.1, 0.3))] = Field(
         0.1,
         ge=0,

@@ -150,11 +150,13 @@ class SegmentAutoencoder(SegmentDecoder):
         config = self.config
         grid, token_mask = segmentation.slots(tokens.tokens, self.slots)
         members, mask = self._members(tokens, segmentation), segmentation.mask
-        encoded = self._states(tokens.tokens, segmentation, members)
+        encoded = self._states(
+            self._view(tokens.tokens, segmentation, noise), segmentation, members
+        )
         posterior = self._posterior(encoded)
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         states = self.decoder(self._lifted(self._disturbed(sample, noise)))
-        realisation = self._cross_entropy(
+        realisation = self._realisation(
             self._logits(states), grid, token_mask, segmentation.lengths > 0
         )
         terms = {"realisation": LossTerm(realisation, "tokens")}
@@ -171,6 +173,23 @@ class SegmentAutoencoder(SegmentDecoder):
             terms["alignment"] = LossTerm(apart, "latents", config.alignment.weight)
         return Encoding(terms, posterior, sample)
 
+    def _view(self, tokens: Tensor, segmentation: Segmentation, noise: Noise) -> Tensor:
+        """The tokens as the encoder learns to read them: some of them hidden."""
+        share = self.config.token_dropout
+        if not share:
+            return tokens
+        slots = (*segmentation.lengths.shape, self.slots)
+        hidden = noise.uniform("token dropout", slots, self.lift.weight) < share
+        return self._without(tokens, segmentation, hidden)
+
+    def _without(self, tokens: Tensor, segmentation: Segmentation, hidden: Tensor) -> Tensor:
+        """The tokens, with a mask in place of those in slots that are hidden."""
+        place = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        places, held = segmentation.slots(place, self.slots)
+        hidden = hidden & held
+        row = hidden.nonzero()[:, 0]
+        return tokens.index_put((row, places[hidden]), tokens.new_tensor(self.vocabulary.mask))
+
     def _masked(
         self, tokens: Tensor, segmentation: Segmentation, members: Tensor, noise: Noise
     ) -> Tensor:
@@ -182,11 +201,7 @@ class SegmentAutoencoder(SegmentDecoder):
         tokens, segmentation = tokens[rows], replace(segmentation.rows(rows), states=None)
         grid, token_mask = segmentation.slots(tokens, self.slots)
         hidden = chosen[rows] & token_mask
-        place = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        at = segmentation.slots(place, self.slots)[0][hidden]
-        view = tokens.index_put(
-            (hidden.nonzero()[:, 0], at), tokens.new_tensor(self.vocabulary.mask)
-        )
+        view = self._without(tokens, segmentation, hidden)
         states = self._states(view, segmentation, members[rows])
         logits = self.decode(self._posterior(states).mean)[hidden]
         total = functional.cross_entropy(wide(logits), grid[hidden], reduction="sum")

@@ -11,6 +11,7 @@ from colaflex.interfaces.values import Vocabulary
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.configs import SegmentDecoderConfig
+from colaflex.representations.sequence_loss import sequence_loss
 from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["SegmentDecoder", "wide"]
@@ -135,6 +136,16 @@ class SegmentDecoder(TokenRepresentation):
         """Sum over the tokens and, of a short segment, the end-of-segment that follows them."""
         target, counted = self._targets(grid, token_mask, mask)
         return functional.cross_entropy(wide(logits[counted]), target[counted], reduction="sum")
+
+    def _realisation(
+        self, logits: Tensor, grid: Tensor, token_mask: Tensor, mask: Tensor
+    ) -> Tensor:
+        """What the decoder learns from: the cross-entropy, or with `alpha` whole segments'."""
+        if not self.config.alpha:
+            return self._cross_entropy(logits, grid, token_mask, mask)
+        target, counted = self._targets(grid, token_mask, mask)
+        nats = functional.cross_entropy(wide(logits[counted]), target[counted], reduction="none")
+        return sequence_loss(nats, counted, self.config.alpha)
 
     def _targets(self, grid: Tensor, token_mask: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         target = torch.where(token_mask, grid, self.end_of_segment)

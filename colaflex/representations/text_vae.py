@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from colaflex.interfaces.losses import Losses, LossTerm
+from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import Posterior
 from colaflex.representations.configs import TextVAEConfig
 from colaflex.representations.segment_autoencoder import SegmentAutoencoder
@@ -42,6 +43,14 @@ class TextVAE(SegmentAutoencoder):
             return Posterior(mean, mean.new_full((1,), -float(self.config.log_snr)))
         mean, log_variance = out.chunk(2, -1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+
+    def _disturbed(self, sample: Tensor, noise: Noise) -> Tensor:
+        """Noise of a size of its own besides: the encoder has to outgrow it, and so has a scale."""
+        disturbed = super()._disturbed(sample, noise)
+        std = self.config.decoder_noise_absolute
+        if not std:
+            return disturbed
+        return disturbed + std * noise.normal("absolute decoder noise", sample.shape, sample)
 
     def _regularisers(self, posterior: Posterior, mask: Tensor) -> Losses:
         """The rate, KL(q || N(0, I)) in nats."""

@@ -106,6 +106,8 @@ DISTURBED = {"decoder_noise": 0.3, "latent_dropout": 0.2}
         ("text_vae", {"mask_rows": 0.6, "mask_ratio": 0.5}),
         ("text_vae", {"free_bits": 0.1, **DISTURBED}),
         ("text_ae", {"mask_rows": 0.6, "mask_ratio": 0.5, **DISTURBED}),
+        ("text_vae", {"token_dropout": 0.3, "decoder_noise_absolute": 2.0, "alpha": 1.5}),
+        ("text_ae", {"token_dropout": 0.3, "alpha": 1.5, **DISTURBED}),
         ("resampler", {"token_dropout": 0.3, **DISTURBED}),
         ("token_embedding", {}),
     ],
