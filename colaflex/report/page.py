@@ -10,6 +10,7 @@ from typing import Any
 
 from colaflex.files.templates import page_templates
 from colaflex.metrics.caveats import caveats
+from colaflex.metrics.limits import what_limits
 from colaflex.metrics.measurements import left_out, settings_of, vocabulary
 from colaflex.metrics.names import ROWS, place, row_order
 from colaflex.report.curves import course, loss_curves
@@ -94,6 +95,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "plots": plots_available(),
         "columns": sample_columns(record.samples),
         "generation": generation,
+        "limits": what_limits(metrics),
         "row_plots": row_plots(generation),
         "reconstruction": family_rows(metrics, "reconstruction"),
         "losses": loss_curves(record.history),

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from colaflex.metrics.catalogue import HEADLINES
 from colaflex.metrics.caveats import caveats
 from colaflex.metrics.likelihood import signed
+from colaflex.metrics.limits import what_limits
 from colaflex.metrics.measurements import left_out, measurements_of, settings_of, vocabulary
 from colaflex.metrics.names import describe, place, short_label
 from colaflex.metrics.numbers import MISSING, compact, duration, number, unit_text, with_unit
@@ -50,6 +51,8 @@ def print_summary(result: Mapping[str, Any], file: TextIO) -> None:
             texts = [Text(_cell(cell), no_wrap=True) for cell in cells[:_COLUMNS]]
             table.add_row(Text(short_label(row)), *texts, style="bold" if row == "model" else None)
         console.print(table)
+    if limits := what_limits(metrics):
+        console.print(Text(limits), soft_wrap=True)
     own = {name: measurement for name, measurement in metrics.items() if not place(name).point}
     families = ("reconstruction", "likelihood", "task", "geometry", "speed")
     others = family_rows(own, *families, likelihood=result.get("likelihood"))
