@@ -130,4 +130,4 @@ def test_it_draws_its_times_evenly_unless_told_otherwise() -> None:
     assert float((drawn > 0.98).float().mean()) == pytest.approx(0.02, abs=0.005)
     assert float(drawn.mean()) == pytest.approx(0.5, abs=0.02)
     told = small_prior("consistency", DIM, BLOCK, schedule={"loc": 2.0})
-    assert (told.config.schedule.distribution, told.config.schedule.loc) == ("logit_normal", 2.0)
+    assert (told.config.schedule.type, told.config.schedule.loc) == ("logit_normal", 2.0)

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import torch
-from two_processes import ROWS, trained
+from processes import ROWS, trained
 
 
 def test_two_processes_follow_one_law_together(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("two_processes.py")
+    script = Path(__file__).with_name("processes.py")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
