@@ -68,7 +68,7 @@ def test_where_a_law_that_followed_the_training_lies_is_measured(
     fixed = with_plan(evaluator, samples=0).run().metrics
     assert "denoising.mostly_noise" not in fixed
     adaptive = colaflex.build("schedule", "adaptive", latent_dim=8, bins=512)
-    monkeypatch.setattr(evaluator.model.prior, "schedule", adaptive)
+    monkeypatch.setitem(evaluator.model.prior._modules, "schedule", adaptive)
     found = with_plan(evaluator, samples=0).run().metrics
     assert found.keys() - fixed.keys() == {
         "denoising.mostly_noise",
