@@ -23,7 +23,7 @@ from colaflex.representations.segment_decoder import SegmentDecoder, wide
 
 __all__ = ["Resampler"]
 
-QUERY_STD = 0.3
+QUERY_STD = 0.02
 """Of the queries at first: small, so that what they find soon counts for more than they do."""
 
 
@@ -65,6 +65,9 @@ class Resampler(SegmentDecoder):
         self.encoder = CausalTransformer(width, config.encoder_layers, config.heads)
         self.posterior = nn.Linear(width, config.latent_dim)
         self._add_decoder()
+        # Queries are alike: what tells latents apart is what they read, from the first step on.
+        for layer in self.encoder.layers:
+            layer.attention.output.reset_parameters()
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.query, std=QUERY_STD)
 
