@@ -16,6 +16,7 @@ from colaflex.interfaces.losses import LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
+from colaflex.networks.attention import SelfAttention
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.resampler_config import ResamplerConfig
@@ -66,8 +67,9 @@ class Resampler(SegmentDecoder):
         self.posterior = nn.Linear(width, config.latent_dim)
         self._add_decoder()
         # Queries are alike: what tells latents apart is what they read, from the first step on.
-        for layer in self.encoder.layers:
-            layer.attention.output.reset_parameters()
+        for part in self.encoder.modules():
+            if isinstance(part, SelfAttention):
+                part.output.reset_parameters()
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.query, std=QUERY_STD)
 
