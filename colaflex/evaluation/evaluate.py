@@ -19,7 +19,7 @@ from colaflex.evaluation.reconstruction import reconstruct, reconstruction_metri
 from colaflex.evaluation.spelling import spelling
 from colaflex.evaluation.sweeps import SweepPoint, sweep_points
 from colaflex.evaluation.task_suite import HeldOutTexts, TaskSuite
-from colaflex.evaluation.text_rows import Sources, TextRow
+from colaflex.evaluation.text_rows import Prompts, Sources, TextRow
 from colaflex.generation.text import GenerationOptions, Tell
 from colaflex.interfaces.corpus import Corpus
 from colaflex.interfaces.language_model import LanguageModel
@@ -189,10 +189,26 @@ class Evaluator:
         produced = sum(map(len, rows["model"].tokens))
         result.metrics["speed.generation_tokens_per_second"] = single(produced / seconds)
         result.metrics["speed.seconds_per_sample"] = single(seconds / max(1, len(prompts)))
+        rows |= self._before_adaptation(prompts)
         rows |= self.sources.references(prompts)
         for name, row in rows.items():
             result.samples += row.records(name, self.data.tokenizer)
         return rows
+
+    def _before_adaptation(self, prompts: Prompts) -> dict[str, TextRow]:
+        """The same by the decoder before it was adapted to the prior, where it was.
+
+        An adapted decoder mends what the prior does; so much is the prior's own.
+        """
+        model = self.model
+        before = model.with_unadapted_decoder() if isinstance(model, LatentModel) else None
+        if not isinstance(before, LanguageModel):
+            return {}
+        self.say("evaluation: samples by the decoder before its adaptation")
+        sources = Sources(before, self.data, self.options, self.plan)
+        oracle = sources.oracle_latents(prompts)
+        own = sources.generated(prompts, tell=self._tell("samples, decoder not adapted", "texts"))
+        return {"unadapted": own, **({} if oracle is None else {"oracle_unadapted": oracle})}
 
     def _quality(
         self, rows: dict[str, TextRow], swept: dict[str, TextRow], result: Evaluation

@@ -15,7 +15,7 @@ from colaflex.evaluation.reconstruction import reconstructions
 from colaflex.generation.text import GenerationOptions, Tell, TextGenerator, unheard
 from colaflex.interfaces.language_model import LanguageModel
 
-__all__ = ["Sources", "TextRow"]
+__all__ = ["Prompts", "Sources", "TextRow"]
 
 NGRAM_TOKENS = 2_000_000
 """Of the training text, as many tokens as the n-gram references learn from, evenly spread."""
@@ -104,7 +104,7 @@ class Sources:
 
     def references(self, prompts: Prompts) -> dict[str, TextRow]:
         """The rows that every result stands beside; a model without latents has one row less."""
-        oracle = self._oracle_latents(prompts)
+        oracle = self.oracle_latents(prompts)
         return {
             "real": self.real(prompts),
             **({} if oracle is None else {"oracle_latents": oracle}),
@@ -115,8 +115,11 @@ class Sources:
         """Held-out documents themselves."""
         return self._rest(prompts, self.held_out.first(len(prompts)))
 
-    def _oracle_latents(self, prompts: Prompts) -> TextRow | None:
-        """Held-out documents through encoder and decoder: no error of the prior."""
+    def oracle_latents(self, prompts: Prompts) -> TextRow | None:
+        """Held-out documents through encoder and decoder, without any error of the prior.
+
+        None where a model has no latents.
+        """
         documents: dict[int, list[int]] = {}
         for numbers, back in reconstructions(self.model, self.data.index, self.plan, len(prompts)):
             for number, tokens in zip(numbers.tolist(), back.tokens, strict=True):

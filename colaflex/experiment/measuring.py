@@ -25,6 +25,7 @@ from colaflex.metrics.likelihood import by_readout
 from colaflex.metrics.measurements import Measurements
 from colaflex.spec import Spec
 from colaflex.spec.checks import unfit_sampling
+from colaflex.spec.training import ADAPTATION
 from colaflex.training.watcher import Watcher
 
 __all__ = [
@@ -80,9 +81,9 @@ def judge_settings(spec: Spec) -> JudgeSettings | None:
     judge, latent = spec.evaluation.judge, spec.baseline is None
     if not judge.enabled:
         return None
-    names = ("representation", "prior") if latent else ("baseline",)
+    names = ["representation", "prior", ADAPTATION] if latent else ["baseline"]
     if latent and spec.training.regime == "scratch":
-        names = ("prior",)
+        names.remove("representation")
     stages = [spec.training.for_stage(name) for name in names]
     steps, rows = judge.size(sum(s.steps * s.batch_size * s.max_tokens for s in stages))
     return JudgeSettings(

@@ -61,7 +61,8 @@ class RepresentationCapabilities:
     `block_size` segments together, counted from the row's start or the last forced boundary.
     `readouts` are the names of those it makes for priors, the best first, and `undrawn` of those
     among them from which no estimates can be drawn; `costs` tells whether it says what contents
-    cost by its decoder, and `history` tells whether it makes a module by
+    cost by its decoder, `decoder_alone` whether that can learn by these costs while the encoder
+    rests (`Representation.decoder_parameters`), and `history` whether it makes a module by
     which a prior reads its history as text rather than as latents.
 
     Example:
@@ -84,6 +85,7 @@ class RepresentationCapabilities:
     history: bool = False
     undrawn: tuple[str, ...] = ()
     costs: bool = False
+    decoder_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class PriorCapabilities:
     whether it takes those that a representation offers (`Prior.take`), `estimates` whether it
     samples by `estimate`, `renoise` and `grid` of `SamplingOptions`, and `guided_by_time` whether
     it does by `guidance_interval`, `guidance_law` and `noise_temperature`. One that is `watched`
-    tells its schedule what it loses.
+    tells its schedule what it loses; of `one_step`, it tells what it expects (`Prior.one_step`).
 
     Example:
         >>> spec = colaflex.Spec.parse({"corpus": "bible", "prior": "mean_flow"})
@@ -114,6 +116,7 @@ class PriorCapabilities:
     estimates: bool = False
     guided_by_time: bool = False
     watched: bool = False
+    one_step: bool = False
 
 
 @dataclass(frozen=True, slots=True)

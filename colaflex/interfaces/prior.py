@@ -250,6 +250,22 @@ class Prior(nn.Module, ABC):
         del latents, noise
         return None
 
+    def one_step(self, latents: LatentBatch, noise: Noise) -> Tensor | None:
+        """(batch, segments, dim): latents as it expects them from noise, where that is declared.
+
+        Each block's from one look at a noisy block of the step's own drawing, as training draws
+        them, behind the clean blocks before it; without gradient. Latents outside the mask that
+        stand before others of their block are given, and stay as they are. None, as here, where
+        a prior has no such look.
+        """
+        del latents, noise
+        return None
+
+    def one_step_flops(self, batch: int, segments: int) -> int:
+        """Model FLOPs of `one_step`; none by default."""
+        del batch, segments
+        return 0
+
     def density_change(self, latents: LatentBatch) -> Tensor | None:
         """(batch,) nats that `log_prob` gains on an integration twice as fine; None without one.
 

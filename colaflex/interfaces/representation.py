@@ -165,6 +165,10 @@ class Representation(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} tells no costs of contents")
 
+    def decoder_parameters(self) -> Iterator[nn.Parameter]:
+        """What `costs` can learn by alone, the encoder and all that it reads staying; none here."""
+        return iter(())
+
     def decoding_flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of `decode`; unless it is known better, half of a pass of both halves."""
         return self.flops(batch, segments) // 2

@@ -22,6 +22,7 @@ from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.segmenter import Segmenter
 from colaflex.interfaces.stage import Stage
 from colaflex.interfaces.values import TokenBatch, Vocabulary
+from colaflex.latent.adaptation_stage import AdaptationStage
 from colaflex.latent.generation import BlockGenerator
 from colaflex.latent.likelihood import content_log_weights, density_change, log_weights
 from colaflex.latent.model import LatentModel
@@ -63,14 +64,17 @@ class LatentLanguageModel(LatentModel, LanguageModel):
         self.training_plan, self.likelihood = training or Training(), likelihood
         if self.training_plan.weights.reference_kl:
             self.reference = copy.deepcopy(representation).requires_grad_(False)
+        if self.training_plan.adapts_decoder:
+            self.unadapted = copy.deepcopy(representation).requires_grad_(False)
 
     def stages(self) -> Sequence[Stage]:
-        """Stage 1 (unless from scratch), then the prior's phases."""
+        """Stage 1 (unless from scratch), the prior's phases, and the decoder's adaptation."""
         training = self.training_plan
         first = [] if training.regime == "scratch" else [RepresentationStage(self)]
         phases = self.prior.phases(training.teacher_fraction)
         rest = [PriorStage(self, phase, phase is phases[0], training) for phase in phases]
-        return [*first, *rest]
+        last = [] if self.unadapted is None else [AdaptationStage(self, training)]
+        return [*first, *rest, *last]
 
     def heard(self, length: int) -> int:
         """At most `max_tokens`; see `LanguageModel.heard`."""

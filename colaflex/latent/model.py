@@ -5,8 +5,10 @@ text -> tokens -> segments -> posterior -> latents -> blocks -> prior -> latents
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,8 @@ class LatentModel(nn.Module):
 
     Attributes:
         reference: the encoder at the end of stage 1, frozen, where stage 2 holds to it.
+        unadapted: the representation as the prior's stages left it, frozen, where its decoder is
+            adapted to the prior since.
     """
 
     shift: Tensor
@@ -56,6 +60,7 @@ class LatentModel(nn.Module):
         self.register_buffer("shift", torch.zeros(representation.latent_dim))
         self.register_buffer("scale", torch.ones(representation.latent_dim))
         self.reference: Representation | None = None
+        self.unadapted: Representation | None = None
         for part in prior.modules():
             if isinstance(part, Readout):
                 part.behind(lambda latents: self.raw(latents))
@@ -68,12 +73,23 @@ class LatentModel(nn.Module):
         return self.shift.device
 
     def parts(self) -> Mapping[str, nn.Module]:
-        """Segmenter, representation and prior; the frozen reference is none of them."""
+        """Segmenter, representation and prior; what is kept frozen is none of them."""
         return {
             "segmenter": self.segmenter,
             "representation": self.representation,
             "prior": self.prior,
         }
+
+    def with_unadapted_decoder(self) -> Self | None:
+        """The same model by the decoder that was not adapted yet; None where it never is.
+
+        It shares all other parts with this one.
+        """
+        if self.unadapted is None:
+            return None
+        before = copy.copy(self)
+        before._modules = {**self._modules, "representation": self.unadapted, "unadapted": None}
+        return before
 
     def _content_costs(self) -> ContentCosts:
         """What contents cost by the decoder, of latents as the prior sees them."""

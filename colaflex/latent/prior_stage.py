@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from colaflex.interfaces.losses import Counts, Losses, LossTerm
+from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Encoding
@@ -17,8 +17,7 @@ from colaflex.interfaces.stage import ParameterGroup, StageStep
 from colaflex.interfaces.values import LatentBatch, Posterior, Segmentation, TokenBatch
 from colaflex.latent.model import LatentModel
 from colaflex.latent.representation_stage import STATISTICS_BATCHES, RepresentationStage
-from colaflex.latent.stage import LatentStage
-from colaflex.latent.whole_blocks import completed, learned_segments
+from colaflex.latent.stage import BlockStage
 from colaflex.spec.training import Training
 
 __all__ = ["PriorStage"]
@@ -30,7 +29,7 @@ In ever longer steps: the latents move less and less, and the prior follows each
 """
 
 
-class PriorStage(LatentStage):
+class PriorStage(BlockStage):
     """One phase of the prior's training, by the spec's regime.
 
     The loss is that of Cola DLM (2026), section 2.2.3: lambda_VAE (realisation + rate + lambda_mask
@@ -48,7 +47,7 @@ class PriorStage(LatentStage):
     def __init__(
         self, model: LatentModel, phase: PriorPhase, first: bool, training: Training
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, training.prompt_rows)
         self.name, self.share = phase.name, phase.share
         self.phase, self.first, self.training = phase, first, training
         # What a teacher says holds of the latents that it has learned, and of no others.
@@ -89,18 +88,6 @@ class PriorStage(LatentStage):
             stage_one = RepresentationStage(self.model)
             stage_one.fit(iter(some))
             stage_one.finish(iter(some))
-
-    def prepare(self, batch: TokenBatch, step: StageStep) -> TokenBatch:
-        """Rows of whole blocks, in a share of which a boundary is forced as by a prompt's end."""
-        cut = step.noise.in_some_steps(self.training.prompt_rows)
-        return completed(self.model, batch, self.model.prior.block_size, cut, step.noise)
-
-    def counts(self, batch: TokenBatch) -> Counts:
-        """Latents that are generated, not only given."""
-        return self._counts(batch, self._learned(batch, self.model.settled(batch)))
-
-    def _learned(self, batch: TokenBatch, segmentation: Segmentation) -> Tensor:
-        return learned_segments(batch, segmentation, self.model.prior.block_size)
 
     def flops(self, batch: TokenBatch) -> int:
         """The phase's, and the representation's as far as it learns; only its encoder otherwise."""

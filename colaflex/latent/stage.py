@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from colaflex.interfaces.losses import Counts, Losses, LossTerm
-from colaflex.interfaces.stage import Stage
-from colaflex.interfaces.values import Posterior, TokenBatch
+from colaflex.interfaces.stage import Stage, StageStep
+from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 from colaflex.latent.model import LatentModel
+from colaflex.latent.whole_blocks import completed, learned_segments
 
-__all__ = ["LatentStage"]
+__all__ = ["BlockStage", "LatentStage"]
 
 
 class LatentStage(Stage):
@@ -58,3 +59,28 @@ class LatentStage(Stage):
 
     def _segmenter_flops(self, batch: TokenBatch) -> int:
         return self.model.segmenter.flops(*batch.tokens.shape)
+
+
+class BlockStage(LatentStage):
+    """A stage that learns from rows of whole blocks, as the prior generates them.
+
+    Args:
+        model: whose parts learn.
+        prompt_rows: share of the rows in which a boundary is forced as by a prompt's end.
+    """
+
+    def __init__(self, model: LatentModel, prompt_rows: float) -> None:
+        super().__init__(model)
+        self.prompt_rows = prompt_rows
+
+    def prepare(self, batch: TokenBatch, step: StageStep) -> TokenBatch:
+        """Rows of whole blocks, in a share of which a boundary is forced as by a prompt's end."""
+        cut = step.noise.in_some_steps(self.prompt_rows)
+        return completed(self.model, batch, self.model.prior.block_size, cut, step.noise)
+
+    def counts(self, batch: TokenBatch) -> Counts:
+        """Latents that are generated, not only given."""
+        return self._counts(batch, self._learned(batch, self.model.settled(batch)))
+
+    def _learned(self, batch: TokenBatch, segmentation: Segmentation) -> Tensor:
+        return learned_segments(batch, segmentation, self.model.prior.block_size)

@@ -11,6 +11,9 @@ from colaflex.metrics.names import place, row_label, row_order
 
 __all__ = ["Reference", "references"]
 
+MODELS = ("model", "unadapted")
+"""Rows that are a model's own texts."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -69,7 +72,7 @@ def _by_reference(metrics: Mapping[str, Measurement]) -> dict[str, dict[str, Mea
     by_reference: dict[str, dict[str, Measurement]] = {}
     for name, measured in metrics.items():
         at = place(name)
-        if at.family == "generation" and at.row != "model" and not at.point:
+        if at.family == "generation" and at.row not in MODELS and not at.point:
             by_reference.setdefault(at.row, {})[at.canonical] = measured
     return by_reference
 

@@ -2,7 +2,8 @@
 
 The decoder makes text of the encoder's own latents of held-out documents (`oracle_latents`). What
 that is short of real text is the representation's loss, whatever the prior; what samples are short
-of it is the prior's.
+of it is the prior's. A decoder that was adapted to the prior mends what that does wrong, so that
+what each of them loses by the decoder before stands beside it.
 """
 
 from __future__ import annotations
@@ -54,9 +55,24 @@ def what_limits(metrics: Mapping[str, Measurement]) -> str:
         f"{shown[2]} from the prior's"
     )
     worst = max(losses, key=lambda part: losses[part])
+    before = _before_adaptation(metrics, measure)
     if not (losses[worst] > 0 and told[worst]):
-        return f"what limits: neither part loses anything that these samples show ({facts})"
-    return f"what limits: the {worst} loses most ({facts}); {ADVICE[worst]}"
+        return f"what limits: neither part loses anything that these samples show ({facts}){before}"
+    return f"what limits: the {worst} loses most ({facts}); {ADVICE[worst]}{before}"
+
+
+def _before_adaptation(metrics: Mapping[str, Measurement], measure: str) -> str:
+    """The same figures by a decoder that was not adapted yet, as a clause; "" without one."""
+    names = [f"generation.{row}.{measure}" for row in ("oracle_unadapted", "unadapted")]
+    if not all(name in metrics for name in names):
+        return ""
+    found, unit = [metrics[name] for name in names], describe(names[0]).unit
+    places = decimals(found, unit)
+    oracle, samples = (with_unit(number(one.value, unit, places), unit) for one in found)
+    return (
+        f"; by the decoder before it was adapted to the prior, {oracle} from the encoder's own "
+        f"latents, {samples} from the prior's"
+    )
 
 
 def _apart(one: Measurement, other: Measurement) -> bool:

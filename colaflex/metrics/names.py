@@ -44,8 +44,10 @@ SAMPLES = "samples"
 
 ROWS: dict[str, str] = {
     "model": "Model",
+    "unadapted": "Model, decoder not adapted",
     "real": "Real text",
     "oracle_latents": "Decoder on encoder latents",
+    "oracle_unadapted": "Decoder not adapted on encoder latents",
     "trigram": "Trigram sampler",
     "bigram": "Bigram sampler",
     "unigram": "Unigram sampler",
@@ -53,6 +55,11 @@ ROWS: dict[str, str] = {
 }
 """Whose text the metrics of `generation` are measured on, in the order of the results table."""
 
+_SHORT = {
+    "unadapted": "Not adapted",
+    "oracle_latents": "Encoder latents",
+    "oracle_unadapted": "Encoder latents, not adapted",
+}
 _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 _WORD = rf"{_NUMBER}-{_NUMBER}|[a-z_]+(?:\({_NUMBER}\))?"
 _SWEEP = re.compile(rf"at_([a-z_]+)\.(?:({_WORD})|(-?{_NUMBER}))\.(.+)", re.DOTALL)
@@ -163,7 +170,7 @@ def generation_order(metric: str) -> tuple[int, str]:
 def short_label(row: str) -> str:
     """A row's label where space is dear."""
     label = row_label(row).removesuffix(" sampler").removesuffix(" sentences")
-    return "Encoder latents" if row == "oracle_latents" else label
+    return _SHORT.get(row, label)
 
 
 def _wild(name: str, pattern: str) -> list[str]:

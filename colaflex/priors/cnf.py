@@ -20,9 +20,9 @@ from colaflex.interfaces.prior import PriorPhase
 from colaflex.interfaces.values import LatentBatch
 from colaflex.priors.denoiser import SMALLEST_TIME
 from colaflex.priors.flow_config import CnfConfig
-from colaflex.priors.flow_matching import FlowMatching, unlearned
+from colaflex.priors.flow_matching import FlowMatching
 from colaflex.priors.ode_density import Integration, path_density
-from colaflex.priors.path import draw_masks
+from colaflex.priors.path import draw_masks, unlearned
 from colaflex.priors.path_prior import MatchingPhase
 
 __all__ = ["Cnf"]

@@ -76,6 +76,7 @@ class ConsistencyConfig(PathPriorConfig):
             readout=True,
             history=True,
             guided_by_time=True,
+            one_step=True,
         )
 
 
@@ -103,6 +104,7 @@ class AverageVelocityConfig(PathPriorConfig):
             readout=True,
             history=True,
             guided_by_time=True,
+            one_step=True,
         )
 
     @model_validator(mode="after")

@@ -81,7 +81,9 @@ class PathPriorConfig(PriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """No likelihood, guidance by empty history, blocks in order."""
-        return PriorCapabilities(likelihood="none", guidance=True, readout=True, history=True)
+        return PriorCapabilities(
+            likelihood="none", guidance=True, readout=True, history=True, one_step=True
+        )
 
 
 class FlowPriorConfig(PathPriorConfig):
@@ -247,6 +249,7 @@ class FlowMatchingConfig(FlowPriorConfig):
             estimates=True,
             guided_by_time=True,
             watched=True,
+            one_step=True,
         )
 
 
@@ -347,4 +350,4 @@ class HybridConfig(FlowPriorConfig):
 
     def capabilities(self) -> PriorCapabilities:
         """As the base, without a readout: what the flow samples are residuals, not latents."""
-        return replace(super().capabilities(), readout=False)
+        return replace(super().capabilities(), readout=False, one_step=False)

@@ -220,7 +220,7 @@ class FlowMatching(FlowPrior):
     @torch.no_grad()
     def _integrated(self, latents: LatentBatch, steps: int, first: float) -> Tensor:
         data, counted = self.blocks(latents.values), self.blocks(latents.mask)
-        masks = Masks(unlearned(counted), counted, torch.zeros_like(counted[:, 0, 0]))
+        masks = Masks.given(counted)
         direction = None if self.config.divergence == "exact" else block_directions(data)
         integration = Integration(steps, direction, first=first)
         past = self.denoiser.past(self.history(latents))
@@ -233,8 +233,3 @@ class FlowMatching(FlowPrior):
         if not self.denoiser.knows_clean:
             return 0.0
         return density_start(self.denoiser, (self.block_size, self.latent_dim))
-
-
-def unlearned(counted: Tensor) -> Tensor:
-    """(..., block) bool: positions that do not count, in blocks with positions that do."""
-    return ~counted & counted.any(-1, keepdim=True)

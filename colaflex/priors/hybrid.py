@@ -98,6 +98,10 @@ class Hybrid(FlowPrior):
         nearest = 2 * batch * segments * self.codebook.places.numel()
         return self.matching_flops(batch, segments) + 3 * (noisy + lift + codes + nearest)
 
+    def one_step(self, latents: LatentBatch, noise: Noise) -> None:
+        """None: its flow expects what a code leaves of latents, and the code is drawn."""
+        del latents, noise
+
     # Sampling.
 
     @torch.no_grad()

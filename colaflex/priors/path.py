@@ -22,6 +22,7 @@ __all__ = [
     "draw_times",
     "over_channels",
     "over_positions",
+    "unlearned",
 ]
 
 Predict = Callable[[Tensor, Tensor], Tensor]
@@ -61,6 +62,11 @@ def over_positions(values: Tensor, positions: Tensor) -> Tensor:
     return values if values.ndim == positions.ndim else values[..., None]
 
 
+def unlearned(counted: Tensor) -> Tensor:
+    """(..., block) bool: positions that do not count, in blocks with positions that do."""
+    return ~counted & counted.any(-1, keepdim=True)
+
+
 @dataclass(frozen=True)
 class Masks:
     """What of some documents is known, what counts, and who sees no history.
@@ -87,6 +93,11 @@ class Masks:
         """Nothing pinned, nobody blind."""
         nowhere = torch.zeros_like(counted)
         return cls(nowhere, counted, nowhere[:, 0, 0])
+
+    @classmethod
+    def given(cls, counted: Tensor) -> Masks:
+        """What doesn't count is known, in blocks with positions that do; nobody blind."""
+        return cls(unlearned(counted), counted, torch.zeros_like(counted[:, 0, 0]))
 
     def opening(self) -> Tensor:
         """(samples · batch, blocks) bool: blocks that open a document, and know it."""

@@ -14,7 +14,7 @@ from colaflex.interfaces.component import Builder
 from colaflex.interfaces.losses import Losses, LossTerm
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.prior import NoiseLevel, PriorPhase
-from colaflex.interfaces.readout import Readout
+from colaflex.interfaces.readout import EndingReadout, Readout
 from colaflex.interfaces.schedule import Schedule, Seen
 from colaflex.interfaces.solver import Coupling
 from colaflex.interfaces.values import LatentBatch
@@ -346,6 +346,32 @@ class PathPrior(DenoisingPrior):
         predict = self.denoiser.predictor(past, masks, call=heard)
         predict(points, points.new_ones(1, 1, self.n_times))
         return head.content_nats(heard.said, content).flatten(1, 2)
+
+    @torch.no_grad()
+    def one_step(self, latents: LatentBatch, noise: Noise) -> Tensor | None:
+        """The clean latents that one call means, at times by the sampled law.
+
+        Of a readout that gives its ends apart, these. See `Prior.one_step`.
+        """
+        path = self.draw_path(latents, noise, 1)
+        path = replace(path, masks=Masks.given(self.blocks(latents.mask)))
+        if self.sampled_law is not self.schedule:
+            path = replace(path, times=draw_times(self.sampled_law, noise, 1, path.data))
+        past, heard = self.denoiser.past(self.history(latents)), SaidRecorder()
+        points, times = path.point(), path.times
+        predict = self.denoiser.predictor(past, path.masks, call=heard)
+        prediction = predict(points, nn.functional.pad(times[..., None], (0, self.n_times - 1)))
+        clean = self.denoiser.clean(prediction, points, times)
+        if self.ends_apart and isinstance(self.head, EndingReadout):
+            clean = self.head.end(heard.said).to(points.dtype)
+        return path.pin(clean).flatten(1, 2)
+
+    def one_step_flops(self, batch: int, segments: int) -> int:
+        """Of the history's pass, and of one of one noising."""
+        blocks, latents = segments // self.block_size, batch * segments
+        times = self.times_of(segments)
+        network = self.network.flops(batch, blocks, self.block_size, 1, times)
+        return network + self.denoiser.past_flops(latents) + self.denoiser.end_flops(latents)
 
     @torch.no_grad()
     def loss_by_noise(

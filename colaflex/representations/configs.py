@@ -36,6 +36,7 @@ TOKEN_CAPABILITIES = RepresentationCapabilities(
     undrawn=("through_decoder", "second_head"),
     history=True,
     costs=True,
+    decoder_alone=True,
 )
 """What all representations of tokens declare: what they make for priors; readouts, best first."""
 
@@ -302,4 +303,6 @@ class TokenEmbeddingConfig(RepresentationConfig):
 
     def capabilities(self) -> RepresentationCapabilities:
         """Points without a density, one a token."""
-        return replace(TOKEN_CAPABILITIES, variable_length=False, token_aligned=True)
+        return replace(
+            TOKEN_CAPABILITIES, variable_length=False, token_aligned=True, decoder_alone=False
+        )

@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -82,6 +84,11 @@ class Resampler(SegmentDecoder):
         self.part = nn.Linear(width, inner)
         self.unembedding = nn.Linear(inner, self.vocabulary.size + 1)
         nn.init.normal_(self.slot_queries, std=QUERY_STD)
+
+    def decoder_parameters(self) -> Iterator[nn.Parameter]:
+        """As the base's, and the slots' queries."""
+        yield from super().decoder_parameters()
+        yield self.slot_queries
 
     @property
     def positions(self) -> int:

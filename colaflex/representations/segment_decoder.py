@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,6 +62,11 @@ class SegmentDecoder(TokenRepresentation):
         self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
         self.part = nn.Linear(width, self.slots * inner)
         self.unembedding = nn.Linear(inner, self.vocabulary.size + 1)
+
+    def decoder_parameters(self) -> Iterator[nn.Parameter]:
+        """See `Representation.decoder_parameters`."""
+        for part in (self.lift, self.decoder, self.part, self.unembedding):
+            yield from part.parameters()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits of every slot; see `Representation.decode`."""

@@ -12,14 +12,16 @@ from colaflex.files.problems import KeyPath, Origin, Problem
 from colaflex.interfaces.capabilities import BaselineCapabilities
 from colaflex.interfaces.connection import connection
 from colaflex.interfaces.options import SamplingOptions
+from colaflex.spec.adaptation_checks import adaptation_refusals
 from colaflex.spec.regime_checks import regime_refusals, regime_warnings
 from colaflex.spec.schedule_checks import schedule_refusals
 from colaflex.spec.sections import Document, Sampling, Tokenizer
+from colaflex.spec.training import ADAPTATION
 
 __all__ = ["OriginOf", "misfits", "missing_requirements", "refusals", "unfit_sampling", "warnings"]
 
 OriginOf = Callable[[KeyPath], Origin]
-LATENT_STAGES = ("representation", "prior")
+LATENT_STAGES = ("representation", "prior", ADAPTATION)
 STEP_OPTIONS = ("estimate", "renoise", "grid", "estimate_temperature", "end")
 """Options of sampling that tell what a step does, and where."""
 TIME_OPTIONS = ("guidance_interval", "guidance_law", "noise_temperature")
@@ -74,6 +76,7 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         if spec.sampling.guidance != 1 and not _of_baseline(spec).guidance:
             message = f"the baseline {spec.baseline.type} can't be guided"
             yield ("sampling", "guidance"), message, "set it to 1"
+        yield from adaptation_refusals(spec)
         return
     for name in ("segmenter", "representation", "prior"):
         if getattr(spec, name) is None:
@@ -86,6 +89,7 @@ def _misfits(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
     yield from _causality(spec)
     yield from _offers(spec)
     yield from schedule_refusals(spec)
+    yield from adaptation_refusals(spec)
     assert spec.prior is not None
     if spec.sampling.guidance != 1 and not spec.prior.capabilities().guidance:
         message = f"the prior {spec.prior.type} can't be guided"
@@ -161,7 +165,9 @@ def _causality(spec: Document) -> Iterator[tuple[KeyPath, str, str]]:
         return
     segmenter = spec.segmenter.capabilities()
     shortest = 1 if segmenter.variable else segmenter.max_segment_tokens
-    longest = max(spec.training.for_stage(stage).max_tokens for stage in LATENT_STAGES)
+    training = spec.training
+    stages = [each for each in LATENT_STAGES if each != ADAPTATION or training.adapts_decoder]
+    longest = max(training.for_stage(stage).max_tokens for stage in stages)
     latents = -(-longest // shortest)
     if segmenter.levels > 1:
         latents += -(-latents // (segmenter.group - 1))

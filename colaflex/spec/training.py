@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from colaflex.interfaces.search import SearchRange
+
 __all__ = [
+    "ADAPTATION",
     "REPRESENTATION_SHARE",
     "GradientGate",
     "Interval",
@@ -17,6 +20,9 @@ __all__ = [
 ]
 
 REPRESENTATION_SHARE = 0.4
+ADAPTATION = "adapt_decoder"
+"""The stage behind the prior's in which the decoder learns to read what the prior expects."""
+ADAPTED_SHARE = 0.5
 
 
 class Section(BaseModel):
@@ -183,9 +189,17 @@ def _overrides() -> type[BaseModel]:
     fields["steps"] = (steps, Field(None, description=text))
     text = (
         f"The stage's fraction of `training.steps`; null: {REPRESENTATION_SHARE} for "
-        "representation, what that leaves for prior, 1 for a baseline's."
+        "representation, 0 for adapt_decoder, what these leave for prior, 1 for a baseline's."
     )
     fields["share"] = (share, Field(None, description=text))
+    mix = Annotated[
+        Annotated[float, Field(ge=0, le=1)] | None, SearchRange(choices=(0.25, 0.5, 0.75))
+    ]
+    text = (
+        "Of adapt_decoder alone: share of the blocks that the decoder reads as the prior expects "
+        "them, the others being the encoder's own (no unit); null: 0.5."
+    )
+    fields["mix"] = (mix, Field(None, description=text))
     return create_model("StageOverrides", __base__=Section, **fields)
 
 
@@ -229,7 +243,7 @@ class Training(StageFields):
     )
     weights: Weights = Field(Weights(), description="Weights of the stage-2 loss.")
     stages: dict[str, StageOverrides] = Field(  # type: ignore[valid-type]
-        {}, description="Settings of single stages, by name: representation, prior."
+        {}, description="Settings of single stages, by name: representation, prior, adapt_decoder."
     )
     log_every: int = Field(
         50, ge=1, le=10_000_000, description="Steps between lines of metrics.jsonl."
@@ -244,14 +258,28 @@ class Training(StageFields):
     def _something_said(cls, stages: dict[str, Any]) -> dict[str, Any]:
         """A stage of which nothing is said is not there: it digests and compares as none.
 
-        Other names are kept, to be found wrong where the model has no such stage.
+        Nor is `adapt_decoder` of no steps. Other names are kept, to be found wrong where the model
+        has no such stage.
         """
-        usual = {"representation", "prior"}
-        return {
-            name: own
-            for name, own in stages.items()
-            if name not in usual or own.model_dump(exclude_none=True)
-        }
+
+        def counts(name: str, own: Any) -> bool:
+            if name == ADAPTATION and (own.share if own.steps is None else own.steps) == 0:
+                return False
+            usual = {"representation", "prior", ADAPTATION}
+            return name not in usual or bool(own.model_dump(exclude_none=True))
+
+        return {name: own for name, own in stages.items() if counts(name, own)}
+
+    @property
+    def adapts_decoder(self) -> bool:
+        """Whether the decoder learns to read what the prior expects."""
+        return self._steps(ADAPTATION) > 0
+
+    @property
+    def adapted_share(self) -> float:
+        """Share of the blocks that it then reads as the prior expects them."""
+        mix = getattr(self.stages.get(ADAPTATION), "mix", None)
+        return ADAPTED_SHARE if mix is None else float(mix)
 
     def for_stage(self, name: str) -> StageSettings:
         """The settings of the stage `name`, with everything inherited filled in.
@@ -273,9 +301,11 @@ class Training(StageFields):
         own, share = getattr(overrides, "steps", None), getattr(overrides, "share", None)
         if own is not None:
             return int(own)
-        if share is None and name == "prior" and self.regime != "scratch":
-            taken = min(self._steps("representation"), self.steps - 1)
-            return self.steps - taken
+        if share is None and name == "prior":
+            before = 0 if self.regime == "scratch" else self._steps("representation")
+            return self.steps - min(before + self._steps(ADAPTATION), self.steps - 1)
+        if name == ADAPTATION and not share:
+            return 0
         if share is None:
             share = REPRESENTATION_SHARE if name == "representation" else 1.0
         return max(1, round(share * self.steps))

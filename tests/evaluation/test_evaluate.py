@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 import colaflex
 from colaflex.corpora.token_index import prepare_data
@@ -16,6 +18,8 @@ from colaflex.evaluation.plan import EvaluationPlan
 from colaflex.host.registry import registry
 from colaflex.interfaces.corpus import Corpus, Document, Truth
 from colaflex.interfaces.metric import Measurement
+from colaflex.latent.model import LatentModel
+from colaflex.metrics.names import ROWS
 from colaflex.statistics.intervals import proportion
 
 PLAN = EvaluationPlan(
@@ -92,6 +96,35 @@ def test_rows_stand_beside_each_other(evaluator: Evaluator) -> None:
     assert [row["text"] for row in by_source["real"]] == real
     assert found.metrics["generation.real.valid_sentences"].value == 1.0
     assert found.metrics["generation.brier_lm"].n == 5
+
+
+def test_texts_by_the_decoder_before_its_adaptation_stand_beside_the_others(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = evaluator.model
+    assert isinstance(model, LatentModel)
+    before = with_plan(evaluator).run()
+    kept = copy.deepcopy(model.representation)
+    monkeypatch.setitem(model._modules, "unadapted", kept)
+    monkeypatch.delitem(vars(model), "unadapted", raising=False)
+    with torch.no_grad():  # an adaptation for the worse: it says one thing all the time
+        kept_bias = model.representation.unembedding.bias.clone()
+        model.representation.unembedding.bias[65] += 100
+    try:
+        after = with_plan(evaluator).run()
+    finally:
+        model.representation.unembedding.bias.data.copy_(kept_bias)
+    texts = [
+        {s: [r["tokens"] for r in e.samples if r["source"] == s] for s in ROWS}
+        for e in (before, after)
+    ]
+    assert texts[1]["unadapted"] == texts[0]["model"] != texts[1]["model"]
+    assert texts[1]["oracle_unadapted"] == texts[0]["oracle_latents"] != texts[1]["oracle_latents"]
+    name = "valid_sentences"
+    for old, new in (("", "unadapted."), ("oracle_latents.", "oracle_unadapted.")):
+        there = before.metrics[f"generation.{old}{name}"]
+        assert after.metrics[f"generation.{new}{name}"] == there
+    assert not any("unadapted" in each for each in before.metrics)
 
 
 class Vowels(Truth):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import colaflex
 from colaflex.errors import UserError
 from colaflex.experiment.experiment import RunOptions
 from colaflex.experiment.folder import RunFolder
+from colaflex.latent.model import LatentModel
 from colaflex.spec import Spec
 from colaflex.training.watcher import Watcher
 
@@ -144,6 +146,27 @@ def test_a_cache_that_is_gone_costs_time_but_no_result(
     lab.use("another")
     assert lab.resume() == begun
     assert lab.same and reused(lab.path / "cut") == says
+
+
+def test_a_crash_while_the_decoder_is_adapted_changes_nothing(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted = {
+        "training.stages.adapt_decoder": {"steps": 5, "ema_decay": 0.5},
+        "training.stages.prior": {"steps": 2},
+        "training.stages.representation": {"steps": 2},
+    }
+    lab = Lab(Spec.load(tiny).override({**QUICK, **adapted}), tmp_path, monkeypatch)
+    lab.use("own")
+    lab.crash("adapt_decoder", 4)
+    assert lab.resume() == [("adapt_decoder", 3)]
+    assert final(lab.path / "cut") == final(lab.path / "whole")
+    model = colaflex.load(lab.path / "cut").model
+    assert isinstance(model, LatentModel) and model.unadapted is not None
+    decoder = {id(p) for p in model.representation.decoder_parameters()}
+    kept = dict(model.unadapted.named_parameters())
+    for name, learned in model.representation.named_parameters():
+        assert torch.equal(learned, kept[name]) == (id(learned) not in decoder), name
 
 
 def test_what_is_lacking_after_a_crash_at_the_end_is_made_up(

@@ -40,6 +40,27 @@ def test_a_stages_own_steps_change_no_other_stage():
     assert Training(steps=1).for_stage("prior").steps == 1
 
 
+def test_the_decoders_adaptation_takes_its_share_from_the_prior():
+    adapted = Training(steps=100, stages={"adapt_decoder": {"share": 0.05}})
+    steps = [adapted.for_stage(n).steps for n in ("representation", "prior", "adapt_decoder")]
+    assert steps == [40, 55, 5]
+    assert (adapted.adapts_decoder, adapted.adapted_share) == (True, 0.5)
+    scratch = Training(
+        steps=100, regime="scratch", stages={"adapt_decoder": {"steps": 7, "mix": 0.25}}
+    )
+    assert [scratch.for_stage(n).steps for n in ("prior", "adapt_decoder")] == [93, 7]
+    assert scratch.adapted_share == 0.25
+    assert Training(steps=1, stages={"adapt_decoder": {"steps": 9}}).for_stage("prior").steps == 1
+
+
+@pytest.mark.parametrize("none", [{}, {"share": 0}, {"steps": 0, "mix": 0.7}, {"share": 0.0}])
+def test_an_adaptation_of_no_steps_is_none(none: dict[str, Any]):
+    assert Training(stages={"adapt_decoder": none}) == Training()
+    assert not Training(stages={"adapt_decoder": none}).adapts_decoder
+    prior = Training(stages={"prior": {"compile": True}})
+    assert Training(stages={"prior": {"compile": True}, "adapt_decoder": none}) == prior
+
+
 def test_null_inherits():
     training = Training(
         learning_rate=0.5,

@@ -77,6 +77,33 @@ WRONG = [
     ("training: {betas: [0.9]}", "training.betas: expected a list of 2, each a number from 0 to "),
     ("training: {stages: {priro: {}}}", "training.stages.priro: no stage of a latent model"),
     ("training: {stages: {teacher: {}}}", "a teacher has the settings of prior"),
+    (
+        "training: {stages: {adapt_decoder: {mix: 0.5}}}",
+        "training.stages.adapt_decoder: nothing says how long it takes; by itself it takes no",
+    ),
+    ("training: {stages: {prior: {mix: 0.5}}}", "2:34: training.stages.prior.mix: the stage adapt"),
+    (
+        "prior: gaussian\ntraining: {stages: {adapt_decoder: {share: 0.1}}}",
+        "training.stages.adapt_decoder: the prior gaussian doesn't say what it expects of latents",
+    ),
+    (
+        "prior: hybrid\ntraining: {stages: {adapt_decoder: {share: 0.1}}}",
+        "training.stages.adapt_decoder: the prior hybrid doesn't say what it expects of latents",
+    ),
+    (
+        "representation: token_embedding\nsegmenter: {type: fixed_patch, size: 1}\n"
+        "training: {stages: {adapt_decoder: {share: 0.1}}}",
+        "the decoder of token_embedding can't learn while its encoder rests",
+    ),
+    (
+        "representation: {readout: {embeddings: shared}}\n"
+        "training: {stages: {adapt_decoder: {share: 0.1}}}",
+        "representation.readout.embeddings: the prior's readout shares the decoder's embeddings",
+    ),
+    (
+        "baseline: autoregressive\ntraining: {stages: {adapt_decoder: {share: 0.1}}}",
+        "training.stages.adapt_decoder: a baseline has no decoder beside a prior; remove it",
+    ),
     ("training: {stages: {prior: {steps: -1}}}", "training.stages.prior.steps: expected an int"),
     ("training: {stages: {prior: {stepz: 1}}}", "stages.prior.stepz: unknown key; did you mean"),
     ("training: {stages: [prior]}", "training.stages: expected a map with"),

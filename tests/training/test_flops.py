@@ -138,7 +138,14 @@ APART = {
         {"prior.block_size": 4, "prior.stagger.lead": 0.5}
     )
 }
+ADAPTED = {
+    f"{row}, its decoder adapted": BOARD.specs[row].override(
+        {"training.stages.adapt_decoder": {"share": 0.05}}
+    )
+    for row in ("flow_matching", "flow_matching_readout")
+}
 SPECS = {
+    **ADAPTED,
     **APART,
     **BOARD.specs,
     **WATCHED,
@@ -168,6 +175,8 @@ def test_flops_of_every_model_agree_with_torchs_counter(row: str, tokenizer: Tok
         assert ours - half == pytest.approx(theirs - encoder, rel=0.02), stage.name
     # A whole training: so many steps of each stage as its share, and the board's of stage 1, say.
     steps = {stage.name: stage.share for stage in model.stages()}
+    if "adapt_decoder" in steps:  # its share is of steps of its own, a tenth of the prior's
+        steps["adapt_decoder"] = 0.1
     if "representation" in steps:
         later = sum(share * costs[name][0] for name, share in steps.items()) - (
             steps["representation"] * costs["representation"][0]
