@@ -68,6 +68,7 @@ class Stage(ABC):
         share: of the training budget, where the spec gives the stage no steps of its own.
         groups: what learns.
         refits: when `fit` is called again, as fractions of the stage's steps.
+        closing: whether the model is whole before it, so that a study looks at it earlier.
 
     Example:
         >>> model = colaflex.load("runs/first").model
@@ -81,6 +82,7 @@ class Stage(ABC):
     share: float = 1.0
     groups: Sequence[ParameterGroup]
     refits: Sequence[float] = ()
+    closing: bool = False
 
     def start(self) -> None:  # noqa: B027
         """Called once before the first step, not when the stage is resumed within it."""

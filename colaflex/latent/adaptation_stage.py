@@ -35,6 +35,7 @@ class AdaptationStage(BlockStage):
     """
 
     name = settings = ADAPTATION
+    closing = True
 
     def __init__(self, model: LatentModel, training: Training) -> None:
         super().__init__(model, training.prompt_rows)

@@ -118,3 +118,41 @@ def takes_history(subject: Subject) -> None:
     moved = prior.commit_told(prior.begin(ROWS), values, (content + 1) % KINDS)
     if torch.equal(prior.sample_block(moved, keys(), case.guided), sample):
         raise Fault("samples don't change with the history's content")
+
+
+@torch.no_grad()
+def one_step(subject: Subject) -> None:
+    """What is expected in one step is of each row alone and of no later block; given latents stay.
+
+    Nothing is expected where that is not declared.
+    """
+    prior = Case(subject).shaken()
+    values, block = latents(prior), prior.block_size
+    noise = Noise(3, 1, "x", 0, ROWS)
+    found = prior.one_step(batch(values), noise)
+    if not subject.capabilities.one_step:
+        if found is not None:
+            raise Fault("it tells what it expects in one step, and one_step = False")
+        raise NotApplicable("it declares no expectation in one step")
+    if found is None or found.shape != values.shape:
+        shape = None if found is None else tuple(found.shape)
+        raise Fault(f"one_step() is {shape}, not {tuple(values.shape)}")
+    if prior.one_step_flops(*values.shape[:2]) <= 0:
+        raise Fault("one_step_flops() counts nothing")
+    alone = prior.one_step(batch(values[1:]), Noise(3, 1, "x", 1, ROWS))
+    assert alone is not None
+    demand_close(alone, found[1:], 1e-9, "what is expected of a row depends on other rows")
+    moved = torch.cat([values[:, :-block], values[:, -block:] + 1], 1)
+    later = prior.one_step(batch(moved), noise)
+    assert later is not None
+    what = "what is expected changes with a later block"
+    demand_close(later[:, :-block], found[:, :-block], 1e-9, what)
+    if torch.equal(later, found):
+        raise Fault("what is expected doesn't change with the latents")
+    if block > 1:
+        masked = batch(values)
+        masked.mask[:, 0] = False
+        given = prior.one_step(masked, noise)
+        assert given is not None
+        if not torch.equal(given[:, 0], values[:, 0]):
+            raise Fault("one_step() moves latents that are given")

@@ -135,3 +135,36 @@ def history(subject: Subject) -> None:
     if read.shape != (*content.shape[:2], WIDTH):
         raise Fault(f"history read is {tuple(read.shape)}, not (batch, segments, {WIDTH})")
     demand_close(reader(content[:, 1:2]), read[:, 1:2], 1e-5, "a latent's reading hears others")
+
+
+def decoder_alone(subject: Subject) -> None:
+    """The decoder's parameters all learn by what contents cost, and the encoder has none of them.
+
+    There are none where that is not declared.
+    """
+    case = Case(subject)
+    model = case.shaken()
+    decoder = list(model.decoder_parameters())
+    if not subject.capabilities.decoder_alone:
+        if decoder:
+            raise Fault("decoder_parameters() are some, and decoder_alone = False")
+        raise NotApplicable("its decoder does not learn alone")
+    if not decoder or not set(decoder) <= set(model.parameters()):
+        raise Fault("decoder_parameters() are none, or not the representation's own")
+    tokens, segmentation = case.batch()
+    content = model.content(tokens, segmentation)
+    rows, segments = segmentation.lengths.shape
+    read = case.latents(rows, segments, model.latent_dim)
+    costs = model.costs(read, content)
+    if costs.shape != (rows, segments):
+        raise Fault(f"costs() is {tuple(costs.shape)}, not (batch, segments)")
+    model.requires_grad_(True)
+    costs.sum().backward()
+    if any(p.grad is None or not bool(p.grad.any()) for p in decoder):
+        raise Fault("some of decoder_parameters() learn nothing by costs()")
+    with torch.no_grad():
+        before = model.encode(tokens, segmentation).mean
+        for parameter in decoder:
+            parameter.add_(1.0)
+        after = model.encode(tokens, segmentation).mean
+    demand_close(after, before, EXACT, "the encoder changes with decoder_parameters()")

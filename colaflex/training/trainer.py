@@ -238,7 +238,8 @@ class Trainer:
 
     def _train_span(self, loop: StageLoop, span: _Span) -> _Span:
         """Steps between two fits; where more are to come, with the state to go on from."""
-        plan, last = span.plan, span.index + 1 == len(self.plans)
+        plan = span.plan
+        last = not plan.stage.closing and all(p.stage.closing for p in self.plans[span.index + 1 :])
         rungs = self.watchers.rungs_of(plan.steps) if last else {}
         with loop:
             if span.state is not None:

@@ -27,6 +27,7 @@ ROWS = {
     "prior.hidden_width: 16}}",
     "consistency": "{set: {prior: consistency}}",
     "readout": "{set: {prior.readout: auto, prior.history: auto}}",
+    "adapted": "{set: {training.stages.adapt_decoder: {share: 0.1}}}",
     "joint": "{set: {training.regime: joint}}",
     "scratch": "{set: {training.regime: scratch}}",
     "layers": "{width: prior.network.layers, fine: prior.network.time_width}",
@@ -84,12 +85,21 @@ def test_what_a_finished_run_took_is_what_was_solved_for(
     assert result["spec_digest"] == match.spec_digest
 
 
-def test_a_teacher_shares_the_budget(board: Board, tmp_path: Path) -> None:
-    matcher, cell = Matcher(board, tmp_path), Cell("rectified_flow", "small", 0)
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ("rectified_flow", {"representation", "teacher", "prior"}),
+        ("adapted", {"representation", "prior", "adapt_decoder"}),
+    ],
+)
+def test_all_stages_share_the_budget(
+    row: str, names: set[str], board: Board, tmp_path: Path
+) -> None:
+    matcher, cell = Matcher(board, tmp_path), Cell(row, "small", 0)
     spec = matcher.spec(cell, matcher.match(cell).values)
     result = colaflex.run(spec, out=tmp_path / "run")
     stages = {stage["name"]: stage["flops"] for stage in result["training"]["stages"]}
-    assert set(stages) == {"representation", "teacher", "prior"}
+    assert set(stages) == names
     assert sum(stages.values()) == pytest.approx(board.budgets["small"], rel=0.03)
 
 

@@ -57,3 +57,13 @@ def test_nothing_is_said_of_a_model_without_latents() -> None:
     metrics = measured("coherent_documents", (1.0, 0.9, 0.7))
     del metrics["generation.oracle_latents.coherent_documents"]
     assert what_limits(metrics) == ""
+
+
+def test_of_an_adapted_decoder_the_one_before_stands_beside_it() -> None:
+    metrics = measured("coherent_documents", (1.0, 0.99, 0.9))
+    told = what_limits(metrics)
+    for row, value in (("oracle_unadapted", 0.97), ("unadapted", 0.42)):
+        at = f"generation.{row}.coherent_documents"
+        metrics[at] = Measurement(value, value - 0.02, value + 0.02, 300)
+    before = "; by the decoder before it was adapted to the prior, 97.0 % from the encoder's own "
+    assert what_limits(metrics) == f"{told}{before}latents, 42.0 % from the prior's"

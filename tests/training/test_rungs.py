@@ -69,6 +69,17 @@ def test_the_model_at_a_rung_has_its_averaged_weights(tiny: Path, tmp_path: Path
     assert any(not torch.equal(seen[name], raw[name]) for name in learned)
 
 
+def test_rungs_are_of_the_prior_where_the_decoder_is_adapted_behind_it(
+    tiny: Path, tmp_path: Path
+) -> None:
+    adapted = {"training.stages.adapt_decoder": {"steps": 4}, "evaluation.samples": 0}
+    seen: list[Reached] = []
+    run = experiment(Spec.load(tiny).override(adapted), tmp_path, Looks((0.5,), seen.append))
+    run.run()
+    assert [reached.number for reached in seen] == [1]
+    assert "prior" in seen[0].flops and "adapt_decoder" not in seen[0].flops
+
+
 def test_what_a_look_raises_ends_the_training(tiny: Path, tmp_path: Path) -> None:
     def look(reached: Reached) -> None:
         raise LookupError(reached.number)

@@ -209,6 +209,12 @@ class ClaimsADensity(TextVAE):
         return replace(super().encode(tokens, segmentation), log_variance=None)
 
 
+class AdaptsItsEncoderToo(TextVAE):
+    def decoder_parameters(self):
+        yield from super().decoder_parameters()
+        yield from self.join.parameters()
+
+
 class IgnoresTime(BlockCausal):
     def forward(self, latents, times, history=None):
         return super().forward(latents, torch.zeros_like(times), history)
@@ -238,6 +244,7 @@ class ForgetsWhatWasCommitted(BlockCausal):
 
 
 FAULTS = {
+    AdaptsItsEncoderToo: ("representation.decoder_alone", "learn nothing by costs"),
     GoesBackwards: ("solver.direction", "the end of straight paths"),
     TurnsTimeAround: ("solver.time_dependence", "t \\+ z"),
     LooksTwice: ("solver.evaluations", "declares 1 evaluations over 1 steps and makes 2"),

@@ -49,6 +49,16 @@ class DeafToPinned(FlowMatching):
         return drawn if known is None else torch.where(known.mask[..., None], known.values, drawn)
 
 
+class ExpectsLaterBlocks(FlowMatching):
+    def one_step(self, latents, noise):
+        return super().one_step(latents, noise) + latents.values.mean(1, keepdim=True)
+
+
+class ExpectsWhatIsGiven(FlowMatching):
+    def one_step(self, latents, noise):
+        return super().one_step(replace(latents, mask=torch.ones_like(latents.mask)), noise)
+
+
 class SamplesFromGlobalGenerator(FlowMatching):
     def sample_block(self, state, noise, options, known=None):
         drawn = super().sample_block(state, noise, options, known)
@@ -212,6 +222,8 @@ class LossIsAVector(FlowMatching):
 
 
 FAULTS = {
+    ExpectsLaterBlocks: ("prior.one_step", "changes with a later block"),
+    ExpectsWhatIsGiven: ("prior.one_step", "moves latents that are given"),
     PeeksAtLaterBlocks: ("prior.blind", "changes with the blocks behind them"),
     TrainsWithoutHistory: ("prior.trained_on_history", "history is ignored"),
     SamplesWithoutHistory: ("prior.hears_history", "prefix is ignored"),
