@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colaflex.spec import Spec
 from colaflex.spec.shapes import shape_of
 from colaflex.spec.training import GradientGate, StageFields, Training
 
@@ -59,6 +60,16 @@ def test_an_adaptation_of_no_steps_is_none(none: dict[str, Any]):
     assert not Training(stages={"adapt_decoder": none}).adapts_decoder
     prior = Training(stages={"prior": {"compile": True}})
     assert Training(stages={"prior": {"compile": True}, "adapt_decoder": none}) == prior
+
+
+def test_an_adaptation_changes_a_run_but_not_its_stage_1():
+    plain, none, some = (
+        Spec.parse({"corpus": "bible", "training": {"stages": {"adapt_decoder": {"share": share}}}})
+        for share in (None, 0, 0.1)
+    )
+    assert plain.digest() == none.digest() == Spec.parse({"corpus": "bible"}).digest()
+    assert some.digest() != none.digest()
+    assert some.stage1_digest() == none.stage1_digest()
 
 
 def test_null_inherits():
