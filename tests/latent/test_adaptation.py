@@ -183,6 +183,22 @@ def test_a_prompts_tail_is_given_clean_and_not_learned() -> None:
     assert not (expected == values)[mask].all(-1).any()
 
 
+@pytest.mark.parametrize("run", [0, 1])
+def test_a_step_is_the_sum_over_its_rows(run: int) -> None:
+    """Of two levels too, where coarse latents stand for no text of their own."""
+    model = small_model(training(), run=run)
+    stage, batch = last(model), rows(LENGTHS)
+    whole, step = prepared(stage, batch)
+    total = stage.losses(whole, step)["realisation"].total.detach()
+    parts = []
+    for part in (slice(0, 2), slice(2, 5)):
+        noise = Noise(0, 0, "test", part.start, len(LENGTHS))
+        one = stage.losses(whole.rows(part), StageStep(0, 10, noise))
+        parts.append(one["realisation"].total.detach())
+    assert float(sum(parts)) == pytest.approx(float(total), rel=1e-5)
+    assert total > 0
+
+
 def test_rows_without_a_block_teach_nothing() -> None:
     stage = last(adapted())
     batch, step = prepared(stage, rows([2, 1], complete=False))
