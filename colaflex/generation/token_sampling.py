@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from colaflex.interfaces.noise import SampleNoise
 from colaflex.interfaces.options import TokenSampling
 
-__all__ = ["draw_tokens", "restricted"]
+__all__ = ["draw_tokens", "restricted", "slot_choice"]
 
 
 def draw_tokens(
@@ -35,10 +36,7 @@ def draw_tokens(
         (rows, segments, slots) int64; what follows an end-of-segment within its segment is void.
     """
     logits = logits.float().masked_fill(banned, -torch.inf)
-    gumbel = None
-    if options.temperature > 0:
-        uniform = noise.uniform("tokens", logits.shape[1:], logits).clamp_(1e-20, 1 - 1e-7)
-        gumbel = -torch.log(-torch.log(uniform))
+    gumbel = _gumbel(logits.shape[1:], logits, options, noise)
     if options.repetition_penalty == 1.0:
         return _choose(logits, options, gumbel)
     rows, segments, slots, size = logits.shape
@@ -46,16 +44,72 @@ def draw_tokens(
     for segment, slot in product(range(segments), range(slots)):
         if slot == 0:
             fresh = seen.new_ones(rows) if given is None else ~given[:, segment]
-        at = logits[:, segment, slot]
-        penalised = torch.where(
-            at > 0, at / options.repetition_penalty, at * options.repetition_penalty
-        )
-        at = torch.where(seen, penalised, at)
+        at = _penalised(logits[:, segment, slot], seen, options)
         token = _choose(at, options, None if gumbel is None else gumbel[:, segment, slot])
         fresh = fresh & (token != size - 1)
         seen[fresh, token[fresh]] = True
         chosen[:, segment, slot] = token
     return chosen
+
+
+def slot_choice(
+    slots: int,
+    options: TokenSampling,
+    noise: SampleNoise,
+    seen: Tensor,
+    banned: Tensor,
+    given: Tensor | None = None,
+) -> Callable[[Tensor, int], Tensor]:
+    """Draws for slots that are told in turn, of all segments at once; see `draw_tokens`.
+
+    Args:
+        slots: of a segment.
+        options: temperature, top-k, top-p and repetition penalty.
+        noise: the rows' draws.
+        seen: (rows, size) bool, updated in place as slots are drawn.
+        banned: (segments, slots, size) bool, what must not be drawn.
+        given: (rows, segments) bool, segments that are not new.
+
+    Returns:
+        A function of logits (rows, segments, size) and their slot that gives (rows, segments)
+        tokens, to be asked slot after slot.
+    """
+    gumbel: Tensor | None = None
+    fresh: Tensor | None = None
+
+    def choose(logits: Tensor, slot: int) -> Tensor:
+        nonlocal gumbel, fresh
+        logits = logits.float().masked_fill(banned[:, slot], -torch.inf)
+        rows, segments, size = logits.shape
+        if slot == 0:
+            gumbel = _gumbel((segments, slots, size), logits, options, noise)
+            fresh = logits.new_ones(rows, segments).bool() if given is None else ~given
+        penalised = options.repetition_penalty != 1.0
+        if penalised:
+            logits = _penalised(logits, seen[:, None], options)
+        tokens = _choose(logits, options, None if gumbel is None else gumbel[:, :, slot])
+        if penalised:
+            assert fresh is not None
+            fresh = fresh & (tokens != size - 1)
+            row = fresh.nonzero()[:, 0]
+            seen[row, tokens[fresh]] = True
+        return tokens
+
+    return choose
+
+
+def _gumbel(
+    shape: tuple[int, ...], like: Tensor, options: TokenSampling, noise: SampleNoise
+) -> Tensor | None:
+    if options.temperature <= 0:
+        return None
+    uniform = noise.uniform("tokens", shape, like).clamp_(1e-20, 1 - 1e-7)
+    return -torch.log(-torch.log(uniform))
+
+
+def _penalised(logits: Tensor, seen: Tensor, options: TokenSampling) -> Tensor:
+    penalty = options.repetition_penalty
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def _choose(logits: Tensor, options: TokenSampling, gumbel: Tensor | None) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from colaflex.interfaces.losses import Losses
@@ -15,7 +16,10 @@ from colaflex.interfaces.one_line import one_line
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch
 
-__all__ = ["Encoding", "Representation"]
+__all__ = ["Choice", "Encoding", "Representation"]
+
+Choice = Callable[[Tensor, int], Tensor]
+"""Logits (..., size + 1) and the slot that they are of -> (...) tokens."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,26 @@ class Representation(nn.Module, ABC):
 
         Returns:
             (batch, segments, slots, size + 1): token logits and, last, that of end-of-segment.
+            Where slots are told in turn, each hears the likeliest tokens before it.
         """
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a slot's logits depend on the tokens before it in its segment."""
+        return False
+
+    def told(self, latents: Tensor, content: Tensor) -> Tensor:
+        """Logits of every slot, given the true tokens before it where slots are told in turn.
+
+        Args:
+            latents: (batch, segments, dim).
+            content: (batch, segments, slots) tokens, and the segment's end behind them.
+
+        Returns:
+            As `decode`.
+        """
+        del content
+        return self.decode(latents)
 
     @abstractmethod
     def losses(self, tokens: TokenBatch, segmentation: Segmentation, noise: Noise) -> Encoding:
@@ -133,6 +156,24 @@ class Representation(nn.Module, ABC):
         Returns:
             The logits, as `decode`, and the new state; the given one stays as it was.
         """
+
+    def tell_next(
+        self, latents: Tensor, state: Any, choose: Choice, counts: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Tokens of further latents of each row, chosen slot by slot.
+
+        Args:
+            latents: (rows, segments, dim).
+            state: from `begin_decoding` or the last call.
+            choose: which token, of all segments at once.
+            counts: (rows,) how many of the latents count in each row; all by default.
+
+        Returns:
+            (rows, segments, slots), and the new state; the given one stays as it was.
+        """
+        logits, state = self.decode_next(latents, state, counts)
+        tokens = [choose(logits[..., slot, :], slot) for slot in range(self.slots)]
+        return torch.stack(tokens, -1), state
 
     @property
     def segmentwise(self) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from colaflex.generation.token_sampling import draw_tokens
+from colaflex.generation.token_sampling import draw_tokens, slot_choice
 from colaflex.interfaces.language_model import GeneratedTokens
 from colaflex.interfaces.levels import coarse_places
 from colaflex.interfaces.noise import SampleNoise
@@ -128,9 +128,8 @@ class BlockGenerator:
                 tuple(f"{key}/{block}" for key, block in zip(rows.keys, rows.blocks, strict=True))
             )
             latents = self.model.prior.sample_block(rows.prior, noise, self.latent_sampling, known)
-            logits, decoder = self._decoded(rows, latents)
             pinned = None if known is None else known.mask
-            tokens = draw_tokens(logits, self.token_sampling, noise, rows.seen, self.banned, pinned)
+            tokens, decoder = self._told(rows, latents, noise, pinned)
             given = [0] * len(rows.index) if pinned is None else pinned.sum(1).tolist()
             fresh = [row[n:] for row, n in zip(tokens.tolist(), given, strict=True)]
             for segments, more in zip(rows.segments, fresh, strict=True):
@@ -144,6 +143,21 @@ class BlockGenerator:
             rows.decoder = decoder
             yield self._emit(rows, fresh)
             known = None
+
+    def _told(
+        self, rows: _Rows, latents: Tensor, noise: SampleNoise, pinned: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        """Tokens drawn for a block's latents, and the decoder behind them."""
+        representation, options, banned = (
+            self.model.representation,
+            self.token_sampling,
+            self.banned,
+        )
+        if not representation.in_turn:
+            logits, decoder = self._decoded(rows, latents)
+            return draw_tokens(logits, options, noise, rows.seen, banned, pinned), decoder
+        choose = slot_choice(representation.slots, options, noise, rows.seen, banned, pinned)
+        return representation.tell_next(self.model.raw(latents), rows.decoder, choose)
 
     def _decoded(self, rows: _Rows, latents: Tensor) -> tuple[Tensor, Any]:
         return self.model.representation.decode_next(self.model.raw(latents), rows.decoder)

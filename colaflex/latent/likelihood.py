@@ -53,19 +53,23 @@ def log_weights(model: LatentModel, batch: TokenBatch, samples: int = SAMPLES) -
         return None
     target, counted = _targets(model, batch, whole, segmentation)
     noise = _noise(whole, segmentation, posterior, samples)
-    content = model.content(whole, segmentation)
+    content, representation = model.content(whole, segmentation), model.representation
+    truth = representation.content(whole, segmentation) if representation.in_turn else None
     at_once = max(1, TOKENS_AT_ONCE // whole.tokens.numel())
     drawn = []
     for part in noise.split(at_once):
         sample, many = posterior.sample(part).flatten(0, 1), len(part)
-        mask, level, held = (
+        mask, level, held, text = (
             None if each is None else each.repeat(many, *(1 for _ in each.shape[1:]))
-            for each in (segmentation.mask, segmentation.level, content)
+            for each in (segmentation.mask, segmentation.level, content, truth)
         )
         assert mask is not None
         latents = LatentBatch(model.normalised(sample), mask, level, content=held)
         log_p = model.prior.log_prob(latents).double()
-        logits = model.representation.decode(sample).unflatten(0, (many, -1))[:, counted]
+        logits = (
+            representation.decode(sample) if text is None else representation.told(sample, text)
+        )
+        logits = logits.unflatten(0, (many, -1))[:, counted]
         wanted = target[counted].expand(many, -1)
         said = -functional.cross_entropy(logits.double().mT, wanted, reduction="none")
         rows = counted.flatten(1).sum(1).tolist()

@@ -24,7 +24,10 @@ def reconstructed(model: LatentModel, tokens: TokenBatch) -> Reconstructed:
     counted = functional.pad(tokens.mask, (0, whole.tokens.shape[1] - tokens.mask.shape[1]))
     held, exists = segmentation.slots(counted, slots)
     held = held & exists
-    nll = functional.cross_entropy(logits.flatten(0, 2), grid.flatten(), reduction="none")
+    told = logits
+    if model.representation.in_turn:
+        told = model.told(posterior.mode(), whole, segmentation).float()
+    nll = functional.cross_entropy(told.flatten(0, 2), grid.flatten(), reduction="none")
     hit = logits.argmax(-1) == grid
     return Reconstructed(
         decoded_rows(model, logits, segmentation.mask),

@@ -146,6 +146,25 @@ class SegmentDecoderConfig(RepresentationConfig):
     decoder_layers: int = Field(2, ge=0, le=64, description="Transformer layers of the decoder.")
     heads: int = Field(4, ge=1, le=256, description="Attention heads; must divide the width.")
     embedding_dim: int = Field(128, ge=4, le=8192, description="Channels of a token embedding.")
+    decoder: Literal["slots", "autoregressive"] = Field(
+        "slots",
+        description="How a segment's tokens are told: each slot by itself (slots), or each given "
+        "those before it in its segment (autoregressive), of all segments at once.",
+    )
+    segment_layers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Causal transformer layers over the slots of a segment, of embedding_dim "
+        "channels, where the decoder is autoregressive.",
+    )
+    context_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the tokens before a slot that an autoregressive decoder learns to do "
+        "without, so that it listens to the latent.",
+    )
     decoder_noise: DecoderNoise = 0.0
     latent_dropout: LatentDropout = 0.0
     alpha: float = Field(
@@ -161,6 +180,22 @@ class SegmentDecoderConfig(RepresentationConfig):
     readout: ReadoutOptions = ReadoutConfig()
 
     _heads_divide_width = model_validator(mode="after")(heads_divide_width)
+
+    @model_validator(mode="after")
+    def _decoder_takes_its_options(self) -> Self:
+        if self.decoder == "slots":
+            for name in ("context_dropout", "segment_layers"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is an option of decoder: autoregressive, not slots")
+        elif self.alpha:
+            raise ValueError(
+                "alpha makes slots that are told apart agree; those of decoder: autoregressive do"
+            )
+        elif self.embedding_dim % 2:
+            raise ValueError(
+                f"decoder: autoregressive needs an even embedding_dim, not {self.embedding_dim}"
+            )
+        return self
 
 
 class SegmentAutoencoderConfig(SegmentDecoderConfig):

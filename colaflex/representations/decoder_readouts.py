@@ -22,10 +22,12 @@ class Realisation:
 
     Attributes:
         decode: (batch, segments, dim) raw latents -> (batch, segments, slots, symbols) logits.
+        told: such latents and their tokens (batch, segments, slots) -> logits given these.
         flops: model FLOPs of that forward pass, by batch and segments.
     """
 
     decode: Callable[[Tensor], Tensor]
+    told: Callable[[Tensor, Tensor], Tensor]
     flops: Callable[[int, int], int]
 
 
@@ -94,16 +96,18 @@ class DecoderReadout(Readout):
         return costs.detach() + (pull * (latents - latents.detach())).sum(-1)
 
     def _costs(self, latents: Tensor, content: Tensor) -> Tensor:
-        return token_costs(self._logits(latents), content).view(content.shape[:-1])
+        truth = content.reshape(len(content), -1, content.shape[-1])
+        logits = self._decoder.told(self._in_order(latents), truth)
+        return token_costs(logits, content).view(content.shape[:-1])
 
-    def _logits(self, latents: Tensor) -> Tensor:
-        """(rows, segments, slots, symbols) of (rows, ..., block, dim): segments in order."""
+    def _in_order(self, latents: Tensor) -> Tensor:
+        """(rows, segments, dim) raw latents of (rows, ..., block, dim)."""
         assert self._raw is not None, "the border is not known yet"
-        return self._decoder.decode(self._raw(latents.reshape(len(latents), -1, latents.shape[-1])))
+        return self._raw(latents.reshape(len(latents), -1, latents.shape[-1]))
 
     def likeliest(self, said: Tensor) -> Tensor:
         """(..., block, slots) what the decoder makes of its latents; see `Readout.likeliest`."""
-        tokens = self._logits(self.decoded(said)).argmax(-1)
+        tokens = self._decoder.decode(self._in_order(self.decoded(said))).argmax(-1)
         tokens = tokens.view(*said.shape[:-1], self.sizes.slots)
         return self.sizes.with_ends(tokens)
 

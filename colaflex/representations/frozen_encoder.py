@@ -177,7 +177,7 @@ class FrozenEncoder(SegmentDecoder):
         grid, _ = segmentation.slots(tokens.tokens, self.slots)
         posterior = self._posterior(states)
         decoded = self.decoder(self.lift(self._disturbed(posterior.mode(), noise)))
-        logits = self._logits(decoded)
+        logits = self._told(decoded, self.content(tokens, segmentation), noise)
         realisation = self._realisation(logits, grid, token_mask, segmentation.mask)
         terms = {"realisation": LossTerm(realisation, "tokens")}
         if self.restore is not None:
@@ -196,9 +196,8 @@ class FrozenEncoder(SegmentDecoder):
 
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one forward pass of `losses`."""
-        linear = [self.join, self.posterior, self.lift, self.part]
+        linear = [self.join, self.posterior]
         linear += [] if self.restore is None else [self.restore]
         per_segment = 2 * sum(m.weight.numel() for m in linear)
-        per_segment += 2 * self.slots * self.unembedding.weight.numel()
-        trained = self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
+        trained = self.encoder.flops(batch, segments) + self.decoding_flops(batch, segments)
         return batch * segments * per_segment + trained + self.frozen_flops(batch, segments)

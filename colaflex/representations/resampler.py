@@ -37,7 +37,7 @@ class Resampler(SegmentDecoder):
     the query of segment i, the same for all, sees every token up to that segment's end and the
     queries before it, and its state gives the latent. The decoder is one over [latent | slot
     queries]: a slot starts from its own segment's latent, sees those before it and the slots before
-    it, but no token.
+    it; it hears tokens where the decoder is autoregressive.
     So N segments of r tokens are ceil(L / r) latents for L tokens, each cut where a prefix ends.
 
     Args:
@@ -82,7 +82,7 @@ class Resampler(SegmentDecoder):
         self.slot_queries = nn.Parameter(torch.empty(self.slots, width))
         self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
         self.part = nn.Linear(width, inner)
-        self.unembedding = nn.Linear(inner, self.vocabulary.size + 1)
+        self._add_voice()
         nn.init.normal_(self.slot_queries, std=QUERY_STD)
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
@@ -116,7 +116,8 @@ class Resampler(SegmentDecoder):
             hidden = token_mask & (drawn < self.config.token_dropout)
             read = read.masked_fill(hidden, self.vocabulary.mask)
         posterior = self._posterior(read)
-        logits = self.decode(self._disturbed(posterior.mode(), noise))
+        decoded = self._decoded(self._disturbed(posterior.mode(), noise))
+        logits = self._told(decoded, torch.where(token_mask, grid, self.end_of_segment), noise)
         realisation = self._realisation(logits, grid, token_mask, segmentation.mask)
         return Encoding({"realisation": LossTerm(realisation, "tokens")}, posterior, posterior.mean)
 
@@ -130,22 +131,18 @@ class Resampler(SegmentDecoder):
         slots = lifted + self.slot_queries.to(lifted.dtype)
         return torch.cat([lifted, slots], 2).flatten(1, 2)
 
-    def _told(self, states: Tensor) -> Tensor:
-        slots = self.part(states.unflatten(1, (-1, self.positions))[:, :, 1:])
-        logits: Tensor = self.unembedding(functional.silu(slots))
-        return logits
+    def _decoded(self, latents: Tensor) -> Tensor:
+        states: Tensor = self.decoder(self._laid(latents))
+        return states
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Logits of every slot; see `Representation.decode`."""
-        return self._told(self.decoder(self._laid(latents)))
+    def _slots(self, states: Tensor) -> Tensor:
+        slots: Tensor = self.part(states.unflatten(1, (-1, self.positions))[:, :, 1:])
+        return slots
 
-    def decode_next(
-        self, latents: Tensor, state: Cache, counts: Tensor | None = None
+    def _extended(
+        self, latents: Tensor, state: Cache, counts: Tensor | None
     ) -> tuple[Tensor, Cache]:
-        """Logits of further latents; see `Representation.decode_next`."""
-        laid = self._laid(latents)
-        states, state = self.decoder.extend(laid, state, self._counted(counts))
-        return self._told(states), state
+        return self.decoder.extend(self._laid(latents), state, self._counted(counts))
 
     def continue_decoding(
         self, latents: Tensor, state: Cache, counts: Tensor | None = None
@@ -158,10 +155,9 @@ class Resampler(SegmentDecoder):
 
     def decoding_flops(self, batch: int, segments: int) -> int:
         """See `TokenRepresentation.decoding_flops`."""
-        per_slot = self.part.weight.numel() + self.unembedding.weight.numel()
-        linear = self.lift.weight.numel() + self.slots * per_slot
+        linear = self.lift.weight.numel() + self.slots * self.part.weight.numel()
         passed = self.decoder.flops(batch, segments * self.positions)
-        return 2 * batch * segments * linear + passed
+        return 2 * batch * segments * linear + passed + self._voice_flops(batch * segments)
 
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one forward pass of `losses`."""

@@ -156,9 +156,8 @@ class SegmentAutoencoder(SegmentDecoder):
         posterior = self._posterior(encoded)
         sample = posterior.sample(noise.normal("posterior", posterior.mean.shape, posterior.mean))
         states = self.decoder(self._lifted(self._disturbed(sample, noise)))
-        realisation = self._realisation(
-            self._logits(states), grid, token_mask, segmentation.lengths > 0
-        )
+        logits = self._told(states, torch.where(token_mask, grid, self.end_of_segment), noise)
+        realisation = self._realisation(logits, grid, token_mask, segmentation.lengths > 0)
         terms = {"realisation": LossTerm(realisation, "tokens")}
         terms.update(self._regularisers(posterior, mask))
         if self.levels is not None:
@@ -203,19 +202,18 @@ class SegmentAutoencoder(SegmentDecoder):
         hidden = chosen[rows] & token_mask
         view = self._without(tokens, segmentation, hidden)
         states = self._states(view, segmentation, members[rows])
-        logits = self.decode(self._posterior(states).mean)[hidden]
+        content = torch.where(token_mask, grid, self.end_of_segment)
+        logits = self.told(self._posterior(states).mean, content)[hidden]
         total = functional.cross_entropy(wide(logits), grid[hidden], reduction="sum")
         return total / (config.mask_ratio * config.mask_rows)
 
     def flops(self, batch: int, segments: int) -> int:
         """Model FLOPs of one forward pass of `losses`."""
-        linear = (self.join, self.posterior, self.lift, self.part)
-        per_segment = 2 * sum(m.weight.numel() for m in linear)
-        per_segment += 2 * self.slots * self.unembedding.weight.numel()
+        per_segment = 2 * (self.join.weight.numel() + self.posterior.weight.numel())
         if self.levels is not None:
             per_segment += self.levels.flops(self.unembedding.weight.numel())
         once = batch * segments * per_segment
-        once += self.encoder.flops(batch, segments) + self.decoder.flops(batch, segments)
+        once += self.encoder.flops(batch, segments) + self.decoding_flops(batch, segments)
         total = int(once * self._views)
         if self.alignment is not None:
             total += self.alignment.flops(batch, segments) + self.frozen_flops(batch, segments)

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from colaflex.interfaces.noise import Noise
+from colaflex.interfaces.representation import Choice
 from colaflex.interfaces.values import Vocabulary
 from colaflex.networks.cache import Cache
 from colaflex.networks.causal import CausalTransformer
 from colaflex.representations.configs import SegmentDecoderConfig
 from colaflex.representations.sequence_loss import sequence_loss
+from colaflex.representations.slots_in_turn import SlotsInTurn
 from colaflex.representations.token_representation import TokenRepresentation
 
 __all__ = ["SegmentDecoder", "wide"]
@@ -23,7 +25,8 @@ class SegmentDecoder(TokenRepresentation):
     """Realises latents as segments of tokens, causal over segments.
 
     A causal transformer runs over the latents; every slot's logits, end-of-segment among them, are
-    read off its state; slots are independent given that state.
+    read off its state. Slots are independent given that state, or, where the decoder is
+    autoregressive, told in turn by a second causal transformer over the slots of each segment.
 
     Args:
         config: sizes, and how the decoder's input is disturbed in training.
@@ -60,8 +63,24 @@ class SegmentDecoder(TokenRepresentation):
         width, inner = config.width, config.embedding_dim
         self.lift = nn.Linear(config.latent_dim, width)
         self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
-        self.part = nn.Linear(width, self.slots * inner)
-        self.unembedding = nn.Linear(inner, self.vocabulary.size + 1)
+        apart = config.decoder == "slots"
+        self.part = nn.Linear(width, self.slots * inner if apart else inner)
+        self.places = None if apart else nn.Parameter(torch.randn(self.slots, inner))
+        self._add_voice()
+
+    def _add_voice(self) -> None:
+        """The last layers, from a slot's channels to its logits."""
+        config, symbols = self.config, self.vocabulary.size + 1
+        inner = config.embedding_dim
+        self.inside: SlotsInTurn | None = None
+        if config.decoder == "autoregressive":
+            self.inside = SlotsInTurn(symbols, inner, config.segment_layers, config.heads)
+        self.unembedding = nn.Linear(inner, symbols)
+
+    @property
+    def in_turn(self) -> bool:
+        """Where the decoder is autoregressive; see `Representation.in_turn`."""
+        return self.inside is not None
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
         """See `Representation.decoder_parameters`."""
@@ -70,7 +89,16 @@ class SegmentDecoder(TokenRepresentation):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits of every slot; see `Representation.decode`."""
-        return self._logits(self.decoder(self._lifted(latents)))
+        return self._logits(self._decoded(latents))
+
+    def told(self, latents: Tensor, content: Tensor) -> Tensor:
+        """Logits of every slot, given the text; see `Representation.told`."""
+        return self._told(self._decoded(latents), content)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """The decoder's states of a row's latents, of which `_slots` makes those of slots."""
+        states: Tensor = self.decoder(self._lifted(latents))
+        return states
 
     def _lifted(self, latents: Tensor, before: Tensor | None = None) -> Tensor:
         """What the decoder reads, (batch, segments, width).
@@ -83,16 +111,51 @@ class SegmentDecoder(TokenRepresentation):
         lifted: Tensor = self.lift(latents)
         return lifted
 
+    def _slots(self, states: Tensor) -> Tensor:
+        """(batch, segments, slots, inner) of the decoder's states."""
+        part: Tensor = self.part(states)
+        if self.places is None:
+            apart: Tensor = part.unflatten(-1, (self.slots, -1))
+            return apart
+        return part[..., None, :] + self.places.to(part.dtype)
+
     def _logits(self, states: Tensor) -> Tensor:
-        slots = self.part(states).unflatten(-1, (self.slots, -1))
-        logits: Tensor = self.unembedding(functional.silu(slots))
+        """Those of `decode`: slots in turn hear the likeliest tokens before them."""
+        if self.inside is None:
+            return self._apart(states)
+        return self.inside.told(self._slots(states), self.unembedding, self._likeliest)[0]
+
+    def _apart(self, states: Tensor) -> Tensor:
+        logits: Tensor = self.unembedding(functional.silu(self._slots(states)))
+        return logits
+
+    def _likeliest(self, logits: Tensor, slot: int) -> Tensor:
+        """What a text can hold there: no mask, and a token in the first slot."""
+        barred = [self.vocabulary.mask] if slot else [self.vocabulary.mask, self.end_of_segment]
+        index = torch.tensor(barred, device=logits.device)
+        return logits.index_fill(-1, index, -torch.inf).argmax(-1)
+
+    def _told(self, states: Tensor, content: Tensor, noise: Noise | None = None) -> Tensor:
+        """Logits of slots that hear the true tokens before them; in training, not all."""
+        if self.inside is None:
+            return self._apart(states)
+        before, share = self.inside.before(content), self.config.context_dropout
+        if noise is not None and share:
+            drawn = noise.uniform("context dropout", before[..., 1:].shape, self.lift.weight)
+            hidden = functional.pad(drawn < share, (1, 0))
+            before = before.masked_fill(hidden, self.inside.withheld)
+        logits: Tensor = self.unembedding(self.inside(self._slots(states), before))
         return logits
 
     def decoding_flops(self, batch: int, segments: int) -> int:
         """See `TokenRepresentation.decoding_flops`."""
-        tokens = self.slots * self.unembedding.weight.numel()
-        linear = self.lift.weight.numel() + self.part.weight.numel() + tokens
-        return 2 * batch * segments * linear + self.decoder.flops(batch, segments)
+        per_segment = self.lift.weight.numel() + self.part.weight.numel()
+        passed = self.decoder.flops(batch, segments)
+        return 2 * batch * segments * per_segment + passed + self._voice_flops(batch * segments)
+
+    def _voice_flops(self, segments: int) -> int:
+        inside = 0 if self.inside is None else self.inside.flops(segments, self.slots)
+        return 2 * segments * self.slots * self.unembedding.weight.numel() + inside
 
     def begin_decoding(self, rows: int) -> Cache:
         """An empty decoder cache."""
@@ -102,8 +165,22 @@ class SegmentDecoder(TokenRepresentation):
         self, latents: Tensor, state: Cache, counts: Tensor | None = None
     ) -> tuple[Tensor, Cache]:
         """Logits of further latents; see `Representation.decode_next`."""
-        states, state = self.decoder.extend(self._lifted(latents, state.lengths), state, counts)
+        states, state = self._extended(latents, state, counts)
         return self._logits(states), state
+
+    def tell_next(
+        self, latents: Tensor, state: Cache, choose: Choice, counts: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
+        """Tokens of further latents; see `Representation.tell_next`."""
+        if self.inside is None:
+            return super().tell_next(latents, state, choose, counts)
+        states, state = self._extended(latents, state, counts)
+        return self.inside.told(self._slots(states), self.unembedding, choose)[1], state
+
+    def _extended(
+        self, latents: Tensor, state: Cache, counts: Tensor | None
+    ) -> tuple[Tensor, Cache]:
+        return self.decoder.extend(self._lifted(latents, state.lengths), state, counts)
 
     def continue_decoding(
         self, latents: Tensor, state: Cache, counts: Tensor | None = None

@@ -72,13 +72,14 @@ class TokenRepresentation(Representation):
 
     def costs(self, latents: Tensor, content: Tensor) -> Tensor:
         """What the tokens of each segment cost; see `Representation.costs`."""
-        return token_costs(self.decode(latents), content)
+        return token_costs(self.told(latents, content), content)
 
     def readout(self, name: str, width: int) -> Readout:
         """A categorical one, or one that the decoder teaches; see `Representation.readout`."""
         if name in DECODER_READOUTS:
             decoder = Realisation(
                 lambda latents: self.decode(latents),
+                lambda latents, content: self.told(latents, content),
                 lambda batch, segments: self.decoding_flops(batch, segments),
             )
             sizes = self._token_slots(None)

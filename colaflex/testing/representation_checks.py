@@ -213,3 +213,31 @@ def select(subject: Subject) -> None:
     order = torch.tensor([2, 0])
     logits, _ = model.decode_next(latents[order, 3:], model.select_decoding(state, order))
     demand_close(logits, whole[order, 3:], EXACT, "rows chosen and put in order")
+
+
+@torch.no_grad()
+def in_turn(subject: Subject) -> None:
+    """Where slots are told in turn, each hears the tokens before it, and those alone."""
+    case = Case(subject)
+    model = case.shaken()
+    if not model.in_turn:
+        raise NotApplicable("it tells the slots of a segment apart")
+    if case.slots == 1:
+        raise NotApplicable("its segments have one slot")
+    latents, heard = case.latents(3, 4, model.latent_dim), []
+
+    def choose(logits: Tensor, slot: int) -> Tensor:
+        heard.append(logits)
+        return (logits + drawn(*logits.shape)).argmax(-1)
+
+    tokens, _ = model.tell_next(latents, model.begin_decoding(3), choose)
+    told, logits = model.told(latents, tokens), torch.stack(heard, 2)
+    demand_close(told, logits, EXACT, "logits of a text at once, and as it was chosen")
+    for slot in range(case.slots):
+        moved = tokens.clone()
+        moved[..., slot] = 2 + (moved[..., slot] - 1) % (SIZE - 2)
+        other = model.told(latents, moved)
+        what = f"logits up to slot {slot} change with the token there"
+        demand_close(other[:, :, : slot + 1], told[:, :, : slot + 1], EXACT, what)
+        if slot + 1 < case.slots and gap(other[:, :, slot + 1], told[:, :, slot + 1]) < 1e-9:
+            raise Fault(f"logits of slot {slot + 1} don't change with the token before")

@@ -184,6 +184,35 @@ def test_a_row_does_not_depend_on_its_neighbours(block: int, run: int) -> None:
     assert some == [together[i] for i in order]
 
 
+IN_TURN = {"decoder": "autoregressive", "size": 3}
+PENALISED = TokenSampling(temperature=1.0, repetition_penalty=1.5, top_k=6)
+
+
+@pytest.mark.parametrize("tokens", [WARM, PENALISED])
+@pytest.mark.parametrize("block", [1, 2])
+def test_slots_told_in_turn_do_not_depend_on_neighbours(block: int, tokens: TokenSampling) -> None:
+    made = model(endless=False, block=block, **IN_TURN)
+    together = generate(made, PROMPTS, tokens, new=12)
+    assert together == [generate(made, [prompt], tokens, new=12)[0] for prompt in PROMPTS]
+    assert together != generate(made, PROMPTS, tokens, new=12, seed=1)
+
+
+def test_slots_told_in_turn_are_the_likeliest_after_those_before() -> None:
+    made, cold = model(**IN_TURN), TokenSampling()
+    drawn: list[Tensor] = []
+    sample = made.prior.sample_block
+    made.prior.sample_block = lambda *args: drawn.append(sample(*args)) or drawn[-1]  # type: ignore
+    try:
+        (row,) = generate(made, [[]], cold, new=18)
+    finally:
+        del made.prior.sample_block
+    logits = made.representation.decode(made.raw(torch.cat(drawn, 1)))
+    generator = BlockGenerator(made, STEPS, cold, 18)
+    banned = generator.banned.repeat(len(drawn), 1, 1)
+    best = logits.masked_fill(banned, -torch.inf).argmax(-1)[0].tolist()
+    assert row[0] == [token for slots in best for token in generator.held(slots)][:18]
+
+
 def test_a_segmentwise_encoder_reads_no_more_than_the_block_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

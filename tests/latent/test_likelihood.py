@@ -134,6 +134,31 @@ def test_every_token_of_a_row_counts_once() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 
 
+@torch.no_grad()
+def test_slots_told_in_turn_hear_the_text_itself() -> None:
+    made = exact(size=3, block=2, decoder="autoregressive")
+    batch = rows([7, 4])
+    whole = _whole_blocks(made, batch)
+    segmentation = made.segment(whole)
+    content = made.representation.content(whole, segmentation)
+    levelled = exact(size=3, block=2, decoder="autoregressive")
+    levelled.load_state_dict(made.state_dict())
+    for embedding in (levelled.representation.inside.embedding,):  # type: ignore[union-attr]
+        embedding.weight.zero_()
+    found, deaf = log_weights(made, batch, 1), log_weights(levelled, batch, 1)
+    assert found is not None and deaf is not None
+    posterior = made.representation.encode(whole, segmentation)
+    sample = posterior.sample(_noise(whole, segmentation, posterior, 1))[0]
+    _, counted = _targets(made, batch, whole, segmentation)
+    nats = []
+    for one in (made, levelled):
+        logits = one.representation.told(sample, content).double().log_softmax(-1)
+        said = logits.gather(-1, content[..., None])[..., 0]
+        nats.append(torch.where(counted, said, 0.0).flatten(1).sum(1))
+    torch.testing.assert_close(found[0] - deaf[0], nats[0] - nats[1], rtol=1e-6, atol=1e-5)
+    assert (found != deaf).all()
+
+
 def test_two_levels_count_the_tokens_of_the_fine_one() -> None:
     model = levelled_out(exact(size=2, block=6, run=2))
     lengths = [1, 4, 7, 12, 5]

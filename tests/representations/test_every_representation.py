@@ -11,14 +11,22 @@ from segments import DIM, LENGTHS, SIZE, SLOTS, batch, build, noise, trained
 from colaflex.interfaces.values import Segmentation, TokenBatch
 
 SEGMENTS = pytest.mark.parametrize("name", ["text_vae", "text_ae"])
-EVERY = pytest.mark.parametrize("name", ["text_vae", "text_ae", "resampler", "token_embedding"])
-JOINED = ("text_vae", "text_ae")
+IN_TURN = {
+    f"{name}, told in turn": (name, {"decoder": "autoregressive", "segment_layers": 2})
+    for name in ("text_vae", "text_ae", "resampler")
+}
+EVERY = pytest.mark.parametrize(
+    "name", ["text_vae", "text_ae", "resampler", "token_embedding", *IN_TURN]
+)
+JOINED = ("text_vae", "text_ae", "text_vae, told in turn", "text_ae, told in turn")
 """Those that can be trained on masked views."""
 TOKENS = [[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]
 """Segments of one token, as the token embedding needs them."""
 
 
 def made(name: str, double: bool = True, **options: Any) -> Any:
+    name, own = IN_TURN.get(name, (name, {}))
+    options = {**own, **options}
     return build(double, name, 1 if name == "token_embedding" else SLOTS, **options)
 
 
@@ -110,6 +118,8 @@ DISTURBED = {"decoder_noise": 0.3, "latent_dropout": 0.2}
         ("text_ae", {"token_dropout": 0.3, "alpha": 1.5, **DISTURBED}),
         ("resampler", {"token_dropout": 0.3, **DISTURBED}),
         ("token_embedding", {}),
+        ("text_vae, told in turn", {"context_dropout": 0.3, "mask_rows": 0.6}),
+        ("resampler, told in turn", {"context_dropout": 0.3}),
     ],
 )
 def test_losses_add_up_however_the_rows_are_split(name: str, options: Any) -> None:
@@ -154,8 +164,11 @@ def test_model_flops_agree_with_torch_counting_dense_attention(name: str) -> Non
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         one.losses(tokens, segmentation, noise())
     # Layers, 4 width, rows, the pairs that causality drops.
-    positions = {"resampler": 4 * (SLOTS + 1), "token_embedding": 0}.get(name, 4)
+    own = name.split(",")[0]
+    positions = {"resampler": 4 * (SLOTS + 1), "token_embedding": 0}.get(own, 4)
     dense = 4 * 4 * 32 * 4 * positions * (positions - 1) // 2
+    if name in IN_TURN:  # two layers of 8 channels in 16 segments
+        dense += 2 * 4 * 8 * 16 * SLOTS * (SLOTS - 1) // 2
     assert counter.get_total_flops() == pytest.approx(one.flops(4, 4) + dense, rel=0.01)
 
 

@@ -190,6 +190,14 @@ class DecodesWithoutItsCache(TextVAE):
         return super().decode_next(latents, self.begin_decoding(len(latents)), counts)
 
 
+class HearsItself(TextVAE):
+    in_turn = True
+
+    def told(self, latents, content):
+        logits = super().told(latents, content)
+        return logits + (content == 5).unsqueeze(-1)
+
+
 class HasANegativeRate(TextVAE):
     def losses(self, tokens, segmentation, noise):
         found = super().losses(tokens, segmentation, noise)
@@ -272,6 +280,7 @@ FAULTS = {
     EncoderSeesLaterSegments: ("representation.causal", "latents before segment 1"),
     EncoderReadsPadding: ("representation.batch_independent", "latents"),
     DecodesWithoutItsCache: ("representation.incremental", "piece by piece"),
+    HearsItself: ("representation.in_turn", "at once, and as it was chosen|with the token there"),
     HasANegativeRate: ("representation.rate", "the rate is -"),
     DoesNotReconstruct: ("representation.learns", "before"),
     ClaimsADensity: ("representation.posterior", "no variance"),
