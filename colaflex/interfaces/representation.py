@@ -243,3 +243,8 @@ class Representation(nn.Module, ABC):
         """The part of `flops` that has no backward pass: encoders that never learn."""
         del batch, segments
         return 0
+
+    def teacher_flops(self, batch: int, segments: int) -> int:
+        """The part of `frozen_flops` that `losses` alone runs, and `encode` doesn't; none."""
+        del batch, segments
+        return 0

@@ -225,6 +225,10 @@ class SegmentAutoencoder(SegmentDecoder):
             return 0
         return self.alignment.frozen_flops(batch, segments * self.slots)
 
+    def teacher_flops(self, batch: int, segments: int) -> int:
+        """That encoder's: nothing is aligned where the representation rests."""
+        return self.frozen_flops(batch, segments)
+
     def token_flops(self, batch: int, tokens: int) -> int:
         """Model FLOPs of the token layers."""
         if self.token_encoder is None:

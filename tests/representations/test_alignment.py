@@ -10,8 +10,11 @@ from encoders import write
 from torch import nn
 
 import colaflex
+from colaflex.host.registry import registry
 from colaflex.interfaces.noise import Noise
 from colaflex.interfaces.values import Segmentation, TokenBatch, Vocabulary
+from colaflex.latent.language_model import LatentLanguageModel
+from colaflex.spec.training import Training
 
 pytest.importorskip("transformers", reason="needs pip install 'colaflex[hf]'")
 
@@ -93,3 +96,24 @@ def test_latents_do_not_hear_the_frozen_encoder(bert: str) -> None:
     made = build(alignment={"encoder": bert, "hidden_width": 8})
     made.encode(TOKENS, SEGMENTS)
     assert made.alignment._frozen is None  # it is not even loaded
+
+
+def test_a_resting_representation_aligns_nothing_and_pays_nothing_for_it(bert: str) -> None:
+    segments = registry().config("segmenter", {"type": "fixed_patch", "size": 2})
+    costs = []
+    for options in ({}, {"alignment": {"encoder": bert, "hidden_width": 8}}):
+        representation = build(mask_weight=0.0, **options)
+        model = LatentLanguageModel(
+            registry().build(segments),
+            representation,
+            colaflex.build("prior", "flow_matching", latent_dim=4, block_size=1),
+            VOCABULARY,
+            segments.capabilities(),
+            training=Training(regime="frozen"),
+        )
+        costs.append({stage.name: stage.flops(TOKENS) for stage in model.stages()})
+    (plain, aligned), frozen = costs, representation.frozen_flops(2, 4)
+    assert aligned["representation"] - plain["representation"] > frozen
+    # The projection alone is counted, by half as the decoder is.
+    project = representation.alignment.flops(2, 4)
+    assert aligned["prior"] - plain["prior"] == project // 2 < frozen
