@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Processes", "Strategy", "gather", "join_processes", "local", "scatter_like"]
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+__all__ = [
+    "Processes",
+    "Strategy",
+    "gather",
+    "is_sharded",
+    "join_processes",
+    "local",
+    "scatter_like",
+]
 
 Strategy = Literal["ddp", "fsdp"]
 
@@ -26,21 +35,33 @@ _SYNC = "forward_sync_buffers" if "forward_sync_buffers" in _DDP_OPTIONS else "b
 _NO_SYNC: dict[str, Any] = {_SYNC: False}  # every process computes its buffers alike
 
 
+# What shards takes a second to import: it is where a run of several processes asks for it.
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether it is spread over processes."""
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(tensor, tensors.DTensor)
+
+
 def local(parameter: Tensor) -> Tensor:
     """This process's part of a parameter, sharing its memory; all of it where it is not sharded."""
     data = parameter.detach()
-    return data.to_local() if isinstance(data, DTensor) else data
+    return cast("DTensor", data).to_local() if is_sharded(data) else data
 
 
 def gather(tensor: Tensor) -> Tensor:
     """The whole tensor (a collective call where it is sharded)."""
     data = tensor.detach()
-    return data.full_tensor() if isinstance(data, DTensor) else data
+    return cast("DTensor", data).full_tensor() if is_sharded(data) else data
 
 
 def scatter_like(full: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, sharded as `like` is."""
-    if isinstance(like, DTensor):
+    if is_sharded(like):
+        from torch.distributed.tensor import distribute_tensor
+
+        like = cast("DTensor", like)
         whole = full.to(like.device)
         return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
     return full
@@ -93,6 +114,9 @@ class Processes:
             # A regime may freeze parts for some steps, whose gradients must then stay None.
             yield DistributedDataParallel(module, find_unused_parameters=True, **_NO_SYNC)
         else:
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard
+
             owners = [
                 (owner, name, parameter)
                 for owner in module.modules()
@@ -106,8 +130,11 @@ class Processes:
         """Context of one micro-batch: gradients travel with the last one only."""
         if isinstance(module, DistributedDataParallel) and not last:
             return module.no_sync()
-        if isinstance(module, FSDPModule):
-            module.set_requires_gradient_sync(last)
+        if self.world > 1 and self.strategy == "fsdp":
+            from torch.distributed.fsdp import FSDPModule
+
+            if isinstance(module, FSDPModule):
+                module.set_requires_gradient_sync(last)
         return nullcontext()
 
 

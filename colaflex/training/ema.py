@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
-from colaflex.training.distributed import gather, local, scatter_like
+from colaflex.training.distributed import gather, is_sharded, local, scatter_like
 
 __all__ = ["Ema"]
 
@@ -37,7 +36,7 @@ class Ema:
 
     def state(self) -> dict[str, Tensor]:
         """The averages, whole (collective where the weights are sharded)."""
-        if not any(isinstance(p.data, DTensor) for p in self._parameters.values()):
+        if not any(is_sharded(p.data) for p in self._parameters.values()):
             return dict(self.averages)
         with self.swapped_in():
             return {name: gather(p) for name, p in self._parameters.items()}
