@@ -82,6 +82,7 @@ class Resampler(SegmentDecoder):
         self.slot_queries = nn.Parameter(torch.empty(self.slots, width))
         self.decoder = CausalTransformer(width, config.decoder_layers, config.heads)
         self.part = nn.Linear(width, inner)
+        self.places = None
         self._add_voice()
         nn.init.normal_(self.slot_queries, std=QUERY_STD)
 

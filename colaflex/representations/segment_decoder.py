@@ -84,8 +84,10 @@ class SegmentDecoder(TokenRepresentation):
 
     def decoder_parameters(self) -> Iterator[nn.Parameter]:
         """See `Representation.decoder_parameters`."""
-        for part in (self.lift, self.decoder, self.part, self.unembedding):
-            yield from part.parameters()
+        for part in (self.lift, self.decoder, self.part, self.inside, self.unembedding):
+            yield from () if part is None else part.parameters()
+        if self.places is not None:
+            yield self.places
 
     def decode(self, latents: Tensor) -> Tensor:
         """Logits of every slot; see `Representation.decode`."""

@@ -94,9 +94,10 @@ def test_the_kept_decoder_is_saved_but_counts_as_no_part() -> None:
     assert any(name.startswith("unadapted.") for name in model.state_dict())
 
 
+@pytest.mark.parametrize("decoder", ["slots", "autoregressive"])
 @pytest.mark.parametrize("representation", ["text_vae", "text_ae", "resampler"])
-def test_the_decoder_alone_learns(representation: str) -> None:
-    model = small_model(training(mix=0.5), representation=representation)
+def test_the_decoder_alone_learns(representation: str, decoder: str) -> None:
+    model = small_model(training(mix=0.5), representation=representation, decoder=decoder)
     before = copy.deepcopy(model.state_dict())
     learn(model, 0.5, 3)
     moved = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
