@@ -144,6 +144,15 @@ ADAPTED = {
     )
     for row in ("flow_matching", "flow_matching_readout")
 }
+ADAPTED["flow_matching, its autoregressive decoder adapted"] = BOARD.specs[
+    "flow_matching"
+].override(
+    {
+        "training.stages.adapt_decoder": {"share": 0.05},
+        "representation.decoder": "autoregressive",
+        "prior.noisings": 1,
+    }
+)
 SPECS = {
     **ADAPTED,
     **APART,
