@@ -247,6 +247,7 @@ def children(pid: int) -> Iterator[int]:
             yield int(path.parent.name)
 
 
+@pytest.mark.slow
 def test_killed_at_random_it_loses_and_repeats_nothing(benched: Bench, bench: Bench) -> None:
     """By SIGKILL, with or without its cells, and by SIGINT, as its files become more."""
     rng = random.Random(7)

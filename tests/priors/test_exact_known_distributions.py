@@ -27,6 +27,7 @@ def true_log_prob(values: torch.Tensor) -> torch.Tensor:
     return law.log_prob(values.flatten(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_a_correlated_gaussian_is_recovered(name: str) -> None:
     prior = fit(exact_prior(name, 4, 2), gaussian, steps=STEPS[name], rows=128)

@@ -44,13 +44,17 @@ def test_a_mixture_is_recovered_in_few_steps(name: str) -> None:
     assert max(found.values()) < 0.045, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["distilled", "shortcut"])
 def test_a_correlated_gaussian_is_recovered_in_few_steps(name: str) -> None:
     found = distances(trained(name, gaussian, 4, 2, {}, steps=400, rows=128), gaussian)
     assert max(found.values()) < 0.06, found
 
 
-@pytest.mark.parametrize("name", [*OPTIONS, "rectified_flow"])
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS), "rectified_flow"],
+)
 def test_a_block_is_drawn_given_the_one_before_in_few_steps(name: str) -> None:
     options = {"history_dropout": 0, "network": {"width": 32, "layers": 1, "time_width": 32}}
     prior = trained(name, chain, 1, 1, options, steps=250, rows=64, rate=1e-2)

@@ -186,6 +186,7 @@ def test_the_entropy_of_the_codes_is_reported(mixture_hybrid: Any) -> None:
     assert -1e-3 < found - entropy < 0.15
 
 
+@pytest.mark.slow
 def test_a_correlated_gaussian_is_recovered() -> None:
     prior = small_prior("hybrid", 4, 2, codes=16, code_layers=1, schedule={"loc": 0.0})
     fit(prior, gaussian, steps=160, rows=128)
@@ -196,6 +197,7 @@ def test_a_correlated_gaussian_is_recovered() -> None:
         assert energy_distance(drawn, truth) < bound, steps
 
 
+@pytest.mark.slow
 def test_a_block_is_drawn_given_the_one_before() -> None:
     small = {"width": 32, "layers": 1, "time_width": 32}
     options = {"schedule": {"loc": 0.0}, "history_dropout": 0, "network": small}

@@ -84,7 +84,9 @@ def test_a_mixture_is_recovered(prior: str, request: pytest.FixtureRequest) -> N
     assert energy_of_moments(mixture, correlated=True) > 5 * 0.01
 
 
-@pytest.mark.parametrize("prior", ["gaussian_flow", "gaussian_rectified"])
+@pytest.mark.parametrize(
+    "prior", ["gaussian_flow", pytest.param("gaussian_rectified", marks=pytest.mark.slow)]
+)
 def test_a_correlated_gaussian_is_recovered(prior: str, request: pytest.FixtureRequest) -> None:
     mean, covariance, energy = errors(request.getfixturevalue(prior), gaussian, steps=16)
     assert mean < 0.15  # deviations are 0.6 to 1.3

@@ -235,8 +235,10 @@ def kl(prior: Any) -> float:
 def test_maximum_likelihood_improves_on_its_start() -> None:
     options = {"schedule": {"loc": 0.0}, "likelihood_steps": 10, **PLAIN}
     start = fit(small_prior("flow_matching", 4, 2, **options), gaussian, 90, rows=128)
-    options |= {"training_steps": 3, "warm_start": 0.75}
-    prior = fit(small_prior("cnf", 4, 2, **options), gaussian, 120, rows=128, rate=3e-3)
+    # As many steps of flow matching, and 60 of maximum likelihood: of half as many, what is gained
+    # is about the bound, and differs with the order in which a processor adds numbers up.
+    options |= {"training_steps": 3, "warm_start": 0.6}
+    prior = fit(small_prior("cnf", 4, 2, **options), gaussian, 150, rows=128, rate=3e-3)
     before, after = kl(start), kl(prior)
     assert -0.1 < after < 0.8 * before
 

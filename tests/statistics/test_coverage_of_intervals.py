@@ -24,7 +24,7 @@ from colaflex.statistics.significance import (
     unpaired_test,
 )
 
-pytestmark = pytest.mark.timeout(900)  # thousands of simulations
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]  # thousands of simulations
 
 REPEATS, PAIRS = 2_000, 4_000
 SEEDS, ITEMS = 3, 256
