@@ -50,7 +50,8 @@ class PathPriorConfig(PriorConfig):
         min_length=1,
         max_length=100,
         description="How network states become clean latents: linear, or one that the "
-        "representation offers (of tokens: categorical, chained, recurrent, through_decoder, "
+        "representation offers (of tokens: categorical, chained, recurrent, block_recurrent, "
+        "through_decoder, "
         "second_head); auto: the first that it offers, else linear.",
     )
     history: Annotated[Literal["auto", "latents", "states"], AbsentMeans("latents")] = Field(

@@ -20,10 +20,11 @@ from colaflex.representations.expected_embeddings import (
 )
 from colaflex.representations.token_content import TokenSlots
 
-__all__ = ["CategoricalReadout", "Choice"]
+__all__ = ["ALL", "CategoricalReadout", "Choice"]
 
-Choice = Callable[[Tensor, int], Tensor]
-"""(logits (..., symbols), slot) -> (...) tokens."""
+Choice = Callable[[Tensor, int, slice], Tensor]
+"""(logits (..., latents, symbols), slot, which latents of the block) -> (..., latents) tokens."""
+ALL = slice(None)
 
 UNEMBEDDING_STD = 0.02
 """Of the first unembedding's weights: nearly all tokens are as likely, and so is their mean."""
@@ -165,8 +166,8 @@ class CategoricalReadout(Readout):
         if temperature != 1.0:
             gumbel = temperature * gumbel
 
-        def choose(logits: Tensor, slot: int) -> Tensor:
-            return (logits + gumbel[..., slot, :]).argmax(-1)
+        def choose(logits: Tensor, slot: int, latents: slice) -> Tensor:
+            return (logits + gumbel[..., latents, slot, :]).argmax(-1)
 
         embedded = functional.embedding(self._tokens(said, choose), self._weights()[2])
         return self._relifted(embedded.to(said.dtype), said)
@@ -186,7 +187,7 @@ class CategoricalReadout(Readout):
         """(..., block, slots) symbols; behind a segment's end, and of coarse latents, the end."""
         rows = said.flatten(0, -3)
         parts = parts_of(len(rows), rows.shape[1] * self.sizes.symbols)
-        tokens = [self._tokens(rows[part], lambda logits, _: logits.argmax(-1)) for part in parts]
+        tokens = [self._tokens(rows[part], lambda logits, *_: logits.argmax(-1)) for part in parts]
         return self.sizes.with_ends(torch.cat(tokens).view(*said.shape[:-1], self.sizes.slots))
 
     def likeliest_flops(self, batch: int, segments: int) -> int:
@@ -197,7 +198,7 @@ class CategoricalReadout(Readout):
         """(..., block, slots) the tokens that are chosen, a slot's logits at a time."""
         inner, (unembedding, bias, _) = self._of_slots(said), self._weights()
         slots = range(self.sizes.slots)
-        tokens = [choose(logits_of(inner[..., k, :], unembedding, bias), k) for k in slots]
+        tokens = [choose(logits_of(inner[..., k, :], unembedding, bias), k, ALL) for k in slots]
         return torch.stack(tokens, -1)
 
     def flops(self, latents: int) -> int:

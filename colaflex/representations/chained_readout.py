@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.representations.categorical_readout import CategoricalReadout, Choice
+from colaflex.representations.categorical_readout import ALL, CategoricalReadout, Choice
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import logits_of
 from colaflex.representations.sequential_readout import SequentialReadout
@@ -57,7 +57,7 @@ class ChainedReadout(SequentialReadout):
             rows = self.chain.weight[slot * inner : (slot + 1) * inner, : slot * inner]
             context = functional.linear(drawn, rows.to(drawn.dtype))
             summed = self._added(apart[..., slot, :], before[..., slot, :], context)
-            tokens.append(choose(logits_of(summed, unembedding, bias), slot))
+            tokens.append(choose(logits_of(summed, unembedding, bias), slot, ALL))
             drawn = torch.cat([drawn, functional.embedding(tokens[-1], table).to(said.dtype)], -1)
         return torch.stack(tokens, -1)
 

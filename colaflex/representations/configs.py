@@ -32,7 +32,10 @@ __all__ = [
 
 TOKEN_CAPABILITIES = RepresentationCapabilities(
     continuous_density=False,
-    readouts=("categorical", "chained", "recurrent", "through_decoder", "second_head"),
+    readouts=(
+        *("categorical", "chained", "recurrent", "block_recurrent"),
+        *("through_decoder", "second_head"),
+    ),
     undrawn=("through_decoder", "second_head"),
     history=True,
     costs=True,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from colaflex.representations.categorical_readout import Choice
+from colaflex.representations.categorical_readout import ALL, Choice
 from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import logits_of
 from colaflex.representations.sequential_readout import SequentialReadout
@@ -53,7 +53,7 @@ class RecurrentReadout(SequentialReadout):
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         unembedding, bias, table = self._weights()
         apart, before = self._apart_and_before(said)
-        tokens = [choose(logits_of(apart[..., 0, :], unembedding, bias), 0)]
+        tokens = [choose(logits_of(apart[..., 0, :], unembedding, bias), 0, ALL)]
         state: Tensor | None = None
         for slot in range(1, self.sizes.slots):
             drawn = functional.embedding(tokens[-1], table).to(said.dtype)
@@ -62,5 +62,5 @@ class RecurrentReadout(SequentialReadout):
             assert state is not None
             context = self.context(state[0]).view_as(drawn)
             inner = self._added(apart[..., slot, :], before[..., slot, :], context)
-            tokens.append(choose(logits_of(inner, unembedding, bias), slot))
+            tokens.append(choose(logits_of(inner, unembedding, bias), slot, ALL))
         return torch.stack(tokens, -1)

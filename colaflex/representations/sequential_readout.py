@@ -18,7 +18,7 @@ class SequentialReadout(CategoricalReadout):
 
     Where slots are drawn apart, each may be right and the segment wrong. The logits of an estimate
     are W silu(h_k) + b; those of a draw are W silu(h_k + c_k) + b, with c_k made of what was drawn
-    in the slots before k, and c_1 = 0. The loss is the mean of both cross-entropies.
+    in the slots before k. The loss is the mean of both cross-entropies.
 
     Example:
         >>> from colaflex.interfaces.values import Vocabulary
@@ -37,11 +37,11 @@ class SequentialReadout(CategoricalReadout):
         """c of all slots, given the text.
 
         Args:
-            before: (..., slots, inner), h of all slots.
-            embedded: (..., slots, inner) embeddings of the text.
+            before: (..., block, slots, inner), h of all slots.
+            embedded: (..., block, slots, inner) embeddings of the text.
 
         Returns:
-            (..., slots, inner); c_k depends on the text of slots before k alone.
+            (..., block, slots, inner); c_k depends on the text of slots before k alone.
         """
 
     @abstractmethod
@@ -60,7 +60,7 @@ class SequentialReadout(CategoricalReadout):
 
     @staticmethod
     def _added(apart: Tensor, before: Tensor, context: Tensor) -> Tensor:
-        """What a context adds: nothing in the first slot, whose logits are the estimate's."""
+        """What a context adds to silu(h)."""
         return apart + (functional.silu(before + context) - functional.silu(before))
 
     def taught(self, states: Tensor, content: Tensor) -> tuple[Tensor, Tensor]:

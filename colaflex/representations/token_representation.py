@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from colaflex.interfaces.readout import Readout
 from colaflex.interfaces.representation import Representation
 from colaflex.interfaces.values import Segmentation, TokenBatch
+from colaflex.representations.block_recurrent_readout import BlockRecurrentReadout
 from colaflex.representations.categorical_readout import CategoricalReadout
 from colaflex.representations.chained_readout import ChainedReadout
 from colaflex.representations.configs import ReadoutConfig
@@ -24,6 +25,7 @@ CATEGORICAL: Mapping[str, type[CategoricalReadout]] = {
     "categorical": CategoricalReadout,
     "chained": ChainedReadout,
     "recurrent": RecurrentReadout,
+    "block_recurrent": BlockRecurrentReadout,
 }
 DECODER_READOUTS: Mapping[str, type[ThroughDecoder | SecondHead]] = {
     "through_decoder": ThroughDecoder,
@@ -86,7 +88,7 @@ class TokenRepresentation(Representation):
             return DECODER_READOUTS[name](self.offers.weight, decoder, sizes, width)
         if name not in CATEGORICAL:
             return super().readout(name, width)
-        if self.slots == 1:  # there is no chain of one
+        if self.slots == 1 and name != "block_recurrent":  # there is no chain of one
             name = "categorical"
         if self.offers.embeddings == "own":
             sizes = self._token_slots(self.offers.embedding_dim)

@@ -254,7 +254,7 @@ def test_noise_in_a_density_would_lift_the_log_of_a_mean() -> None:
     assert 0.2 < float(gained) < 0.5 and abs(float(noise.mean())) < 0.02
 
 
-@pytest.mark.parametrize("readout", ["categorical", "chained", "recurrent"])
+@pytest.mark.parametrize("readout", ["categorical", "chained", "recurrent", "block_recurrent"])
 @pytest.mark.parametrize("block", [1, 2])
 def test_what_a_readout_draws_costs_what_it_says_block_by_block(block: int, readout: str) -> None:
     model: Any = small_model(size=3, block=block).eval()

@@ -64,6 +64,7 @@ def test_what_a_model_declares(prior: str, declared: str) -> None:
     [
         ("flow_matching", "auto", "bound"),
         ("flow_matching", "recurrent", "bound"),
+        ("flow_matching", "block_recurrent", "bound"),
         ("flow_matching", "second_head", "ode"),
         ("flow_matching", "linear", "ode"),
         ("consistency", "auto", "none"),
@@ -77,4 +78,6 @@ def test_a_readout_that_draws_text_bounds_its_likelihood(
     chosen = {} if readout is None else {"prior.readout": readout}
     spec = Spec.load("specs/worlds.yaml").override({**sets, **chosen})
     assert declared_likelihood(spec) == declared
-    assert by_readout(spec) == (readout in ("auto", "recurrent") and prior == "flow_matching")
+    assert by_readout(spec) == (
+        readout in ("auto", "recurrent", "block_recurrent") and prior == "flow_matching"
+    )

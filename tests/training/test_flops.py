@@ -104,7 +104,7 @@ READOUTS = {
     f"flow_matching, {readout}": BOARD.specs["flow_matching_readout"].override(
         {"prior.readout": readout}
     )
-    for readout in ("chained", "recurrent", "through_decoder", "second_head")
+    for readout in ("chained", "recurrent", "block_recurrent", "through_decoder", "second_head")
 }
 READOUTS["flow_matching, drawn latents learned"] = READOUTS["flow_matching, recurrent"].override(
     {"representation.readout.draw_weight": 0.5}
