@@ -50,8 +50,8 @@ class TaskSuite:
         plan: which tasks, the longest prompt (a longer one loses patches at its beginning), the
             patch, and the seed of the latents' draws.
         source: what the items are drawn from.
-        options: the spec's sampling, of which the latents' part is kept; tokens are the most
-            probable ones, as many as the task says.
+        options: the spec's sampling, of which the latents' part is kept; tokens, and drawn
+            estimates of latents, are the most probable ones, as many as the task says.
 
     Raises:
         UserError: a task can't draw its items from the source.
@@ -61,7 +61,10 @@ class TaskSuite:
         self, plan: EvaluationPlan, source: TaskSource, options: GenerationOptions
     ) -> None:
         self.plan = plan
-        self.options = options.but(temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0)
+        sharp = {"estimate_temperature": 0.0} if options.estimate == "draw" else {}
+        self.options = options.but(
+            temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0, **sharp
+        )
         self._entries = [self._entry(config, source) for config in plan.tasks]
 
     @staticmethod

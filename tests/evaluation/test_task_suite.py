@@ -128,6 +128,14 @@ def test_generation_is_greedy_and_as_long_as_the_task_says(
     assert (sampling.temperature, sampling.top_k, sampling.repetition_penalty) == (0.0, 0, 1.0)
 
 
+@pytest.mark.parametrize(("estimate", "temperature"), [("draw", 0.0), ("mean", 1.0)])
+def test_drawn_estimates_are_the_most_probable(estimate: str, temperature: float) -> None:
+    options = GenerationOptions(estimate=estimate)
+    suite = TaskSuite(EvaluationPlan(), TaskSource(), options)
+    assert suite.options.latents.estimate_temperature == temperature
+    assert suite.options.latents.estimate == estimate
+
+
 @pytest.mark.parametrize(("patch", "heard"), [(1, [10, 10, 9]), (4, [7, 8, 9])])
 def test_a_long_prompt_is_heard_from_its_end_in_whole_patches(
     tmp_path: Path, tokenizer: Tokenizer, patch: int, heard: list[int]

@@ -186,7 +186,7 @@ def test_guidance_moves_the_first_slots_logits_as_an_estimates(kind: Kind) -> No
     mixed = torch.lerp(*said, 3.0)
     seen: list[Tensor] = []
 
-    def choose(logits: Tensor, slot: int) -> Tensor:
+    def choose(logits: Tensor, slot: int, latents: slice) -> Tensor:
         seen.append(logits)
         return torch.zeros(logits.shape[:-1], dtype=torch.long)
 
