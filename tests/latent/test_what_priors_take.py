@@ -39,6 +39,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "frozen, shortcut": {"representation.readout.embeddings": "frozen", "prior": "shortcut"},
     "joint": {"training.regime": "joint"},
     "chained": {"prior.readout": "chained"},
+    "block_recurrent": {"prior.readout": "block_recurrent", "prior.block_size": 3},
     "recurrent": {"prior.readout": "recurrent", "representation.readout.draw_weight": 0.5},
     "second head, joint": {"prior.readout": "second_head", "training.regime": "joint"},
 }
@@ -70,7 +71,8 @@ def test_a_run_tells_how_drawn_estimates_fare(run: Path) -> None:
     metrics = json.loads((run / "result.json").read_text())["metrics"]
     prior = colaflex.load(run).spec.prior
     assert prior is not None
-    draws = prior.capabilities().estimates and prior.readout in ("auto", "chained", "recurrent")
+    drawing = ("auto", "chained", "recurrent", "block_recurrent")
+    draws = prior.capabilities().estimates and prior.readout in drawing
     for name in ("valid_sentences", "distinct_documents", "coherent_documents"):
         assert (f"generation.at_drawn_steps.2.{name}" in metrics) == draws
     if draws:
