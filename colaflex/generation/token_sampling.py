@@ -53,7 +53,6 @@ def draw_tokens(
 
 
 def slot_choice(
-    slots: int,
     options: TokenSampling,
     noise: SampleNoise,
     seen: Tensor,
@@ -63,7 +62,6 @@ def slot_choice(
     """Draws for slots that are told in turn, of all segments at once; see `draw_tokens`.
 
     Args:
-        slots: of a segment.
         options: temperature, top-k, top-p and repetition penalty.
         noise: the rows' draws.
         seen: (rows, size) bool, updated in place as slots are drawn.
@@ -74,25 +72,19 @@ def slot_choice(
         A function of logits (rows, segments, size) and their slot that gives (rows, segments)
         tokens, to be asked slot after slot.
     """
-    gumbel: Tensor | None = None
-    fresh: Tensor | None = None
+    gumbel = _gumbel(banned.shape, torch.zeros((), device=banned.device), options, noise)
+    fresh = seen.new_ones(len(seen), len(banned)) if given is None else ~given
+    end = banned.shape[-1] - 1
 
     def choose(logits: Tensor, slot: int) -> Tensor:
-        nonlocal gumbel, fresh
+        nonlocal fresh
         logits = logits.float().masked_fill(banned[:, slot], -torch.inf)
-        rows, segments, size = logits.shape
-        if slot == 0:
-            gumbel = _gumbel((segments, slots, size), logits, options, noise)
-            fresh = logits.new_ones(rows, segments).bool() if given is None else ~given
-        penalised = options.repetition_penalty != 1.0
-        if penalised:
-            logits = _penalised(logits, seen[:, None], options)
-        tokens = _choose(logits, options, None if gumbel is None else gumbel[:, :, slot])
-        if penalised:
-            assert fresh is not None
-            fresh = fresh & (tokens != size - 1)
-            row = fresh.nonzero()[:, 0]
-            seen[row, tokens[fresh]] = True
+        drawn = None if gumbel is None else gumbel[:, :, slot]
+        if options.repetition_penalty == 1.0:
+            return _choose(logits, options, drawn)
+        tokens = _choose(_penalised(logits, seen[:, None], options), options, drawn)
+        fresh = fresh & (tokens != end)
+        seen[fresh.nonzero()[:, 0], tokens[fresh]] = True
         return tokens
 
     return choose

@@ -57,8 +57,7 @@ class AdaptationStage(BlockStage):
         """The encoder's, the prior's one look, and the decoder's with its backward pass."""
         model, latents = self.model, self.model.settled(batch).lengths.shape
         looked = model.prior.one_step_flops(*latents) if self.mix else 0
-        encoded = self._representation_flops(batch, 0.5) + self._segmenter_flops(batch)
-        encoded -= model.representation.teacher_flops(*latents)
+        encoded = self._representation_flops(batch, 0.0) + self._segmenter_flops(batch)
         return encoded + looked + 3 * model.representation.decoding_flops(*latents)
 
     def losses(self, batch: TokenBatch, step: StageStep) -> Losses:

@@ -148,16 +148,13 @@ class BlockGenerator:
         self, rows: _Rows, latents: Tensor, noise: SampleNoise, pinned: Tensor | None
     ) -> tuple[Tensor, Any]:
         """Tokens drawn for a block's latents, and the decoder behind them."""
-        representation, options, banned = (
-            self.model.representation,
-            self.token_sampling,
-            self.banned,
-        )
-        if not representation.in_turn:
+        options, seen, banned = self.token_sampling, rows.seen, self.banned
+        if not self.model.representation.in_turn:
             logits, decoder = self._decoded(rows, latents)
-            return draw_tokens(logits, options, noise, rows.seen, banned, pinned), decoder
-        choose = slot_choice(representation.slots, options, noise, rows.seen, banned, pinned)
-        return representation.tell_next(self.model.raw(latents), rows.decoder, choose)
+            return draw_tokens(logits, options, noise, seen, banned, pinned), decoder
+        choose = slot_choice(options, noise, seen, banned, pinned)
+        raw = self.model.raw(latents)
+        return self.model.representation.tell_next(raw, rows.decoder, choose)
 
     def _decoded(self, rows: _Rows, latents: Tensor) -> tuple[Tensor, Any]:
         return self.model.representation.decode_next(self.model.raw(latents), rows.decoder)

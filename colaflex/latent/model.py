@@ -144,13 +144,6 @@ class LatentModel(nn.Module):
             return None
         return self.representation.content(tokens, segmentation)
 
-    def told(self, latents: Tensor, tokens: TokenBatch, segmentation: Segmentation) -> Tensor:
-        """Logits of every slot from raw latents, given the tokens before it in its segment."""
-        if not self.representation.in_turn:
-            return self.representation.decode(latents)
-        content = self.representation.content(tokens, segmentation)
-        return self.representation.told(latents, content)
-
     def encode(self, tokens: TokenBatch) -> tuple[LatentBatch, Posterior]:
         """The modes of the latents, normalised, and the raw posterior."""
         segmentation = self.segment(tokens)

@@ -91,13 +91,9 @@ class PriorStage(BlockStage):
 
     def flops(self, batch: TokenBatch) -> int:
         """The phase's, and the representation's as far as it learns; only its encoder otherwise."""
-        learning = self.learning_share
         latents = self.model.settled(batch).lengths.shape
-        # Where it rests, only its encoder runs, about half of it, and none of its teachers.
-        passes = 3 * learning + 0.5 * (1 - learning)
-        idle = (1 - learning) * self.model.representation.teacher_flops(*latents)
         flops = self.phase.flops(*latents) + self._segmenter_flops(batch)
-        return flops + self._representation_flops(batch, passes) - int(idle)
+        return flops + self._representation_flops(batch, self.learning_share)
 
     @property
     def learning_share(self) -> float:

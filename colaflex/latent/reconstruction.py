@@ -26,7 +26,8 @@ def reconstructed(model: LatentModel, tokens: TokenBatch) -> Reconstructed:
     held = held & exists
     told = logits
     if model.representation.in_turn:
-        told = model.told(posterior.mode(), whole, segmentation).float()
+        content = model.representation.content(whole, segmentation)
+        told = model.representation.told(posterior.mode(), content).float()
     nll = functional.cross_entropy(told.flatten(0, 2), grid.flatten(), reduction="none")
     hit = logits.argmax(-1) == grid
     return Reconstructed(

@@ -52,7 +52,7 @@ class RepresentationStage(LatentStage):
 
     def flops(self, batch: TokenBatch) -> int:
         """Forward and backward of both."""
-        return self._representation_flops(batch, 3) + 3 * self._segmenter_flops(batch)
+        return self._representation_flops(batch, 1.0) + 3 * self._segmenter_flops(batch)
 
     def losses(self, batch: TokenBatch, step: StageStep) -> Losses:
         """The representation's losses, and what holds the segmenter to its aims."""

@@ -49,13 +49,18 @@ class LatentStage(Stage):
                 terms["latent_noise"] = variance.mean(-1).sum()
         return {name: LossTerm(total, "latents", 0.0) for name, total in terms.items()}
 
-    def _representation_flops(self, batch: TokenBatch, passes: float) -> int:
-        """Of so many forward passes, a backward pass being two; what is frozen has one."""
+    def _representation_flops(self, batch: TokenBatch, learning: float) -> int:
+        """Where it learns in so large a share of the steps; what is frozen has no backward pass.
+
+        Where it rests, only its encoder runs, about half of it, and none of its teachers.
+        """
+        passes = 3 * learning + 0.5 * (1 - learning)
         representation, shape = self.model.representation, self.model.settled(batch).lengths.shape
         frozen = representation.frozen_flops(*shape)
         learned = representation.flops(*shape) - frozen
         learned += representation.token_flops(*batch.tokens.shape)
-        return int(frozen + passes * learned)
+        idle = (1 - learning) * representation.teacher_flops(*shape)
+        return int(frozen + passes * learned) - int(idle)
 
     def _segmenter_flops(self, batch: TokenBatch) -> int:
         return self.model.segmenter.flops(*batch.tokens.shape)

@@ -13,10 +13,15 @@ from colaflex.networks.attention import KeyValues, SelfAttention
 from colaflex.networks.feed_forward import FeedForward
 from colaflex.networks.rotary import rotary_table
 
-__all__ = ["Transformer"]
+__all__ = ["Transformer", "fitting_heads"]
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(queries, keys, values) of the same positions -> what attention finds, shaped as queries."""
+
+
+def fitting_heads(width: int, most: int) -> int:
+    """The most heads, up to so many, that divide an even width into rotary pairs."""
+    return next(heads for heads in range(most, 0, -1) if width % (2 * heads) == 0)
 
 
 class _Layer(nn.Module):

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from colaflex.representations.categorical_readout import Choice
-from colaflex.representations.configs import ReadoutConfig
 from colaflex.representations.expected_embeddings import logits_of
-from colaflex.representations.sequential_readout import SequentialReadout
-from colaflex.representations.token_content import TokenSlots
+from colaflex.representations.recurrent_readout import RecurrentReadout
 
 __all__ = ["BlockRecurrentReadout"]
 
 
-class BlockRecurrentReadout(SequentialReadout):
+class BlockRecurrentReadout(RecurrentReadout):
     """As the recurrent one, but its unit runs through all segments of a block.
 
     Latents of one block are drawn at once by the flow; where each is drawn for itself, they need
     not agree. The context of a slot is V r_k, with r_k = GRU(r_(k-1), [e_(k-1); h_k]), k counting
     the slots of the block, r_0 = 0 and e_0 = 0.
     """
-
-    def __init__(
-        self,
-        config: ReadoutConfig,
-        sizes: TokenSlots,
-        width: int,
-        table: Callable[[], Tensor] | None = None,
-    ) -> None:
-        super().__init__(config, sizes, width, table)
-        self.recurrence = nn.GRU(2 * sizes.inner, sizes.inner, batch_first=True)
-        self.context = nn.Linear(sizes.inner, sizes.inner, bias=False)
-        self.channels += sizes.slots * sizes.inner
 
     def contexts(self, before: Tensor, embedded: Tensor) -> Tensor:
         """Of all slots of a block, (..., block, slots, inner); see `SequentialReadout.contexts`."""
@@ -46,10 +30,8 @@ class BlockRecurrentReadout(SequentialReadout):
         return contexts
 
     def context_flops(self) -> int:
-        """Of the recurrent unit and of V, in all slots."""
-        matrices = [*self.recurrence.parameters(), self.context.weight]
-        weights = sum(matrix.numel() for matrix in matrices if matrix.ndim == 2)
-        return 2 * self.sizes.slots * weights
+        """As the base's, in the first slot too."""
+        return super().context_flops() + self.slot_flops()
 
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         unembedding, bias, table = self._weights()
@@ -61,9 +43,7 @@ class BlockRecurrentReadout(SequentialReadout):
             tokens: list[Tensor] = []
             for slot in range(self.sizes.slots):
                 heard = torch.cat([drawn, before[..., index, slot, :]], -1)
-                _, state = self.recurrence(heard.flatten(0, -2)[:, None], state)
-                assert state is not None
-                context = self.context(state[0]).view_as(drawn)
+                context, state = self.next_context(heard, state)
                 inner = self._added(
                     apart[..., index, slot, :], before[..., index, slot, :], context
                 )

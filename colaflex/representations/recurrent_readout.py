@@ -45,10 +45,25 @@ class RecurrentReadout(SequentialReadout):
         return functional.pad(contexts, (0, 0, 1, 0))
 
     def context_flops(self) -> int:
-        """Of the recurrent unit and of V, in all slots but the first."""
+        """In all slots but the first."""
+        return (self.sizes.slots - 1) * self.slot_flops()
+
+    def slot_flops(self) -> int:
+        """Model FLOPs of the recurrent unit and of V, in one slot."""
         matrices = [*self.recurrence.parameters(), self.context.weight]
-        weights = sum(matrix.numel() for matrix in matrices if matrix.ndim == 2)
-        return 2 * (self.sizes.slots - 1) * weights
+        return 2 * sum(matrix.numel() for matrix in matrices if matrix.ndim == 2)
+
+    def next_context(self, heard: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The context of one slot, (..., inner), and the unit's state behind it.
+
+        Args:
+            heard: (..., 2 · inner), [e; h]: what was drawn before, and what is said of the slot.
+            state: before it; None at first.
+        """
+        _, state = self.recurrence(heard.flatten(0, -2)[:, None], state)
+        assert state is not None
+        context: Tensor = self.context(state[0]).view(*heard.shape[:-1], -1)
+        return context, state
 
     def _tokens(self, said: Tensor, choose: Choice) -> Tensor:
         unembedding, bias, table = self._weights()
@@ -58,9 +73,7 @@ class RecurrentReadout(SequentialReadout):
         for slot in range(1, self.sizes.slots):
             drawn = functional.embedding(tokens[-1], table).to(said.dtype)
             heard = torch.cat([drawn, before[..., slot, :]], -1)
-            _, state = self.recurrence(heard.flatten(0, -2)[:, None], state)
-            assert state is not None
-            context = self.context(state[0]).view_as(drawn)
+            context, state = self.next_context(heard, state)
             inner = self._added(apart[..., slot, :], before[..., slot, :], context)
             tokens.append(choose(logits_of(inner, unembedding, bias), slot, ALL))
         return torch.stack(tokens, -1)

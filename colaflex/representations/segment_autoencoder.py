@@ -16,6 +16,7 @@ from colaflex.interfaces.representation import Encoding
 from colaflex.interfaces.values import Posterior, Segmentation, TokenBatch, Vocabulary
 from colaflex.networks.boundaries import confident, smoothed
 from colaflex.networks.causal import CausalTransformer
+from colaflex.networks.transformer import fitting_heads
 from colaflex.representations.alignment import Alignment
 from colaflex.representations.coarse_latents import CoarseLatents
 from colaflex.representations.configs import SegmentAutoencoderConfig
@@ -68,7 +69,7 @@ class SegmentAutoencoder(SegmentDecoder):
         nn.init.normal_(self.embedding.weight, std=1.0)
         self.levels = CoarseLatents(group, width, inner) if group > 1 else None
         if config.token_layers:
-            heads = next(n for n in range(config.heads, 0, -1) if inner % (2 * n) == 0)
+            heads = fitting_heads(inner, config.heads)
             self.token_encoder = CausalTransformer(inner, config.token_layers, heads)
         self.alignment: Alignment | None = None
         if config.alignment != "none":

@@ -125,7 +125,14 @@ class SegmentDecoder(TokenRepresentation):
         """Those of `decode`: slots in turn hear the likeliest tokens before them."""
         if self.inside is None:
             return self._apart(states)
-        return self.inside.told(self._slots(states), self.unembedding, self._likeliest)[0]
+        logits: list[Tensor] = []
+
+        def choose(of_slot: Tensor, slot: int) -> Tensor:
+            logits.append(of_slot)
+            return self._likeliest(of_slot, slot)
+
+        self.inside.told(self._slots(states), self.unembedding, choose)
+        return torch.stack(logits, 2)
 
     def _apart(self, states: Tensor) -> Tensor:
         logits: Tensor = self.unembedding(functional.silu(self._slots(states)))
@@ -133,9 +140,11 @@ class SegmentDecoder(TokenRepresentation):
 
     def _likeliest(self, logits: Tensor, slot: int) -> Tensor:
         """What a text can hold there: no mask, and a token in the first slot."""
-        barred = [self.vocabulary.mask] if slot else [self.vocabulary.mask, self.end_of_segment]
-        index = torch.tensor(barred, device=logits.device)
-        return logits.index_fill(-1, index, -torch.inf).argmax(-1)
+        barred = logits.clone()
+        barred[..., self.vocabulary.mask] = -torch.inf
+        if slot == 0:
+            barred[..., self.end_of_segment] = -torch.inf
+        return barred.argmax(-1)
 
     def _told(self, states: Tensor, content: Tensor, noise: Noise | None = None) -> Tensor:
         """Logits of slots that hear the true tokens before them; in training, not all."""
@@ -177,7 +186,7 @@ class SegmentDecoder(TokenRepresentation):
         if self.inside is None:
             return super().tell_next(latents, state, choose, counts)
         states, state = self._extended(latents, state, counts)
-        return self.inside.told(self._slots(states), self.unembedding, choose)[1], state
+        return self.inside.told(self._slots(states), self.unembedding, choose), state
 
     def _extended(
         self, latents: Tensor, state: Cache, counts: Tensor | None

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from colaflex.interfaces.representation import Choice
 from colaflex.networks.causal import CausalTransformer
+from colaflex.networks.transformer import fitting_heads
 
 __all__ = ["SlotsInTurn"]
 
@@ -31,8 +33,7 @@ class SlotsInTurn(nn.Module):
         super().__init__()
         self.nothing, self.withheld = symbols, symbols + 1
         self.embedding = nn.Embedding(symbols + 2, width)
-        heads = next(n for n in range(heads, 0, -1) if width % (2 * n) == 0)
-        self.transformer = CausalTransformer(width, layers, heads)
+        self.transformer = CausalTransformer(width, layers, fitting_heads(width, heads))
 
     def before(self, content: Tensor) -> Tensor:
         """(..., slots) the token before each slot of a segment that holds `content`."""
@@ -53,29 +54,25 @@ class SlotsInTurn(nn.Module):
         self,
         slots: Tensor,
         logits_of: Callable[[Tensor], Tensor],
-        choose: Callable[[Tensor, int], Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and tokens of all slots, each given the tokens chosen before it.
+        choose: Choice,
+    ) -> Tensor:
+        """(batch, segments, slots) tokens, each chosen given those chosen before it.
 
         Args:
             slots: (batch, segments, slots, width).
             logits_of: (batch, segments, width) states -> (batch, segments, symbols).
             choose: such logits and their slot -> (batch, segments) tokens.
-
-        Returns:
-            (batch, segments, slots, symbols) and (batch, segments, slots).
         """
         rows = slots.shape[0] * slots.shape[1]
         cache = self.transformer.begin(rows, slots)
         token = torch.full(slots.shape[:2], self.nothing, device=slots.device)
-        logits, tokens = [], []
+        tokens = []
         for slot in range(slots.shape[2]):
             heard = (slots[:, :, slot] + self.embedding(token)).flatten(0, 1)
             states, cache = self.transformer.extend(heard[:, None], cache)
-            logits.append(logits_of(states.view(*slots.shape[:2], -1)))
-            token = choose(logits[-1], slot)
+            token = choose(logits_of(states.view(*slots.shape[:2], -1)), slot)
             tokens.append(token)
-        return torch.stack(logits, 2), torch.stack(tokens, 2)
+        return torch.stack(tokens, 2)
 
     def flops(self, segments: int, slots: int) -> int:
         """Model FLOPs of one forward pass."""

@@ -143,8 +143,8 @@ def test_slots_told_in_turn_hear_the_text_itself() -> None:
     content = made.representation.content(whole, segmentation)
     levelled = exact(size=3, block=2, decoder="autoregressive")
     levelled.load_state_dict(made.state_dict())
-    for embedding in (levelled.representation.inside.embedding,):  # type: ignore[union-attr]
-        embedding.weight.zero_()
+    inside: Any = levelled.representation.inside
+    inside.embedding.weight.zero_()
     found, deaf = log_weights(made, batch, 1), log_weights(levelled, batch, 1)
     assert found is not None and deaf is not None
     posterior = made.representation.encode(whole, segmentation)

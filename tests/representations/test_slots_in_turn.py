@@ -111,7 +111,7 @@ def test_of_two_texts_behind_one_latent_it_tells_each_unmixed(decoder: str, mixe
         optimizer.step()
     keys = SampleNoise(tuple(map(str, range(64))))
     seen, banned = torch.zeros(64, SIZE + 1).bool(), torch.zeros(1, 2, SIZE + 1).bool()
-    choose = slot_choice(2, TokenSampling(temperature=1.0), keys, seen, banned)
+    choose = slot_choice(TokenSampling(temperature=1.0), keys, seen, banned)
     with torch.no_grad():
         said: Tensor = one.tell_next(blank, one.begin_decoding(64), choose)[0][:, 0]
     apart = (said[:, 1] - said[:, 0] != 1).float().mean()
