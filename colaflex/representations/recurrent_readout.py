@@ -23,6 +23,14 @@ class RecurrentReadout(SequentialReadout):
     The context of slot k is V r_k, with r_k = GRU(r_(k-1), [e_(k-1); h_k]) and r_1 = 0. Its weights
     are those of every slot, so that their number doesn't grow with the segment, as that of a
     chain does with its square.
+
+    Example:
+        >>> from colaflex.interfaces.values import Vocabulary
+        >>> sizes = {"vocabulary": Vocabulary(300, 256, 257), "max_segment_tokens": 4}
+        >>> text = colaflex.build("representation", "text_vae", latent_dim=8, **sizes)
+        >>> readout = text.readout("block_recurrent", width=32)
+        >>> isinstance(readout, RecurrentReadout), readout(torch.zeros(2, 6, 32)).shape
+        (True, torch.Size([2, 6, 8]))
     """
 
     def __init__(
